@@ -27,15 +27,16 @@ from media_service.jobs.progress import Progress
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-# The delays grow fourfold, 5 s, 20 s, 80 s, 320 s: together longer than a restart of a store.
+# Each delay is four times the previous one: 5 s, 20 s, 80 s, 320 s. Together, they are longer than
+# a restart of a store.
 FIRST_DELAY_SECONDS = 5.0
-# The shortest time between two records of progress.
+# The minimum interval between two records of progress.
 PROGRESS_SECONDS = 0.25
-# When the lease is first renewed: the job may have been cancelled before this worker listened.
+# The delay of the first renewal. The job may have been cancelled before this worker listened.
 FIRST_RENEWAL = timedelta(seconds=0.5)
-# How long after a failed renewal the next one is tried.
+# The delay after a failed renewal.
 NEXT_RENEWAL = timedelta(seconds=0.2)
-# A retry may help after these.
+# Errors after which a retry may succeed.
 TRANSIENT = (Unavailable, ResourceExhausted, DeadlineExceeded)
 
 
@@ -46,19 +47,20 @@ def backoff(attempt: int) -> timedelta:
 
 
 def to_fault(error: BaseException) -> Fault:
-    """What callers may see of an error. An unknown error is logged, and callers see its id."""
+    """Returns the information about an error that callers may see. For an unexpected error, this is
+    an id that is also logged."""
     if isinstance(error, MediaError):
         return Fault(error.reason, error.message)
     error_id = new_id()
     log.error("job failed, error %s", error_id, exc_info=error)
-    return Fault(Reason.INTERNAL, f"An internal error happened; its id is {error_id}.")
+    return Fault(Reason.INTERNAL, f"An internal error occurred. Its id is {error_id}.")
 
 
 async def take(
     database: Database, claiming: Callable[[Connection], Awaitable[Claim | None]]
 ) -> Claim | None:
-    """Claims a job. If this task is cancelled meanwhile, the job is put back at once, instead of
-    when its lease ends."""
+    """Claims a job. If this task is cancelled, the job is put back immediately rather than when its
+    lease expires."""
 
     async def claimed() -> Claim | None:
         async with database.connection() as db:
@@ -76,8 +78,8 @@ async def take(
 
 
 class Attempt:
-    """`lease`: how long the claim is valid without a renewal. It is renewed three times as
-    often."""
+    """Runs a claimed job. `lease` is how long the claim is valid without a renewal. It is renewed
+    three times in this period."""
 
     def __init__(
         self,
@@ -96,7 +98,7 @@ class Attempt:
     async def run(self) -> None:
         """Runs the job, or puts it back when cancelled."""
         if self.claim.attempt > ATTEMPTS:
-            # The last attempts ended without a result: the job probably kills its worker.
+            # Earlier attempts ended without a result, so the job probably kills its worker.
             fault = Fault(Reason.INTERNAL, "The job was started several times and never ended.")
             await self._handler.give_up(self.claim, fault)
         else:
@@ -108,7 +110,7 @@ class Attempt:
         try:
             held = await self._hold(work)
         except BaseException:
-            if not self._lost:  # otherwise it is cancelled already, and may be cleaning up
+            if not self._lost:  # otherwise, it is already cancelled and may be cleaning up
                 work.cancel()
             await asyncio.wait({work})
             await self._put_back()
@@ -122,7 +124,8 @@ class Attempt:
             log.info("job %s was cancelled, or another worker holds it", self.claim.job_id)
 
     async def _work(self) -> None:
-        """Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED) if it takes too long."""
+        """Runs the handler. Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED) if it takes too
+        long."""
         time_limit = self._handler.time_limit
         seconds = time_limit.total_seconds() if time_limit else None
         try:
@@ -148,8 +151,8 @@ class Attempt:
             await asyncio.sleep(PROGRESS_SECONDS)
 
     async def _hold(self, work: asyncio.Task[None]) -> bool:
-        """Renews the lease until the work ends. Returns False, with the work cancelled, if the job
-        is lost. Checks that at once when something else has changed the job."""
+        """Renews the lease until the work ends. If the job is lost, cancels the work and returns
+        False. Renews immediately when another process has changed the job."""
         changed_elsewhere = asyncio.Event()
 
         def changed(event: JobChanged) -> None:
@@ -166,7 +169,7 @@ class Attempt:
                     async with self._database.connection() as db:
                         held = await queries.renew(db, self.claim, self._lease)
                 except Unavailable:
-                    pause = NEXT_RENEWAL  # the fence protects the job meanwhile
+                    pause = NEXT_RENEWAL  # meanwhile, the fence protects the job
                     continue
                 pause = self._lease / 3
                 if not held and not work.done():
@@ -176,7 +179,7 @@ class Attempt:
                     return False
 
     async def _settle(self, work: asyncio.Task[None]) -> None:
-        """Records a failure. The handler has recorded a success together with its effects."""
+        """Records a failure. The handler records a success together with its effects."""
         error = asyncio.CancelledError() if work.cancelled() else work.exception()
         if error is None:
             return
@@ -196,13 +199,13 @@ class Attempt:
             async with self._database.connection() as db:
                 await queries.put_back(db, self.claim)
         except Unavailable:
-            return  # the lease ends by itself
+            return  # the lease expires
 
 
 async def until(
     work: asyncio.Task[None], changed_elsewhere: asyncio.Event, longest: timedelta
 ) -> None:
-    """Waits for the end of the work, a change of the job from elsewhere, or the timeout."""
+    """Waits for the end of the work, a change of the job by another process, or the timeout."""
     change = asyncio.create_task(changed_elsewhere.wait())
     try:
         await asyncio.wait(

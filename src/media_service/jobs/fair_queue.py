@@ -1,4 +1,4 @@
-"""Decides whose job a worker claims next."""
+"""Selects the owner whose job a worker claims next."""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -12,8 +12,8 @@ NOBODY = Owner("", "")
 
 
 class FairQueue:
-    """Alternates between the jobs of the service itself and those of owners, and among owners in a
-    circle, so that nobody's many jobs delay the few of others."""
+    """Alternates between jobs of the service itself and jobs of owners, and serves owners
+    round-robin. Therefore, many jobs of one owner do not delay the few jobs of others."""
 
     def __init__(self) -> None:
         self._service_next = False
@@ -22,8 +22,8 @@ class FairQueue:
     async def claim(
         self, db: Connection, lease: timedelta, running: Collection[Claim], *, heavy: bool = True
     ) -> Claim | None:
-        """Claims the next job; None if there is none. `running`: what this worker runs now.
-        `heavy`: whether heavy jobs may be claimed."""
+        """Claims the next job. Returns None if there is none. `running` has the jobs that this
+        worker runs now. `heavy` allows heavy jobs."""
         of_service = sum(claim.owner is None for claim in running)
         of_owners = len(running) - of_service
         service_first = of_service < of_owners or (of_service == of_owners and self._service_next)

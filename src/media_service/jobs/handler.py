@@ -1,7 +1,7 @@
 """The interface between the worker and the code that runs one kind of job.
 
-A handler is a class in a package called `handlers`. That is all it takes: the worker finds it
-there, and creates it with the attributes of `WorkerResources` (app.py) that its constructor names.
+To add a handler, add a class to a package called `handlers`. The worker discovers the class, and
+creates it with the attributes of `WorkerResources` (app.py) that its constructor names.
 """
 
 from abc import ABC, abstractmethod
@@ -16,24 +16,25 @@ from media_service.jobs.progress import Progress
 
 
 class JobHandler(ABC):
-    """`kind`: of the jobs that it runs. `time_limit`: how long one attempt may take; None: the work
-    is bounded by its nature."""
+    """Runs the jobs of one `kind`. `time_limit` is the maximum duration of one attempt. None means
+    that the work itself is bounded."""
 
     kind: ClassVar[JobKind]
     time_limit: ClassVar[timedelta | None] = None
 
     @abstractmethod
     async def run(self, claim: Claim, progress: Progress) -> None:
-        """Does the work, reports its progress, and ends the job (`queries.finish`) in the
-        transaction of its effects. If `finish` returns False, the worker has lost the job, and the
-        transaction must be rolled back.
+        """Does the work and reports its progress. Ends the job (`queries.finish`) in the
+        transaction that has its effects. If `finish` returns False, the worker has lost the job,
+        and the transaction must be rolled back.
 
-        Raises if the work fails. If a retry may help, the job is queued again with a growing delay.
+        Raises an error if the work fails. If a retry may succeed, the job is queued again with an
+        increasing delay.
         """
 
     @abstractmethod
     async def give_up(self, claim: Claim, fault: Fault) -> None:
-        """Records that the work failed permanently, and ends the job, after the last attempt."""
+        """Records after the last attempt that the work failed permanently, and ends the job."""
 
 
 def handler_types() -> Iterator[type[JobHandler]]:
@@ -45,5 +46,5 @@ def handler_types() -> Iterator[type[JobHandler]]:
 
 
 def find_handlers(resources: object) -> dict[JobKind, JobHandler]:
-    """Creates every handler from the attributes of `resources`; returns them by the kind of job."""
+    """Creates every handler from the attributes of `resources`. Returns them by kind of job."""
     return {handler.kind: call_with(handler, resources) for handler in handler_types()}

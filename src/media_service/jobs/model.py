@@ -1,4 +1,4 @@
-"""Jobs: recorded work that runs until it ends."""
+"""Jobs: persistent units of background work."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,7 +33,7 @@ class JobState(StrEnum):
 
 
 class Priority(IntEnum):
-    """Among the jobs of one owner."""
+    """The priority of a job among the jobs of its owner."""
 
     LOW = 1
     NORMAL = 2
@@ -42,8 +42,8 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job that a worker holds until the lease ends. `fence`: each claim of a job has a higher one
-    than the claim before, and only the holder of the highest may change the job."""
+    """A job that a worker holds until its lease expires. `fence` is the fencing token: each claim
+    of a job increments it, and only the holder of the highest fence may change the job."""
 
     job_id: str
     kind: JobKind
@@ -60,7 +60,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Subjob:
-    """A job that does some of the work of another job, its parent."""
+    """A job that does a part of the work of another job, its parent."""
 
     number: int
     state: JobState
@@ -70,8 +70,8 @@ class Subjob:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as its owner sees it. A PROCESS job renders the `rendition` of its media with a
-    `pipeline`, in the canonical text form. `fault`: of the last attempt, if that failed."""
+    """A job as its owner sees it. A PROCESS job renders the `rendition` of its media with
+    `pipeline`, in canonical text form. `fault` is the error of the last attempt, if it failed."""
 
     job_id: str
     kind: JobKind

@@ -1,8 +1,8 @@
-"""Housekeeping that every worker runs at an interval.
+"""Maintenance tasks that every worker runs at an interval.
 
-A module called `periodic_tasks` has a tuple `TASKS`. That is all it takes: the worker finds it
-there, and calls each task with the attributes of `WorkerResources` (app.py) that its parameters
-name.
+To add a task, add it to the tuple `TASKS` in a module called `periodic_tasks`. The worker discovers
+the module, and calls each task with the attributes of `WorkerResources` (app.py) that its
+parameters name.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class PeriodicTask:
-    """`run` returns how many things it has changed, and `name` says which: "expired uploads".
-    Several workers may run it at the same time."""
+    """A task that `run` performs. `run` returns the number of items that it changed. `name` says
+    which items, such as "expired uploads". Several workers may run it at the same time."""
 
     name: str
     interval: timedelta
@@ -34,8 +34,8 @@ def find_periodic_tasks() -> list[PeriodicTask]:
 
 
 async def run_periodically(tasks: Sequence[PeriodicTask], resources: object) -> None:
-    """Runs each task now and then at its interval, until cancelled. A task that fails runs again
-    after its interval, and stops no other task."""
+    """Runs each task immediately, and then at its interval, until cancelled. A task that fails runs
+    again after its interval and does not affect other tasks."""
     async with asyncio.TaskGroup() as group:
         for task in tasks:
             group.create_task(repeat(task, resources), name=task.name)

@@ -1,4 +1,4 @@
-"""SQL of jobs. The table is the truth; an event only says when to look.
+"""SQL of jobs. The table is authoritative. An event only signals when to query it.
 
 Every change of a job that has an owner emits `JobChanged`.
 """
@@ -20,7 +20,7 @@ SELECT = """
     select j.*, j.job_id::text as job_id, j.subject_id::text as subject_id
     from jobs j
 """
-# Jobs that callers can see: not those of the service itself, and no subjobs.
+# Jobs that callers can see. Jobs of the service itself and subjobs are not visible.
 VISIBLE = "j.owner_type is not null and j.parent_id is null"
 
 
@@ -57,7 +57,7 @@ def record(row: Mapping[str, Any]) -> Job:
 
 
 async def withdraw(db: Connection, kind: JobKind, subject_id: str) -> None:
-    """Removes the queued jobs of one kind on a subject, which have nothing left to do."""
+    """Removes the queued jobs of one kind on a subject, because their work is done."""
     await db.execute(
         "delete from jobs where subject_id = %s and kind = %s and state = 'QUEUED'",
         (subject_id, kind),
@@ -68,7 +68,7 @@ async def withdraw(db: Connection, kind: JobKind, subject_id: str) -> None:
 
 
 async def release_due(db: Connection) -> None:
-    """Makes jobs claimable that are due, or whose lease has ended."""
+    """Makes jobs claimable if they are due or their lease has expired."""
     rows = await db.execute(
         """
         with delayed as (
@@ -130,7 +130,8 @@ def changed(db: Connection, claim: Claim) -> None:
 
 
 async def claim_of_service(db: Connection, lease: timedelta) -> Claim | None:
-    """Claims the job of the service itself that is due the longest; None if there is none."""
+    """Claims the job of the service itself that has been due the longest. Returns None if there is
+    none."""
     rows = await db.execute(
         SQL(
             """
@@ -212,8 +213,8 @@ async def claim_of_owners(
 
 
 async def claim_subjob(db: Connection, parent_id: str, lease: timedelta) -> Claim | None:
-    """Claims the first subjob that is queued, or whose lease has ended; None if there is none. It
-    needs no `release_due`, which no other worker may be there to call."""
+    """Claims the first subjob that is queued or whose lease has expired. Returns None if there is
+    none. It does not depend on `release_due`, because no other worker may be running to call it."""
     rows = await db.execute(
         SQL(
             """
@@ -233,8 +234,8 @@ async def claim_subjob(db: Connection, parent_id: str, lease: timedelta) -> Clai
 
 
 async def seconds_until_due(db: Connection, *, heavy: bool = True) -> float | None:
-    """The time until the next job can be claimed; None if no job waits. `heavy`: as in
-    `claim_of_owners`."""
+    """Returns the seconds until the next job can be claimed, or None if no job is waiting. For
+    `heavy`, see `claim_of_owners`."""
     rows = await db.execute(
         """
         select extract(epoch from min(due) - now())::float8 as seconds from (
@@ -256,7 +257,7 @@ async def seconds_until_due(db: Connection, *, heavy: bool = True) -> float | No
     return row["seconds"] if row else None
 
 
-# Claimed jobs. A query that returns False has found that the worker has lost the job.
+# Claimed jobs. If a query returns False, the worker has lost the job.
 
 
 async def renew(db: Connection, claim: Claim, lease: timedelta) -> bool:
@@ -402,7 +403,7 @@ async def is_rendering(db: Connection, media_id: str, rendition: str) -> bool:
 
 
 async def get_many(db: Connection, job_ids: Sequence[str]) -> dict[str, Job]:
-    """The visible ones of these jobs, by id."""
+    """Returns the visible jobs among these, by id."""
     rows = await db.execute(
         SELECT + "where j.job_id = any(%s::uuid[]) and " + VISIBLE, (list(job_ids),)
     )
@@ -410,7 +411,7 @@ async def get_many(db: Connection, job_ids: Sequence[str]) -> dict[str, Job]:
 
 
 async def lock(db: Connection, job_id: str) -> Job | None:
-    """A visible job, locked until the transaction ends."""
+    """Returns a visible job, and locks it until the transaction ends."""
     rows = await db.execute(
         SELECT + "where j.job_id = %s and " + VISIBLE + " for update", (job_id,)
     )
@@ -459,7 +460,7 @@ async def cancel(db: Connection, job_id: str) -> None:
 
 
 async def restart(db: Connection, job_id: str) -> None:
-    """Queues a FAILED or CANCELLED job again, with all attempts."""
+    """Queues a FAILED or CANCELLED job again, and resets its attempts."""
     await db.execute(
         "update jobs set state = 'QUEUED', ready = true, run_time = now(), attempt = 0,"
         " progress_percent = 0, error_reason = null, error_message = null, update_time = now(),"
@@ -471,8 +472,8 @@ async def restart(db: Connection, job_id: str) -> None:
 
 
 async def forget_ended(db: Connection, limit: int, *, owned: timedelta, own: timedelta) -> int:
-    """Removes jobs that ended longer ago than `owned`, if they have an owner, or `own`, if they are
-    the service's; returns how many."""
+    """Removes old jobs: those with an owner that ended longer ago than `owned`, and those of the
+    service that ended longer ago than `own`. Returns their number."""
     done = await db.execute(
         """
         with owned as (

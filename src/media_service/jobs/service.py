@@ -20,14 +20,14 @@ from media_service.ids import new_id
 from media_service.jobs import queries
 from media_service.jobs.model import Job, JobKind, JobState
 
-# How long ended jobs are kept: those with an owner, and the many of the service itself.
+# How long ended jobs are kept: jobs with an owner, and the more numerous jobs of the service.
 KEPT = timedelta(days=30)
 KEPT_OF_SERVICE = timedelta(days=1)
 BATCH = 1000
 
 
 class JobService:
-    """The jobs that have an owner. Nobody can see those of the service itself."""
+    """Use cases of jobs that have an owner. Jobs of the service itself are not visible."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -50,8 +50,8 @@ class JobService:
         after: tuple[datetime, str] | None,
         limit: int,
     ) -> list[Job]:
-        """The caller's jobs, newest first, older than `after` (create_time, job_id). With `owner`,
-        only those of that owner."""
+        """Returns the caller's jobs, newest first, older than `after` (create_time, job_id).
+        `owner` selects the jobs of one owner."""
         where = [scope(principal, Permission.JOBS_READ, "j")]
         if owner is not None:
             where.append(owned_by(owner, "j"))
@@ -74,9 +74,8 @@ class JobService:
         return watch(self._database, JobChanged, job_id, read, lambda job: job.state.final)
 
     async def cancel(self, principal: Principal, job_id: str) -> Job:
-        """Ends a job at once. The worker that runs it is woken up and stops; until then its fence
-        rejects its writes. Idempotent.
-
+        """Cancels a job immediately. An event stops the worker that runs it. Until the worker
+        stops, its writes are rejected. Idempotent.
         Raises NotFound (JOB_NOT_FOUND), FailedPrecondition (JOB_NOT_CANCELLABLE).
         """
         async with self._database.transaction() as tx:
@@ -90,8 +89,8 @@ class JobService:
             return await load(tx, principal, job_id)
 
     async def retry(self, principal: Principal, job_id: str, key: RequestKey | None = None) -> Job:
-        """Queues a FAILED or CANCELLED job again. A call that repeats `key` only returns the job.
-
+        """Queues a FAILED or CANCELLED job again. A repeated call with the same `key` only returns
+        the job.
         Raises NotFound (JOB_NOT_FOUND), FailedPrecondition (JOB_NOT_RETRYABLE), Aborted
         (IDEMPOTENCY_CONFLICT).
         """
@@ -112,15 +111,15 @@ class JobService:
 
 
 async def is_repeated(tx: Transaction, key: RequestKey) -> bool:
-    """Claims the key of a retry; True if an earlier retry has it. A retry has no id, so its key is
-    claimed for a new one."""
+    """Claims the key of a retry. Returns True if an earlier retry already claimed it. A retry has
+    no id, so the key is claimed for a new id."""
     retry_id = new_id()
     claimed_id, _ = await keys.claim(tx, KeyClaim(key, retry_id))
     return claimed_id != retry_id
 
 
 async def load(tx: Transaction, principal: Principal, job_id: str) -> Job:
-    """A job that the caller may change, locked. Raises NotFound (JOB_NOT_FOUND)."""
+    """Returns a job that the caller may change, and locks it. Raises NotFound (JOB_NOT_FOUND)."""
     job = await queries.lock(tx, job_id)
     return authorize(principal, Permission.JOBS_WRITE, job, not_found(job_id))
 
@@ -154,7 +153,7 @@ def not_retryable(job: Job) -> FailedPrecondition:
 
 
 async def forget_ended(database: Database) -> int:
-    """Removes jobs that ended long ago; returns how many."""
+    """Removes jobs that ended long ago. Returns their number."""
     total = 0
     while True:
         async with database.connection() as db:

@@ -1,8 +1,8 @@
-"""Claims jobs and runs them until each one ends.
+"""Claims jobs and runs them.
 
-A worker holds a job by a lease, which it renews while the job runs. If the worker dies, the lease
-ends and another worker claims the job. A worker that was only slow learns that when it renews, and
-cancels its handler.
+A worker holds a job with a lease, which it renews while the job runs. If the worker dies, the lease
+expires and another worker claims the job. If the worker was only slow, the next renewal fails and
+the worker cancels its handler.
 """
 
 import asyncio
@@ -23,16 +23,16 @@ from media_service.jobs.model import Claim, JobKind
 
 log = logging.getLogger(__name__)
 
-# After a worker dies, its jobs can be claimed again when their leases end.
+# The duration of a lease. The jobs of a dead worker can be claimed again after this time.
 LEASE = timedelta(seconds=30)
-# How long a lost wake-up delays a job at most.
+# The maximum delay of a job if a wake-up is lost.
 POLL_SECONDS = 10.0
-# The pause after an error of the database.
+# The pause after a database error.
 OUTAGE_SECONDS = 2.0
 
 
 class Worker:
-    """Runs up to `slots` jobs at once. `lease`: as in `Attempt`."""
+    """Runs up to `slots` jobs concurrently. For `lease`, see `Attempt`."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Worker:
         self._running: dict[asyncio.Task[None], Claim] = {}
 
     async def run(self) -> None:
-        """Works until cancelled. Then puts unfinished jobs back, so that other workers run them."""
+        """Runs until cancelled. Then puts unfinished jobs back, so that other workers run them."""
         try:
             with self._database.listen(JobRunnable, "", lambda _: self._wake.set()):
                 while True:
@@ -70,8 +70,8 @@ class Worker:
             return
 
     async def _fill(self) -> float | None:
-        """Starts jobs in all free slots. Returns how long to wait for more; None: until a job
-        ends."""
+        """Starts jobs in all free slots. Returns the seconds to wait before the next call, or None
+        to wait until a job ends."""
         try:
             if len(self._running) < self._slots:
                 await self._release()
@@ -81,9 +81,9 @@ class Worker:
                     return await self._pause()
                 failpoint("job.claim.after")
                 self._start(claim)
-        except Exception as error:  # the loop must survive, whatever it is
+        except Exception as error:  # the loop must survive any error
             known = isinstance(error, Unavailable)
-            log.warning("no jobs can be claimed: %s", error, exc_info=None if known else error)
+            log.warning("cannot claim jobs: %s", error, exc_info=None if known else error)
             return OUTAGE_SECONDS
         return None
 
@@ -93,18 +93,19 @@ class Worker:
 
     @property
     def _takes_heavy(self) -> bool:
-        """Heavy jobs leave one slot to the others, if there is more than one."""
+        """Whether to claim heavy jobs. They leave one slot free for other jobs, if there is more
+        than one slot."""
         return sum(claim.heavy for claim in self._running.values()) < max(1, self._slots - 1)
 
     async def _pause(self) -> float:
-        """The time until there may be a job."""
+        """Returns the seconds until a job may be available."""
         async with self._database.connection() as db:
             due = await queries.seconds_until_due(db, heavy=self._takes_heavy)
         # A job that is due and was not claimed is being claimed by another worker.
         return POLL_SECONDS if due is None else min(max(due, 0.1), POLL_SECONDS)
 
     async def _release(self) -> None:
-        """Makes jobs claimable that are due, or whose lease has ended."""
+        """Makes jobs claimable if they are due or their lease has expired."""
         async with self._database.connection() as db:
             await queries.release_due(db)
 
@@ -119,5 +120,5 @@ class Worker:
         del self._running[task]
         self._wake.set()
         if not task.cancelled() and (error := task.exception()):
-            # The lease ends by itself, and the job is claimed again.
-            log.error("the end of a job could not be recorded: %s", error)
+            # The lease expires, and the job is claimed again.
+            log.error("cannot record the end of a job: %s", error)

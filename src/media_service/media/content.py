@@ -1,4 +1,4 @@
-"""Content: bytes that an answer serves."""
+"""Content: bytes that a response serves."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,11 +17,11 @@ class Use(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The bytes of an original, a rendition or a rendered image, and how HTTP describes them.
+    """The bytes of an original, a rendition or a rendered image, with their HTTP metadata.
 
-    `body`: their blob, or the bytes themselves. Content is immutable: other bytes have another
-    etag. `revalidate`: the URL may soon have other content. `media_id` and `use`: what a read from
-    the start counts as; empty and None: nothing.
+    `body` is a blob or the bytes themselves. Content is immutable: different bytes have a different
+    etag. `revalidate` means that the URL may soon have different content. If `use` is set, a read
+    from the start counts as one use of the media `media_id`.
     """
 
     body: Blob | bytes
@@ -44,7 +44,7 @@ def stored(
     media_id: str = "",
     use: Use | None = None,
 ) -> Content:
-    """The content of a blob, whose id is the etag."""
+    """Returns the content of a blob. Its etag is the blob id."""
     return Content(
         blob,
         f'"{blob.blob_id}"',

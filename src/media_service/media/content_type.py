@@ -1,7 +1,7 @@
 """Detects the content type of a file from its first bytes.
 
-It reads headers only, in pure Python, which is safe in the server's own process: a hostile header
-can at most cause a wrong result. Inspection reads the file again, in the sandbox.
+It reads only headers, in pure Python, which is safe in the server's process: a hostile header can
+at most cause a wrong result. Inspection reads the file again, in the sandbox.
 """
 
 import contextlib
@@ -16,16 +16,16 @@ from media_service.codecs.inspect.office import PART_PREFIXES
 from media_service.media import office_type as office
 from media_service.media.model import Kind
 
-# The bytes that detection reads. The size of a JPEG comes after its EXIF and ICC data.
+# The number of bytes that detection reads. The size of a JPEG follows its EXIF and ICC data.
 HEAD = 1 << 20
 
 KINDS = {"image": Kind.IMAGE, "video": Kind.VIDEO, "audio": Kind.AUDIO}
 
-# Up to the root element of an SVG. The quantifiers are possessive: backtracking over many comments
-# would take exponential time.
+# The text up to the root element of an SVG. The quantifiers are possessive: backtracking over many
+# comments would take exponential time.
 SVG = re.compile(rb"(?:<\?xml[^>]*+>|(?><!--.*?-->)|<!DOCTYPE svg[^>]*+>|\s)*+<svg[\s>]", re.DOTALL)
 
-# Other names of content types, which callers and libraries use.
+# Alternative names of content types that callers and libraries use.
 ALIASES = {
     "image/jpg": "image/jpeg",
     "image/pjpeg": "image/jpeg",
@@ -53,13 +53,14 @@ ALIASES = {
 
 
 def normalize(content_type: str) -> str:
-    """One lower-case name for each type, without parameters."""
+    """Returns the lower-case name of a type without aliases and parameters."""
     name = content_type.partition(";")[0].strip().lower()
     return ALIASES.get(name, name)
 
 
 def detect(head: bytes) -> str:
-    """The content type of bytes that begin with `head`; "application/octet-stream" if unknown."""
+    """Returns the content type of a file that begins with `head`, or "application/octet-stream" if
+    it is unknown."""
     if guess := filetype.guess(head):
         name = normalize(guess.mime)
         return office.detect(head) if name == office.ZIP or name in PART_PREFIXES else name
@@ -82,7 +83,7 @@ def matches(content_type: str, patterns: tuple[str, ...]) -> bool:
 
 
 def pixels(head: bytes, content_type: str) -> int:
-    """The number of pixels by the header; 0 if the header cannot be read."""
+    """Returns the number of pixels in the header, or 0 if the header cannot be read."""
     if content_type in {"image/heic", "image/avif"}:
         return isobmff_pixels(head)
     if content_type == "image/gif":  # imagesize reads sides above 32767 as negative
@@ -97,8 +98,8 @@ def pixels(head: bytes, content_type: str) -> int:
 
 
 def isobmff_pixels(head: bytes) -> int:
-    """The pixels of the largest image in a HEIC or AVIF file, by its `ispe` boxes (ISO/IEC
-    23008-12, 6.5.3); of a grid of tiles, the whole grid."""
+    """Returns the pixels of the largest image in a HEIC or AVIF file, from its `ispe` boxes
+    (ISO/IEC 23008-12, 6.5.3). For a grid of tiles, this is the whole grid."""
     largest = 0
     for found in re.finditer(rb"ispe\0\0\0\0", head):
         size = head[found.end() : found.end() + 8]

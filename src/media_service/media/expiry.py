@@ -10,7 +10,7 @@ BATCH = 100
 
 
 async def expire_due(database: Database, purge_after: timedelta) -> int:
-    """Soft-deletes the media that are due. Returns how many."""
+    """Soft-deletes the media that have expired. Returns their number."""
     count = 0
     while True:
         async with database.transaction() as tx:

@@ -8,7 +8,8 @@ EXTENSIONS = {"image/avif": ".avif", "image/heic": ".heic", "image/webp": ".webp
 
 
 def with_extension(filename: str, content_type: str, suffix: str = "") -> str:
-    """ "beach-small.webp" for "beach.jpg", WebP and the suffix "-small". Empty if `filename` is."""
+    """Replaces the extension: "beach.jpg" with WebP and the suffix "-small" becomes
+    "beach-small.webp". An empty name stays empty."""
     if not filename:
         return ""
     extension = EXTENSIONS.get(content_type) or guess_extension(content_type, strict=False) or ""

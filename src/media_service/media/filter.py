@@ -25,7 +25,7 @@ MAX_TERMS = 50
 TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
     r"""|(?P<operator><=|>=|!=|=|<|>|:)|(?P<paren>[()])|(?P<minus>-(?=[A-Za-z(]))"""
-    # A word that starts with a digit can contain a colon, as a time does. `tags:2026` is no word.
+    # A word that begins with a digit may contain a colon: a time is one word, `tags:2026` is not.
     r"""|(?P<word>[0-9][^\s()<>=!:"']*(?::[0-9][^\s()<>=!"']*)?|[^\s()<>=!:"']+))"""
 )
 ORDERED = frozenset({"=", "!=", "<", "<=", ">", ">="})
@@ -44,8 +44,8 @@ def fail(why: str) -> InvalidArgument:
 
 @dataclass(frozen=True)
 class Field:
-    """A field of media. `sql`: its expression, with `%s` for each of `params`. `parse`: reads a
-    value of it. `wildcards`: a `*` at either end of a value matches any text."""
+    """A field of media. `sql` is its expression, with `%s` for each of `params`. `parse` parses a
+    value. With `wildcards`, a `*` at either end of a value matches any text."""
 
     sql: str
     operators: frozenset[str]
@@ -131,7 +131,7 @@ def find_field(name: str) -> Field:
 
 
 def parse_filter(text: str) -> Condition | None:
-    """None for an empty filter. Raises InvalidArgument (INVALID_FILTER)."""
+    """Parses a filter. Returns None if it is empty. Raises InvalidArgument (INVALID_FILTER)."""
     tokens = tokenize(text)
     if not tokens:
         return None
@@ -158,7 +158,7 @@ def tokenize(text: str) -> list[tuple[str, str]]:
 
 
 class Parser:
-    """Recursive descent. `MAX_TERMS` bounds depth and length."""
+    """A recursive descent parser. `MAX_TERMS` limits depth and length."""
 
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
         self._tokens = tokens
@@ -239,7 +239,8 @@ def compare(field: Field, operator: str, value: Any) -> Condition:
 
 
 def wildcard(text: str) -> str:
-    """A LIKE pattern: `*` at either end matches any text, everything else matches itself."""
+    """Returns a LIKE pattern. A `*` at either end matches any text. All other characters are
+    literal."""
     begin, end = text.startswith("*"), text.endswith("*") and len(text) > 1
     inner = text[begin : len(text) - end]
     inner = re.sub(r"([\\%_])", r"\\\1", inner)

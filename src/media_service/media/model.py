@@ -1,4 +1,4 @@
-"""Media and renditions, as the database holds them."""
+"""Media and renditions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class MediaState(StrEnum):
 
 
 class Visibility(StrEnum):
-    """What everybody who has the URL can read: nothing, the renditions, or the renditions and the
+    """What anyone with the URL can read: nothing, the renditions, or the renditions and the
     original."""
 
     PRIVATE = "PRIVATE"
@@ -40,9 +40,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewRendition:
-    """A rendition to be added. `pipeline`: that rendered it, in canonical text form; empty for
-    thumbnails. `version`: of the original that it was rendered from. `width`, `height`: in pixels;
-    0 if it has none."""
+    """A rendition to add.
+
+    `pipeline` is the canonical text form of the pipeline that rendered it; empty for thumbnails.
+    `version` is the version of the original that it was rendered from. `width` and `height` are in
+    pixels; 0 if it has no size.
+    """
 
     name: str
     content_type: str
@@ -54,8 +57,8 @@ class NewRendition:
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """A stored rendition. `create_time`: of its current bytes. For the other fields, see
-    `NewRendition`."""
+    """A stored rendition. `create_time` is when its current bytes were stored. For the other
+    fields, see `NewRendition`."""
 
     name: str
     content_type: str
@@ -69,7 +72,7 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attributes:
-    """What callers state about a media, besides its name and its project."""
+    """The fields of a media that callers set, besides its name and its project."""
 
     title: str = ""
     description: str = ""
@@ -82,7 +85,7 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """What a client can draw before it has the image itself. Empty if there is none."""
+    """What a client can draw before it has loaded the image. Empty if there is no placeholder."""
 
     blurhash: str = ""
     dominant_color: str = ""
@@ -90,7 +93,7 @@ class Placeholder:
 
 @dataclass(frozen=True, slots=True)
 class NewMedia:
-    """A media to be created."""
+    """A media to create."""
 
     media_id: str
     owner: Owner
@@ -102,7 +105,7 @@ class NewMedia:
     attributes: Attributes = field(default_factory=Attributes)
 
     def created(self, time: datetime) -> "Media":
-        """The media as it is after its creation at `time`."""
+        """Returns the media as created at `time`."""
         stated = self.attributes
         return Media(
             media_id=self.media_id,
@@ -131,8 +134,8 @@ class NewMedia:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """One media with the blob of its current version. `info`, `private_info`: what inspection
-    found; `info` is None before it ends."""
+    """One media with the blob of its current version. `info` and `private_info` are the results of
+    inspection. `info` is None until inspection ends."""
 
     media_id: str
     owner: Owner
@@ -169,7 +172,7 @@ class Media:
 
     @property
     def published(self) -> bool:
-        """Whether everybody can read its renditions now."""
+        """Whether anyone can read its renditions now."""
         return (
             self.visibility is not Visibility.PRIVATE
             and self.delete_time is None
@@ -178,7 +181,7 @@ class Media:
 
     @property
     def original_published(self) -> bool:
-        """Whether everybody can read its original now."""
+        """Whether anyone can read its original now."""
         return self.published and self.visibility is Visibility.PUBLIC_ORIGINAL
 
     @property
@@ -204,12 +207,12 @@ class Media:
         return tuple(r for r in self.renditions if r.pipeline)
 
     def rendered(self, name: str, pipeline: str) -> Rendition | None:
-        """The rendition of this name, if this pipeline has rendered it from the current version."""
+        """The rendition with this name, if this pipeline rendered it from the current version."""
         wanted = (name, pipeline, self.version)
         found = (r for r in self.renditions if (r.name, r.pipeline, r.version) == wanted)
         return next(found, None)
 
     @property
     def etag(self) -> str:
-        """The etag of the resource. The content has its own: the id of its blob."""
+        """The etag of the resource. Its content has a separate etag: the id of its blob."""
         return f'"{self.revision}"'

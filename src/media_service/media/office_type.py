@@ -17,8 +17,8 @@ MIMETYPE = re.compile(rb"mimetype(" + re.escape(ODF.encode()) + rb"[a-z]+)(?=PK|
 
 
 def detect(head: bytes) -> str:
-    """The content type of a ZIP file that begins with `head`. "application/zip" if it is no office
-    document, or one with macros, which has a type of its own."""
+    """Returns the content type of a ZIP file that begins with `head`. It is "application/zip" if
+    the file is not an office document, or has macros."""
     if declared := MIMETYPE.match(head, HEADER_SIZE):
         name = declared[1].decode()
         return name if name in PART_PREFIXES else ZIP
@@ -26,7 +26,7 @@ def detect(head: bytes) -> str:
     if not {"[Content_Types].xml", "_rels/.rels"} & set(names):
         return ZIP
     folders = {folder: name for name, folder in PART_PREFIXES.items() if name.startswith(OOXML)}
-    # The first decides: the parts of an embedded document come later.
+    # The first match decides: the parts of an embedded document come later.
     for name in names:
         folder = name.partition("/")[0] + "/"
         if folder in folders:
@@ -35,7 +35,7 @@ def detect(head: bytes) -> str:
 
 
 def parts(head: bytes) -> Iterator[str]:
-    """The names of the parts. Skips the data of parts that state their size."""
+    """Yields the names of the parts. Skips the data of parts that declare their size."""
     at = 0
     while (at := head.find(HEADER, at)) >= 0 and len(head) >= at + HEADER_SIZE:
         (flags,) = struct.unpack_from("<H", head, at + 6)

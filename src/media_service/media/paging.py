@@ -19,7 +19,8 @@ class Key:
 
 
 def parse_order(text: str) -> list[Key]:
-    """Parses `"size_bytes desc, filename"`. The id comes last, which makes the order total."""
+    """Parses text such as `"size_bytes desc, filename"`. Appends the id, which makes the order
+    total."""
     keys: list[Key] = []
     for part in (text.strip() or DEFAULT_ORDER).split(","):
         name, *direction = part.split() or [""]
@@ -42,7 +43,7 @@ def order_sql(keys: list[Key]) -> str:
 
 
 def after_sql(keys: list[Key], values: list[Any]) -> Condition:
-    """The rows after one with these values, in this order."""
+    """The condition for the rows after the one with these values, in this order."""
     options, params = [], []
     for i, key in enumerate(keys):
         equal = [f"m.{k.name} = %s" for k in keys[:i]]

@@ -115,7 +115,7 @@ def record(row: Mapping[str, Any]) -> Media:
 
 
 def rendition(found: Mapping[str, Any]) -> Rendition:
-    """From the JSON of `RENDITIONS`."""
+    """Converts the JSON of `RENDITIONS`."""
     sha256 = bytes.fromhex(found["sha256"]) if found["sha256"] else None
     return Rendition(
         found["name"],
@@ -144,22 +144,22 @@ async def get(db: Connection, media_id: str) -> Media | None:
 async def get_many(
     db: Connection, media_ids: Sequence[str], *, bare: bool = False
 ) -> dict[str, Media]:
-    """Those that exist, by id. `bare`: without their renditions."""
+    """Returns the media that exist, by id. With `bare`, leaves out their renditions."""
     query = (BARE if bare else SELECT) + "where m.media_id = any(%s::uuid[])"
     rows = await db.execute(query.encode(), (list(media_ids),))
     return {row["media_id"]: record(row) async for row in rows}
 
 
 async def lock(db: Connection, media_id: str) -> Media | None:
-    """As `get`. Nothing else changes the media, or its renditions, until the transaction ends."""
-    # In a statement of its own: one that waited for the lock would see the media after the change
-    # that it waited for, and its renditions before.
+    """Like `get`, but also locks the media and its renditions until the transaction ends."""
+    # A separate statement takes the lock. A single one that waits would see the media after the
+    # change it waited for, but the renditions before that change.
     await db.execute("select from media where media_id = %s for update", (media_id,))
     return await get(db, media_id)
 
 
 async def by_public_key(db: Connection, keys: Sequence[str]) -> dict[str, Media]:
-    """The media that have a rendition in the public store, by its key."""
+    """Returns the media of the renditions that have these keys in the public store, by key."""
     having = (
         "where m.media_id in (select r.media_id from blobs p"
         " join renditions r on r.blob_id = p.blob_id where p.key = any(%s) and p.store = 'public')"
@@ -174,7 +174,7 @@ async def by_public_key(db: Connection, keys: Sequence[str]) -> dict[str, Media]
 async def page(
     db: Connection, where: Sequence[Condition], order_by: str, limit: int
 ) -> list[Media]:
-    """At most `limit` media for which all conditions hold. `order_by` comes from `paging.py`."""
+    """Returns at most `limit` media that meet all conditions. `order_by` comes from `paging.py`."""
     conditions = " and ".join(condition.sql for condition in where)
     params = [value for condition in where for value in condition.params]
     query = f"{SELECT} where {conditions} order by {order_by} limit %s"
@@ -183,7 +183,7 @@ async def page(
 
 
 def attributes_to_json(stated: Attributes) -> dict[str, Any]:
-    """The columns of the attributes, as `json_to_recordset` reads them."""
+    """Converts attributes to JSON for `json_to_recordset`."""
     return {
         "title": stated.title,
         "description": stated.description,
@@ -196,7 +196,7 @@ def attributes_to_json(stated: Attributes) -> dict[str, Any]:
 
 
 def attributes_from_json(stored: Mapping[str, Any]) -> Attributes:
-    """From `attributes_to_json`. Empty for uploads of an earlier release."""
+    """Reverses `attributes_to_json`. The JSON is empty for uploads of earlier releases."""
     if not stored:
         return Attributes()
     return Attributes(
@@ -219,7 +219,7 @@ def time_from_json(text: str | None) -> datetime | None:
 
 
 async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
-    """Adds media, each with the blob that is its first version, in one statement."""
+    """Adds media in one statement, each with the blob of its first version."""
     rows = [
         {
             "media_id": media.media_id,
@@ -281,15 +281,15 @@ async def set_fields(db: Connection, media_id: str, values: Mapping[str, Any]) -
 
 
 def column(value: Any) -> Any:
-    """A field's value as its column takes it."""
+    """Converts the value of a field for its column."""
     if isinstance(value, Mapping):
         return Jsonb(dict(value))
     return list(value) if isinstance(value, tuple) else value
 
 
 async def set_deleted(db: Connection, media_id: str, purge_after: timedelta | None) -> None:
-    """Soft-deletes a media, which is purged after a while. None undeletes it, and clears an
-    `expire_time` that has passed."""
+    """Soft-deletes a media, which is purged later. None undeletes it, and clears an `expire_time`
+    that has passed."""
     await db.execute(
         """
         update media
@@ -322,8 +322,8 @@ async def set_info(
     found: Inspection[Info],
     placeholder: Placeholder,
 ) -> None:
-    """Records what inspection found and makes the media READY, unless it is in quarantine. A
-    `capture_time` that a caller set stays, as does a placeholder from a rendition."""
+    """Records the results of inspection and sets the media to READY, unless it is in quarantine.
+    Keeps a `capture_time` set by a caller, and a placeholder from a rendition."""
     await db.execute(
         "update media set state = 'READY', error_reason = null, error_message = null, info = %s,"
         " private_info = %s, capture_time = coalesce(capture_time, %s), ready_time = now(),"
@@ -350,7 +350,7 @@ async def set_placeholder(db: Connection, media_id: str, placeholder: Placeholde
 
 
 async def set_sha256(db: Connection, media: Media, sha256: bytes) -> None:
-    """Records the SHA-256 of a media's original, which its checksums show."""
+    """Records the SHA-256 of a media's original."""
     await db.execute(
         "update blobs set sha256 = %s where blob_id = %s", (sha256, media.blob.blob_id)
     )
@@ -358,7 +358,7 @@ async def set_sha256(db: Connection, media: Media, sha256: bytes) -> None:
 
 
 async def touch(db: Connection, media_id: str) -> None:
-    """Changes the etag, after a change in another table that readers of the media see."""
+    """Changes the etag. Call it after a visible change in another table."""
     await db.execute(
         "update media set revision = revision + 1, update_time = now() where media_id = %s",
         (media_id,),
@@ -366,7 +366,7 @@ async def touch(db: Connection, media_id: str) -> None:
 
 
 async def put_rendition(db: Connection, media_id: str, new: NewRendition, blob_id: str) -> None:
-    """Adds a rendition, or replaces the one of the same name."""
+    """Adds a rendition, or replaces the one with the same name."""
     await db.execute(
         """
         insert into renditions (media_id, name, blob_id, content_type, pipeline, version, width,
@@ -395,7 +395,7 @@ async def remove_rendition(db: Connection, media_id: str, name: str) -> None:
 
 
 async def move_rendition(db: Connection, media_id: str, rendition: Rendition, blob_id: str) -> None:
-    """Makes another blob that of a rendition."""
+    """Changes the blob of a rendition."""
     await db.execute(
         "update renditions set blob_id = %s where media_id = %s and name = %s and blob_id = %s",
         (blob_id, media_id, rendition.name, rendition.blob.blob_id),
@@ -403,7 +403,7 @@ async def move_rendition(db: Connection, media_id: str, rendition: Rendition, bl
 
 
 async def remove(db: Connection, media_id: str) -> None:
-    """Removes a media that has no more references to blobs."""
+    """Removes a media that no longer refers to blobs."""
     await db.execute("delete from media where media_id = %s", (media_id,))
 
 
@@ -444,7 +444,7 @@ async def add_usage(db: Connection, counts: Mapping[str, Mapping[Use, int]]) -> 
 
 
 async def due_for_expiry(db: Connection, limit: int) -> list[str]:
-    """Media whose `expire_time` has passed, locked. Leaves out those that are locked already."""
+    """Locks and returns media whose `expire_time` has passed. Skips media that are locked."""
     rows = await db.execute(
         "select media_id::text as media_id from media"
         " where expire_time <= now() and delete_time is null"

@@ -1,4 +1,4 @@
-"""Reads one media: the most frequent query."""
+"""Reads single media, the most frequent query. Concurrent reads share a query."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,9 @@ from media_service.media.model import Media, Rendition
 
 def not_found(media_id: str) -> NotFound:
     return NotFound(
-        Reason.MEDIA_NOT_FOUND, "There is no such media, or it is not yours.", media_id=media_id
+        Reason.MEDIA_NOT_FOUND,
+        "The media does not exist, or it belongs to someone else.",
+        media_id=media_id,
     )
 
 
@@ -30,10 +32,10 @@ class PublicReader:
         self._read = Batcher(self._read_many)
 
     async def get(self, key: str) -> tuple[Media, Rendition]:
-        """The rendition with this key in the public store, and its media.
+        """Returns the rendition with this key in the public store, and its media.
 
-        Raises NotFound (MEDIA_NOT_FOUND), also if the media is no longer public and its rendition
-        has not been moved yet.
+        Raises NotFound (MEDIA_NOT_FOUND). This includes a media that is no longer public but whose
+        rendition has not been moved yet.
         """
         media = await self._read(key) if "\0" not in key else None  # PostgreSQL has no NUL
         if media is None or not media.published:
@@ -47,8 +49,8 @@ class PublicReader:
 
 
 class MediaReader:
-    """Reads media by id. Concurrent callers share a query. `bare`: without their renditions, which
-    may be two hundred rows."""
+    """Reads media by id. Concurrent callers share a query. With `bare`, it leaves out the
+    renditions, which may be two hundred rows."""
 
     def __init__(self, database: Database, *, bare: bool = False) -> None:
         self._database = database
@@ -56,13 +58,13 @@ class MediaReader:
         self._read = Batcher(self._read_many)
 
     async def get(self, principal: Principal, media_id: str) -> Media:
-        """A media that the caller may read. Raises NotFound (MEDIA_NOT_FOUND)."""
+        """Returns a media that the caller may read. Raises NotFound (MEDIA_NOT_FOUND)."""
         media_id = media_id.lower()
         found = await self.find(media_id)
         return authorize(principal, Permission.MEDIA_READ, found, not_found(media_id))
 
     async def find(self, media_id: str) -> Media | None:
-        """A media, without a check of the caller's permission."""
+        """Returns a media without checking the caller's permission."""
         return await self._read(media_id)
 
     async def _read_many(self, media_ids: Sequence[str]) -> list[Media | None]:

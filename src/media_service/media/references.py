@@ -1,4 +1,4 @@
-"""Versions of media refer to blobs."""
+"""The blobs of media versions."""
 
 from media_service.blobs.references import BlobReference
 

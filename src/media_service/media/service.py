@@ -49,13 +49,12 @@ TYPES: dict[str, type] = {
 
 def gone(media_id: str) -> FailedPrecondition:
     return FailedPrecondition(
-        Reason.MEDIA_DELETED, "The media is deleted; undelete it first.", media_id=media_id
+        Reason.MEDIA_DELETED, "The media is deleted. Undelete it first.", media_id=media_id
     )
 
 
 def readable(media: Media) -> Media:
-    """The media, if its content may be served.
-
+    """Returns the media if its content may be served.
     Raises FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED).
     """
     if media.delete_time is not None:
@@ -63,7 +62,7 @@ def readable(media: Media) -> Media:
     if media.state == MediaState.QUARANTINED:
         raise FailedPrecondition(
             Reason.MEDIA_QUARANTINED,
-            "The media is in quarantine; its content is not served.",
+            "The media is in quarantine. Its content is not served.",
             media_id=media.media_id,
         )
     return media
@@ -77,9 +76,8 @@ async def load(
     *,
     lock: bool = False,
 ) -> Media:
-    """A media on which the caller has the permission. `lock`: as `queries.lock`.
-
-    Raises NotFound (MEDIA_NOT_FOUND).
+    """Returns a media if the caller has the permission on it. With `lock`, locks it as
+    `queries.lock` does. Raises NotFound (MEDIA_NOT_FOUND).
     """
     media = await (queries.lock if lock else queries.get)(db, media_id)
     return authorize(principal, permission, media, not_found(media_id))
@@ -97,8 +95,7 @@ def check_version(media: Media, version: int) -> None:
 
 
 def find_rendition(media: Media, name: str, version: int = 0) -> Rendition:
-    """The rendition of this name from this version of the original; 0: from any.
-
+    """Returns the rendition with this name from this version of the original. Version 0 means any.
     Raises NotFound (RENDITION_NOT_FOUND).
     """
     for rendition in media.renditions:
@@ -113,18 +110,19 @@ def find_rendition(media: Media, name: str, version: int = 0) -> Rendition:
 
 
 def check_etag(media: Media, etag: str) -> None:
-    """Raises Aborted (ETAG_MISMATCH) if this is not the etag of the media. Empty and "*" match
-    any."""
+    """Raises Aborted (ETAG_MISMATCH) if this is not the etag of the media. An empty etag and "*"
+    match any media."""
     if etag and etag not in {"*", media.etag, media.etag.strip('"')}:
         raise Aborted(
             Reason.ETAG_MISMATCH,
-            "The media has changed since you read it; read it again.",
+            "The media has changed since you read it. Read it again.",
             etag=media.etag,
         )
 
 
 class MediaService:
-    """`purge_after`: how long a deleted media can be undeleted."""
+    """Reads, lists, changes and deletes media. `purge_after` is how long a deleted media can be
+    undeleted."""
 
     def __init__(
         self,
@@ -153,8 +151,8 @@ class MediaService:
         project_id: str,
         limit: int,
     ) -> tuple[list[Media], Callable[[Media], str]]:
-        """Media that the caller may read, and a function from a media to the next page's token.
-        `owner`: only media of this owner."""
+        """Returns media that the caller may read, and a function that returns the token of the page
+        after a given media. `owner` selects media of one owner."""
         where = [scope(principal, Permission.MEDIA_READ, "m")]
         if owner is not None:
             where.append(owned_by(owner, "m"))
@@ -179,7 +177,8 @@ class MediaService:
     async def update(
         self, principal: Principal, media_id: str, values: Mapping[str, Any], etag: str
     ) -> Media:
-        """Changes some of `CHANGEABLE`, if `etag` is empty or still the media's."""
+        """Changes some of the fields `CHANGEABLE`. Raises Aborted (ETAG_MISMATCH) if `etag` is set
+        and is not the media's."""
         async with self._database.transaction() as tx:
             media = await load(tx, principal, Permission.MEDIA_WRITE, media_id, lock=True)
             if media.delete_time is not None:
@@ -194,7 +193,7 @@ class MediaService:
         return changed
 
     async def delete(self, principal: Principal, media_id: str, etag: str) -> Media:
-        """Soft-deletes; idempotent."""
+        """Soft-deletes a media. Idempotent."""
         async with self._database.transaction() as tx:
             media = await load(tx, principal, Permission.MEDIA_DELETE, media_id, lock=True)
             if media.delete_time is not None:
@@ -206,7 +205,7 @@ class MediaService:
         return changed
 
     async def undelete(self, principal: Principal, media_id: str) -> Media:
-        """Restores a soft-deleted media; idempotent."""
+        """Restores a soft-deleted media. Idempotent."""
         async with self._database.transaction() as tx:
             media = await load(tx, principal, Permission.MEDIA_DELETE, media_id, lock=True)
             if media.delete_time is None:
@@ -218,18 +217,18 @@ class MediaService:
 
 
 async def record_change(tx: Transaction, before: Media, after: Media) -> None:
-    """Notifies watchers of a change, and starts a job that moves renditions if they belong in the
-    other store now."""
+    """Notifies watchers of a change. If the renditions now belong in the other store, starts a job
+    that moves them."""
     if before.rendition_store != after.rendition_store:
         await tx.enqueue(NewJob(JobKind.PUBLISH, after.media_id))
     tx.emit(MediaChanged(after.media_id))
 
 
 def check_changeable(names: Sequence[str]) -> None:
-    """Raises InvalidArgument (INVALID_UPDATE_MASK) for any but `CHANGEABLE`."""
+    """Raises InvalidArgument (INVALID_UPDATE_MASK) if a name is not in `CHANGEABLE`."""
     if unknown := [name for name in names if name not in CHANGEABLE]:
         raise InvalidArgument(
             Reason.INVALID_UPDATE_MASK,
-            f"{', '.join(unknown)} cannot be changed; {', '.join(CHANGEABLE)} can.",
+            f"{', '.join(unknown)} cannot be changed. Fields that can: {', '.join(CHANGEABLE)}.",
             fields=tuple((f"update_mask.{name}", "cannot be changed") for name in unknown),
         )

@@ -15,14 +15,14 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 60.0
 BATCH = 1000
-# The most media that are counted between two flushes. Reads of others are not counted.
+# The maximum number of media that are counted between two flushes. Reads of others are not counted.
 MAX_MEDIA = 100_000
 
 
 class UsageCounter:
-    """An async context manager: leaving it writes the last counts.
+    """Counts reads. It is an async context manager: leaving it writes the last counts.
 
-    The counts are approximate: a process that is killed loses those of its last minute.
+    The counts are approximate: a process that is killed loses the counts of its last minute.
     """
 
     def __init__(self, database: Database, flush_seconds: float = FLUSH_SECONDS) -> None:
@@ -37,7 +37,7 @@ class UsageCounter:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # Not cancelled: a flush that has just been committed would be repeated.
+        # Do not cancel the task: a flush that was just committed would be repeated.
         self._stopping.set()
         if self._flushing:
             await self._flushing
@@ -53,8 +53,8 @@ class UsageCounter:
             await self._flush()
 
     async def _flush(self) -> None:
-        """Counts of media that are locked, and all counts if the database is unavailable, wait for
-        the next flush."""
+        """Writes the counts. Counts of locked media remain for the next flush, as do all counts if
+        the database is unavailable."""
         waiting = list(self._counts)
         for start in range(0, len(waiting), BATCH):
             batch = {media_id: self._counts.pop(media_id) for media_id in waiting[start:][:BATCH]}
