@@ -15,7 +15,8 @@ RANGE = r"\s*+bytes\s*+=\s*+(\d{0,19}+)\s*+-\s*+(\d{0,19}+)\s*+"
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The status of the answer and its bytes: 200 or 206 with [start, end), or 304 with none."""
+    """The status of the response and its bytes: 200 or 206 with [start, end), or 304 without
+    bytes."""
 
     status: int
     start: int
@@ -37,8 +38,8 @@ def evaluate(headers: Mapping[str, str], etag: str, modified: datetime, size: in
 
 
 def unchanged(headers: Mapping[str, str], etag: str, modified: datetime) -> bool:
-    """Whether the client has the current content already (304). Needs no size, so it can run
-    before the content exists. Raises Aborted (412)."""
+    """Whether the client already has the current content (304). It does not need the size, so it
+    can run before the content exists. Raises Aborted (412)."""
     modified = modified.replace(microsecond=0)
     if "if-match" in headers:
         if not listed(headers["if-match"], etag, weak=False):
@@ -70,7 +71,8 @@ def listed(header: str, etag: str, *, weak: bool) -> bool:
 
 
 def http_date(text: str | None) -> datetime | None:
-    """None for a missing or malformed date: RFC 9110 ignores such conditions."""
+    """Parses a date. Returns None if it is missing or malformed, because RFC 9110 ignores such
+    conditions."""
     try:
         date = parsedate_to_datetime(text) if text else None
     except (ValueError, OverflowError):  # dates may contain numbers of any length
@@ -88,9 +90,10 @@ def fresh(if_range: str | None, etag: str, modified: datetime) -> bool:
 
 
 def parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """[start, end), or None if the header is ignored: another unit, several ranges, or malformed.
+    """Parses a Range header. Returns [start, end), or None if the header is ignored because it is
+    malformed or has another unit or several ranges.
 
-    Raises OutOfRange if the range lies outside of the content.
+    Raises OutOfRange if the range lies outside the content.
     """
     match = re.fullmatch(RANGE, header, re.IGNORECASE)
     if not match or not (match[1] or match[2]):

@@ -1,17 +1,19 @@
-"""Content-Disposition: whether a browser shows content, and the file name for saving it."""
+"""Builds the Content-Disposition header: whether a browser shows content, and the file name for
+saving it."""
 
 import re
 from urllib.parse import quote
 
-# Types that a browser may show. Anything else could run scripts on our origin.
+# Types that a browser may show. Other types could run scripts in the origin of this service.
 INLINE = re.compile(
     r"(image/(?!svg)|video/|audio/|text/vtt|application/(pdf|vnd\.apple\.mpegurl|dash\+xml)$)"
 )
 
 
 def content_disposition(filename: str, content_type: str, *, attachment: bool) -> str:
-    """RFC 6266: an ASCII name for old clients, and the exact one in UTF-8 (RFC 8187) if it differs.
-    Clients strip spaces at the ends of the ASCII name, so such names need the other too."""
+    """Returns the header (RFC 6266) with an ASCII name for old clients and, if it differs, the
+    exact name in UTF-8 (RFC 8187). Clients strip leading and trailing spaces of the ASCII name, so
+    names with such spaces also need the UTF-8 form."""
     kind = "inline" if INLINE.match(content_type) and not attachment else "attachment"
     if not filename:
         return kind

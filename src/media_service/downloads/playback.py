@@ -1,4 +1,4 @@
-"""Playback of streams: playlists, the manifest, segments and storyboards."""
+"""Serves the files of streams: playlists, manifests, segments and storyboards."""
 
 import hashlib
 import re
@@ -30,14 +30,15 @@ UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TRACK_FILE = re.compile(
     rf"({UUID.pattern})/([a-z0-9]{{1,16}})/([a-z0-9]{{1,16}}\.(?:m3u8|mp4|m4s|vtt))"
 )
-# Cues of a storyboard name its images by a relative path, which is the same in `renditions/`.
+# The cues of a storyboard refer to its images by a relative path, which is the same in
+# `renditions/`.
 STORYBOARD = re.compile(r"([a-z0-9][a-z0-9_.-]{0,63})/content")
 SEGMENT = re.compile(r"([1-9][0-9]{0,8})\.(m4s|vtt)")
 VTT = "text/vtt; charset=utf-8"
 
 
 class PlaybackService:
-    """`reader`: finds media, which need not have their renditions."""
+    """Opens the files of streams. `reader` may return media without their renditions."""
 
     def __init__(self, database: Database, reader: MediaReader) -> None:
         self._database = database
@@ -45,8 +46,8 @@ class PlaybackService:
         self._playlists = PlaylistCache()
 
     async def public(self, path: str) -> Content:
-        """As `open`, for a published media. `path`: its id, then the file of the stream. Raises
-        NotFound (MEDIA_NOT_FOUND, RENDITION_NOT_FOUND), Unavailable (MEDIA_NOT_READY)."""
+        """Like `open`, for a published media. `path` has the media id, then the file of the stream.
+        Raises NotFound (MEDIA_NOT_FOUND, RENDITION_NOT_FOUND) and Unavailable (MEDIA_NOT_READY)."""
         media_id, _, rest = path.partition("/")
         media = await self._reader.find(media_id) if UUID.fullmatch(media_id) else None
         if media is None or not media.published:
@@ -63,9 +64,8 @@ class PlaybackService:
             raise error
 
     async def open(self, media: Media, path: str) -> Content:
-        """The file at this path of a media's stream: a playlist, the manifest, a segment, or a
-        storyboard.
-
+        """Returns the file at this path of a media's stream: a playlist, the manifest, a segment,
+        or a storyboard.
         Raises NotFound (RENDITION_NOT_FOUND), FailedPrecondition (MEDIA_NOT_READY,
         MEDIA_QUARANTINED, MEDIA_DELETED).
         """
@@ -98,7 +98,8 @@ class PlaybackService:
             if not stream.ready:
                 raise not_ready(
                     media.media_id,
-                    "The DASH manifest appears when the stream is complete. HLS plays earlier.",
+                    "The DASH manifest is available once the stream is complete. Use HLS to play it"
+                    " earlier.",
                 )
             timelines = {
                 name: await queries.timeline(db, stream.stream_id, name)
@@ -139,8 +140,8 @@ class PlaybackService:
         return in_memory(text, hls.CONTENT_TYPE, stream)
 
     async def _storyboard(self, media: Media, name: str) -> Content:
-        """The cues or the images of a storyboard. No other rendition: a link to the stream does not
-        give access to all of them."""
+        """Returns the cues or the images of a storyboard, but no other rendition: a link to the
+        stream must not give access to all renditions."""
         async with self._database.connection() as db:
             complete = (await media_queries.get_many(db, [media.media_id])).get(media.media_id)
         for rendition in complete.renditions if complete else ():
@@ -177,7 +178,7 @@ def check_playable(overview: Overview) -> None:
 
 
 async def missing(db: Connection, media: Media) -> MediaError:
-    """The error for a media without a stream."""
+    """Returns the error for a media without a stream."""
     undetermined = media.state in {MediaState.PENDING, MediaState.PROCESSING}
     if undetermined or await jobs.is_rendering(db, media.media_id, STREAM):
         return not_ready(media.media_id, "The stream does not exist yet. Try again soon.")
@@ -199,7 +200,8 @@ def not_ready(media_id: str, message: str) -> Unavailable:
 
 
 def counted(content: Content, media: Media) -> Content:
-    """Reading the first playlist counts as a view of the media."""
+    """Marks content whose reads count as views of the media: the multivariant playlist and the
+    manifest."""
     return replace(content, media_id=media.media_id, use=Use.VIEW)
 
 

@@ -14,7 +14,7 @@ from media_service.renders.singleflight import Singleflight
 # Media id, stream id, path.
 Key = tuple[str, str, str]
 
-# Every player requests a growing playlist again and again.
+# How long a growing playlist is cached. Every player requests it repeatedly.
 GROWING_TTL_SECONDS = 0.5
 MAX_BYTES = 32 << 20
 # How long the generation of a playlist continues after its last client has disconnected.
@@ -40,7 +40,8 @@ class PlaylistCache:
     async def get(
         self, key: Key, *, final: bool, generate: Callable[[], Awaitable[Content]]
     ) -> Content:
-        """The cached playlist, or the result of `generate`. `final`: it will not change."""
+        """Returns the cached playlist, or the result of `generate`. `final` means that the playlist
+        will not change."""
         if entry := self._entries.get(key):
             return entry.content
         return await self._generating.run(key, partial(self._generate, key, final, generate))

@@ -1,4 +1,4 @@
-"""Signs and opens links that read one media without a token."""
+"""Signs and opens links that give access to one media without an access token."""
 
 import re
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from media_service.renders.service import RenderService
 PURPOSE = "read"
 TTL = timedelta(minutes=15)
 SECOND = timedelta(seconds=1)
-# The limit of the contract's field.
+# The limit of the field in the API.
 MAX_TOKEN_LENGTH = 2000
 
 
@@ -38,7 +38,8 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The target of a link: content, or an image to render. `attachment`: browsers save it."""
+    """The target of a link: content, or an image to render. `attachment` tells browsers to save
+    it."""
 
     content: Content | RenderSpec
     attachment: bool
@@ -46,13 +47,14 @@ class Opened:
 
     @property
     def revalidate(self) -> bool:
-        """Whether the target may change soon, as a playlist that grows."""
+        """Whether the target may change soon, such as a growing playlist."""
         return isinstance(self.content, Content) and self.content.revalidate
 
 
 @dataclass(frozen=True, slots=True)
 class ReadUrls:
-    """URLs that read a media without a token. `renditions`: by name."""
+    """URLs that give access to a media without an access token. `renditions` has the URLs of
+    renditions by name."""
 
     original: str
     renditions: Mapping[str, str]
@@ -60,7 +62,7 @@ class ReadUrls:
 
 
 class ReadLinks:
-    """`rest_url`: the absolute base of links, without a trailing slash."""
+    """Signs and opens links. `rest_url` is their absolute base URL without a trailing slash."""
 
     def __init__(
         self,
@@ -89,10 +91,10 @@ class ReadLinks:
         attachment: bool = False,
         direct: bool = False,
     ) -> Link:
-        """A link to the caller's media. `version` 0: the version that is current at each read.
-        `direct`: a signed URL of the store, if it supports them.
+        """Signs a link to the caller's media. `version` 0 means the version that is current at each
+        read. With `direct`, returns a signed URL of the store if the store supports it.
 
-        Raises as `DownloadService.open`.
+        Raises the errors of `DownloadService.open`.
         """
         media = await self._downloads.media(principal, media_id)
         claims = {"rendition": rendition, **version_claim(version)}
@@ -102,7 +104,7 @@ class ReadLinks:
             return self._sign(media, claims, MASTER, expire=expire_time(ttl), attachment=False)
         content = self._downloads.content(media, rendition, version)
         if direct:
-            ttl = -(-ttl // SECOND) * SECOND  # stores take whole seconds
+            ttl = -(-ttl // SECOND) * SECOND  # stores accept only whole seconds
             expire = (now() + ttl).replace(microsecond=0)
             if url := await self._downloads.store_url(content, ttl, attachment=attachment):
                 return Link(url, expire)
@@ -119,10 +121,10 @@ class ReadLinks:
         ttl: timedelta = TTL,
         attachment: bool = False,
     ) -> Link:
-        """A link to an image that a pipeline derives from the caller's media.
+        """Signs a link to an image that a pipeline renders from the caller's media.
 
-        Raises as `RenderService.find`, and InvalidArgument (INVALID_OPERATIONS) if the pipeline is
-        too long for a link.
+        Raises the errors of `RenderService.find`, and InvalidArgument (INVALID_OPERATIONS) if the
+        pipeline is too long for a link.
         """
         media, _ = await self._renders.media(principal, media_id, pipeline, version)
         content_type = f"image/{pipeline.format.lower()}" if pipeline.format else ""
@@ -134,7 +136,8 @@ class ReadLinks:
         return link
 
     def read_urls(self, media: Media) -> ReadUrls | None:
-        """URLs of a media that the caller may read; None if its content is not served."""
+        """Returns URLs of a media that the caller may read, or None if its content is not
+        served."""
         try:
             readable(media)
         except FailedPrecondition:
@@ -170,11 +173,11 @@ class ReadLinks:
         return Link(url, expire, token)
 
     async def open(self, token: str, path: str, accept: str) -> Opened:
-        """The target of a link. `path`: the file of a stream. `accept`: as in
+        """Opens the target of a link. `path` is the file of a stream. For `accept`, see
         `RenderService.find`.
 
-        Raises PermissionDenied (LINK_INVALID), the same for a changed link, an expired one and one
-        whose target is gone; Unavailable (MEDIA_NOT_READY); InvalidArgument (MEDIA_CORRUPT) for a
+        Raises PermissionDenied (LINK_INVALID) if the link was modified, is expired, or its target
+        is gone. Raises Unavailable (MEDIA_NOT_READY), and InvalidArgument (MEDIA_CORRUPT) for a
         render.
         """
         claims = self._signer.open(PURPOSE, token)
@@ -197,7 +200,8 @@ class ReadLinks:
 
 
 def linked_pipeline(text: str) -> Pipeline:
-    """Raises PermissionDenied (LINK_INVALID) if the link is older than the grammar of its text."""
+    """Parses the pipeline of a link. Raises PermissionDenied (LINK_INVALID) if the text does not
+    match the current grammar, because the link is older."""
     try:
         return stored_pipeline(text)
     except InvalidArgument:
@@ -205,7 +209,8 @@ def linked_pipeline(text: str) -> Pipeline:
 
 
 def expire_time(ttl: timedelta) -> datetime:
-    """Rounded up, because tokens count whole seconds and a link must last for its TTL."""
+    """The expiry of a link. It is rounded up, because tokens have whole seconds and a link must be
+    valid for its TTL."""
     return (now() + ttl).replace(microsecond=0) + SECOND
 
 
@@ -223,8 +228,8 @@ def too_long() -> InvalidArgument:
 
 
 def path_name(filename: str) -> str:
-    """A file name as the last segment of a URL's path, which only people read. Replaces what
-    proxies would change: `.`, `..` and escaped slashes."""
+    """Converts a file name to the last segment of a URL path, which is only informative. Replaces
+    `.`, `..` and escaped slashes, which proxies would change."""
     if not filename.strip("."):
         return "content"
     return quote(re.sub(r"[/\\]", "_", filename), safe="")

@@ -15,14 +15,14 @@ from media_service.media.service import check_version, find_rendition, readable
 from media_service.media.usage import UsageCounter
 from media_service.storage.blob_store import READ_CHUNK, BlobStore
 
-# Public paths of originals: the media, its version, and a file name, which is not checked.
+# The public path of an original: the media id, its version, and a file name, which is not checked.
 ORIGINALS = "originals"
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 ORIGINAL = re.compile(rf"{ORIGINALS}/({UUID})/([1-9][0-9]{{0,8}})/[^/]+")
 
 
 class DownloadService:
-    """`stores`: by name."""
+    """Opens and reads content. `stores` maps the names in `Blob.store` to stores."""
 
     def __init__(
         self,
@@ -39,15 +39,15 @@ class DownloadService:
     async def open(
         self, principal: Principal, media_id: str, rendition: str = "", version: int = 0
     ) -> Content:
-        """The original of the caller's media, or a rendition. `version` 0: the current one.
-
+        """Returns the original of the caller's media, or a rendition. `version` 0 means the current
+        version.
         Raises NotFound (MEDIA_NOT_FOUND, VERSION_NOT_FOUND, RENDITION_NOT_FOUND),
         FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED).
         """
         return self.content(await self.media(principal, media_id), rendition, version)
 
     async def media(self, principal: Principal, media_id: str) -> Media:
-        """The caller's media, if its content may be read. Raises as `open`."""
+        """Returns the caller's media if its content may be read. Raises the errors of `open`."""
         return readable(await self._reader.get(principal, media_id))
 
     def content(self, media: Media, rendition: str, version: int = 0) -> Content:
@@ -70,9 +70,10 @@ class DownloadService:
         )
 
     async def public(self, path: str) -> Content:
-        """The public content at this path: the original of a media (`originals/ID/VERSION/NAME`),
-        or the rendition at this key of the public store, without its file name, which may be
-        private. Raises NotFound (MEDIA_NOT_FOUND)."""
+        """Returns the public content at this path: the original of a media
+        (`originals/ID/VERSION/NAME`), or the rendition with this key in the public store. A
+        rendition has no file name, because the name may be private. Raises NotFound
+        (MEDIA_NOT_FOUND)."""
         if original := ORIGINAL.fullmatch(path):
             return await self._public_original(original[1], int(original[2]))
         return rendition_content(*await self._public.get(path), filename="")
@@ -84,8 +85,8 @@ class DownloadService:
         return self.original(media)
 
     def read(self, content: Content, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        """Bytes [start, end). Close the iterator to stop early. A read from the start counts as one
-        use; later ranges of the same download do not."""
+        """Yields the bytes [start, end). Close the iterator to stop early. A read from the start
+        counts as one use. Later ranges of the same download do not."""
         if start == 0 and content.use:
             self._usage.add(content.media_id, content.use)
         body = content.body
@@ -94,7 +95,7 @@ class DownloadService:
         return self._stores[body.store].read(body.key, start, end - start)
 
     async def store_url(self, content: Content, ttl: timedelta, *, attachment: bool) -> str | None:
-        """A signed URL of the store; None if the store does not support them."""
+        """Returns a signed URL of the store, or None if the store does not support them."""
         body, content_type = content.body, content.content_type
         if isinstance(body, bytes):
             return None
@@ -115,7 +116,7 @@ def rendition_content(media: Media, rendition: Rendition, filename: str) -> Cont
 
 
 async def chunks(data: bytes, start: int, end: int) -> AsyncGenerator[bytes, None]:
-    """Bytes [start, end), in chunks as a store yields them."""
+    """Yields the bytes [start, end) in chunks of the same size as a store."""
     for at in range(start, end, READ_CHUNK):
         yield data[at : min(at + READ_CHUNK, end)]
 
@@ -123,14 +124,14 @@ async def chunks(data: bytes, start: int, end: int) -> AsyncGenerator[bytes, Non
 def not_satisfiable(size: int) -> OutOfRange:
     return OutOfRange(
         Reason.RANGE_NOT_SATISFIABLE,
-        f"The range lies outside of the content, which has {size} bytes.",
+        f"The range lies outside the content, which has {size} bytes.",
         complete_size_bytes=size,
     )
 
 
 def resolve(offset: int, limit: int, size: int) -> tuple[int, int]:
-    """[start, end). A negative offset counts from the end; limit 0 means none.
-
+    """Converts an offset and a limit to [start, end). A negative offset counts from the end. A
+    limit of 0 means no limit.
     Raises OutOfRange (RANGE_NOT_SATISFIABLE) if the range starts beyond the end.
     """
     start = offset if offset >= 0 else max(0, size + offset)

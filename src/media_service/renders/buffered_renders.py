@@ -1,16 +1,16 @@
-"""How many bytes of renders are in memory because they are being sent or stored."""
+"""Tracks the bytes of renders that are in memory because they are being sent or stored."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class BufferedRenders:
-    """Counts each render once while anything holds it."""
+    """Counts each render once, as long as it is held at least once."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        # How many hold a render, by the `id` of its bytes.
+        # The number of holders of each render, by the `id` of its bytes.
         self._holders: dict[int, int] = {}
 
     def has_room(self, size: int) -> bool:

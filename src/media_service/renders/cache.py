@@ -1,4 +1,4 @@
-"""Caches renders: in the `raw` store for all processes, and in memory until they are stored."""
+"""Caches renders in the store `raw` for all processes, and in memory until they are stored."""
 
 import asyncio
 import logging
@@ -28,18 +28,18 @@ from media_service.storage.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 
-# Of one media. More of them come from clients that enumerate parameters.
+# The limits per media. Only clients that enumerate parameters exceed them.
 MAX_RENDERS = 500
 MAX_BYTES = 512 << 20
-# One in so many stored renders checks these limits, chosen by its key, and every large one.
+# These limits are checked when a large render is stored, and for one in CHECK_INTERVAL others.
 CHECK_INTERVAL = 8
 LARGE_BYTES = 1 << 20
-# Renders that this process finds without a query.
+# The maximum number of renders that this process finds without a query.
 MAX_KNOWN = 10_000
 # A render that does not fit into this buffer is stored before it is sent.
 MAX_BUFFERED_BYTES = 64 << 20
 CONCURRENT_WRITES = 2
-# How precisely the time of the last use is recorded.
+# The precision of the recorded time of last use.
 USE_INTERVAL = timedelta(days=1)
 UNUSED_TTL = timedelta(days=30)
 BATCH = 100
@@ -48,15 +48,15 @@ CLOSE_SECONDS = 10.0
 
 @dataclass(slots=True)
 class Known:
-    """`use_time`: the last use that the database knows of."""
+    """A render that this process knows. `use_time` is the last use recorded in the database."""
 
     render: Render
     use_time: datetime
 
 
 class RenderCache:
-    """What a process knows may be outdated, because another process has removed the render. Who
-    finds its bytes missing calls `forget`."""
+    """Caches renders. The entries in memory may be outdated, because another process may have
+    removed a render. If its bytes are missing, call `forget`."""
 
     def __init__(self, database: Database, raw: BlobStore) -> None:
         self._database = database
@@ -68,7 +68,7 @@ class RenderCache:
         self._buffered = BufferedRenders(MAX_BUFFERED_BYTES)
 
     async def close(self) -> None:
-        """Stores what is buffered, unless that takes too long."""
+        """Stores the buffered renders, unless that takes too long."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
             for task in late:
@@ -76,7 +76,7 @@ class RenderCache:
             await asyncio.gather(*late, return_exceptions=True)
 
     def known(self, spec: RenderSpec) -> Render | None:
-        """A render that this process has produced or found before."""
+        """Returns a render that this process has rendered or found before."""
         render_id = spec.render_id
         known = self._known.get(render_id)
         if known is None:
@@ -87,7 +87,7 @@ class RenderCache:
         return known.render
 
     async def find(self, spec: RenderSpec) -> Render | None:
-        """A render that any process has stored."""
+        """Returns a render that any process has stored."""
         render_id = spec.render_id
         async with self._database.connection() as db:
             found = await queries.find(db, *render_id)
@@ -155,7 +155,7 @@ class RenderCache:
     async def _add(
         self, render_id: RenderId, content_type: str, added: list[Blob], tx: Transaction, blob: Blob
     ) -> bool:
-        """Adds the row that refers to the blob. False if the blob is not needed."""
+        """Adds the row that refers to the blob. Returns False if the blob is not needed."""
         media_id, key = render_id
         if not await queries.lock_media(tx, media_id):
             return False
@@ -185,7 +185,7 @@ class RenderCache:
 
 
 async def log_failure(work: Coroutine[Any, Any, None]) -> None:
-    """No request waits for this work, so its errors are only logged."""
+    """Runs work and only logs its errors, because no request waits for it."""
     try:
         await work
     except MediaError as error:
@@ -195,7 +195,7 @@ async def log_failure(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def remove_unused(database: Database) -> int:
-    """Removes renders that were not requested for a month, and returns how many."""
+    """Removes renders that were not requested for a month. Returns their number."""
     count = 0
     while True:
         async with database.transaction() as tx:

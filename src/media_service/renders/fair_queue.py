@@ -1,4 +1,4 @@
-"""Fair queue: decides which owner's render starts next."""
+"""A fair queue that selects the owner whose render starts next."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
@@ -10,8 +10,8 @@ from media_service.errors import Reason, ResourceExhausted
 
 
 class FairQueue:
-    """Runs up to `concurrency` renders at once and admits up to `capacity`, running or waiting.
-    Owners take turns, and none may have more than half of the capacity."""
+    """Runs up to `concurrency` renders concurrently, and admits up to `capacity`, running or
+    waiting. Owners take turns. No owner may have more than half of the capacity."""
 
     def __init__(self, concurrency: int, capacity: int) -> None:
         self._free = concurrency
@@ -21,7 +21,7 @@ class FairQueue:
 
     @asynccontextmanager
     async def turn(self, owner: Owner) -> AsyncIterator[None]:
-        """Waits for a turn of the owner. Raises ResourceExhausted (RENDER_BUSY) at once if the
+        """Waits for a turn of the owner. Raises ResourceExhausted (RENDER_BUSY) immediately if the
         queue is full."""
         own, total = self._admitted[owner], self._admitted.total()
         if total >= self._capacity or own >= (self._capacity + 1) // 2:
@@ -52,13 +52,13 @@ class FairQueue:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._next()  # it was granted in the same moment
+                self._next()  # it was granted at the same moment
             else:
                 self._forget(owner, turn)
             raise
 
     def _next(self) -> None:
-        """Grants a turn to the owner whose last turn is longest ago."""
+        """Grants a turn to the owner that has waited longest since its last turn."""
         if not self._waiting:
             self._free += 1
             return

@@ -1,4 +1,4 @@
-"""A requested render, and the image it results in."""
+"""A requested render, and the resulting image."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.media.model import Media
 from media_service.storage.checksums import Checksums
 
-# Increase it when the codecs produce other bytes for the same pipeline than before.
+# Increase this number when the codecs produce different bytes for the same pipeline.
 ENGINE_VERSION = 1
 # The id of the media, and the key of the render.
 RenderId = tuple[str, bytes]
@@ -20,8 +20,8 @@ RenderId = tuple[str, bytes]
 
 @dataclass(frozen=True)
 class RenderSpec:
-    """Which image to derive from a media. `overlays`: the other media that the pipeline reads, by
-    id. `negotiated`: the format depends on the Accept header."""
+    """An image to render from a media. `overlays` has the other media that the pipeline reads, by
+    id. `negotiated` means that the format depends on the Accept header."""
 
     media: Media
     overlays: Mapping[str, Media]

@@ -1,4 +1,4 @@
-"""Remembers for a short time which renders failed, and why."""
+"""Caches the errors of failed renders for a short time."""
 
 import time
 from collections.abc import Hashable
@@ -10,7 +10,7 @@ from media_service.errors import FailedPrecondition, InvalidArgument, MediaError
 # Short, because a render that exceeds its time limit on a busy machine may succeed later.
 TTL_SECONDS = 60.0
 MAX_ENTRIES = 10_000
-# Errors that the image or the pipeline causes. Others may not occur again.
+# Errors caused by the image or the pipeline. Other errors may not occur again.
 LASTING_ERRORS = (InvalidArgument, FailedPrecondition)
 
 

@@ -4,7 +4,7 @@ import re
 
 from media_service.codecs.image.formats import FORMATS
 
-# In the order of preference: the smallest result first.
+# In order of preference: the format with the smallest result first.
 STILL = ("AVIF", "WEBP")
 ANIMATED = ("WEBP",)
 # Browsers send a few hundred characters. The rest of a longer header is ignored.
@@ -13,9 +13,10 @@ REFUSED = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*(;|$)")
 
 
 def negotiate(accept: str, longer_side: int, *, animated: bool) -> str:
-    """The preferred format that the header names and that can hold the result; empty if none.
+    """Returns the preferred format that the header names and that can represent the result, or an
+    empty string.
 
-    Wildcards do not count: clients that cannot show AVIF or WebP send `image/*` and `*/*` too.
+    Wildcards are ignored: clients without support for AVIF or WebP also send `image/*` and `*/*`.
     """
     accepted = set()
     for entry in accept[:MAX_HEADER_LENGTH].lower().split(","):

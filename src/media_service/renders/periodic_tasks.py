@@ -1,4 +1,4 @@
-"""Removes renders that nobody requests any more."""
+"""Removes renders that have not been requested for a long time."""
 
 from media_service.jobs.periodic import MINUTE, PeriodicTask
 from media_service.renders.cache import remove_unused

@@ -9,7 +9,7 @@ from media_service.storage.checksums import Checksums
 
 
 async def find(db: Connection, media_id: str, key: bytes) -> tuple[Render, datetime] | None:
-    """A render, and the recorded time of its last use."""
+    """Returns a render and the recorded time of its last use."""
     rows = await db.execute(
         """
         select r.content_type, r.use_time, b.blob_id::text as blob_id, b.store, b.key,
@@ -28,7 +28,8 @@ async def find(db: Connection, media_id: str, key: bytes) -> tuple[Render, datet
 
 
 async def lock_media(db: Connection, media_id: str) -> bool:
-    """Prevents that a media is purged before the transaction ends. False if it is already gone."""
+    """Prevents a media from being purged before the transaction ends. Returns False if it is
+    gone."""
     rows = await db.execute("select from media where media_id = %s for key share", (media_id,))
     return rows.rowcount == 1
 
@@ -36,8 +37,8 @@ async def lock_media(db: Connection, media_id: str) -> bool:
 async def put(
     db: Connection, media_id: str, key: bytes, content_type: str, blob_id: str
 ) -> str | None:
-    """Adds a render, or replaces its blob. Returns the blob that is not referred to now: the older
-    one, or this one if the older render is being removed."""
+    """Adds a render, or replaces its blob. Returns the blob that now has no reference: the previous
+    one, or the new one if the previous render is being removed. Otherwise, returns None."""
     added = await db.execute(
         "insert into renders (media_id, key, blob_id, content_type) values (%s, %s, %s, %s)"
         " on conflict do nothing",
@@ -69,8 +70,8 @@ async def record_use(db: Connection, media_id: str, key: bytes) -> None:
 async def remove_surplus(
     db: Connection, media_id: str, max_count: int, max_bytes: int
 ) -> list[str]:
-    """Removes the renders of a media that exceed the limits, the least recently used ones first.
-    Returns their blobs."""
+    """Removes the renders of a media that exceed the limits, least recently used first. Returns
+    their blobs."""
     rows = await db.execute(
         """
         delete from renders where (media_id, key) in (

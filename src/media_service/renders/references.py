@@ -1,4 +1,4 @@
-"""Renders refer to blobs."""
+"""The blobs of cached renders."""
 
 from media_service.blobs.references import BlobReference
 

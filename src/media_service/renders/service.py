@@ -1,4 +1,4 @@
-"""Renders images while the request waits, and serves cached ones."""
+"""Renders images on demand, and serves cached renders."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -32,11 +32,12 @@ from media_service.renders.singleflight import Singleflight
 from media_service.renditions.pipeline_inputs import image_of, overlay_of, route_of
 from media_service.storage.blob_store import BlobStore
 
-# For clients that accept neither AVIF nor WebP: the first of these that can hold the result.
+# Formats for clients that accept neither AVIF nor WebP. The first one that can represent the result
+# is used.
 FALLBACK_FORMATS = ("JPEG", "PNG", "GIF")
-# A result up to this size is sent from memory and stored afterwards.
+# Results up to this size are sent from memory and stored afterwards.
 MAX_BUFFERED_BYTES = 8 << 20
-# Renders that may wait per child process, of all owners.
+# The maximum number of waiting renders per child process, for all owners together.
 WAITING_PER_CHILD = 64
 # How long a render continues after its last client has disconnected.
 LINGER_SECONDS = 2.0
@@ -44,7 +45,8 @@ ANIMATED_TYPES = ("image/gif", "image/webp")
 
 
 class RenderService:
-    """`children`: how many child processes the renderer has, each with one render at a time."""
+    """Finds and renders images. `children` is the number of child processes of the renderer. Each
+    runs one render at a time."""
 
     def __init__(
         self,
@@ -60,7 +62,8 @@ class RenderService:
         self._cache = cache
         self._stores = stores
         self._singleflight: Singleflight[Render] = Singleflight(linger_seconds)
-        # During each render, the original of the next is opened: object stores take as long.
+        # While one render runs, the original of the next one is opened, because reading from an
+        # object store takes about as long as a render.
         self._queue = FairQueue(2 * children, children * (2 + WAITING_PER_CHILD))
         self._failed = NegativeCache()
 
@@ -71,9 +74,8 @@ class RenderService:
     async def find(
         self, principal: Principal, media_id: str, pipeline: Pipeline, accept: str, version: int = 0
     ) -> RenderSpec:
-        """The image to render from the caller's media. `accept`: the formats that the client
-        accepts, for a pipeline that names none. `version` 0: the current one.
-
+        """Finds the image to render from the caller's media. `accept` has the formats that the
+        client accepts, for a pipeline without a format. `version` 0 means the current one.
         Raises NotFound (MEDIA_NOT_FOUND, VERSION_NOT_FOUND), FailedPrecondition (MEDIA_DELETED,
         MEDIA_QUARANTINED, MEDIA_FAILED, OPERATION_NOT_APPLICABLE), Unavailable (MEDIA_NOT_READY).
         """
@@ -83,8 +85,8 @@ class RenderService:
     async def media(
         self, principal: Principal, media_id: str, pipeline: Pipeline, version: int = 0
     ) -> tuple[Media, Sequence[Media]]:
-        """The caller's media and the overlays of the pipeline, which the caller may read but which
-        need not be ready. Raises as `find`."""
+        """Returns the caller's media and the overlays of the pipeline. The caller may read them,
+        but they need not be READY. Raises the errors of `find`."""
         media = image_of(await self._reader.get(principal, media_id))
         check_version(media, version)
         route_of(media, pipeline)
@@ -92,7 +94,7 @@ class RenderService:
         return media, [overlay_of(media, overlay, overlay.media_id) for overlay in overlays]
 
     async def find_linked(self, media: Media, pipeline: Pipeline, accept: str) -> RenderSpec:
-        """As `find`, for a signed link to the media. Overlays must belong to its owner."""
+        """Like `find`, for a signed link to the media. Overlays must belong to its owner."""
         overlays = []
         for overlay_id in pipeline.overlays:
             overlay = await self._reader.find(overlay_id)
@@ -101,10 +103,10 @@ class RenderService:
 
     @asynccontextmanager
     async def content(self, spec: RenderSpec) -> AsyncIterator[Content]:
-        """The rendered image, which may be in memory only while the context lasts. A cached one may
-        turn out to have lost its bytes: see `content_rendered_again`.
+        """Yields the rendered image. It may be in memory only while the context lasts. If the bytes
+        of a cached render are missing, call `content_rendered_again`.
 
-        Raises ResourceExhausted (RENDER_BUSY), and as `ImageRenderer.render`.
+        Raises ResourceExhausted (RENDER_BUSY) and the errors of `ImageRenderer.render`.
         """
         render = self._cache.known(spec)
         if render is None:
@@ -114,7 +116,7 @@ class RenderService:
 
     @asynccontextmanager
     async def content_rendered_again(self, spec: RenderSpec) -> AsyncIterator[Content]:
-        """As `content`, without the cached render, whose bytes are missing."""
+        """Like `content`, but renders again because the bytes of the cached render are missing."""
         self._cache.forget(spec)
         compute = partial(self._render_unless_failed, spec)
         render = await self._singleflight.run((spec.render_id, "again"), compute)
@@ -156,7 +158,7 @@ class RenderService:
         return render
 
     async def _open(self, stack: AsyncExitStack, media: Media) -> ImageSource:
-        """The original as a file, for as long as the stack lasts."""
+        """Opens the original as a file, which exists until the stack closes."""
         blob = media.blob
         file = self._stores[blob.store].as_file(blob.key, blob.size_bytes)
         path = await stack.enter_async_context(file)
@@ -165,7 +167,7 @@ class RenderService:
 
 @contextmanager
 def suggesting_a_job() -> Iterator[None]:
-    """Adds to PROCESSING_LIMIT_EXCEEDED that jobs have higher limits."""
+    """Adds the hint to PROCESSING_LIMIT_EXCEEDED errors that jobs have higher limits."""
     try:
         yield
     except InvalidArgument as error:
@@ -177,7 +179,8 @@ def suggesting_a_job() -> Iterator[None]:
 def render_spec(
     media: Media, overlays: Sequence[Media], pipeline: Pipeline, accept: str
 ) -> RenderSpec:
-    """Raises Unavailable (MEDIA_NOT_READY), FailedPrecondition (MEDIA_FAILED)."""
+    """Builds the spec of a render, and negotiates its format. Raises Unavailable (MEDIA_NOT_READY)
+    and FailedPrecondition (MEDIA_FAILED)."""
     for each in (media, *overlays):
         check_ready(each)
     by_id = {overlay.media_id: overlay for overlay in overlays}

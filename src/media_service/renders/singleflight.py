@@ -15,9 +15,12 @@ class Computation(Generic[T]):
 
 
 class Singleflight(Generic[T]):
-    """A caller that is cancelled leaves the computation to the others. After the last caller has
-    gone, the computation has `linger_seconds` to end, because it is usually nearly done and may be
-    requested again; then it is cancelled."""
+    """Shares computations between concurrent callers.
+
+    If a caller is cancelled, the computation continues for the others. When the last caller is
+    gone, the computation is cancelled after `linger_seconds`. The delay exists because the result
+    is usually nearly done and may be requested again.
+    """
 
     def __init__(self, linger_seconds: float) -> None:
         self._linger_seconds = linger_seconds
@@ -63,7 +66,8 @@ class Singleflight(Generic[T]):
             self._forget(key, asyncio.current_task())
 
     def _forget(self, key: Hashable, task: "asyncio.Task[Any] | None") -> None:
-        """Later calls compute anew. The key may already belong to such a computation."""
+        """Removes the computation of `task`, so that later calls start a new one. The key may
+        already belong to a new computation, which is kept."""
         computation = self._computations.get(key)
         if computation is not None and computation.task is task:
             del self._computations[key]

@@ -1,6 +1,6 @@
 """Deletes renditions, and purges media with all of their derived files.
 
-One transaction removes the rows. Jobs then remove the bytes without references.
+One transaction removes the rows. Jobs then remove the blobs without references.
 """
 
 from media_service.access.permission import Permission
@@ -49,7 +49,7 @@ class DeletionService:
         return changed
 
     async def purge(self, principal: Principal, media_id: str) -> None:
-        """Purges a deleted media now. Jobs remove its bytes."""
+        """Purges a deleted media immediately. Jobs remove its bytes."""
         async with self._database.transaction() as tx:
             media = await load(tx, principal, Permission.MEDIA_PURGE, media_id, lock=True)
             if media.delete_time is None:
@@ -64,7 +64,8 @@ class DeletionService:
 
 
 async def remove_media(tx: Transaction, media_id: str) -> None:
-    """Removes the rows of a media. Jobs remove its bytes. The caller has locked the media."""
+    """Removes the rows of a media. Jobs remove its bytes. The caller must hold a lock on the
+    media."""
     await streams.lock_all(tx, media_id)
     await unlink(tx, await blobs.remove_references(tx, blob_references(), media_id))
     await queries.remove(tx, media_id)
@@ -77,10 +78,10 @@ async def unlink(tx: Transaction, blob_ids: list[str]) -> None:
 
 
 async def purge_due(database: Database) -> int:
-    """Purges deleted media past their purge_time; returns how many."""
+    """Purges deleted media past their `purge_time`. Returns their number."""
     purged = 0
     for _ in range(BATCH):
-        # One transaction for each: a long video has thousands of segments.
+        # Use one transaction for each media, because a long video has thousands of segments.
         async with database.transaction() as tx:
             due = await queries.due_for_purge(tx, 1)
             for media_id in due:

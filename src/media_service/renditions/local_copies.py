@@ -1,4 +1,4 @@
-"""Local copies of blobs, shared by all jobs of a worker that read the same blob."""
+"""Local copies of blobs, shared by the jobs of a worker that read the same blob."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,12 +9,13 @@ from typing import Self
 from media_service.blobs.model import Blob
 from media_service.storage.blob_store import BlobStore
 
-# An unused copy is kept this long, since the next chunk of the same video may start soon.
+# How long an unused copy is kept. The next chunk of the same video may start soon.
 KEEP_SECONDS = 30.0
 
 
 class LocalCopy:
-    """A copy that is being downloaded, or complete. `users`: how many read it or wait for it."""
+    """A copy that is complete or being downloaded. `users` is the number of tasks that read it or
+    wait for it."""
 
     def __init__(self, store: BlobStore, blob: Blob) -> None:
         self.users = 0
@@ -38,7 +39,7 @@ class LocalCopy:
 
 
 class LocalCopies:
-    """An async context manager. Leaving it removes all copies."""
+    """Manages local copies. It is an async context manager: leaving it removes all copies."""
 
     def __init__(self, keep_seconds: float = KEEP_SECONDS) -> None:
         self._keep_seconds = keep_seconds
@@ -55,8 +56,7 @@ class LocalCopies:
 
     @asynccontextmanager
     async def open(self, store: BlobStore, blob: Blob, *, keep: bool = True) -> AsyncIterator[Path]:
-        """A blob as a readable file. `keep`: whether it may be opened again soon.
-
+        """Opens a blob as a readable file. Set `keep` if the blob may be opened again soon.
         Raises DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE).
         """
         if path := store.driver.local_path(blob.key):
@@ -76,8 +76,8 @@ class LocalCopies:
                 self._release(blob.key, copy, keep=keep)
 
     def _release(self, key: str, copy: LocalCopy, *, keep: bool) -> None:
-        """Removes an unused copy, or keeps it for a while. A failed or incomplete one is removed at
-        once, and at most one unused copy is kept."""
+        """Removes an unused copy, or keeps it for some time. A failed or incomplete copy is removed
+        immediately. At most one unused copy is kept."""
         if keep and copy.complete:
             for other in [k for k, c in self._copies.items() if not c.users and k != key]:
                 self._remove(other)

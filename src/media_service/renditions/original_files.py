@@ -1,4 +1,4 @@
-"""Originals as local files, which renderers read."""
+"""Opens originals as local files for renderers."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -15,7 +15,7 @@ from media_service.storage.blob_store import BlobStore
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """The original of a media, as a file. `info`: as `Media.info`."""
+    """The original of a media as a file. `info` is the result of inspection."""
 
     media: Media
     path: Path
@@ -28,7 +28,7 @@ class Original:
 
 
 class OriginalFiles:
-    """`stores`: by name, as in `Blob.store`."""
+    """Opens originals. `stores` maps the names in `Blob.store` to stores."""
 
     def __init__(
         self, stores: Mapping[str, BlobStore], copies: LocalCopies, inspector: Inspector
@@ -40,17 +40,17 @@ class OriginalFiles:
     async def open(self, stack: AsyncExitStack, media: Media) -> Original:
         """Opens an original. The file exists until the stack closes.
 
-        Raises DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE), and as
+        Raises DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE), and the errors of
         `Inspector.inspect`.
         """
         blob, info = media.blob, media.info
         path = await stack.enter_async_context(
             self._copies.open(self._stores[blob.store], blob, keep=media.kind is Kind.VIDEO)
         )
-        if info is None:  # the INGEST job has not inspected it yet, or failed to
+        if info is None:  # the INGEST job has not inspected it yet, or has failed
             info = (await self._inspector.inspect(path, media.kind, media.content_type)).info
         return Original(media, path, info)
 
     async def open_image(self, stack: AsyncExitStack, media: Media) -> ImageSource:
-        """Opens the original of an image. Raises as `open`."""
+        """Opens the original of an image. Raises the same errors as `open`."""
         return (await self.open(stack, media)).image

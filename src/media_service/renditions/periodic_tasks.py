@@ -1,4 +1,4 @@
-"""Purges deleted media, and removes what abandoned streams leave."""
+"""Purges deleted media, and removes the segments of abandoned streams."""
 
 from media_service.jobs.periodic import MINUTE, PeriodicTask
 from media_service.renditions.delete import purge_due

@@ -10,23 +10,23 @@ from media_service.media.service import readable
 
 
 def image_of(media: Media) -> Media:
-    """The media itself, if it is an image that may be read. Raises FailedPrecondition
+    """Returns the media if it is an image that may be read. Raises FailedPrecondition
     (OPERATION_NOT_APPLICABLE, MEDIA_QUARANTINED, MEDIA_DELETED)."""
     if media.kind is not Kind.IMAGE:
         raise FailedPrecondition(
             Reason.OPERATION_NOT_APPLICABLE,
-            "The media is not an image. Only images can be rendered or laid over others.",
+            "The media is not an image. Only images can be rendered on demand or used as overlays.",
         )
     return readable(media)
 
 
 def route_of(media: Media, pipeline: Pipeline) -> Route:
-    """The route of a pipeline, if the media may be read. Raises FailedPrecondition
+    """Returns the route of a pipeline if the media may be read. Raises FailedPrecondition
     (OPERATION_NOT_APPLICABLE, MEDIA_QUARANTINED, MEDIA_DELETED)."""
     return find_route(pipeline, readable(media).kind)
 
 
 def overlay_of(media: Media, overlay: Media | None, media_id: str) -> Media:
-    """An image to lay over the media, which must have the same owner. Raises as `image_of`, and
-    NotFound (MEDIA_NOT_FOUND)."""
+    """Returns the overlay if it is an image with the same owner as the media. Raises NotFound
+    (MEDIA_NOT_FOUND) and the errors of `image_of`."""
     return image_of(combine(media, overlay, not_found(media_id)))

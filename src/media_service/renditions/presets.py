@@ -1,4 +1,5 @@
-"""Presets: the renditions that every media of a kind gets, each by a job with a pipeline."""
+"""Presets: the renditions that every media of a kind gets. A job with a pipeline renders each
+one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from media_service.media.model import STREAM, Kind, Media
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A rendition and the pipeline that renders it. `heavy`: as in `NewJob`."""
+    """A rendition and the pipeline that renders it. For `heavy`, see `NewJob`."""
 
     name: str
     pipeline: Pipeline
@@ -22,8 +23,8 @@ class Preset:
 
 
 class Presets:
-    """`texts`: for each kind, the pipelines in text form by the names of their renditions. The jobs
-    start in this order."""
+    """The presets of all kinds. `texts` has, for each kind, the names of renditions and their
+    pipelines in text form. The jobs start in this order."""
 
     def __init__(self, texts: Mapping[Kind, Mapping[str, str]]) -> None:
         """Raises MediaError for a pipeline that is invalid or does not apply to its kind, and
@@ -39,7 +40,7 @@ class Presets:
         return list(dict.fromkeys(p.name for found in self._presets.values() for p in found))
 
     def jobs(self, media: Media, info: Info) -> list[NewJob]:
-        """The jobs of a media's presets. `info`: what inspection found."""
+        """Returns the jobs of a media's presets. `info` is the result of inspection."""
         return [
             NewJob(
                 JobKind.PROCESS,
@@ -56,7 +57,7 @@ class Presets:
 
 
 def kind_of(media: Media, info: Info) -> Kind:
-    """A video file without a video track is audio."""
+    """Returns the kind whose presets apply. A video file without a video track counts as audio."""
     return Kind.AUDIO if isinstance(info, VideoInfo) and not info.width else media.kind
 
 
@@ -64,5 +65,5 @@ def preset(kind: Kind, name: str, text: str) -> Preset:
     found = parsed_pipeline(text)
     heavy = find_route(found, kind).heavy
     if found.makes_stream is not (name == STREAM):
-        raise ValueError(f"the name {STREAM!r} is for streams, and streams have no other name")
+        raise ValueError(f"the name {STREAM!r} is reserved for streams, and required for them")
     return Preset(name, found, heavy)

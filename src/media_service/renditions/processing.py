@@ -25,14 +25,14 @@ from media_service.media.reader import not_found
 from media_service.renditions.pipeline_inputs import overlay_of, route_of
 from media_service.renditions.rendition_store import check_rendition_limit
 
-# How many requests of a batch are checked at a time, with their media in memory.
+# The number of requests of a batch that are checked together, with their media in memory.
 CHECKED_TOGETHER = 100
 
 
 @dataclass(frozen=True, slots=True)
 class RenditionRequest:
-    """A rendition that a caller requests. `name` empty: it is derived from the pipeline. `job_id`:
-    of the job that is started unless an earlier call has used the key."""
+    """A rendition that a caller requests. If `name` is empty, it is derived from the pipeline.
+    `job_id` is the id of the new job, if no earlier call used the key."""
 
     media_id: str
     pipeline: Pipeline
@@ -61,12 +61,14 @@ class ProcessingService:
     async def start(
         self, principal: Principal, requests: Sequence[RenditionRequest], *, atomic: bool = True
     ) -> list[Job | MediaError]:
-        """Starts jobs and claims their keys in one transaction. Returns one result for each
-        request, in the same order: the job, which is an earlier one if the key was used before, or
-        the reason why there is none. `atomic`: the first such reason is raised, and no job starts.
+        """Starts jobs and claims their keys in one transaction.
 
-        The errors: NotFound (MEDIA_NOT_FOUND), FailedPrecondition (MEDIA_DELETED,
-        MEDIA_QUARANTINED, OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED), Aborted
+        Returns one result for each request, in the same order: the job, or the error that refused
+        the request. If a key was used before, the result is the job of the earlier call. If
+        `atomic`, the first error is raised and no job starts.
+
+        The errors are NotFound (MEDIA_NOT_FOUND), FailedPrecondition (MEDIA_DELETED,
+        MEDIA_QUARANTINED, OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED), and Aborted
         (IDEMPOTENCY_CONFLICT).
         """
         creator(principal, Permission.MEDIA_WRITE)
@@ -92,12 +94,12 @@ class ProcessingService:
 async def claim_keys(
     tx: Transaction, requests: Sequence[RenditionRequest]
 ) -> Mapping[str, str | Aborted]:
-    """For the job id of each request: that id if the request is new, the id of the earlier job if
-    its key was used before, or why the key cannot be used."""
+    """Claims the keys of requests. Maps the job id of each request to that id if the request is
+    new, to the id of the earlier job if its key was used before, or to the error if the key cannot
+    be used."""
     claimed: dict[str, str | Aborted] = {request.job_id: request.job_id for request in requests}
     claims = [request.claim for request in requests if request.claim]
-    # In one order for all callers, so that two batches with the same keys never wait for each
-    # other.
+    # Claim keys in a fixed order, so that two batches with the same keys never deadlock.
     for claim in sorted(claims, key=lambda claim: claim.key.key_id):
         try:
             claimed[claim.resource_id], _ = await keys.claim(tx, claim)
@@ -109,7 +111,7 @@ async def claim_keys(
 async def check(
     db: Connection, principal: Principal, requests: Sequence[RenditionRequest]
 ) -> dict[str, NewJob | MediaError]:
-    """The job of each request, or why it is refused, by the job's id."""
+    """Returns the job of each request, or the error that refuses it, by job id."""
     checked: dict[str, NewJob | MediaError] = {}
     for start in range(0, len(requests), CHECKED_TOGETHER):
         group = requests[start : start + CHECKED_TOGETHER]
@@ -121,12 +123,12 @@ async def check(
                 checked[request.job_id] = job_of(principal, request, media)
             except MediaError as error:
                 checked[request.job_id] = error
-            await asyncio.sleep(0)  # other calls run meanwhile
+            await asyncio.sleep(0)  # let other calls run
     return checked
 
 
 def job_of(principal: Principal, request: RenditionRequest, found: Mapping[str, Media]) -> NewJob:
-    """The job that renders what is requested. Raises as `ProcessingService.start`."""
+    """Returns the job for a request. Raises the errors of `ProcessingService.start`."""
     missing = not_found(request.media_id)
     media = authorize(principal, Permission.MEDIA_WRITE, found.get(request.media_id), missing)
     route = route_of(media, request.pipeline)

@@ -1,4 +1,4 @@
-"""Renders a pipeline with the renderers of its kinds of media."""
+"""Renders pipelines with the renderers for the kinds of media involved."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -17,9 +17,9 @@ from media_service.jobs.progress import Progress
 from media_service.media.model import Kind
 from media_service.renditions.original_files import Original
 
-# Percent of the job at which rendering starts, and at which storing starts.
+# The percentage of the job at which rendering starts, and at which storing starts.
 RENDER_PERCENT, STORE_PERCENT = 20, 90
-# Percent of the job at which a frame or a page is ready, and its image pipeline starts.
+# The percentage of the job at which a frame or page is ready and its image pipeline starts.
 IMAGE_PERCENT = 75
 # The formats of a frame or a page, in order of preference, if its pipeline has no `convert`.
 FRAME_FORMATS: Sequence[str] = ("JPEG", "PNG")
@@ -43,9 +43,9 @@ class Renderers:
         *,
         name: str,
     ) -> Sequence[Output]:
-        """Renders a pipeline. The last output is the rendition called `name`; the others are its
-        companions. The files exist until the stack closes. Raises as `ImageRenderer.render`,
-        `AvRenderer.render` and `DocumentRenderer.render`.
+        """Renders a pipeline. The last output is the rendition called `name`. The others are its
+        companion files. The files exist until the stack closes. Raises the errors of
+        `ImageRenderer.render`, `AvRenderer.render` and `DocumentRenderer.render`.
         """
         start, formats = RENDER_PERCENT, SOURCE_FORMAT
         if original.media.kind is Kind.IMAGE:
@@ -89,13 +89,13 @@ class Renderers:
 
 
 def report_fraction(progress: Progress, end: int, fraction: float) -> None:
-    """`end`: percent of the job when `fraction` is 1."""
+    """Reports progress. `end` is the percentage of the job when `fraction` is 1."""
     progress.report("render", RENDER_PERCENT + (end - RENDER_PERCENT) * fraction)
 
 
 def report_pixels(progress: Progress, start: int, percent: int) -> None:
-    """`percent`: of the pixels that are computed. At 100, slow formats have just started to
-    encode."""
+    """Reports progress. `percent` is the share of computed pixels. At 100, slow formats have just
+    started to encode."""
     if percent < 100:
         progress.report("render", start + (STORE_PERCENT - start) * percent * 0.006)
     else:

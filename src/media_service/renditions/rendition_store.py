@@ -21,7 +21,7 @@ from media_service.media.model import Media, NewRendition
 from media_service.media.reader import not_found
 from media_service.storage.blob_store import BlobStore
 
-# Renditions of one media that pipelines rendered.
+# The maximum number of renditions from pipelines per media.
 MAX_RENDITIONS = 200
 
 # Runs in the transaction that adds a rendition. Returns False to add nothing.
@@ -29,20 +29,20 @@ Finish = Callable[[Transaction], Awaitable[bool]]
 
 
 async def no_finish(_: Transaction) -> bool:
-    """Adds nothing to the transaction."""
+    """A `Finish` that does nothing."""
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class RenditionFile:
-    """A rendition to be added, and its bytes: a file, or bytes in memory."""
+    """A rendition to add, and its bytes: a file, or bytes in memory."""
 
     rendition: NewRendition
     source: Path | bytes
 
 
 class RenditionStore:
-    """`stores`: by name, as in `Blob.store`."""
+    """Stores renditions. `stores` maps the names in `Blob.store` to stores."""
 
     def __init__(self, database: Database, stores: Mapping[str, BlobStore]) -> None:
         self._database = database
@@ -52,21 +52,21 @@ class RenditionStore:
     async def add(
         self, media_id: str, new: NewRendition, source: Path | bytes, finish: Finish = no_finish
     ) -> bool:
-        """As `add_all`, for one rendition."""
+        """Like `add_all`, for one rendition."""
         return await self.add_all(media_id, [RenditionFile(new, source)], finish)
 
     async def add_all(
         self, media_id: str, files: Sequence[RenditionFile], finish: Finish = no_finish
     ) -> bool:
-        """Stores renditions, which replace those of the same names, in one transaction: a reader
-        sees all of them or none, and the etag of the media changes once.
+        """Stores renditions in one transaction. They replace renditions with the same names. A
+        reader sees all of them or none, and the etag of the media changes once.
 
-        Names: lowercase letters and digits, and after the first also `_.-`. `finish` runs in the
-        transaction that adds the renditions. Returns False if it returned False, and then nothing
-        was added.
+        Names consist of lowercase letters and digits, and after the first character also `_.-`.
+        `finish` runs in the transaction that adds the renditions. If it returns False, nothing is
+        added and the result is False.
 
-        Raises NotFound (MEDIA_NOT_FOUND) if the media is purged before the renditions are added;
-        FailedPrecondition (RENDITION_LIMIT_EXCEEDED).
+        Raises NotFound (MEDIA_NOT_FOUND) if the media is purged before the renditions are added,
+        and FailedPrecondition (RENDITION_LIMIT_EXCEEDED).
         """
         media = await self._get(media_id)
         store = self._stores[media.rendition_store]
@@ -118,8 +118,9 @@ class RenditionStore:
 
 
 def check_rendition_limit(media: Media, *names: str) -> None:
-    """Raises FailedPrecondition (RENDITION_LIMIT_EXCEEDED) if the media would have more than the
-    maximum number of renditions from pipelines. Every read of a media reads them all."""
+    """Raises FailedPrecondition (RENDITION_LIMIT_EXCEEDED) if the media would exceed the maximum
+    number of renditions from pipelines. The limit exists because every read of a media reads all of
+    them."""
     rendered = {rendition.name for rendition in media.rendered_by_pipelines}
     if len(rendered.union(names)) > MAX_RENDITIONS:
         raise FailedPrecondition(
@@ -132,6 +133,6 @@ def check_rendition_limit(media: Media, *names: str) -> None:
 
 
 async def release_replaced(tx: Transaction, media: Media, old: Blob) -> None:
-    """Releases the blob that a rendition of the media used until now."""
+    """Releases the previous blob of a rendition."""
     exposed = old.store == PUBLIC and not media.published
     await release(tx, old.blob_id, timedelta() if exposed else LINGER)

@@ -1,4 +1,4 @@
-"""The results of jobs: renditions, for as long as they exist."""
+"""The results of jobs: the renditions that they rendered, if these still exist."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from media_service.media import queries
 from media_service.media.model import Media, Rendition
 from media_service.media.reader import MediaReader
 
-# How many media are read at a time, with all of their renditions.
+# The number of media that are read together, with all of their renditions.
 READ_TOGETHER = 100
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """The rendition that a job has rendered, and its media."""
+    """The rendition that a job rendered, and its media."""
 
     media: Media
     rendition: Rendition

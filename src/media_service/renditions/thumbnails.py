@@ -20,18 +20,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Thumbnails:
-    """The thumbnails of a media, to be stored, and its placeholder."""
+    """The thumbnails of a media to store, and its placeholder."""
 
     files: Sequence[RenditionFile] = ()
     placeholder: Placeholder = Placeholder()
 
 
-# The rendition that the placeholder of a media comes from. Images have their own.
+# The rendition from which the placeholder of a media is computed. For images, it is computed from
+# the original.
 PLACEHOLDER_RENDITIONS = {Kind.VIDEO: "poster", Kind.DOCUMENT: "preview"}
 
 
 class ThumbnailRenderer:
-    """`sizes`: the longest side of each thumbnail in pixels, by the name of its rendition."""
+    """Renders thumbnails. `sizes` has the longest side of each thumbnail, in pixels, by rendition
+    name."""
 
     def __init__(self, renderer: ImageRenderer, sizes: Mapping[str, int]) -> None:
         self._renderer = renderer
@@ -39,9 +41,8 @@ class ThumbnailRenderer:
 
     @asynccontextmanager
     async def render(self, media: Media, path: Path, info: Info) -> AsyncIterator[Thumbnails]:
-        """Renders the thumbnails of an image, whose files exist within the context. Other kinds of
-        media, and images that cannot be rendered, have none.
-
+        """Renders the thumbnails of an image. The files exist within the context. Other kinds of
+        media, and images that cannot be rendered, have no thumbnails.
         Raises only errors that a retry may resolve (`TRANSIENT`).
         """
         async with AsyncExitStack() as stack:
@@ -58,8 +59,9 @@ class ThumbnailRenderer:
             yield thumbnails
 
     async def placeholder(self, media: Media, name: str, output: Output) -> Placeholder | None:
-        """The placeholder of a video or document, from its rendition `name`; None if it comes from
-        another rendition, or if this is not an image. Raises as `render`."""
+        """Computes the placeholder of a video or document from its rendition `name`. Returns None
+        if the placeholder comes from another rendition, or if this one is not an image. Raises the
+        same errors as `render`."""
         if PLACEHOLDER_RENDITIONS.get(media.kind) != name or not output.width:
             return None
         source = ImageSource(output.path, output.content_type, output.width, output.height)

@@ -1,1 +1,1 @@
-"""Handlers of jobs on media."""
+"""Handlers for jobs on media."""

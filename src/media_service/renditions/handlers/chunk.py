@@ -1,4 +1,4 @@
-"""The jobs that encode the video of a stream, chunk by chunk."""
+"""The jobs that encode the chunks of a stream's video."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -25,7 +25,7 @@ from media_service.renditions.streams import queries
 from media_service.renditions.streams.model import Stream
 from media_service.renditions.streams.segments import Segments
 
-# Percent of the job at which encoding starts and ends.
+# The percentage of the job at which encoding starts and ends.
 ENCODE_PERCENT, PUBLISH_PERCENT = 5, 98
 
 # Takes the number of seconds that are encoded.
@@ -33,8 +33,8 @@ Report = Callable[[float], None]
 
 
 class ChunkHandler(JobHandler):
-    """Runs CHUNK jobs. Their subject is a media id, and their parent the job of the stream.
-    `encode_threads`: of each encoder; 0: one per core."""
+    """Runs CHUNK jobs. The subject of a job is a media id. Its parent is the job of the stream.
+    `encode_threads` is the number of threads per encoder; 0 means one per core."""
 
     kind = JobKind.CHUNK
 
@@ -50,7 +50,7 @@ class ChunkHandler(JobHandler):
         async with self._database.connection() as db:
             stream = await queries.of_job(db, claim.parent_id or "")
             media = (await media_queries.get_many(db, [claim.subject_id])).get(claim.subject_id)
-        if stream is None or media is None:  # purged, or the stream was given up
+        if stream is None or media is None:  # the media was purged, or the stream failed
             raise not_found(claim.subject_id)
         async with AsyncExitStack() as stack:
             original = await self._files.open(stack, media)
@@ -77,7 +77,7 @@ class ChunkHandler(JobHandler):
         chunk: int,
         report: Report,
     ) -> None:
-        """Encodes one chunk, numbered from 0. Raises as `encode_video`."""
+        """Encodes one chunk, numbered from 0. Raises the errors of `encode_video`."""
         ladder = stream.ladder
         deliver = self._segments.deliver(
             claim,
@@ -97,7 +97,7 @@ def chunk_jobs(claim: Claim, ladder: Ladder) -> list[NewJob]:
             JobKind.CHUNK,
             claim.subject_id,
             claim.owner,
-            # The owner's other jobs, such as ingests, do not wait for an hour of video.
+            # A long video must not delay the owner's other jobs, such as ingests.
             Priority.LOW,
             pipeline=claim.pipeline,
             parent_id=claim.job_id,
@@ -109,7 +109,7 @@ def chunk_jobs(claim: Claim, ladder: Ladder) -> list[NewJob]:
 
 
 def report_seconds(progress: Progress, stream: Stream, seconds: float) -> None:
-    """`seconds`: how much of a chunk is encoded."""
+    """Reports progress. `seconds` is the encoded duration of the chunk."""
     ladder = stream.ladder
     chunk_seconds = ladder.chunk_frames * ladder.rate[1] / ladder.rate[0]
     expected = min(chunk_seconds, ladder.seconds) or 1

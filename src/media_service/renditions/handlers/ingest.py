@@ -22,10 +22,11 @@ from media_service.storage.blob_store import BlobStore
 
 
 class IngestHandler(JobHandler):
-    """Runs INGEST jobs. Their subject is a media id. The original is kept even if the job fails.
+    """Runs INGEST jobs. The subject of a job is a media id. The original is kept even if the job
+    fails.
 
-    Each step is one change of the media: it is PROCESSING, has its SHA-256, and is READY with its
-    thumbnails.
+    Each step changes the media once: its state becomes PROCESSING, it gets its SHA-256, and it
+    becomes READY with its thumbnails.
     """
 
     kind = JobKind.INGEST
@@ -71,12 +72,13 @@ class IngestHandler(JobHandler):
         placeholder: Placeholder,
         tx: Transaction,
     ) -> bool:
-        """Makes the media READY and starts its presets. False if another worker holds the job."""
+        """Sets the media to READY and starts its presets. Returns False if another worker holds the
+        job."""
         if not await jobs.finish(tx, claim, JobState.SUCCEEDED):
             return False
         await queries.set_info(tx, media.media_id, found, placeholder)
         presets = self._presets.jobs(media, found.info)
-        # A caller may have started a job for the same rendition already: that job wins.
+        # If a caller already started a job for the same rendition, that job takes precedence.
         requested = {
             p.rendition for p in presets if await jobs.is_rendering(tx, p.subject_id, p.rendition)
         }
@@ -85,18 +87,18 @@ class IngestHandler(JobHandler):
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         async with self._database.transaction() as tx:
-            await queries.lock(tx, claim.subject_id)  # first, as everywhere
+            await queries.lock(tx, claim.subject_id)  # lock media before jobs, as everywhere
             if not await jobs.finish(tx, claim, JobState.FAILED, fault):
                 return
             await queries.set_state(tx, claim.subject_id, MediaState.FAILED, fault)
             tx.emit(MediaChanged(claim.subject_id))
 
     async def _begin(self, claim: Claim) -> Media | None:
-        """Sets the media to PROCESSING. Returns None, and ends the job, if the media was purged or
-        quarantined; the end of a quarantine starts a new job.
+        """Sets the media to PROCESSING. If the media was purged or quarantined, ends the job and
+        returns None. The end of a quarantine starts a new job.
 
-        Also returns None if another worker holds the job: that worker may have ended it, and
-        nothing would take the media out of PROCESSING again.
+        Also returns None if another worker holds the job. That worker may have ended it, and the
+        media would then remain in PROCESSING.
         """
         async with self._database.transaction() as tx:
             media = await queries.lock(tx, claim.subject_id)
@@ -111,7 +113,7 @@ class IngestHandler(JobHandler):
         return media
 
     async def _hash(self, media: Media) -> None:
-        """Records the SHA-256 if it is unknown. It stays valid even if the job fails."""
+        """Computes and records the SHA-256 if it is unknown. It is kept even if the job fails."""
         blob = media.blob
         if blob.checksums.sha256 is None:
             sha256 = await self._store.sha256(blob.key, blob.size_bytes)

@@ -30,7 +30,7 @@ from media_service.renditions.thumbnails import ThumbnailRenderer
 
 
 class ProcessHandler(JobHandler):
-    """Runs PROCESS jobs. Their subject is a media id."""
+    """Runs PROCESS jobs. The subject of a job is a media id."""
 
     kind = JobKind.PROCESS
     time_limit = timedelta(hours=24)  # long videos
@@ -54,7 +54,7 @@ class ProcessHandler(JobHandler):
     async def run(self, claim: Claim, progress: Progress) -> None:
         pipeline = stored_pipeline(claim.pipeline)
         media, overlays = await self._load(claim, pipeline)
-        if media.rendered(claim.rendition, claim.pipeline):  # by another job
+        if media.rendered(claim.rendition, claim.pipeline):  # another job rendered it
             await self._end(claim, JobState.SUCCEEDED)
             return
         check_rendition_limit(media, claim.rendition)
@@ -102,9 +102,9 @@ class ProcessHandler(JobHandler):
                 await jobs.cancel_subjobs(tx, claim.job_id)
 
     async def _load(self, claim: Claim, pipeline: Pipeline) -> tuple[Media, list[Media]]:
-        """The media and its overlays, which may have changed since the job was accepted.
+        """Returns the media and its overlays, which may have changed since the job was accepted.
 
-        Raises NotFound (MEDIA_NOT_FOUND), and as `overlay_of`.
+        Raises NotFound (MEDIA_NOT_FOUND) and the errors of `overlay_of`.
         """
         media_ids = (claim.subject_id, *pipeline.overlays)
         async with self._database.connection() as db:

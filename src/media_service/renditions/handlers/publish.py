@@ -24,16 +24,18 @@ from media_service.storage.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 
-# Until another job follows one that gave up: private renditions must not stay in the public store.
+# When a job gives up, another one starts after this delay, because private renditions must not
+# remain in the public store.
 RETRY_DELAY = timedelta(minutes=10)
-# Up to 200 renditions of this size are copied well within the time that a write may take.
+# The maximum size of a small rendition. Copying 200 of them takes well below the time limit of a
+# write.
 SMALL_BYTES = 1 << 20
 
 
 class PublishHandler(JobHandler):
-    """Runs PUBLISH jobs. Their subject is a media id.
+    """Runs PUBLISH jobs. The subject of a job is a media id.
 
-    To move renditions, the job copies them to new keys, refers to the copies in one transaction,
+    To move renditions, the job copies them to new keys, switches to the copies in one transaction,
     and then removes the sources. Readers therefore always find a rendition, and a killed job leaves
     nothing behind.
     """
@@ -54,7 +56,7 @@ class PublishHandler(JobHandler):
                 await self._move_each(claim)
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
-        log.error("renditions of media %s not moved: %s", claim.subject_id, fault.message)
+        log.error("cannot move renditions of media %s: %s", claim.subject_id, fault.message)
         async with self._database.transaction() as tx:
             ended = await jobs.finish(tx, claim, JobState.FAILED, fault)
             if ended and fault.reason != Reason.BLOB_MISSING:  # a retry would not find it either
@@ -62,9 +64,10 @@ class PublishHandler(JobHandler):
         failpoint("publish.give-up.after")
 
     async def _unfinished(self, claim: Claim) -> Media | None:
-        """The media that still has misplaced renditions; None, and the job ended, if it has none.
+        """Returns the media if it still has misplaced renditions. Otherwise, ends the job and
+        returns None.
 
-        Changing the visibility takes the same lock, and enqueues a job of its own.
+        A change of the visibility takes the same lock and enqueues a new job.
         """
         async with self._database.transaction() as tx:
             media = await queries.lock(tx, claim.subject_id)
@@ -76,8 +79,8 @@ class PublishHandler(JobHandler):
         return None
 
     async def _move_each(self, claim: Claim) -> None:
-        """Moves renditions one by one, so that one that cannot be moved does not keep the others.
-        Raises the error of one that could not be moved."""
+        """Moves renditions one by one, so that a failure does not block the others. Afterwards,
+        raises the error of the last failure."""
         media = await self._unfinished(claim)
         if media is None:
             return
@@ -91,7 +94,8 @@ class PublishHandler(JobHandler):
             raise failed
 
     async def _move(self, media: Media, renditions: Sequence[Rendition]) -> None:
-        """Moves nothing if a rendition, or the media's visibility, has changed."""
+        """Moves renditions together. Does nothing if one of them, or the visibility of the media,
+        has changed."""
         target = self._stores[media.rendition_store]
         copies = [
             NewBlob(r.blob.size_bytes, r.blob.checksums, partial(self._copy, target, r))
@@ -121,14 +125,14 @@ class PublishHandler(JobHandler):
         for rendition, copy in zip(renditions, copies, strict=True):
             await queries.move_rendition(tx, media_id, rendition, copy.blob_id)
             await release_replaced(tx, media, rendition.blob)
-        if media.published:  # otherwise, readers of the media see no difference
+        if media.published:  # otherwise, readers see no change
             await queries.touch(tx, media_id)
         tx.emit(MediaChanged(media_id))
         return True
 
 
 def groups(renditions: Sequence[Rendition]) -> Iterator[Sequence[Rendition]]:
-    """Renditions that are moved together: the small ones, and each large one by itself."""
+    """Groups the renditions to move together: all small ones, and each large one separately."""
     small = [r for r in renditions if r.blob.size_bytes <= SMALL_BYTES]
     if small:
         yield small

@@ -6,13 +6,13 @@ from media_service.failpoints import failpoint
 from media_service.jobs.model import JobKind
 from media_service.renditions.streams import queries
 
-# Streams that one transaction removes.
+# The number of streams that one transaction removes.
 BATCH = 10
 
 
 async def remove_abandoned(database: Database) -> int:
-    """Removes the segments of streams whose jobs ended without publishing them or that were
-    replaced, and the chunk jobs of removed streams. Returns how many segments."""
+    """Removes the segments of streams that were replaced or whose jobs ended without publishing
+    them, and the chunk jobs of removed streams. Returns the number of removed blobs."""
     async with database.transaction() as tx:
         unlink = await queries.remove_abandoned(tx, BATCH)
         await queries.forget_chunk_jobs(tx)

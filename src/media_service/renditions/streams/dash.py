@@ -13,8 +13,8 @@ PROFILE = "urn:mpeg:dash:profile:isoff-live:2011"
 
 
 def manifest(overview: Overview, timelines: Mapping[str, Sequence[Segment]], folder: str) -> str:
-    """The manifest of a complete stream. `timelines`: the segments of each track. `folder`: the
-    path of the tracks, relative to the manifest."""
+    """Returns the manifest of a complete stream. `timelines` has the segments of each track.
+    `folder` is the path of the tracks relative to the manifest."""
     stream, tracks = overview.stream, overview.tracks
     ladder = stream.ladder
     seconds = max(
@@ -57,7 +57,7 @@ def manifest(overview: Overview, timelines: Mapping[str, Sequence[Segment]], fol
 
 
 def adaptation(period: ET.Element, kind: str, mime_type: str, language: str = "") -> ET.Element:
-    """Adds a set of representations that a player can switch between."""
+    """Adds a set of representations between which a player can switch."""
     attributes = {"id": str(len(period) + 1), "contentType": kind, "mimeType": mime_type}
     if kind != "text":
         attributes |= {"segmentAlignment": "true", "startWithSAP": "1"}
@@ -76,7 +76,8 @@ def representation(
 def template(
     parent: ET.Element, track: str, segments: Sequence[Segment], scale: int, folder: str
 ) -> None:
-    """Adds the addresses and durations of the segments. `r` is how often a duration is repeated."""
+    """Adds the addresses and durations of the segments. The attribute `r` is the number of
+    repetitions of a duration."""
     found = ET.SubElement(
         parent,
         "SegmentTemplate",

@@ -12,7 +12,7 @@ PEAK_FACTOR = 1.5
 
 
 def plain(text: str) -> str:
-    """The text without characters that an attribute cannot contain."""
+    """Returns the text without characters that are not allowed in an attribute."""
     return "".join(c for c in text if c.isprintable() and c != '"').strip()
 
 
@@ -22,7 +22,7 @@ def quoted(text: str) -> str:
 
 
 def master(overview: Overview, folder: str) -> str:
-    """The multivariant playlist. `folder`: the path of the tracks, relative to the playlist."""
+    """Returns the multivariant playlist. `folder` is the path of the tracks relative to it."""
     ladder, tracks = overview.stream.ladder, overview.tracks
     audio = [track for track in ladder.audio_tracks if track.name in tracks]
     subtitles = [track for track in ladder.subtitles if track.name in tracks]
@@ -52,8 +52,8 @@ def master(overview: Overview, folder: str) -> str:
 
 
 def alternatives(kind: str, group: str, tracks: Sequence[Track], folder: str) -> Iterator[str]:
-    """The audio tracks or the subtitles, of which a viewer selects one. The first audio track is
-    the default."""
+    """Yields the lines of the audio or subtitle tracks from which a viewer selects one. The first
+    audio track is the default."""
     names: set[str] = set()
     for track in tracks:
         name = plain(track.title) or track.language or group.capitalize()
@@ -71,7 +71,8 @@ def alternatives(kind: str, group: str, tracks: Sequence[Track], folder: str) ->
 
 
 def bandwidth(overview: Overview, rung: Rung, audio: Sequence[Track]) -> str:
-    """The bandwidth that playing a rung needs; the maximum while the stream is incomplete."""
+    """Returns the bandwidth attributes of a rung. While the stream is incomplete, this is an upper
+    bound."""
     video = overview.tracks[rung.name]
     audio_states = [overview.tracks[track.name] for track in audio]
     peak = video.peak + max((state.peak for state in audio_states), default=0)
@@ -82,7 +83,7 @@ def bandwidth(overview: Overview, rung: Rung, audio: Sequence[Track]) -> str:
 
 
 def iframe_bandwidth(overview: Overview, rung: Rung) -> int:
-    """The bandwidth of the I-frame playlist in bit/s, as `bandwidth`."""
+    """Returns the bandwidth of the I-frame playlist of a rung in bit/s."""
     return overview.tracks[rung.name].frames or peak_bit_rate(rung)
 
 
@@ -140,7 +141,7 @@ def header(timeline: Timeline, scale: int) -> list[str]:
         "#EXT-X-MEDIA-SEQUENCE:1",
         f"#EXT-X-PLAYLIST-TYPE:{kind}",
         "#EXT-X-INDEPENDENT-SEGMENTS",
-        # Otherwise players start at the end of what is encoded so far.
+        # Otherwise, players start at the end of the segments encoded so far.
         *([] if timeline.stream.ready else ["#EXT-X-START:TIME-OFFSET=0"]),
         '#EXT-X-MAP:URI="init.mp4"',
     ]

@@ -12,7 +12,7 @@ INIT = 0
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """`ready`: whether the stream is complete."""
+    """A stream for adaptive playback. `ready` means that it is complete."""
 
     stream_id: str
     media_id: str
@@ -29,8 +29,8 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class NewSegment:
-    """`duration`: in ticks. `first_bytes`: the bytes up to the end of the first frame. `codec`: of
-    an init segment."""
+    """A segment to store. `duration` is in ticks. `first_bytes` is the number of bytes up to the
+    end of the first frame. `codec` is set for an init segment."""
 
     track: str
     number: int
@@ -41,7 +41,7 @@ class NewSegment:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stored segment. Fields as in `NewSegment`."""
+    """A stored segment. For the fields, see `NewSegment`."""
 
     number: int
     duration: int
@@ -51,10 +51,13 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class TrackState:
-    """What is stored of a track. `segments`: how many from the first without a gap. `last`: the
-    number of the last one. In bit/s: the `peak` and `average` of the segments, and the peak of
-    the I-frame playlist (`frames`). Peaks leave out segments shorter than half a usual segment,
-    or, once the stream is complete, than half the longest."""
+    """The state of a track.
+
+    `segments` is the number of segments from the first one up to a gap. `last` is the number of the
+    last stored segment. `peak` and `average` are the bit rates of the segments in bit/s. `frames`
+    is the peak of the I-frame playlist in bit/s. Peaks ignore segments shorter than half a usual
+    segment or, once the stream is complete, shorter than half the longest segment.
+    """
 
     codec: str
     segments: int
@@ -74,7 +77,7 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The segments of a track from the first, in order, up to a gap."""
+    """The segments of a track, in order, from the first one up to a gap."""
 
     stream: Stream
     track: str

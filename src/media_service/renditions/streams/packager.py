@@ -1,8 +1,8 @@
 """Packages a video for adaptive streaming.
 
-The job of a stream plans the ladder, encodes each audio track as a whole, and has the video encoded
-in chunks. Chunks are jobs of their own that any worker runs, the worker of this job included, so a
-worker that dies loses one chunk at most. Encoded segments are playable at once.
+The job of a stream plans the ladder, encodes each audio track as a whole, and splits the video into
+chunks. Each chunk is a separate job that any worker can run, including the worker of this job. A
+worker that dies therefore loses at most one chunk. Encoded segments can be played immediately.
 """
 
 import asyncio
@@ -42,14 +42,15 @@ from media_service.renditions.streams import hls, queries
 from media_service.renditions.streams.model import Overview, Stream, TrackState
 from media_service.renditions.streams.segments import Segments
 
-# How often the state of the chunks is read.
+# The interval at which the state of the chunks is read.
 POLL_SECONDS = 0.5
-# The lease of a chunk. After a worker dies, another takes its chunk over when the lease ends.
+# The lease of a chunk. If a worker dies, another one takes over its chunk when the lease expires.
 CHUNK_LEASE = timedelta(seconds=30)
 
 
 class StreamPackager:
-    """`profiles`: the bit rate in kbit/s of each rung, by its shorter side in pixels."""
+    """Packages streams. `profiles` has the bit rate of each rung in kbit/s, by its shorter side in
+    pixels."""
 
     def __init__(
         self,
@@ -68,9 +69,9 @@ class StreamPackager:
     async def run(
         self, claim: Claim, media: Media, source: AvSource, route: Route, progress: Progress
     ) -> None:
-        """Encodes the stream, and ends the job in the transaction that publishes it.
+        """Encodes the stream. Ends the job in the transaction that publishes the stream.
 
-        Raises FailedPrecondition (OPERATION_NOT_APPLICABLE), and as `encode_video`.
+        Raises FailedPrecondition (OPERATION_NOT_APPLICABLE) and the errors of `encode_video`.
         """
         if not source.has_video:
             raise FailedPrecondition(
@@ -92,9 +93,9 @@ class StreamPackager:
         await self._publish(claim, media, stream)
 
     async def _begin(self, claim: Claim, media: Media, ladder: Ladder) -> Stream | None:
-        """Creates the stream and its chunk jobs, or continues with those of an earlier attempt.
-        Returns None if this worker no longer holds the job, so that nothing starts for a cancelled
-        one. Raises NotFound (MEDIA_NOT_FOUND)."""
+        """Creates the stream and its chunk jobs, or continues those of an earlier attempt. Returns
+        None if this worker no longer holds the job, so that nothing starts for a cancelled job.
+        Raises NotFound (MEDIA_NOT_FOUND)."""
         async with self._database.transaction() as tx:
             if not await jobs.hold(tx, claim):
                 return None
@@ -210,13 +211,15 @@ class StreamPackager:
 
 
 def error_of(chunk: Subjob) -> MediaError:
-    """The error that a chunk failed with. It is permanent: the chunk had all its attempts."""
+    """Returns the error of a failed chunk. It is permanent, because the chunk had all its
+    attempts."""
     fault = chunk.fault or Fault(Reason.INTERNAL, "A chunk of the stream failed.")
     return MediaError(Reason(fault.reason), fault.message)
 
 
 def check_edits(edits: Edits) -> None:
-    """Raises FailedPrecondition (OPERATION_NOT_APPLICABLE)."""
+    """Raises FailedPrecondition (OPERATION_NOT_APPLICABLE) for edits that streams do not
+    support."""
     if edits.watermarks or edits.normalize:
         name = "watermark" if edits.watermarks else "normalize"
         raise FailedPrecondition(

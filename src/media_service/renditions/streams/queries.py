@@ -39,7 +39,8 @@ def record(row: Mapping[str, Any]) -> Stream:
 async def add(
     db: Connection, stream_id: str, media_id: str, job_id: str, ladder: Ladder
 ) -> Stream | None:
-    """None if the media is gone."""
+    """Adds a stream, or finds the one that the job already has. Returns None if the media is
+    gone."""
     await db.execute(
         "insert into streams (stream_id, media_id, job_id, ladder)"
         " select %s, media_id, %s, %s from media where media_id = %s for key share",
@@ -49,7 +50,7 @@ async def add(
 
 
 async def of_job(db: Connection, job_id: str, *, lock: bool = False) -> Stream | None:
-    """`lock`: nobody removes it until the transaction ends."""
+    """Returns the stream of a job. With `lock`, it cannot be removed until the transaction ends."""
     which = "where s.job_id = %s" + (" for update" if lock else "")
     rows = await db.execute((SELECT + which).encode(), (job_id,))
     row = await rows.fetchone()
@@ -57,7 +58,7 @@ async def of_job(db: Connection, job_id: str, *, lock: bool = False) -> Stream |
 
 
 async def get(db: Connection, media_id: str, stream_id: str) -> Stream | None:
-    """A stream of this media."""
+    """Returns a stream if it belongs to this media."""
     rows = await db.execute(
         SELECT + "where s.media_id = %s and s.stream_id = %s", (media_id, stream_id)
     )
@@ -66,18 +67,18 @@ async def get(db: Connection, media_id: str, stream_id: str) -> Stream | None:
 
 
 async def current(db: Connection, media_ids: Sequence[str]) -> dict[str, Stream]:
-    """The stream of each media, by media id: the one that is ready, otherwise the newest one."""
+    """Returns the stream of each media, by media id: the ready one, or else the newest one."""
     rows = await db.execute(
         SELECT + "where s.media_id = any(%s::uuid[]) and s.replace_time is null"
         " order by s.ready, s.create_time",
         (list(media_ids),),
     )
-    # The last one counts.
+    # For each media, the last row wins.
     return {row["media_id"]: record(row) async for row in rows}
 
 
 async def put_segment(db: Connection, stream_id: str, new: NewSegment, blob_id: str) -> bool:
-    """Returns False if the segment exists already, or the stream does not."""
+    """Adds a segment. Returns False if it already exists, or if the stream does not exist."""
     done = await db.execute(
         "insert into stream_segments (stream_id, track, number, blob_id, duration, first_bytes,"
         " codec) select stream_id, %s, %s, %s, %s, %s, %s from streams where stream_id = %s"
@@ -140,7 +141,7 @@ async def states(db: Connection, stream: Stream) -> dict[str, TrackState]:
 
 
 async def timeline(db: Connection, stream_id: str, track: str) -> list[Segment]:
-    """From the first on, as far as there is none missing."""
+    """Returns the segments of a track from the first one up to a gap."""
     rows = await db.execute(
         "select g.number, g.duration, g.first_bytes, b.size_bytes"
         " from stream_segments g join blobs b on b.blob_id = g.blob_id"
@@ -158,7 +159,7 @@ async def timeline(db: Connection, stream_id: str, track: str) -> list[Segment]:
 async def segment(
     db: Connection, media_id: str, stream_id: str, track: str, number: int
 ) -> Blob | None:
-    """Of a stream of this media."""
+    """Returns the blob of a segment if its stream belongs to this media."""
     rows = await db.execute(
         "select b.blob_id::text as blob_id, b.store, b.key, b.size_bytes, b.crc32c, b.sha256"
         " from stream_segments g join blobs b on b.blob_id = g.blob_id"
@@ -174,7 +175,7 @@ async def segment(
 
 
 async def publish(db: Connection, stream: Stream) -> None:
-    """Makes it the one that is played. Who plays an older one may come to its end."""
+    """Makes the stream current. An older stream can still be played for six hours."""
     await db.execute(
         "update streams set replace_time = now()"
         " where media_id = %s and ready and replace_time is null",
@@ -184,18 +185,19 @@ async def publish(db: Connection, stream: Stream) -> None:
 
 
 async def remove_ready(db: Connection, media_id: str) -> list[str]:
-    """Removes the published stream of a media. Returns the blobs that have no references now."""
+    """Removes the published streams of a media. Returns the blobs that have no references now."""
     return await remove(db, "media_id = %s and ready", (media_id,))
 
 
 async def remove_abandoned(db: Connection, limit: int) -> list[str]:
-    """Removes streams that can no longer be played. Returns as `remove_ready`."""
+    """Removes streams that can no longer be played. Returns the blobs that have no references
+    now."""
     rows = await db.execute(
         f"select stream_id from streams where {ABANDONED} limit %s for update skip locked".encode(),  # noqa: S608 - made of constants
         (limit,),
     )
     found = [row["stream_id"] async for row in rows]
-    # Checked again under the lock: a job may have been retried.
+    # Check again under the lock, because a job may have been retried.
     return await remove(db, f"{ABANDONED} and stream_id = any(%s)", (found,))
 
 
@@ -208,8 +210,8 @@ async def forget_chunk_jobs(db: Connection) -> None:
 
 
 async def lock_all(db: Connection, media_id: str) -> None:
-    """Keeps others from adding segments to the streams of a media until the transaction ends: a
-    statement that has begun would not see them."""
+    """Prevents others from adding segments to the streams of a media until the transaction ends. A
+    statement that has already begun would not see such segments."""
     await db.execute("select from streams where media_id = %s for update", (media_id,))
 
 

@@ -24,7 +24,7 @@ VIDEO, TEXT = "video/mp4", "text/vtt"
 
 
 class Segments:
-    """`store`: the store of all segments, whatever the visibility of their media."""
+    """Stores segments in `store`, regardless of the visibility of their media."""
 
     def __init__(self, database: Database, store: BlobStore) -> None:
         self._database = database
@@ -34,9 +34,9 @@ class Segments:
     def deliver(
         self, claim: Claim, stream: Stream, first: int, ticks: int
     ) -> Callable[[str, InitSegment | Fragment], Awaitable[None]]:
-        """A function that stores the init segment and the segments of each track, in the order of
-        its calls. The first segment has the number `first` and starts at `ticks`. Nothing is stored
-        once this worker no longer holds the job."""
+        """Returns a function that stores the init segment and the segments of each track, in the
+        order of its calls. The first segment has the number `first` and starts at `ticks`. Once
+        this worker no longer holds the job, nothing is stored."""
         numbers: dict[str, int] = {}
 
         async def store(track: str, piece: InitSegment | Fragment) -> None:
@@ -58,8 +58,8 @@ class Segments:
     async def _add(
         self, claim: Claim, stream: Stream, new: NewSegment, data: bytes, kind: str
     ) -> None:
-        """Stores a segment, unless an earlier attempt stored it: each segment can be decoded on its
-        own, so segments of two attempts fit together."""
+        """Stores a segment unless an earlier attempt stored it. Each segment can be decoded
+        independently, so segments of different attempts can be combined."""
         write = partial(write_to, self._store, data, len(data), kind)
         take = partial(self._take, claim, stream, new)
         checksums = Checksums(crc32c(data))
