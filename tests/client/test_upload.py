@@ -258,13 +258,13 @@ async def test_a_file_that_changes_during_the_upload_is_not_stored(
     path = Path(tmp_path / "a.png")
     path.write_bytes(data)
 
-    def meddle() -> None:
+    def change_file() -> None:
         if change == "cut":
             os.truncate(path, 100)
         else:
             os.utime(path, ns=(1, 1))
 
-    fake.after_bytes[1 << 20] = meddle
+    fake.after_bytes[1 << 20] = change_file
     fake.inject("WriteUpload", Fault("UNAVAILABLE", after=1_200_000))
     with pytest.raises(MediaServiceError, match=r"a\.png changed while it was uploaded"):
         await client.upload(path)

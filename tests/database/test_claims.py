@@ -100,7 +100,7 @@ async def test_internal_jobs_and_jobs_of_owners_alternate(database: Database) ->
     assert found in ([True, False] * 4, [False, True] * 4)
 
 
-async def test_neither_class_of_jobs_takes_all_slots_while_the_other_waits(
+async def test_neither_class_of_jobs_uses_all_slots_while_the_other_waits(
     database: Database,
 ) -> None:
     await accept(database, *(job(OWNERS[0]) for _ in range(9)), *(job(None) for _ in range(9)))
@@ -108,7 +108,7 @@ async def test_neither_class_of_jobs_takes_all_slots_while_the_other_waits(
     assert sum(claim.owner is None for claim in found) == 3
 
 
-async def test_the_most_urgent_job_of_an_owner_comes_first(database: Database) -> None:
+async def test_the_most_urgent_job_of_an_owner_is_claimed_first(database: Database) -> None:
     ann, bob, _ = OWNERS
     low, first, second, high = jobs = [
         job(ann, priority=priority)

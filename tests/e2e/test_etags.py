@@ -52,9 +52,9 @@ def without_etag(media: Media) -> Media:
 
 def check_each_etag_is_one_state(seen: list[Media]) -> None:
     etags = [media["etag"] for media in seen]
-    assert len(set(etags)) == len(etags), "the media changed, and its etag did not"
+    assert len(set(etags)) == len(etags), "the media changed, but its etag did not"
     for earlier, later in pairwise(seen):
-        assert without_etag(earlier) != without_etag(later), "the etag changed, and nothing else"
+        assert without_etag(earlier) != without_etag(later), "only the etag changed"
         assert earlier["updateTime"] < later["updateTime"]
 
 

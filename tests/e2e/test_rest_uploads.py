@@ -40,7 +40,7 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def somebody(service: Service) -> Iterator[httpx.Client]:
+def bystander(service: Service) -> Iterator[httpx.Client]:
     """A user without media."""
     with client_of(service, f"user-{new_id()}") as client:
         yield client
@@ -348,48 +348,48 @@ def test_a_batch_creates_uploads_in_the_order_of_its_requests(alice: httpx.Clien
     assert [result["upload"]["spec"]["filename"] for result in results] == names
 
 
-def test_a_batch_of_uploads_is_created_in_part_or_atomically(somebody: httpx.Client) -> None:
+def test_a_batch_of_uploads_is_created_in_part_or_atomically(bystander: httpx.Client) -> None:
     specs = [{"spec": {"filename": "a.jpg"}}, {"spec": {"contentType": "text/html"}}]
-    answer = somebody.post("/v1/uploads:batchCreate", json={"requests": specs, "atomic": True})
+    answer = bystander.post("/v1/uploads:batchCreate", json={"requests": specs, "atomic": True})
     assert refusal(answer) == (415, "TYPE_NOT_ALLOWED")
-    assert somebody.get("/v1/uploads").json().get("uploads", []) == []
-    answer = somebody.post("/v1/uploads:batchCreate", json={"requests": specs})
+    assert bystander.get("/v1/uploads").json().get("uploads", []) == []
+    answer = bystander.post("/v1/uploads:batchCreate", json={"requests": specs})
     created, refused = answer.json()["results"]
     assert reason_of(refused["error"]) == "TYPE_NOT_ALLOWED"
-    (listed,) = somebody.get("/v1/uploads").json()["uploads"]
+    (listed,) = bystander.get("/v1/uploads").json()["uploads"]
     assert listed["uploadId"] == created["upload"]["uploadId"]
 
 
-def test_uploads_are_listed_newest_first_and_filtered_by_state(somebody: httpx.Client) -> None:
-    uploads = [create(somebody) for _ in range(5)]
-    somebody.delete(f"/v1/uploads/{uploads[0]}")
-    first = somebody.get("/v1/uploads", params={"pageSize": 3}).json()
-    second = somebody.get(
+def test_uploads_are_listed_newest_first_and_filtered_by_state(bystander: httpx.Client) -> None:
+    uploads = [create(bystander) for _ in range(5)]
+    bystander.delete(f"/v1/uploads/{uploads[0]}")
+    first = bystander.get("/v1/uploads", params={"pageSize": 3}).json()
+    second = bystander.get(
         "/v1/uploads", params={"pageSize": 3, "pageToken": first["nextPageToken"]}
     ).json()
     listed = [upload["uploadId"] for upload in first["uploads"] + second["uploads"]]
     assert listed == uploads[::-1]
     assert second["nextPageToken"] == ""
-    aborted = somebody.get("/v1/uploads", params={"state": "ABORTED"}).json()["uploads"]
+    aborted = bystander.get("/v1/uploads", params={"state": "ABORTED"}).json()["uploads"]
     assert [upload["uploadId"] for upload in aborted] == uploads[:1]
-    answer = somebody.get("/v1/uploads", params={"pageToken": first["nextPageToken"], "state": 1})
+    answer = bystander.get("/v1/uploads", params={"pageToken": first["nextPageToken"], "state": 1})
     assert refusal(answer) == (400, "INVALID_PAGE_TOKEN")
 
 
 def test_an_upload_of_another_owner_does_not_exist(
-    alice: httpx.Client, somebody: httpx.Client
+    alice: httpx.Client, bystander: httpx.Client
 ) -> None:
     upload = create(alice)
     path = f"/v1/uploads/{upload}"
     for answer in (
-        somebody.get(path),
-        somebody.delete(path),
-        somebody.get(f"{path}:watch"),
-        somebody.post(f"{path}:complete", json={}),
-        patch(somebody, upload, 0, b"bytes"),
+        bystander.get(path),
+        bystander.delete(path),
+        bystander.get(f"{path}:watch"),
+        bystander.post(f"{path}:complete", json={}),
+        patch(bystander, upload, 0, b"bytes"),
     ):
         assert refusal(answer) == (404, "UPLOAD_NOT_FOUND")
-    assert somebody.head(f"{path}/content").status_code == 404
+    assert bystander.head(f"{path}/content").status_code == 404
 
 
 # Watching
@@ -582,13 +582,13 @@ FILE = ('name="file"; filename="a.jpg"', jpeg())
     ],
 )
 def test_an_invalid_form_is_refused_and_leaves_no_files(
-    service: Service, somebody: httpx.Client, form: tuple[dict[str, str], bytes], reason: str
+    service: Service, bystander: httpx.Client, form: tuple[dict[str, str], bytes], reason: str
 ) -> None:
     before = stored_files(service)
     headers, body = form
-    answer = somebody.post("/v1/media:upload", headers=headers, content=body)
+    answer = bystander.post("/v1/media:upload", headers=headers, content=body)
     assert refusal(answer) == (503 if reason == "INCOMPLETE_BODY" else 400, reason)
-    assert somebody.get("/v1/media").json() == NO_MEDIA
+    assert bystander.get("/v1/media").json() == NO_MEDIA
     eventually(lambda: not stored_files(service) - before)
 
 
@@ -613,7 +613,7 @@ def test_an_interrupted_append_keeps_received_bytes_and_can_be_resumed(
 
 
 def test_an_interrupted_single_request_upload_leaves_no_files(
-    service: Service, somebody: httpx.Client
+    service: Service, bystander: httpx.Client
 ) -> None:
     data = video_bytes(4 * MIB)
     before = stored_files(service)

@@ -70,7 +70,7 @@ async def test_event_source_follows_an_upload_and_closes_after_its_end(
     seen, _ = await asyncio.gather(browser.run(opened), finish())
     assert (seen["states"][0], seen["states"][-1]) == ("ACTIVE", "FINISHED")
     assert seen["ids"][-1] == "end"
-    assert len(set(seen["ids"])) == len(seen["ids"]), "no event came twice"
+    assert len(set(seen["ids"])) == len(seen["ids"]), "an event was sent twice"
     assert seen["opens"] == 1
     # The stream ended, so it reconnected once; 204 closed it for good.
     assert seen["errors"] == [CONNECTING, CLOSED]

@@ -57,9 +57,9 @@ async def test_findings_are_printed_as_lines_of_fields_and_exit_with_1(
     await on_disk.driver.delete(lost_key)
     await on_disk.driver.put(damaged_key, bytes(len(jpeg())))
     orphan = on_disk.store.key(new_id())
-    await on_disk.driver.put(orphan, b"nobody's")
+    await on_disk.driver.put(orphan, b"unreferenced")
     os.utime(tmp_path / "raw" / orphan, (0, 0))
-    await on_disk.driver.put(on_disk.store.key(new_id()), b"perhaps soon somebody's")
+    await on_disk.driver.put(on_disk.store.key(new_id()), b"not yet referenced")
     done = await asyncio.to_thread(run)
     assert done.returncode == 1
     assert sorted(line.split("\t")[:3] for line in done.stdout.splitlines()) == [
@@ -77,7 +77,7 @@ async def test_repair_prints_every_finding(on_disk: Service, run: Run, tmp_path:
     lost = await on_disk.upload()
     await on_disk.driver.delete((await on_disk.known(lost)).blob.key)
     orphan = on_disk.store.key(new_id())
-    await on_disk.driver.put(orphan, b"nobody's")
+    await on_disk.driver.put(orphan, b"unreferenced")
     os.utime(tmp_path / "raw" / orphan, (0, 0))
     done = await asyncio.to_thread(run, "--repair")
     assert done.returncode == 1
@@ -101,7 +101,7 @@ def test_errors_exit_with_2_and_a_message(run: Run, tmp_path: Path, postgres: st
     assert (done.returncode, "MEDIA_STORAGE_RAW_URL" in done.stderr) == (2, True)
     done = run(MEDIA_DATABASE_URL="")
     assert (done.returncode, "set MEDIA_DATABASE_URL" in done.stderr) == (2, True)
-    assert not (tmp_path / "postgres").exists(), "a database is not made to look into"
+    assert not (tmp_path / "postgres").exists(), "reconcile created a database"
 
 
 def test_a_database_without_the_schema_is_reported(run: Run, postgres: str) -> None:

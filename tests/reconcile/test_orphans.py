@@ -165,7 +165,7 @@ async def until_waiting_for_lock(service: Service) -> None:
 
 
 @pytest.fixture(params=["memory", "local"])
-async def lively(
+async def concurrent(
     request: pytest.FixtureRequest, database: Database, tmp_path: Path
 ) -> AsyncIterator[Service]:
     driver = MemoryDriver() if request.param == "memory" else LocalDriver(tmp_path / "raw")
@@ -175,7 +175,7 @@ async def lively(
     await driver.close()
 
 
-async def test_concurrent_uploads_and_removals_end_consistent(lively: Service) -> None:
+async def test_concurrent_uploads_and_removals_end_consistent(concurrent: Service) -> None:
     """Without a grace period: acknowledged uploads are stored, refused ones are not, and nothing is
     left over."""
     data, stored, refused = jpeg(), [], 0
@@ -188,27 +188,27 @@ async def test_concurrent_uploads_and_removals_end_consistent(lively: Service) -
             left -= 1
             await asyncio.sleep(chance.random() / 50)
             try:
-                stored.append(await lively.upload(data))
+                stored.append(await concurrent.upload(data))
             except MediaError:
                 refused += 1
 
-    async def mend() -> None:
+    async def repair() -> None:
         while left > 0:
-            await lively.reconcile(repair=True)
+            await concurrent.reconcile(repair=True)
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(6):
             tasks.create_task(upload())
         for _ in range(2):
-            tasks.create_task(mend())
+            tasks.create_task(repair())
     assert len(stored) + refused == 60
     for media_id in stored:
-        media = await lively.known(media_id)
-        assert await lively.store.head(media.blob.key, len(data), len(data)) == data
+        media = await concurrent.known(media_id)
+        assert await concurrent.store.head(media.blob.key, len(data), len(data)) == data
         assert media.fault is None
-    found = await lively.execute("select count(*) as n from media")
+    found = await concurrent.execute("select count(*) as n from media")
     assert found == [{"n": len(stored)}]
-    await lively.reconcile(repair=True)
-    assert await lively.reconcile() == []
-    listed = [info.key async for info in lively.driver.list("blobs/")]
+    await concurrent.reconcile(repair=True)
+    assert await concurrent.reconcile() == []
+    listed = [info.key async for info in concurrent.driver.list("blobs/")]
     assert len(listed) == len(stored)

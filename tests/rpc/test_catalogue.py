@@ -51,7 +51,7 @@ async def test_a_media_belongs_to_its_uploader(ann: Caller, bob: Caller) -> None
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "MEDIA_NOT_FOUND")
 
 
-async def test_the_same_user_name_in_another_organisation_is_another_owner(
+async def test_the_same_user_id_in_another_organization_is_another_owner(
     service: Running,
 ) -> None:
     ann = await service.caller("ann", org="acme")

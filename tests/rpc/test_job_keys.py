@@ -189,7 +189,7 @@ async def test_a_job_is_retried_once_for_each_key(ann: Caller, bob: Caller) -> N
     assert (await refused(retry(ann, job_id, key=key))).reason == "JOB_NOT_RETRYABLE"
     await cancel(ann, job_id)
     assert (await retry(ann, job_id, key=key)).state == Job.QUEUED
-    assert (await retry(ann, job_id, key=key)).state == Job.QUEUED, "not JOB_NOT_RETRYABLE"
+    assert (await retry(ann, job_id, key=key)).state == Job.QUEUED, "the key was refused"
     await cancel(ann, job_id)
     assert (await retry(ann, job_id.upper(), key=key)).state == Job.CANCELLED
     assert (await retry(ann, job_id, (HEADER, "another"))).state == Job.QUEUED

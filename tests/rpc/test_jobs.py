@@ -79,9 +79,9 @@ async def test_a_long_job_reports_its_progress(working: Running) -> None:
     ops = "resize:5000x5000:fit=fill:enlarge=true,blur:20,convert:WEBP:effort=6"
     job = await process(ann, media.media_id, ops)
     seen = [each async for each in watch(ann, job.job_id)]
-    assert "encode" in {each.stage for each in seen}, "its pixels were all there"
+    assert "encode" in {each.stage for each in seen}, "no encode stage was reported"
     percents = {each.progress_percent for each in seen if each.stage == "render"}
-    assert any(20 < percent < 60 for percent in percents), "and before that, some of them"
+    assert any(20 < percent < 60 for percent in percents), "no progress was reported"
 
 
 async def test_a_job_shows_its_operations_with_all_defaults(ann: Caller) -> None:
@@ -92,7 +92,7 @@ async def test_a_job_shows_its_operations_with_all_defaults(ann: Caller) -> None
     assert [operation.blur.sigma for operation in job.operations] == [2]
     job = await process(ann, media.media_id, "resize:10x")
     assert job.operations[0].resize.width == 10
-    assert job.operations[0].resize.fit, "as nothing else was said"
+    assert job.operations[0].resize.fit, "the default of fit is missing"
 
 
 async def test_an_existing_rendition_of_the_same_pipeline_is_kept(working: Running) -> None:
@@ -167,7 +167,7 @@ async def test_a_rendition_is_deleted_and_can_be_rendered_again(
     line = f"action=renditions.delete user='ann' org='' subject={media_id} outcome=OK"
     assert line in caplog.text
     assert (await refused(rendition(ann, media_id, "mine"))).reason == "RENDITION_NOT_FOUND"
-    assert (await get(ann, job.job_id)).rendition.width == 0, "it is not there any more"
+    assert (await get(ann, job.job_id)).rendition.width == 0, "the job shows a deleted rendition"
     again = await process(ann, media_id, "negate", rendition_name="mine")
     assert again.state == Job.QUEUED
     assert (await ended(ann, again.job_id)).rendition.width > 0
@@ -306,7 +306,7 @@ async def test_a_job_fails_if_its_media_reached_the_rendition_limit_meanwhile(st
     assert (await ended(ann, ingest.job_id)).state == Job.SUCCEEDED
     request = media_service_pb2.GetMediaRequest(media_id=media.media_id)
     names = {r.name for r in (await ann.call(ann.media.GetMedia, request)).renditions}
-    assert {"small", "medium", "large"} < names, "every image gets these"
+    assert {"small", "medium", "large"} < names, "a default thumbnail is missing"
 
 
 async def test_only_images_of_the_same_owner_can_be_overlays(ann: Caller, bob: Caller) -> None:

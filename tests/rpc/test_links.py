@@ -187,7 +187,7 @@ async def test_links_of_a_media_work_again_after_undelete(ann: Caller, anybody: 
     assert (await anybody.read(token)).content == DATA
 
 
-async def test_a_link_is_no_access_token(ann: Caller, service: Running) -> None:
+async def test_a_link_token_is_not_an_access_token(ann: Caller, service: Running) -> None:
     media = await ann.store(DATA)
     forged = OURS.sign("read", claims(media.media_id, sub="ann"), now() + HOUR)
     for token in (await link(ann, media.media_id), forged):

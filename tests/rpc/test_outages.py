@@ -18,7 +18,7 @@ from tests.support.rpc.server import SECRET, Caller, Running, Start, refusal, re
 from tests.support.rpc.streams_of_writes import MIB, Message, chunks
 
 
-async def test_without_the_database_calls_are_unavailable_until_it_is_back(
+async def test_calls_are_unavailable_while_the_database_is_down(
     service: Running, ann: Caller, postgres: str
 ) -> None:
     name = urlsplit(service.database_url).path.removeprefix("/")
@@ -48,7 +48,7 @@ async def outcome(call: Awaitable[Any]) -> Any:
         return refusal(error).reason
 
 
-async def test_a_stopping_server_keeps_received_bytes_and_reports_unavailable(
+async def test_a_stopping_server_ends_streams_and_keeps_their_bytes(
     database_url: str, tmp_path: Path, start: Start
 ) -> None:
     config = load(

@@ -35,15 +35,15 @@ def cut(data: bytes, count: int) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
-@pytest.mark.parametrize("said", [None, 0], ids=["of a known size", "of no known size"])
-async def test_parts_are_stored_concurrently_in_any_order(ann: Caller, said: int | None) -> None:
+@pytest.mark.parametrize("size", [None, 0], ids=["with a size", "without a size"])
+async def test_parts_are_stored_concurrently_in_any_order(ann: Caller, size: int | None) -> None:
     data = video_bytes(8 * MIB + 12345)
     upload = await ann.create(size_bytes=len(data))
     assert upload.next_part_number == 1
     parts = cut(data, 9)
     stored = await asyncio.gather(
         *(
-            put(ann, upload.upload_id, number, parts[number - 1], size=said)
+            put(ann, upload.upload_id, number, parts[number - 1], size=size)
             for number in range(9, 0, -1)
         )
     )
@@ -107,7 +107,7 @@ async def test_a_part_must_have_its_declared_size(ann: Caller) -> None:
     assert await ann.uploaded(upload_id) == data
 
 
-@pytest.mark.parametrize("more", [0, 1], ids=["of one size", "of other sizes"])
+@pytest.mark.parametrize("more", [0, 1], ids=["of one size", "of different sizes"])
 async def test_one_of_many_concurrent_puts_of_a_part_number_wins(ann: Caller, more: int) -> None:
     upload_id = (await ann.create()).upload_id
     rivals = [video_bytes(MIB + n * more)[:-1] + bytes([n]) for n in range(4)] * 2
@@ -366,23 +366,23 @@ STEPS = st.lists(
 
 @FEW
 @given(STEPS)
-async def test_one_upload_accepts_streams_parts_and_signed_urls_in_turn(
+async def test_an_upload_accepts_streams_and_parts_in_any_sequence(
     ann: Caller, steps: list[tuple[str, int]]
 ) -> None:
     upload = await ann.create()
     data, last = jpeg(), None
     upload_id = upload.upload_id
     await put(ann, upload_id, 1, data)
-    for road, count in steps:
+    for method, count in steps:
         now = await ann.get_upload(upload_id)
         assert now.committed_size_bytes == len(data)
         new = [video_bytes(700 + n) for n in range(count)]
-        if road == "stream":
+        if method == "stream":
             for piece in new:
                 await write(ann, upload_id, piece, offset=len(data))
                 data += piece
             last = None
-        elif road == "parts":
+        elif method == "parts":
             numbers = [now.next_part_number + n for n in range(count)]
             await asyncio.gather(
                 *(

@@ -397,7 +397,7 @@ async def test_a_render_beyond_the_queue_is_refused_and_owners_take_turns(
     assert (await same).size == (33, 25)
     assert (await other).size == (50, 38)
     assert [(await answer).size[0] for answer in asked] == list(range(1, 34))
-    assert "width=50" in "".join(held.made[:4]), "who asked last is not last"
+    assert "width=50" in "".join(held.made[:4]), "dan waits for all of cat's"
     assert (await render(cat, media_id, width=40)).size == (40, 30)
 
 

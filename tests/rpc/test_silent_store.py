@@ -83,7 +83,7 @@ async def harness(
         yield Harness(network, service, await service.caller())
 
 
-async def is_told(call: Awaitable[object]) -> None:
+async def is_refused(call: Awaitable[object]) -> None:
     refusal = await refused(call)
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
 
@@ -101,7 +101,7 @@ async def test_callers_get_an_error_and_resume_when_the_store_answers_again(
     network.fault = lambda request, body: "silent"
     network.seen.clear()
     calls = [
-        asyncio.create_task(is_told(call))
+        asyncio.create_task(is_refused(call))
         for call in (
             ann.write(chunks(data, upload_id=upload_id, start=PART)),
             ann.store(jpeg(32, 32)),

@@ -84,14 +84,14 @@ class Hands:
 
     async def begin(self, claim: Claim) -> Stream:
         """Starts a stream and is then stopped."""
-        async with at_work(self.process.run(claim, Progress())):
+        async with in_background(self.process.run(claim, Progress())):
             stream = await eventually_async(lambda: self.stream(claim.job_id))
         assert stream is not None
         return stream
 
 
 @asynccontextmanager
-async def at_work(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
+async def in_background(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
     """Work in progress, which is cancelled at the end if it has not ended."""
     task = asyncio.create_task(work)
     try:
@@ -116,7 +116,7 @@ async def worker(service: Running, **settings: str) -> AsyncIterator[None]:
     """A worker that is stopped as by SIGTERM."""
     own = {f"MEDIA_{name.upper()}": value for name, value in settings.items()}
     ready = asyncio.Event()
-    async with at_work(app.work(load({**service.environ, **own}), ready.set)):
+    async with in_background(app.work(load({**service.environ, **own}), ready.set)):
         await ready.wait()
         yield
 
@@ -234,10 +234,10 @@ async def test_a_stopping_worker_requeues_its_job_and_part(
     _, job_id = await ordered(ann)
     async with worker(service):
 
-        async def under_way() -> bool:
+        async def is_running() -> bool:
             return JobState.RUNNING in await hands.states(job_id)
 
-        await eventually_async(under_way, 60)
+        await eventually_async(is_running, 60)
     async with service.database() as db:
         rows = await db.execute(
             "select kind, state, attempt from jobs where state <> 'SUCCEEDED'"
@@ -381,10 +381,10 @@ async def test_a_purge_stops_a_stream_that_is_being_encoded(
     failed = await ended(ann, job_id)
     assert (failed.state, reason(failed)) == (Job.FAILED, Reason.MEDIA_NOT_FOUND)
 
-    async def at_rest() -> bool:
+    async def all_stopped() -> bool:
         return not encoders()
 
-    await eventually_async(at_rest)
+    await eventually_async(all_stopped)
     await remove_abandoned(database)
     assert await wrong(service) == []
 

@@ -13,7 +13,7 @@ def test_an_id_is_a_uuid_of_version_7() -> None:
         assert str(parsed) == str(parsed).lower()
 
 
-def test_an_id_starts_with_its_time_and_sorts_by_it() -> None:
+def test_an_id_starts_with_its_timestamp_and_sorts_by_it() -> None:
     before = time.time_ns() // 1_000_000
     ids = [new_id() for _ in range(500)]
     after = time.time_ns() // 1_000_000

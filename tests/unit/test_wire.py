@@ -62,7 +62,7 @@ appends = st.builds(
 
 
 @given(writes)
-def test_a_message_and_its_data_are_read_separately(message: WriteUpload) -> None:
+def test_a_message_and_its_data_are_both_read(message: WriteUpload) -> None:
     piece = read(message)
     assert piece.data == message.data
     message.ClearField("data")
@@ -70,7 +70,7 @@ def test_a_message_and_its_data_are_read_separately(message: WriteUpload) -> Non
 
 
 @given(appends)
-def test_a_body_and_its_data_are_read_separately(message: AppendUpload) -> None:
+def test_a_body_and_its_data_are_both_read(message: AppendUpload) -> None:
     piece = read(message)
     assert piece.data == message.body.data
     message.body.ClearField("data")
@@ -78,7 +78,7 @@ def test_a_body_and_its_data_are_read_separately(message: AppendUpload) -> None:
 
 
 @given(st.tuples(writes, writes) | st.tuples(appends, appends))
-def test_the_last_value_of_a_repeated_scalar_field_wins(twice: tuple[Any, Any]) -> None:
+def test_concatenated_messages_are_merged_as_protobuf_does(twice: tuple[Any, Any]) -> None:
     agree(type(twice[0]), b"".join(message.SerializeToString() for message in twice))
 
 
