@@ -21,7 +21,7 @@ which is stable; messages may change.
 - The errors kept in `Job.error`, `Media.error` and `Upload.error` have a reason and a message, but no metadata.
 
 ```json
-{"code": 11, "message": "The range lies outside of the content, which has 2190194 bytes.",
+{"code": 11, "message": "The range lies outside the content, which has 2190194 bytes.",
  "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "RANGE_NOT_SATISFIABLE",
               "domain": "mediaservice", "metadata": {"complete_size_bytes": "2190194"}}]}
 ```

@@ -22,17 +22,17 @@ from media_service.codecs.video.source import AvSource
 from media_service.codecs.video.watermark import watermark_frame
 from media_service.errors import FailedPrecondition, Reason
 
-# The first need a video track, the second an audio track.
+# The operations that need a video track, and those that need an audio track.
 VIDEO_OPERATIONS, AUDIO_OPERATIONS = discover(video_operations), discover(audio_operations)
 OPERATIONS = {**VIDEO_OPERATIONS, **AUDIO_OPERATIONS}
-# What ends a pipeline that only edits: of video, and of audio.
+# The operations that are appended to a pipeline of edits only, for video and for audio.
 TRANSCODE = Step(*fields.unpack(fields.with_defaults(Operation(transcode=Operation.Transcode()))))
 AUDIO = Step("audio", None)
 
 
 class AvRenderer:
-    """`renderer`: draws watermarks. `profiles`: the maximum video bit rate in kbit/s for each
-    shorter side in pixels."""
+    """Renders video and audio pipelines. `renderer` draws watermarks. `profiles` has the maximum
+    video bit rate in kbit/s for each shorter side in pixels."""
 
     def __init__(self, renderer: ImageRenderer, profiles: Mapping[int, int]) -> None:
         self._renderer = renderer
@@ -50,8 +50,9 @@ class AvRenderer:
     ) -> AsyncIterator[Sequence[Output]]:
         """Runs the video and audio steps of a pipeline. Yields its output files, the main one last.
 
-        `overlays`: the images that the pipeline names, by media id. `name`: of the rendition. The
-        files exist until the context ends; leaving the context kills what still runs.
+        `overlays` has the images that the pipeline names, by media id. `name` is the name of the
+        rendition. The files exist until the context ends. Leaving the context kills running
+        processes.
 
         Raises InvalidArgument (MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED), FailedPrecondition
         (OPERATION_NOT_APPLICABLE), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE,

@@ -1,4 +1,4 @@
-"""What an operation that ends a video or audio pipeline gets."""
+"""The input of an operation that ends a video or audio pipeline."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -12,9 +12,12 @@ from media_service.codecs.video.source import AvSource
 
 @dataclass(frozen=True, slots=True)
 class AvTask:
-    """`stack`: output files exist until it is closed. `message`: the operation's parameters, with
-    all defaults; None: the operation is implied. `rendition`: the name of the rendition.
-    `profiles`: the maximum video bit rate in kbit/s for each shorter side in pixels."""
+    """The input of an operation.
+
+    Output files exist until `stack` is closed. `message` has the operation's parameters with all
+    defaults, or None if the operation is implied. `rendition` is the name of the rendition.
+    `profiles` has the maximum video bit rate in kbit/s for each shorter side in pixels.
+    """
 
     stack: AsyncExitStack
     source: AvSource

@@ -1,7 +1,7 @@
 """The FFmpeg demuxer for each content type.
 
-FFmpeg never guesses the demuxer: a playlist, which could name other files and hosts, is not opened
-as a video under any name.
+FFmpeg never guesses the demuxer. Therefore, a playlist, which could name other files and hosts, is
+never opened, even if it is declared as a video.
 """
 
 DEMUXERS = {

@@ -1,4 +1,4 @@
-"""Finds the operations of a package: one module for each, named like the operation."""
+"""Finds the operations of a package. Each operation is a module with the same name."""
 
 import importlib
 import pkgutil
@@ -7,7 +7,7 @@ from types import ModuleType
 
 
 def discover(package: ModuleType) -> Mapping[str, ModuleType]:
-    """Imports every module of `package`; returns them by name."""
+    """Imports every module of `package`. Returns the modules by name."""
     return {
         module.name: importlib.import_module(f"{package.__name__}.{module.name}")
         for module in pkgutil.iter_modules(package.__path__)

@@ -1,4 +1,4 @@
-"""Renders documents in sandboxed child processes. This process never opens one."""
+"""Renders documents in sandboxed child processes. This process never opens a document."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,8 +22,8 @@ OPERATIONS = discover(operations)
 CONVERT = "media_service.codecs.document.office:convert"
 
 LIMITS = ResourceLimits(
-    # A page of 67 megapixels, and transparency groups of the same size. LibreOffice takes half of
-    # it before it opens anything.
+    # A page of 67 megapixels, and transparency groups of the same size. LibreOffice uses half of
+    # this memory before it opens a document.
     memory_bytes=2 << 30,
     # The text of a hundred thousand pages.
     cpu_seconds=600,
@@ -37,9 +37,11 @@ SCRATCH = "media-render-"
 
 
 class DocumentRenderer:
-    """Opens each document in a fresh child process, up to `children` at once. `programs`: the
-    folder of LibreOffice's programs; None: it is not installed. An async context manager; leaving
-    it ends the children."""
+    """Renders documents, each in a new child process, up to `children` concurrently.
+
+    `programs` is the folder of LibreOffice's programs, or None if it is not installed. This is an
+    async context manager: leaving it ends the children.
+    """
 
     def __init__(
         self, children: int, programs: Path | None, *, limits: ResourceLimits = LIMITS
@@ -86,8 +88,8 @@ class DocumentRenderer:
             raise FailedPrecondition(Reason.OPERATION_NOT_APPLICABLE, message)
         if not self._programs:
             message = (
-                "Rendering office documents needs LibreOffice, which is not installed on the"
-                " worker: install libreoffice-writer, libreoffice-calc and libreoffice-impress."
+                "Rendering office documents requires LibreOffice, which is not installed on the"
+                " worker. Install libreoffice-writer, libreoffice-calc and libreoffice-impress."
             )
             raise Unimplemented(Reason.MISSING_TOOL, message)
         await self._office.run(

@@ -1,4 +1,4 @@
-"""Renders images in sandboxed child processes. This process never opens one."""
+"""Renders images in sandboxed child processes. This process never opens an image."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -30,15 +30,15 @@ LIMITS = ResourceLimits(
     result_bytes=1 << 16,
     exceeded=Reason.PROCESSING_LIMIT_EXCEEDED,
 )
-# For a render that a request waits for. Anything larger needs a job.
+# The limits of a render on demand. Larger renders need a job.
 ON_DEMAND_LIMITS = replace(LIMITS, cpu_seconds=30, wall_seconds=15, file_bytes=64 << 20)
-# The pixels of any step of such a render, all frames together.
+# The maximum number of pixels of each step of a render on demand, in all frames together.
 ON_DEMAND_MAX_PIXELS = 100_000_000
-# Starting a child takes half a second of processor time, as much as twelve thumbnails. Spread over
-# this many tasks it is a fortieth of the work.
+# Starting a child takes half a second of CPU time, as much as twelve thumbnails. With this many
+# tasks per child, it is a fortieth of the work.
 TASKS_PER_CHILD = 500
-# The other loaders are less widely reviewed, or parse more. A child that has opened another type
-# serves only a few further tasks, of any owner: a file that took it over sees no more than those.
+# The loaders of other types are less widely reviewed, or parse more. A child that has opened such a
+# type serves only a few further tasks of any owner. A file that took it over sees only those tasks.
 TRUSTED_TYPES = {"image/jpeg", "image/png", "image/webp"}
 TASKS_AFTER_UNTRUSTED = 50
 SCRATCH = "media-render-"
@@ -69,9 +69,9 @@ class ThumbnailSet:
 class ImageRenderer:
     """Renders in up to `children` warm child processes.
 
-    `max_pixels` limits each input, and `max_output_pixels`, if it is lower, each step of a pipeline
-    and the result. All concurrent renders share `budget_bytes`: one that does not fit waits. An
-    async context manager; leaving it ends the children.
+    `max_pixels` limits each input. `max_output_pixels`, if it is lower, limits each step of a
+    pipeline and the result. All concurrent renders share `budget_bytes`. A render that does not fit
+    waits. This is an async context manager: leaving it ends the children.
     """
 
     def __init__(
@@ -105,13 +105,12 @@ class ImageRenderer:
         deliver: Sequence[str] = (),
         progress: Callable[[int], None] | None = None,
     ) -> AsyncIterator[RenderedImage]:
-        """Renders `original` by `pipeline`.
+        """Renders `original` with `pipeline`.
 
-        `overlays`: the images that the pipeline names, by media id. `deliver`: format names, best
-        first, for a pipeline without a format; the first that can represent the image (alpha,
-        animation) is used. Without it the format follows the contract (Convert). `progress`: gets
-        the rising percentage of the computed pixels.
-
+        `overlays` has the images that the pipeline names, by media id. `deliver` has format names,
+        best first, for a pipeline without a format. The first format that can represent the image
+        (alpha, animation) is used. If it is empty, the API's rules apply (Convert). `progress` is
+        called with the increasing percentage of computed pixels.
         Raises InvalidArgument (MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED), FailedPrecondition
         (OPERATION_NOT_APPLICABLE, MAX_SIZE_TOO_SMALL), DataLoss (BLOB_MISSING), Unavailable
         (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE). Cancelling kills the child.
@@ -142,8 +141,8 @@ class ImageRenderer:
     async def render_thumbnails(
         self, original: ImageSource, sizes: Mapping[str, int]
     ) -> AsyncIterator[ThumbnailSet]:
-        """Renders thumbnails from one decoding, none larger than the image itself. `sizes`: their
-        longest sides, by name. Raises as `render`."""
+        """Renders thumbnails, and decodes the image only once. `sizes` has their longest sides, by
+        name. No thumbnail is larger than the image. Raises the errors of `render`."""
         self._check(first_frame := replace(original, frames=1))
         with ExitStack() as stack:
             files = {name: stack.enter_context(temporary_file(SCRATCH)) for name in sizes}
@@ -160,7 +159,7 @@ class ImageRenderer:
             yield checked_thumbnails(answer, {n: Path(file.name) for n, file in files.items()})
 
     def _check(self, source: ImageSource) -> None:
-        """Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED)."""
+        """Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED) if a source has too many pixels."""
         if source.pixels > self._max_pixels:
             raise too_large(source.pixels, self._max_pixels)
 
@@ -171,7 +170,8 @@ class ImageRenderer:
         pipeline: Pipeline,
         deliver: Sequence[str],
     ) -> int:
-        """The bytes that a render needs. Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED)."""
+        """Estimates the bytes of memory that a render needs. Raises InvalidArgument
+        (PROCESSING_LIMIT_EXCEEDED)."""
         trace = trace_sizes(pipeline, (original.width, original.height), original.content_type)
         names = possible_formats(original, pipeline.format, deliver)
         animated = any(FORMATS[name].animated for name in names)
@@ -182,7 +182,8 @@ class ImageRenderer:
 
 
 def further_tasks(sources: Sequence[ImageSource]) -> int | None:
-    """How many further tasks a child may serve after it opened `sources`; None: as many as any."""
+    """Returns how many further tasks a child may serve after it opened `sources`. None means no
+    special limit."""
     trusted = all(source.content_type in TRUSTED_TYPES for source in sources)
     return None if trusted else TASKS_AFTER_UNTRUSTED
 

@@ -1,8 +1,8 @@
-"""What inspection finds in a file: the types of its results, and their validation.
+"""The types of inspection results, and their validation.
 
-A hostile file can take over the child that reads it, so a result is accepted only if it has the
-types and bounds below. The database holds the same structures as JSON. Their fields have the names
-of the contract's messages.
+A hostile file can take over the child that reads it. Therefore, a result is accepted only if it has
+the types and bounds below. The database stores the same structures as JSON. Their fields have the
+names of the API's messages.
 """
 
 from collections.abc import Mapping
@@ -39,11 +39,12 @@ DynamicRange = Literal["DYNAMIC_RANGE_UNSPECIFIED", "SDR", "HDR_PQ", "HDR_HLG"]
 
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An immutable structure. Decoding ignores unknown fields. Encoding omits default values, which
-    are therefore the default values of the contract's messages: zero and empty."""
+    are therefore the defaults of the API's messages: zero and empty."""
 
 
 class AudioTrack(Record, frozen=True, kw_only=True):
-    """`codec`: empty if the service cannot decode the track. `bit_depth`: of PCM."""
+    """An audio track. `codec` is empty if the service cannot decode the track. `bit_depth` is set
+    for PCM."""
 
     codec: Text = ""
     channels: Count = 0
@@ -54,7 +55,7 @@ class AudioTrack(Record, frozen=True, kw_only=True):
 
 
 class SubtitleTrack(Record, frozen=True, kw_only=True):
-    """`text`: false for images."""
+    """A subtitle track. `text` is false if its subtitles are images."""
 
     codec: Text = ""
     language: Language = ""
@@ -74,7 +75,7 @@ Chapters = Annotated[tuple[Chapter, ...], Meta(max_length=MAX_CHAPTERS)]
 
 
 class ImageInfo(Record, frozen=True, kw_only=True):
-    """An image. `width`, `height`: as displayed, after `orientation` is applied."""
+    """An image. `width` and `height` are as displayed, after `orientation` is applied."""
 
     width: Count
     height: Count
@@ -86,8 +87,8 @@ class ImageInfo(Record, frozen=True, kw_only=True):
 
 
 class AvInfo(Record, frozen=True, kw_only=True):
-    """What VideoInfo and AudioInfo have in common. `audio_*`: of the first track that can be
-    decoded."""
+    """The common fields of VideoInfo and AudioInfo. The fields `audio_*` describe the first track
+    that can be decoded."""
 
     duration_seconds: Number
     bit_rate_kbps: Count = 0
@@ -100,8 +101,8 @@ class AvInfo(Record, frozen=True, kw_only=True):
 
 
 class VideoInfo(AvInfo, frozen=True, kw_only=True):
-    """A video file. `width`, `height`: as displayed, upright, with square pixels; 0 without a video
-    track."""
+    """A video file. `width` and `height` are as displayed: upright, with square pixels. They are 0
+    without a video track."""
 
     width: Count = 0
     height: Count = 0
@@ -135,28 +136,28 @@ I_co = TypeVar("I_co", bound=Info, covariant=True)
 
 
 class Location(Record, frozen=True, kw_only=True):
-    """Decimal degrees; north and east are positive."""
+    """A location in decimal degrees. North and east are positive."""
 
     latitude: Number
     longitude: Number
 
 
 class PrivateInfo(Record, frozen=True, kw_only=True):
-    """What only the view FULL shows."""
+    """Information that only the view FULL shows."""
 
     exif: Tags = {}
     location: Location | None = None
 
 
 class Inspection(Record, Generic[I_co], frozen=True, kw_only=True):
-    """The result of an inspection. `capture_time`: when the file was recorded, if it says so."""
+    """The result of an inspection. `capture_time` is when the file was recorded, if known."""
 
     info: I_co
     private_info: PrivateInfo = PrivateInfo()
     capture_time: Annotated[datetime, Meta(tz=True)] | None = None
 
 
-# By the kind of the media.
+# The result types by kind of media.
 INFOS: Mapping[str, type[Info]] = {
     "IMAGE": ImageInfo,
     "VIDEO": VideoInfo,
@@ -172,7 +173,8 @@ INSPECTIONS: Mapping[str, type[Inspection[Info]]] = {
 
 
 def validated(answer: Any, kind: str) -> Inspection[Info]:
-    """The result in a child's answer. Raises InvalidArgument (MEDIA_CORRUPT)."""
+    """Validates a child's answer, and returns the result. Raises InvalidArgument
+    (MEDIA_CORRUPT)."""
     try:
         found = msgspec.convert(answer, INSPECTIONS[kind])
     except msgspec.ValidationError:
@@ -193,6 +195,6 @@ def private_info_from_json(stored: Any) -> PrivateInfo:
 
 
 def to_json(record: Record) -> dict[str, Any]:
-    """The record as JSON values."""
+    """Converts a record to JSON values."""
     values: dict[str, Any] = msgspec.to_builtins(record)
     return values

@@ -1,4 +1,4 @@
-"""Inspects media files in sandboxed child processes. This process never opens one."""
+"""Inspects media files in sandboxed child processes. This process never opens a media file."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -23,31 +23,31 @@ AUDIO = f"{INSPECT}.av:inspect_audio"
 DOCUMENT = f"{INSPECT}.document:inspect"
 
 LIMITS = ResourceLimits(
-    # A progressive JPEG of 250 megapixels needs 1.5 GiB, for all its coefficients at once.
+    # A progressive JPEG of 250 megapixels needs 1.5 GiB to hold all its coefficients.
     memory_bytes=2 << 30,
     # The largest accepted image decodes in about ten seconds on one slow core.
     cpu_seconds=60,
     # A video without a duration in its header is read to the end, from a shared disk.
     wall_seconds=120,
-    # Inspection writes nothing but the log messages of libraries.
+    # Inspection writes only the log messages of libraries.
     file_bytes=1 << 20,
     # 200 tags of 1000 characters and 500 chapter titles of 200, escaped.
     result_bytes=4 << 20,
 )
-# Starting a child takes a quarter of a second, which is nothing spread over this many images, and
-# a child that a hostile file took over is soon gone.
+# Starting a child takes a quarter of a second, which is negligible for this many images. The limit
+# also ends a child that a hostile file took over.
 IMAGES_PER_CHILD = 50
 
 
 class Inspector:
-    """Runs at most `children` child processes for images, and as many for other media. An async
-    context manager; leaving it ends the children."""
+    """Inspects files in at most `children` child processes for images, and as many for other media.
+    This is an async context manager: leaving it ends the children."""
 
     def __init__(self, max_pixels: int, children: int) -> None:
         self._max_pixels = max_pixels
         self._images = Sandbox([IMAGE], LIMITS, children, IMAGES_PER_CHILD)
-        # Demuxers are the larger attack surface, and their files take longer: each gets a fresh
-        # child, started in advance, since the start takes longer than most inspections.
+        # Demuxers are a larger attack surface, and their files take longer. Each file gets a new
+        # child, which is started in advance because that takes longer than most inspections.
         self._others = Sandbox([VIDEO, AUDIO, DOCUMENT], LIMITS, children, 1, warm=True)
         self._stack = AsyncExitStack()
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 
 class MemoryBudget:
-    """Grants reservations in the order of the requests, so that small ones cannot starve a large
+    """Grants reservations in the order of requests, so that small requests cannot starve a large
     one."""
 
     def __init__(self, total: int) -> None:
@@ -17,8 +17,8 @@ class MemoryBudget:
 
     @asynccontextmanager
     async def reserve(self, size: int) -> AsyncIterator[None]:
-        """Reserves `size` bytes, or waits until it can. A request above the total reserves all of
-        it."""
+        """Reserves `size` bytes, and waits until they are available. A request above the total
+        reserves the total."""
         size = min(size, self._total)
         await self._acquire(size)
         try:

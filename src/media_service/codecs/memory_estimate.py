@@ -1,5 +1,5 @@
-"""Estimates the memory that rendering an image takes, from its header and the pipeline, before the
-work begins. The bytes per pixel were measured as the peak of a child process."""
+"""Estimates the memory that rendering an image needs, from its header and the pipeline, before the
+render starts. The bytes per pixel were measured as the peak of a child process."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,9 +7,9 @@ from media_service.codecs.image.formats import FORMATS, default_formats
 from media_service.codecs.image.source import PIXEL_BYTES, ImageSource
 from media_service.codecs.pipeline.sizes import SizeTrace, pixels
 
-# What each encoder keeps per pixel of the result.
+# The bytes that each encoder needs per pixel of the result.
 ENCODER_PIXEL_BYTES = {"JPEG": 12, "PNG": 4, "WEBP": 12, "AVIF": 16, "GIF": 12, "TIFF": 1}
-# A graph of libvips; each frame of an animation has its own.
+# The size of a libvips graph. Each frame of an animation has a separate graph.
 GRAPH_BYTES = 4 << 20
 
 
@@ -24,7 +24,7 @@ def possible_formats(
 def estimate_memory(
     source: ImageSource, overlays: Iterable[ImageSource], trace: SizeTrace, formats: Sequence[str]
 ) -> int:
-    """The peak number of bytes, as an upper bound."""
+    """Returns an upper bound of the peak number of bytes."""
     animated = any(FORMATS[name].animated for name in formats)
     frames = source.animation_frames if animated else 1
     encoder_bytes = max((ENCODER_PIXEL_BYTES[name] for name in formats), default=0)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An output file. It exists until the context that yielded it ends. `suffix`: appended to the
-    rendition's name, for a companion file such as the times of a storyboard."""
+    """An output file. It exists until the context that yielded it ends. `suffix` is appended to the
+    rendition's name for a companion file, such as the times of a storyboard."""
 
     path: Path
     content_type: str

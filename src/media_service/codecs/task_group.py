@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 
 
 async def run_together(*works: Awaitable[None]) -> None:
-    """Waits for all of them. When one fails, cancels the others and raises its error."""
+    """Waits for all awaitables. If one fails, cancels the others and raises its error."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         # Not `gather`: its cancellation would cancel the tasks, and the loop below would cancel

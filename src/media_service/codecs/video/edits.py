@@ -9,8 +9,8 @@ from mediaservice.v1.operation_pb2 import Operation
 from media_service.codecs.pipeline.pipeline import Step
 from media_service.errors import FailedPrecondition, Reason
 
-# The operations that `collect_edits` takes. `audio` and `transcode` only say how the output is
-# encoded, wherever they stand.
+# The operations that `collect_edits` collects. `audio` and `transcode` only configure the encoding
+# of the output, regardless of their position.
 EDITS = {
     *("clip", "speed", "remove_silence", "mute", "normalize", "watermark"),
     *("audio", "transcode"),
@@ -19,10 +19,13 @@ EDITS = {
 
 @dataclass(frozen=True, slots=True)
 class Edits:
-    """`start`, `end`: the range that is kept, in seconds of the original. `speed`: the factor by
-    which it plays faster. `normalize`, `watermarks`, `audio`: the messages of these operations.
-    `watermark_frame`: a PNG of the video's size with all watermarks. `audio_steps`: the first
-    `remove_silence` and all clips and changes of speed after it, in order."""
+    """The edits of a pipeline.
+
+    `start` and `end` are the range to keep, in seconds of the original. `speed` is the factor by
+    which it plays faster. `normalize`, `watermarks` and `audio` are the messages of these
+    operations. `watermark_frame` is a PNG of the video's size with all watermarks. `audio_steps`
+    are the first `remove_silence` and all later clips and changes of speed, in order.
+    """
 
     start: float
     end: float
@@ -41,9 +44,8 @@ class Edits:
 
 
 def collect_edits(steps: Sequence[Step], duration: float) -> tuple[Edits, Sequence[Step]]:
-    """The edits, and the steps after them. A clip counts the seconds of the output of the steps
-    before it.
-
+    """Returns the edits, and the steps after them. The times of a clip refer to the output of the
+    steps before it.
     Raises FailedPrecondition (OPERATION_NOT_APPLICABLE) if a clip leaves nothing.
     """
     edits = Edits(0.0, duration)

@@ -12,14 +12,15 @@ MP4 = {"movflags": "+faststart", "format": "mp4"}
 WEBM = {"format": "webm", "cues_to_front": 1}
 AAC = {"c:a": "aac"}
 OPUS = {"c:a": "libopus"}
-# The distance between key frames, where a player can begin after a seek.
+# The distance between key frames in seconds. Players can seek only to key frames.
 KEY_FRAME_SECONDS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """`options`: of ffmpeg. The qualities of all codecs look alike, and one core encodes them at a
-    similar speed. `max_rate_option`: the option for the maximum bit rate."""
+    """A video codec. `options` are ffmpeg options, chosen so that all codecs have a similar visual
+    quality and a similar speed per core. `max_rate_option` is the option for the maximum bit
+    rate."""
 
     content_type: str
     options: Mapping[str, Any]
@@ -49,5 +50,6 @@ CODECS = {
 
 
 def max_bit_rate_kbps(profiles: Mapping[int, int], short_side: int) -> int:
-    """The maximum bit rate for a shorter side: that of the smallest profile not below it."""
+    """Returns the maximum bit rate for a shorter side. It is that of the smallest profile that is
+    not below it."""
     return profiles[min((side for side in profiles if side >= short_side), default=max(profiles))]

@@ -16,9 +16,9 @@ Size: TypeAlias = tuple[int, int]
 
 # FFmpeg's names for the two HDR transfer functions.
 TRANSFERS = {"HDR_PQ": "smpte2084", "HDR_HLG": "arib-std-b67"}
-# One atempo filter takes a factor in this range; beyond it, it skips samples.
+# The range of factors for one atempo filter. Beyond it, the filter skips samples.
 MIN_TEMPO, MAX_TEMPO = 0.5, 2.0
-# How long before the wanted time an input begins, in seconds: audio decoders need a run-up, and
+# The seconds by which an input begins before the wanted time. Audio decoders need this run-up, and
 # seeks are not always exact.
 RUN_UP_SECONDS = 0.5
 
@@ -34,8 +34,8 @@ def open_range(source: AvSource, edits: Edits, file: int, **options: Any) -> Nod
 
 @dataclass(frozen=True, slots=True)
 class TrimmedInput:
-    """An input trimmed to exactly the range of some edits. `node` begins `begin` seconds before
-    it; `end`: of the range in the same time; None: the end of the file."""
+    """An input trimmed to exactly the range of some edits. `node` begins `begin` seconds before the
+    range. `end` is the end of the range in the time of `node`, or None for the end of the file."""
 
     node: Node
     begin: float
@@ -53,11 +53,11 @@ class TrimmedInput:
         return self._trimmed(self.node["V:0"], "trim", "setpts")
 
     def audio_track(self, index: int) -> Node:
-        """`index`: among all audio tracks of the file."""
+        """Returns an audio track. `index` is its index among all audio tracks of the file."""
         return self._trimmed(self.node[f"a:{index}"], "atrim", "asetpts")
 
     def _trimmed(self, track: Node, trim: str, setpts: str) -> Node:
-        """The range's begin becomes time 0, even if the track begins later."""
+        """Trims a track. The begin of the range becomes time 0, even if the track begins later."""
         if self.end is not None:
             track = track.filter(trim, start=f"{self.begin:.6f}", end=f"{self.end:.6f}")
         elif self.begin:
@@ -67,8 +67,8 @@ class TrimmedInput:
 
 @dataclass(frozen=True, slots=True)
 class EditedTracks:
-    """The tracks of a source in a graph, edited and ready for display. `files`: what the program
-    needs open."""
+    """The tracks of a source in a graph, edited and ready for display. `files` are the descriptors
+    of the files that the program must have open."""
 
     video: Node
     audio: list[Node]
@@ -86,10 +86,10 @@ def edited_tracks(
     coarse_seek: bool = False,
     **options: Any,
 ) -> EditedTracks:
-    """Opens a source until `stack` closes, and applies what all outputs have in common.
+    """Opens a source until `stack` closes, and applies the edits that all outputs share.
 
-    `rate`: options of ffmpeg's `fps` filter. `coarse_seek`: begin at the key frame before the
-    wanted time, which takes the least work. `options`: of the input.
+    `rate` has options of ffmpeg's `fps` filter. With `coarse_seek`, the source begins at the key
+    frame before the wanted time, which is fastest. `options` are options of the input.
     """
     files = [stack.enter_context(open_file(source.path))]
     if coarse_seek:
@@ -113,7 +113,7 @@ def edited_tracks(
 
 
 def fit_short_side(size: Size, short_side: int | None) -> Size:
-    """Scales down to at most that shorter side, and to even numbers, as most encoders need."""
+    """Scales down to at most that shorter side and to even numbers, which most encoders require."""
     factor = min(1.0, (short_side or math.inf) / min(size))
     width, height = (max(2, min(round(side * factor / 2), side // 2) * 2) for side in size)
     return width, height
@@ -147,7 +147,7 @@ def for_display(video: Node, source: AvSource, size: Size, pixels: str = "yuv420
 
 
 def change_tempo(audio: Node, factor: float) -> Node:
-    """Plays faster by `factor`, at the same pitch."""
+    """Speeds up audio by `factor` at the same pitch."""
     while factor > MAX_TEMPO:
         audio, factor = audio.filter("atempo", MAX_TEMPO), factor / MAX_TEMPO
     while factor < MIN_TEMPO:

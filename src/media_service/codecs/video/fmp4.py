@@ -1,4 +1,4 @@
-"""Parses fragmented MP4 (ISO/IEC 14496-12) that ffmpeg writes into a pipe, into the segments of a
+"""Parses the fragmented MP4 (ISO/IEC 14496-12) that ffmpeg writes to a pipe into the segments of a
 stream, and shifts their time stamps."""
 
 import struct
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from media_service.codecs.sandbox.exit_cause import corrupt
 
-# Larger boxes do not come from ffmpeg.
+# The maximum size of header boxes. ffmpeg never writes larger ones.
 MAX_HEADER_BYTES = 1 << 20
 MAX_MDAT_BYTES = 256 << 20
 CONTAINER_BOXES = {b"moof", b"traf", b"moov", b"trak", b"mdia", b"minf", b"stbl"}
@@ -37,8 +37,8 @@ class InitSegment:
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """`start`, `duration`: in ticks of the track. `first_bytes`: the size up to the end of the
-    first sample, which in a video track is a key frame."""
+    """A fragment of a track. `start` and `duration` are in ticks of the track. `first_bytes` is the
+    size up to the end of the first sample, which is a key frame in a video track."""
 
     data: bytes
     start: int
@@ -46,7 +46,7 @@ class Fragment:
     first_bytes: int
 
     def shifted(self, ticks: int, number: int) -> bytes:
-        """The fragment `ticks` later, with the sequence number `number` (from 1)."""
+        """Returns the fragment, shifted by `ticks`, with the sequence number `number` (from 1)."""
         data = bytearray(self.data)
         for kind, start, _ in walk_boxes(data, 0, len(data)):
             if kind == b"mfhd":
@@ -59,7 +59,7 @@ class Fragment:
 
 
 def walk_boxes(data: bytes | bytearray, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """All boxes, with nested ones: each as its type, and the begin and end of its content."""
+    """Yields all boxes, including nested ones, as type, begin and end of the content."""
     while start + 8 <= end:
         size, kind = struct.unpack_from(">I4s", data, start)
         if size < 8 or start + size > end:
@@ -85,7 +85,7 @@ def parse_fragment(moof: bytes, mdat: bytes) -> Fragment:
 
 
 def parse_tfhd(data: bytes, at: int) -> tuple[int, int]:
-    """The default duration and size of samples; 0: not given."""
+    """Returns the default duration and size of samples. 0 means not given."""
     flags = int.from_bytes(data[at + 1 : at + 4])
     offset = at + 8 + sum(size for flag, size in TFHD_SKIPPED_FIELDS if flags & flag)
     values = []
@@ -115,7 +115,7 @@ def parse_trun(data: bytes, at: int, default_duration: int, default_size: int) -
 
 
 class FragmentParser:
-    """Takes data in arbitrary portions; yields the init segment and the fragments."""
+    """Takes data in arbitrary portions, and yields the init segment and the fragments."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -123,7 +123,7 @@ class FragmentParser:
         self._moof = b""
 
     def feed(self, data: bytes) -> Iterator[InitSegment | Fragment]:
-        """What `data` completes. Raises InvalidArgument (MEDIA_CORRUPT)."""
+        """Yields the segments that `data` completes. Raises InvalidArgument (MEDIA_CORRUPT)."""
         self._data += data
         while (box := self._next_box()) is not None:
             kind = bytes(box[4:8])

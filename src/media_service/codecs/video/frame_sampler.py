@@ -13,7 +13,7 @@ from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.filter_graph import Size, edited_tracks
 from media_service.codecs.video.source import AvSource
 
-# Seeks of one ffmpeg process, each with its own decoder.
+# The number of seeks per ffmpeg process. Each one has a separate decoder.
 SEEKS_PER_PROCESS = 8
 # At shorter intervals, decoding everything between two frames is faster than seeking.
 MIN_SEEK_SECONDS = 8.0
@@ -21,10 +21,11 @@ MIN_SEEK_SECONDS = 8.0
 
 @dataclass(frozen=True, slots=True)
 class FrameSampler:
-    """`interval`: seconds of the output. `pixels`, `options`: how each frame is encoded.
+    """Samples frames. `interval` is in seconds of the output. `pixels` and `options` determine how
+    each frame is encoded.
 
-    `exact`: each frame is the one displayed when its interval begins. Otherwise it is from about
-    the middle of the interval: where that is faster, the last key frame before it.
+    If `exact`, each frame is the one displayed when its interval begins. Otherwise, it is from
+    about the middle of the interval, or the last key frame before it if that is faster.
     """
 
     size: Size
@@ -37,8 +38,8 @@ class FrameSampler:
     def frames(
         self, source: AvSource, edits: Edits, report: ReportProgress
     ) -> AsyncGenerator[bytes | None, None]:
-        """The encoded frames; None for a missing one, such as after the end of a video track that
-        is shorter than the audio. Raises as `Program.wait`."""
+        """Yields the encoded frames, and None for a missing frame, such as after the end of a video
+        track that is shorter than the audio. Raises the errors of `Program.wait`."""
         if self.interval * edits.speed >= MIN_SEEK_SECONDS:
             return self._by_seeking(source, edits, report)
         return self._by_decoding(source, edits, report)

@@ -1,4 +1,4 @@
-"""The renditions of a video that a stream offers, and how it is cut into segments and chunks."""
+"""The ladder of a stream: its rungs and tracks, and the division into segments and chunks."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,26 +15,26 @@ from media_service.codecs.video.filter_graph import fit_short_side
 from media_service.codecs.video.source import AvSource
 from media_service.errors import InvalidArgument, Reason
 
-# Players switch renditions between segments. The first segment is shorter by this divisor, since
-# the viewer waits for it.
+# The duration of a segment. Players switch rungs between segments. The first segment is shorter by
+# a divisor, because the viewer waits for it.
 SEGMENT_SECONDS = 2
 OPENING_DIVISOR = 3
-# A longer video is cut into chunks of so many segments, which are encoded in parallel.
+# Longer videos are divided into chunks, which are encoded in parallel.
 MAX_SINGLE_CHUNK_SECONDS = 90
 CHUNK_SEGMENTS = 15
 # The time scale is a multiple of the frame rate, and at least this.
 MIN_TIMESCALE = 10_000
 SAMPLE_RATE = 48_000
-# Of audio, and of subtitles.
+# The maximum number of audio tracks, and of subtitle tracks.
 MAX_TRACKS = 16
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,5}")
-# A header may claim any duration.
+# The maximum duration, because a header may claim any duration.
 MAX_SECONDS = 48 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One size of the video. `name`: as in the contract, such as "720p"."""
+    """One size of the video. `name` is its name in the API, such as "720p"."""
 
     name: str
     width: int
@@ -44,7 +44,8 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """An audio or subtitle track. `index`: among the tracks of its kind in the source."""
+    """An audio or subtitle track. `index` is its index among the tracks of its kind in the
+    source."""
 
     name: str
     index: int
@@ -54,10 +55,13 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """`rate`: the constant frame rate, as numerator and denominator. `seconds`: the approximate
-    duration. `opening_frames`: of the short first segment, whose remainder is the second segment;
-    0: the first is as long as the others. `chunks`: how many there are; all but the last have
-    `chunk_segments` segments."""
+    """The plan of a stream.
+
+    `rate` is the constant frame rate as numerator and denominator. `seconds` is the approximate
+    duration. `opening_frames` is the number of frames of the short first segment, whose remainder
+    is the second segment; 0 means that the first segment has the usual length. `chunks` is the
+    number of chunks. All but the last have `chunk_segments` segments.
+    """
 
     rate: tuple[int, int]
     seconds: float
@@ -118,9 +122,9 @@ class Ladder:
 def build_ladder(
     source: AvSource, edits: Edits, profiles: Mapping[int, int], message: Operation.Stream
 ) -> Ladder:
-    """The ladder for a source with these edits. `profiles`: the maximum video bit rate in kbit/s
-    for each shorter side in pixels. `message`: the operation `stream`. Raises InvalidArgument
-    (PROCESSING_LIMIT_EXCEEDED)."""
+    """Builds the ladder for a source with these edits. `profiles` has the maximum video bit rate in
+    kbit/s for each shorter side in pixels. `message` is the operation `stream`. Raises
+    InvalidArgument (PROCESSING_LIMIT_EXCEEDED)."""
     if edits.seconds > MAX_SECONDS:
         raise too_long(edits.seconds)
     rate = min(source.frame_rate * Fraction(edits.speed).limit_denominator(1000), Fraction(60))
@@ -159,7 +163,8 @@ def too_long(seconds: float) -> InvalidArgument:
 def select_rungs(
     source: AvSource, profiles: Mapping[int, int], min_height: int, max_height: int
 ) -> Sequence[Rung]:
-    """The largest first. A video that is smaller than all wanted sizes keeps its own."""
+    """Returns the rungs, largest first. A video that is smaller than all wanted sizes keeps its
+    size."""
     side = min(source.width, source.height)
     wanted = [
         height for height in sorted(profiles, reverse=True) if min_height <= height <= max_height
@@ -177,7 +182,7 @@ def select_rungs(
 def select_tracks(
     prefix: str, tracks: Sequence[tuple[int, AudioTrack | SubtitleTrack]]
 ) -> Sequence[Track]:
-    """The tracks that a stream can have, each with its index in the file."""
+    """Selects the tracks that a stream can have, each with its index in the file."""
     return tuple(
         Track(f"{prefix}{number}", index, valid_language(track.language), track.title)
         for number, (index, track) in enumerate(tracks[:MAX_TRACKS], 1)
@@ -185,5 +190,5 @@ def select_tracks(
 
 
 def valid_language(language: str) -> str:
-    """The language if it is a tag of BCP 47; otherwise, an empty text."""
+    """Returns the language if it is a BCP 47 tag, or an empty string."""
     return language if LANGUAGE.fullmatch(language) else ""

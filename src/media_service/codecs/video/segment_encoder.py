@@ -26,8 +26,8 @@ from media_service.codecs.video.fmp4 import Fragment, FragmentParser, InitSegmen
 from media_service.codecs.video.ladder import SAMPLE_RATE, SEGMENT_SECONDS, Ladder, Rung, Track
 from media_service.codecs.video.source import AvSource
 
-# Takes the name of a track and its next segment. The calls are made in order; a call may begin
-# before the one before it has returned.
+# Takes the name of a track and its next segment. The calls start in order. A call may start before
+# the previous one has returned.
 Deliver = Callable[[str, InitSegment | Fragment], Awaitable[None]]
 
 # One moov before the first fragment, with the edit list that B-frames and encoder delay need. Each
@@ -41,7 +41,7 @@ QUALITY = 23
 # (docs/performance.md). Each frame of lookahead delays the first segment, so there are few, and
 # none for a lookahead thread.
 PRESET, X264 = "superfast", "mbtree=1:rc-lookahead=10:b-adapt=0:sync-lookahead=0"
-# Two fifths less work than the default coder, whose search pays off at low bit rates.
+# This coder does two fifths less work than the default one, which is better only at low bit rates.
 AUDIO_KBPS, AAC_CODER = 128, "fast"
 # Segments of a track that are delivered concurrently.
 CONCURRENT_DELIVERIES = 4
@@ -57,10 +57,10 @@ async def encode_video(
     threads: int = 0,
     report: ReportSeconds | None = None,
 ) -> None:
-    """Encodes one chunk (from 0) in all rungs, from one decoding. Times begin at 0, and each
+    """Encodes one chunk (from 0) in all rungs, and decodes it only once. Times begin at 0. Each
     fragment is a segment.
 
-    Raises as `Program.wait`, and what `deliver` raises.
+    Raises the errors of `Program.wait` and `deliver`.
     """
     first = chunk * ladder.chunk_frames
     begin = edits.start + first / frame_rate(ladder) * edits.speed
@@ -91,8 +91,8 @@ async def encode_video(
 
 
 def discarded(node: graph.Node) -> graph.Node:
-    """An output that drops a track. Time 0 of ffmpeg is the begin of the first track in use; it
-    must be the same in every run, so every run uses all tracks."""
+    """Returns an output that discards a track. ffmpeg's time 0 is the begin of the first track in
+    use. It must be the same in every run, so every run uses all tracks."""
     return node.output("-", format="null", codec="copy")
 
 
@@ -101,7 +101,7 @@ def frame_rate(ladder: Ladder) -> float:
 
 
 def chunk_frames(video: graph.Node, edits: Edits, ladder: Ladder, chunk: int) -> graph.Node:
-    """The frames of a chunk at the constant rate, counted from 0. All chunks but the last have
+    """Returns the frames of a chunk (from 0) at the constant rate. All chunks but the last have
     their full length, even if frames are missing."""
     first, frames = chunk * ladder.chunk_frames, ladder.chunk_frames
     per_second = f"{ladder.rate[0]}/{ladder.rate[1]}"
@@ -119,7 +119,7 @@ def chunk_frames(video: graph.Node, edits: Edits, ladder: Ladder, chunk: int) ->
 
 
 def scale_to_rungs(video: graph.Node, rungs: Sequence[Rung]) -> list[graph.Node]:
-    """The video in the size of each rung, each scaled from the one before."""
+    """Returns the video in the size of each rung. Each one is scaled from the previous one."""
     nodes = []
     for smaller in rungs[1:]:
         split = video.filter_multi_output("split", 2)
@@ -167,8 +167,8 @@ async def encode_audio(
     deliver: Deliver,
     report: ReportSeconds | None = None,
 ) -> None:
-    """Encodes all audio tracks, each as a whole: chunks would have audible seams. Raises as
-    `encode_video`."""
+    """Encodes all audio tracks, each as a whole, because chunks would have audible seams. Raises
+    the errors of `encode_video`."""
     async with AsyncExitStack() as stack:
         file = stack.enter_context(open_file(source.path))
         trimmed = graph.TrimmedInput.of(source, edits, file)
@@ -177,7 +177,7 @@ async def encode_audio(
             pipe = await stack.enter_async_context(open_pipe())
             pipes.append((track.name, pipe))
             audio = graph.change_tempo(trimmed.audio_track(track.index), edits.speed)
-            # From 0 on without gaps, so that it stays in sync with the video.
+            # Start at 0 and fill gaps, so that audio stays in sync with the video.
             audio = audio.filter(
                 "aresample", SAMPLE_RATE, **{"async": SAMPLE_RATE}, first_pts=0
             ).filter("aformat", channel_layouts="stereo")
@@ -201,7 +201,7 @@ async def encode_audio(
 async def encode_subtitles(
     stack: AsyncExitStack, source: AvSource, edits: Edits, tracks: Sequence[Track]
 ) -> list[Path]:
-    """Converts each track to a WebVTT file, which exists until `stack` closes. Raises as
+    """Converts each track to a WebVTT file, which exists until `stack` closes. Raises the errors of
     `Program.wait`."""
     file = stack.enter_context(open_file(source.path))
     node = graph.open_range(source, edits, file, vn=None, an=None)
@@ -237,7 +237,7 @@ async def encode(
     tasks.append(asyncio.create_task(program.wait()))
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        # The program's own error comes first: the others follow from it.
+        # Raise the program's error first, because it causes the other errors.
         for task in reversed(tasks):
             if task in done:
                 task.result()

@@ -1,4 +1,4 @@
-"""A video or audio file as input, with what inspection found in it."""
+"""A video or audio file as input, with the results of its inspection."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from media_service.codecs.inspection import (
     VideoInfo,
 )
 
-# Usual frame rates, which a measured rate is rounded to.
+# Usual frame rates. A measured rate is rounded to them.
 USUAL_RATES = tuple(
     Fraction(n, d)
     for n, d in (
@@ -25,7 +25,7 @@ USUAL_RATES = tuple(
     )
 )  # fmt: skip
 RATE_TOLERANCE = 0.002
-# Few displays show more, and a higher rate is most often a time base, not a frame rate.
+# The range of frame rates. Few displays show more, and a higher rate is usually a time base.
 MAX_RATE, MIN_RATE = Fraction(60), Fraction(1)
 DEFAULT_RATE = Fraction(25)
 MIN_VARIABLE_RATE = 30.0
@@ -36,9 +36,12 @@ UNINDEXED_DEMUXERS, MAX_KEY_FRAME_SECONDS = {"mpegts", "mpeg"}, 15.0
 
 @dataclass(frozen=True, slots=True)
 class AvSource:
-    """`width`, `height`: as displayed, upright, with square pixels; 0 without a video track.
-    `dynamic_range`: as in VideoInfo. `all_audio_tracks`: as in VideoInfo, at least one if there is
-    audio. `bit_rate_kbps`: of the whole file."""
+    """A video or audio file.
+
+    `width` and `height` are as displayed: upright, with square pixels. They are 0 without a video
+    track. For `dynamic_range` and `all_audio_tracks`, see VideoInfo. There is at least one track if
+    the file has audio. `bit_rate_kbps` is that of the whole file.
+    """
 
     path: Path
     content_type: str
@@ -53,7 +56,8 @@ class AvSource:
 
     @classmethod
     def of(cls, path: Path, content_type: str, info: Info) -> Self:
-        """`info`: what inspection found. Raises ValueError if it is not about video or audio."""
+        """Creates a source. `info` is the result of inspection. Raises ValueError if it is not that
+        of a video or audio file."""
         match info:
             case VideoInfo():
                 video = info
@@ -86,7 +90,7 @@ class AvSource:
 
     @property
     def seek_margin_seconds(self) -> float:
-        """How long before a time reading must begin, to be sure of a key frame."""
+        """The seconds by which reading must begin before a wanted time to include a key frame."""
         return MAX_KEY_FRAME_SECONDS if self.demuxer in UNINDEXED_DEMUXERS else 0.0
 
     @property
@@ -101,13 +105,13 @@ class AvSource:
 
     @property
     def first_audio_track(self) -> AudioTrack:
-        """The first that can be decoded; without a codec if there is none."""
+        """The first track that can be decoded, or a track without a codec if there is none."""
         return self.audio_tracks[0][1] if self.audio_tracks else AudioTrack()
 
 
 def output_frame_rate(measured: float, *, variable: bool = False) -> Fraction:
-    """The constant frame rate of a video encoded from a source of this measured rate. A `variable`
-    source has more frames than the average where it moves."""
+    """Returns the constant frame rate of a video encoded from a source with this measured rate. A
+    `variable` source has more frames than the average where there is motion."""
     if variable:
         measured = max(measured, MIN_VARIABLE_RATE)
     if not measured > 0:

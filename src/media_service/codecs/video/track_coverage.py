@@ -21,10 +21,10 @@ VIDEO = "video"
 
 
 async def without_empty_tracks(source: AvSource, edits: Edits, *, needs_video: bool) -> AvSource:
-    """The source without the audio tracks that are empty within a clip.
+    """Returns the source without the audio tracks that are empty within a clip.
 
-    Raises as `Program.wait`, and FailedPrecondition (OPERATION_NOT_APPLICABLE) if the video track
-    is empty and `needs_video`, or if every audio track is empty and not `needs_video`.
+    Raises the errors of `Program.wait`, and FailedPrecondition (OPERATION_NOT_APPLICABLE) if the
+    video track is empty and `needs_video`, or if every audio track is empty and not `needs_video`.
     """
     if edits.start <= 0 and edits.end >= source.duration_seconds:
         return source
@@ -49,8 +49,8 @@ async def without_empty_tracks(source: AvSource, edits: Edits, *, needs_video: b
 
 
 async def nonempty_outputs(outputs: Mapping[str, Node], files: Sequence[int]) -> set[str]:
-    """The names of the outputs that have a frame, of `outputs` in the format `framecrc`. Raises as
-    `Program.wait`."""
+    """Returns the names of those `outputs`, in the format `framecrc`, that have a frame. Raises the
+    errors of `Program.wait`."""
     async with run_ffmpeg(list(outputs.values()), files) as program:
         await program.wait()
         texts = {name: (program.folder / name).read_text() for name in outputs}

@@ -24,8 +24,8 @@ async def watermark_frame(
     watermarks: Sequence[Operation.Watermark],
     overlays: Mapping[str, ImageSource],
 ) -> Path | None:
-    """A PNG of the video's size, with the watermarks where an image of this size would have them.
-    None: there are no watermarks. Raises as `ImageRenderer.render`."""
+    """Renders a PNG of the video's size with the watermarks, at the positions they have on an image
+    of this size. Returns None if there are none. Raises the errors of `ImageRenderer.render`."""
     if not watermarks:
         return None
     blank = stack.enter_context(temporary_file("media-render-"))

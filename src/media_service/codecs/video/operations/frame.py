@@ -18,23 +18,23 @@ from media_service.codecs.video.track_coverage import ONE_VIDEO_FRAME
 
 PNG = "image/png"
 FILENAME = "frame.png"
-# The key frames, spread over the video, from which a representative one is chosen.
+# The number of key frames, spread over the video, from which a representative one is chosen.
 CANDIDATES = 100
-# The percentage of black pixels from which a frame is no candidate.
+# The percentage of black pixels from which a frame is not a candidate.
 BLACK_PERCENT = 98
 # The width of the candidates while they are compared.
 CANDIDATE_WIDTH = 320
-# Shorter than any frame: a time that was rounded up would select the next frame.
+# A tolerance shorter than any frame. Without it, a time that was rounded up selects the next frame.
 ROUNDING_SECONDS = 0.001
 # The first range before the end that is searched for the last frame.
 LAST_SECONDS = 1.0
 
 
 async def render(task: AvTask) -> Sequence[Output]:
-    """A PNG in the video's own size. Without a time it is a representative frame (ffmpeg's
-    `thumbnail` filter), and black only if all candidates are.
+    """Renders a PNG in the size of the video. Without a time, it shows a representative frame
+    (ffmpeg's `thumbnail` filter), which is black only if all candidates are black.
 
-    Raises as `Program.wait`.
+    Raises the errors of `Program.wait`.
     """
     stack, source, edits = task.stack, task.source, task.edits
     time = requested_time(edits, task.message)
@@ -50,7 +50,7 @@ async def render(task: AvTask) -> Sequence[Output]:
 
 
 def requested_time(edits: Edits, message: Operation.Frame) -> float | None:
-    """In seconds of the original."""
+    """Returns the requested time in seconds of the original."""
     if message.HasField("time_seconds"):
         wanted = message.time_seconds * edits.speed
     elif message.HasField("percent"):
@@ -63,7 +63,7 @@ def requested_time(edits: Edits, message: Operation.Frame) -> float | None:
 async def first_frame_from(
     stack: AsyncExitStack, source: AvSource, edits: Edits, start: float
 ) -> Output | None:
-    """The first frame from `start` on; None: there is none."""
+    """Returns the first frame at or after `start`, or None if there is none."""
     size = (source.width, source.height)
     rest = replace(edits, start=start, end=source.duration_seconds, speed=1.0)
     tracks = graph.edited_tracks(stack, source, rest, size, pixels="rgb24")
@@ -73,7 +73,8 @@ async def first_frame_from(
 async def last_frame_before(
     stack: AsyncExitStack, source: AvSource, edits: Edits, end: float
 ) -> Output | None:
-    """The last frame before `end`, searched from further and further back; None: there is none."""
+    """Returns the last frame before `end`, or None if there is none. Searches ranges of increasing
+    length."""
     size = (source.width, source.height)
     back = LAST_SECONDS
     while True:
@@ -92,10 +93,10 @@ async def last_frame_before(
 
 
 async def representative_time(source: AvSource, edits: Edits) -> float | None:
-    """The time of a representative frame, in seconds of the original; None: there is none.
+    """Returns the time of a representative frame in seconds of the original, or None.
 
-    It compares only key frames, which is a hundredth of the work, and scales them down, since all
-    candidates are in memory at once.
+    Compares only key frames, which is a hundredth of the work. Scales them down, because all
+    candidates are in memory at the same time.
     """
     size = graph.fit_width((source.width, source.height), CANDIDATE_WIDTH)
     size = graph.fit_short_side(size, None)
@@ -120,7 +121,7 @@ async def representative_time(source: AvSource, edits: Edits) -> float | None:
 async def write_png(
     stack: AsyncExitStack, video: graph.Node, files: Sequence[int], size: graph.Size
 ) -> Output | None:
-    """The first frame of a node; None: it has none."""
+    """Writes the first frame of a node. Returns None if it has no frame."""
     output = video.output(FILENAME, vframes=1, vcodec="png", pred="none", compression_level=1)
     program = await stack.enter_async_context(run_ffmpeg(output, files))
     await program.wait()

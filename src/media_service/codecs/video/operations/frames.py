@@ -19,8 +19,8 @@ FILE_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 async def render(task: AvTask) -> Sequence[Output]:
-    """JPEGs, named by their time in milliseconds of the output, stored without compression. Raises
-    as `Program.wait`."""
+    """Renders a ZIP file of JPEGs, stored without compression. Their names are their times in
+    milliseconds of the output. Raises the errors of `Program.wait`."""
     source, edits, message = task.source, task.edits, task.message
     size = fit_width((source.width, source.height), message.max_width)
     interval = max(message.interval_seconds, edits.seconds / MAX_FRAMES)

@@ -17,7 +17,7 @@ from media_service.codecs.video.filter_graph import Node, Size, edited_tracks, f
 from media_service.codecs.video.source import AvSource
 from media_service.codecs.video.track_coverage import ONE_VIDEO_FRAME, VIDEO, nonempty_outputs
 
-# About how long a moment is, and how many there are at most.
+# The approximate duration of a moment, and the maximum number of moments.
 MOMENT_SECONDS, MAX_MOMENTS = 0.8, 8
 WEBP = {"vcodec": "libwebp_anim", "quality": 65, "compression_level": 4, "loop": 0}
 WEBP_FILE, GIF_FILE, PALETTE_FILE = "preview.webp", "preview.gif", "palette.png"
@@ -33,7 +33,7 @@ class Moments:
     frame_rate: int
 
     def open(self, stack: AsyncExitStack, pixels: str) -> tuple[Node, list[int]]:
-        """The frames of all ranges, one after another, and the open files they come from."""
+        """Returns the concatenated frames of all ranges, and the files that they are read from."""
         # The first frame of a range may come late, the last may go on beyond its end, and there may
         # be only one.
         rate = {"fps": self.frame_rate, "start_time": 0, "eof_action": "pass"}
@@ -54,7 +54,7 @@ class Moments:
 
 
 async def render(task: AvTask) -> Sequence[Output]:
-    """An animation that loops. Raises as `Program.wait`."""
+    """Renders an animation that loops. Raises the errors of `Program.wait`."""
     moments = await find_moments(task)
     seconds = sum(each.seconds for each in moments.ranges)
 
@@ -66,8 +66,8 @@ async def render(task: AvTask) -> Sequence[Output]:
         output = video.output(WEBP_FILE, **WEBP)
         path = await write(task.stack, output, files, WEBP_FILE, progress)
         return [Output(path, "image/webp", *moments.size)]
-    # The 256 colors of a GIF come from a pass of their own: within one pass, all frames would wait
-    # in memory for them.
+    # The 256 colors of a GIF are computed in a separate pass. In a single pass, all frames would
+    # have to wait in memory for them.
     video, files = moments.open(task.stack, "rgb24")
     output = video.filter("palettegen", stats_mode="diff").output(PALETTE_FILE, vframes=1)
     palette_path = await write(task.stack, output, files, PALETTE_FILE)
@@ -82,7 +82,7 @@ async def render(task: AvTask) -> Sequence[Output]:
 
 
 async def find_moments(task: AvTask) -> Moments:
-    """Raises InvalidArgument (MEDIA_CORRUPT) if there is no frame to be shown."""
+    """Selects the moments. Raises InvalidArgument (MEDIA_CORRUPT) if there is no frame."""
     source, edits, message = task.source, task.edits, task.message
     size = fit_width((source.width, source.height), message.max_width)
     moments = Moments(source, spread(edits, message.duration_seconds), size, message.frame_rate)
@@ -97,7 +97,8 @@ async def find_moments(task: AvTask) -> Moments:
 
 
 def spread(edits: Edits, seconds: float) -> list[Edits]:
-    """Evenly spaced ranges of `seconds` together, or all of a video that is not longer."""
+    """Returns evenly spaced ranges with a total of `seconds`, or the whole video if it is
+    shorter."""
     if edits.seconds <= seconds:
         return [edits]
     count = max(1, min(MAX_MOMENTS, round(seconds / MOMENT_SECONDS)))

@@ -21,8 +21,8 @@ SHEET = "sheet.jpg"
 
 
 async def render(task: AvTask) -> Sequence[Output]:
-    """The times (WebVTT), which refer to the rendition of the frames, and the frames in one JPEG.
-    Raises as `Program.wait`."""
+    """Renders the cues (WebVTT), which refer to the rendition of the frames, and the frames in one
+    JPEG. Raises the errors of `Program.wait`."""
     source, edits, message = task.source, task.edits, task.message
     wanted = message.interval_seconds or max(1.0, edits.seconds / DEFAULT_FRAMES)
     interval = max(wanted, edits.seconds / MAX_FRAMES)
@@ -57,7 +57,7 @@ async def render(task: AvTask) -> Sequence[Output]:
 async def tile_frames(
     stack: AsyncExitStack, raw_frames: Path, size: Size, grid: tuple[int, int]
 ) -> Path:
-    """All frames in one image, row by row."""
+    """Tiles all frames in one image, row by row."""
     file = stack.enter_context(open_file(raw_frames))
     node = ffmpeg_input(file, "rawvideo", video_size=size, pixel_format=PIXELS)
     node = node.filter("tile", f"{grid[0]}x{grid[1]}")
@@ -70,7 +70,8 @@ async def tile_frames(
 def write_cues(
     rendition: str, size: Size, columns: int, count: int, interval: float, seconds: float
 ) -> str:
-    """WebVTT, whose URLs are relative to its own: the frames are the rendition beside it."""
+    """Returns the WebVTT cues. Their URLs are relative: the frames are a rendition of the same
+    media."""
     width, height = size
     lines = ["WEBVTT", ""]
     for number in range(count):

@@ -16,10 +16,10 @@ FILENAME = "video"
 
 
 async def render(task: AvTask) -> Sequence[Output]:
-    """Encodes at a constant frame rate, with mono or stereo audio. Of the original's metadata, only
-    the languages are kept.
+    """Encodes at a constant frame rate, with mono or stereo audio. Keeps only the languages from
+    the original's metadata.
 
-    Raises as `Program.wait`.
+    Raises the errors of `Program.wait`.
     """
     source, edits, message = task.source, task.edits, task.message
     height = message.max_height if message.HasField("max_height") else None
@@ -58,5 +58,5 @@ async def render(task: AvTask) -> Sequence[Output]:
 
 
 def downmixed(audio: graph.Node) -> graph.Node:
-    """Mono or stereo, at a rate that every player supports."""
+    """Mixes audio down to mono or stereo, at a sample rate that every player supports."""
     return audio.filter("aformat", sample_rates="48000|44100", channel_layouts="mono|stereo")
