@@ -1,4 +1,4 @@
-# Every target sets up what it needs. `make dev` runs the service, `make test` passes the tests.
+# Every target installs what it needs. `make dev` runs the service, `make test` runs all tests.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,8 +19,8 @@ help:  ## Show this list.
 dev: compiled  ## Run the service on this machine.
 	@exec $(BIN)/python -m media_service dev
 
-# `coverage` runs the tests of `unit`. The others wait more than they work, so more of them run at a
-# time than there are processors.
+# `coverage` runs the tests of `unit`. The other tests mostly wait, so more of them run concurrently
+# than there are processors.
 test: compiled  ## Run every check and every test.
 	@$(MAKE) --no-print-directory --jobs=2 lint suite
 
@@ -33,7 +33,7 @@ unit: $(READY)  ## Run the tests that need no service: unit, rules, client.
 test-one: $(READY)  ## Run one test or folder: make test-one T=PATH[::NAME]
 	$(BIN)/python -m pytest $(T)
 
-# Of the tests in `unit` alone: the others start processes, and each would have to be traced.
+# Only for the tests of `unit`: the others start processes, each of which would need tracing.
 coverage: $(READY)  ## Print the branch coverage of `make unit`.
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered $(UNIT)
 
@@ -53,26 +53,28 @@ gen: $(READY)  ## Generate stubs, the blocking client and the error table.
 	$(BIN)/python clients/python/async_to_sync.py
 	$(BIN)/python -m contract
 
-# docs/operations.md and its pictures, from the contract.
-docs: $(READY)  ## Generate docs/operations.md and its pictures.
+# docs/operations.md and its images, from the contract.
+docs: $(READY)  ## Generate docs/operations.md and its images.
 	$(BIN)/python -m docs.gen
 
-# The contract as callers have it: what `make lint` holds changes against.
+# The released contract, with which `make lint` compares changes.
 release-contract: gen  ## Accept the contract as released: later changes must not break it.
 	$(BIN)/python -m contract --release
 
 bench: compiled  ## Run the benchmarks.
 	$(BIN)/python -m benchmarks
 
-# Kills the service at random failpoints, and writes what became of it into docs/crash.md.
+# Kills the service at random failpoints, and writes the results to docs/crash.md.
 soak: compiled  ## Kill the service 500 times and report to docs/crash.md.
 	$(BIN)/python -m tests.crash.soak --kills 500
 
-# The service is many processes, and confined ones write nothing: each would compile all it imports.
+# The service has many processes. Sandboxed ones cannot write bytecode, so each would compile every
+# import.
 compiled: $(READY)
 	@$(BIN)/python -m compileall -q src generated clients
 
-# Everything, for development; what the image installs, of the same versions; and the compiler.
+# Three lists: everything for development, the image's dependencies in the same versions, and the
+# compiler.
 lock: $(READY)  ## Update every lock file.
 	$(LOCK) --all-extras --no-emit-package media-service-client pyproject.toml -o requirements.lock
 	$(LOCK) --no-emit-package media-service-client --constraint requirements.lock pyproject.toml -o requirements-runtime.lock

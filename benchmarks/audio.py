@@ -102,8 +102,8 @@ def integrated(path: Path) -> float:
     """The integrated loudness by ffmpeg's own meter, in LUFS."""
     command = [str(binary()), "-nostdin", "-hide_banner", "-nostats", "-i", str(path)]
     graph = ["-af", "ebur128=framelog=quiet", "-f", "null", "-"]
-    said = subprocess.run([*command, *graph], check=True, capture_output=True, text=True).stderr
-    found = re.findall(r"I:\s*(\S+) LUFS", said)
+    log = subprocess.run([*command, *graph], check=True, capture_output=True, text=True).stderr
+    found = re.findall(r"I:\s*(\S+) LUFS", log)
     return float(found[-1])
 
 

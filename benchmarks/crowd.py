@@ -32,7 +32,7 @@ WHOLE = crc32c_of(REST, crc32c_of(FIRST))
 
 
 @dataclass(frozen=True)
-class Said:
+class PhaseResult:
     """The result of one phase: uploads, duration, and the number of failures by cause."""
 
     done: int
@@ -62,13 +62,13 @@ async def end(call: Any) -> None:
         raise RuntimeError(f"not what was sent: {upload}")
 
 
-async def all_of(works: Sequence[Awaitable[Any]]) -> tuple[list[Any], Said]:
+async def all_of(works: Sequence[Awaitable[Any]]) -> tuple[list[Any], PhaseResult]:
     """Runs all concurrently. Returns the results of those that succeeded."""
     start = time.perf_counter()
     results = await asyncio.gather(*works, return_exceptions=True)
     errors = Counter(describe(result) for result in results if isinstance(result, BaseException))
     good = [result for result in results if not isinstance(result, BaseException)]
-    return good, Said(len(good), time.perf_counter() - start, dict(errors))
+    return good, PhaseResult(len(good), time.perf_counter() - start, dict(errors))
 
 
 def describe(error: BaseException) -> str:
@@ -88,11 +88,11 @@ async def crowd(address: str, count: int, channels: int) -> None:
             )
             for _ in range(channels)
         ]
-        opened, said = await all_of([begin(stubs[n % channels], metadata) for n in range(count)])
-        print(json.dumps(asdict(said)), flush=True)
+        opened, result = await all_of([begin(stubs[n % channels], metadata) for n in range(count)])
+        print(json.dumps(asdict(result)), flush=True)
         await asyncio.to_thread(sys.stdin.readline)
-        _, said = await all_of([end(call) for call in opened])
-        print(json.dumps(asdict(said)), flush=True)
+        _, result = await all_of([end(call) for call in opened])
+        print(json.dumps(asdict(result)), flush=True)
 
 
 if __name__ == "__main__":

@@ -198,8 +198,8 @@ def row(figure: str, milliseconds: Sequence[float], limit: float) -> Row:
 
 
 async def jobs(bench: Bench) -> Outcome:
-    begun = await starts(bench)
-    say(f"  upload to start: {percentiles(begun)}")
+    delays = await starts(bench)
+    say(f"  upload to start: {percentiles(delays)}")
     spread, burst = await watched(bench)
     say(f"  change to message: {percentiles(spread)}; all at once: {percentiles(burst)}")
     with contextlib.suppress(FileNotFoundError):
@@ -207,13 +207,13 @@ async def jobs(bench: Bench) -> Outcome:
     who = f"{WATCHERS} watchers of {WATCHERS} jobs"
     return Outcome(
         [
-            row("upload finished → worker started, p50", begun, LIMIT_MS["start"]),
+            row("upload finished → worker started, p50", delays, LIMIT_MS["start"]),
             row(f"job changed → message, {who}, p50", spread, LIMIT_MS["watch"]),
         ],
         [],
         [
-            f"upload finished → worker started: {percentiles(begun)}; this includes the commit that"
-            " finishes the upload.",
+            f"upload finished → worker started: {percentiles(delays)}; this includes the commit"
+            " that finishes the upload.",
             f"{who}, changes at random, {len(spread) / bench.seconds:.0f} a second:"
             f" {percentiles(spread)}; all {WATCHERS} jobs changed by one statement, so that every"
             f" watcher gets a message: {percentiles(burst)}.",

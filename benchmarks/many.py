@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from benchmarks.crowd import SIZE, Said
+from benchmarks.crowd import SIZE, PhaseResult
 from benchmarks.measure import MIB, Bench, of_family, say
 from benchmarks.report import Outcome, Row
 from benchmarks.stack import await_port, free_ports
@@ -75,20 +75,20 @@ async def clients(bench: Bench, address: str, count: int) -> asyncio.subprocess.
     )
 
 
-async def said(crowd: asyncio.subprocess.Process) -> Said:
+async def read_result(crowd: asyncio.subprocess.Process) -> PhaseResult:
     assert crowd.stdout
     line = await crowd.stdout.readline()
     if not line:
         raise RuntimeError(f"the clients ended with {await crowd.wait()}")
-    return Said(**json.loads(line))
+    return PhaseResult(**json.loads(line))
 
 
-def together(phases: Sequence[Said]) -> Said:
+def combined(phases: Sequence[PhaseResult]) -> PhaseResult:
     errors: Counter[str] = Counter()
     for phase in phases:
         errors.update(phase.errors)
     slowest = max(phase.seconds for phase in phases)
-    return Said(sum(phase.done for phase in phases), slowest, dict(errors))
+    return PhaseResult(sum(phase.done for phase in phases), slowest, dict(errors))
 
 
 async def many(bench: Bench) -> Outcome:
@@ -99,7 +99,7 @@ async def many(bench: Bench) -> Outcome:
         watching = asyncio.create_task(memory.watch())
         share = bench.crowd // SERVERS
         crowds = [await clients(bench, address, share) for address, _ in running]
-        opened = together(await asyncio.gather(*map(said, crowds)))
+        opened = combined(await asyncio.gather(*map(read_result, crowds)))
         say(f"  open: {opened}")
         spent, start = sum(of_family(p.pid) for p in processes), time.perf_counter()
         await asyncio.sleep(OPEN_SECONDS)
@@ -108,7 +108,7 @@ async def many(bench: Bench) -> Outcome:
         for crowd in crowds:
             assert crowd.stdin
             crowd.stdin.write(b"\n")
-        ended = together(await asyncio.gather(*map(said, crowds)))
+        ended = combined(await asyncio.gather(*map(read_result, crowds)))
         say(f"  finished: {ended}")
         watching.cancel()
         memory.now()
@@ -138,7 +138,7 @@ async def many(bench: Bench) -> Outcome:
         ),
     ]
     notes = [
-        f"{count}, {SIZE >> 10} KiB each: all begun and durable in {opened.seconds:.1f} s, all"
+        f"{count}, {SIZE >> 10} KiB each: all opened and durable in {opened.seconds:.1f} s, all"
         f" finished in {ended.seconds:.1f} s. Memory: {before / MIB:.0f} MiB before,"
         f" {held / MIB:.0f} MiB while all were open and rested (which took {idle:.0%} of a core),"
         f" at most {memory.highest / MIB:.0f} MiB."

@@ -1,1 +1,1 @@
-"""Tools of the contract: what is written and checked from the descriptors in `generated/`."""
+"""Tools that generate and check files from the contract's descriptors in `generated/`."""

@@ -1,7 +1,8 @@
-"""Writes what is generated from the descriptors in `generated/`, after `protos/gen.py`.
+"""Generates files from the descriptors in `generated/`. Runs after `protos/gen.py`.
 
-`python -m contract` writes; with `--check` it fails if a file is stale, or if the REST surface
-breaks callers of the released one; with `--release` it also releases the contract as it is.
+`python -m contract` writes the files. With `--check`, it fails if a file is outdated or if the REST
+surface breaks callers of the released one. With `--release`, it also accepts the current contract
+as released.
 """
 
 import argparse
@@ -17,7 +18,7 @@ RELEASED_REST = ROOT / "protos/released_rest.txt"
 
 
 def outputs(contract: Contract) -> dict[str, str]:
-    """The text of each generated file, by its path."""
+    """The text of each generated file, by path."""
     return {
         "src/media_service/reasons.py": reasons.module(),
         "docs/errors.md": errors_page.page(contract),
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 def check_surface(contract: Contract) -> None:
-    """Exits, saying what breaks, unless the REST surface serves callers of the released one."""
+    """Exits with a list of breaks unless the REST surface is compatible with the released one."""
     released = surface.parse(RELEASED_REST.read_text())
     if broken := surface.breaks(released, surface.facts(contract)):
         lines = "".join(f"\n  {line}" for line in broken)

@@ -1,4 +1,4 @@
-"""The contract's descriptors together with their comments."""
+"""The contract's descriptors and their comments."""
 
 import importlib
 import pkgutil
@@ -17,7 +17,7 @@ from media_service.contract import descriptor_pool, descriptor_set
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "mediaservice.v1"
-# The process knows the messages and options of those modules that were imported.
+# A process knows only the messages and options of imported modules.
 for module in pkgutil.iter_modules(mediaservice.v1.__path__):
     if module.name.endswith("_pb2"):
         importlib.import_module(f"{PACKAGE}.{module.name}")
@@ -25,14 +25,14 @@ for module in pkgutil.iter_modules(mediaservice.v1.__path__):
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """The comment of one element; `detached`: the comments that stand by themselves before it."""
+    """The comment of one element. `detached` has the separate comments before it."""
 
     text: str
     detached: tuple[str, ...] = ()
 
 
 class Contract:
-    """A descriptor set with source info: the files of our package, and the comments in them."""
+    """A descriptor set with source info: our package's files and their comments."""
 
     def __init__(self, files: descriptor_pb2.FileDescriptorSet) -> None:
         self.files = [file for file in files.file if file.package == PACKAGE]
@@ -45,26 +45,26 @@ class Contract:
         return cls(descriptor_set())
 
     def comment(self, name: str) -> Comment:
-        """By full name, such as "mediaservice.v1.Media.media_id"."""
+        """The comment of an element by its full name, such as "mediaservice.v1.Media.media_id"."""
         return self._comments.get(name, Comment(""))
 
 
 @cache
 def message_options() -> tuple[type[Any], Any]:
-    """The class of a message's options, and its extension `buf.validate.message`."""
+    """The class of message options, and its extension `buf.validate.message`."""
     pool = descriptor_pool()
     options = GetMessageClass(pool.FindMessageTypeByName("google.protobuf.MessageOptions"))
     return options, pool.FindExtensionByName("buf.validate.message")
 
 
 def message_rules(message: Descriptor) -> Any:
-    """The `buf.validate.MessageRules` of a message; without rules, an empty message."""
+    """The `buf.validate.MessageRules` of a message. Empty if it has no rules."""
     options, rules = message_options()
     return options.FromString(message.GetOptions().SerializeToString()).Extensions[rules]
 
 
 def comments(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[str, Comment]]:
-    """The comments in a file, by the full names of what they describe."""
+    """The comments in a file, by the full names of the elements they describe."""
     for location in file.source_code_info.location:
         if location.leading_comments or location.leading_detached_comments:
             name = name_at(file, location.path)
@@ -74,7 +74,7 @@ def comments(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[str, Co
 
 
 def name_at(file: descriptor_pb2.FileDescriptorProto, path: Sequence[int]) -> str:
-    """The name of the element that a path of numbers leads to; empty if it has none."""
+    """The name of the element at a path of a source location. Empty if it has none."""
     element: Any = file
     names = []
     for number, index in zip(path[::2], path[1::2], strict=False):
@@ -89,7 +89,7 @@ def name_at(file: descriptor_pb2.FileDescriptorProto, path: Sequence[int]) -> st
 
 
 def dedent(comment: str) -> str:
-    """A comment without the space that follows each `//`."""
+    """A comment without the space after each `//`."""
     return "\n".join(line.removeprefix(" ").rstrip() for line in comment.splitlines()).strip()
 
 

@@ -1,4 +1,4 @@
-"""docs/errors.md, from the enum of reasons."""
+"""Generates docs/errors.md from the enum of reasons."""
 
 import textwrap
 
@@ -47,7 +47,7 @@ def page(contract: Contract) -> str:
 
 
 def facts(rule: error_reason_pb2.ErrorRule) -> str:
-    """The codes, and what else a program finds in the error."""
+    """The codes, metadata and details of an error."""
     found = [code_pb2.Code.Name(rule.code)]
     if rule.http_status:
         found.append(f"HTTP {rule.http_status}")

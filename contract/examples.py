@@ -6,6 +6,7 @@ BLOCK = re.compile(r"^Example:\n\n((?: {4}.*(?:\n|$))+)", re.MULTILINE)
 
 
 def commands(comment: str) -> list[str]:
-    """Each is one line of a shell, using REST, GRPC, TOKEN, MEDIA, UPLOAD, JOB and FILE."""
+    """Shell commands, one per line, with the variables REST, GRPC, TOKEN, MEDIA, UPLOAD, JOB and
+    FILE."""
     found = BLOCK.search(comment)
     return [line.strip() for line in found[1].splitlines()] if found else []

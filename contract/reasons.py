@@ -1,4 +1,4 @@
-"""`Reason`, as the domain's Python code knows it, from the enum in the contract."""
+"""Generates the Python enum `Reason` of the domain from the enum in the contract."""
 
 from mediaservice.v1 import error_reason_pb2
 

@@ -75,7 +75,7 @@ def fields(contract: Contract, message: Descriptor) -> Iterator[str]:
 
 
 def details(field: FieldDescriptor) -> Iterator[str]:
-    """How a field behaves, and which values it takes."""
+    """The behavior of a field and its allowed values."""
     for number in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]:
         yield field_behavior_pb2.FieldBehavior.Name(number)
     if field.containing_oneof and not field.containing_oneof.name.startswith("_"):
@@ -105,7 +105,7 @@ def item(line: str) -> str:
 
 
 def command(line: str) -> str:
-    """A command of an example, continued on further lines if it is long."""
+    """A command of an example. Long commands are split over several lines."""
     if len(line) <= WIDTH:
         return line
     marks = (" -d ", " $GRPC ", " $REST", ' "$REST')
@@ -118,7 +118,7 @@ def command(line: str) -> str:
 
 
 def text(contract: Contract, name: str) -> Iterator[str]:
-    """A comment as Markdown: paragraphs and lists are filled, examples become code."""
+    """A comment as Markdown. Paragraphs and lists are refilled, and examples become code blocks."""
     blocks = contract.comment(name).text.split("\n\n")
     for index, block in enumerate(blocks):
         if index:

@@ -1,7 +1,7 @@
-"""What callers over REST depend on and `buf breaking` does not see, as readable text.
+"""The part of the contract that REST callers depend on and `buf breaking` does not check, as text.
 
-Each fact is one line: a path of names and a value. A release keeps its facts; new ones may be
-added. So a line that changed or disappeared is a break, except where a change only widens.
+Each fact is one line: a path of names and a value. Later versions may add facts. A changed or
+removed line is a breaking change, unless the change only permits more.
 """
 
 from collections.abc import Iterator
@@ -24,13 +24,13 @@ HEAD = """\
 KINDS: dict[int, str] = {
     number: name.removeprefix("TYPE_").lower() for name, number in FieldDescriptorProto.Type.items()
 }
-# Values that may grow without breaking a caller, and those that may shrink.
+# Bounds that may grow without breaking callers, and bounds that may shrink.
 UPPER = ("lte", "lt", "max_len", "max_bytes", "max_items", "max_pairs")
 LOWER = ("gte", "gt", "min_len", "min_bytes", "min_items", "min_pairs")
 
 
 def facts(contract: Contract) -> dict[str, str]:
-    """The value of each fact, by its path."""
+    """The facts of the contract: values by path."""
     found: dict[str, str] = {}
     for file in contract.files:
         for service in file.service:
@@ -78,7 +78,7 @@ def takes_request_id(message: Descriptor) -> bool:
 
 
 def of_message(message: Descriptor) -> Iterator[tuple[str, str]]:
-    """The validation rules and defaults of its fields, and of messages within it."""
+    """The validation rules and defaults of a message's fields, including nested messages."""
     name = message.full_name.removeprefix(f"{message.file.package}.")
     yield f"{name} message", "known"
     for rule, value in leaves(message_rules(message)):
@@ -101,7 +101,7 @@ def type_of(field: FieldDescriptor) -> str:
 
 
 def leaves(message: Message, path: str = "") -> Iterator[tuple[str, str]]:
-    """The values that are set in a message, by their paths."""
+    """The set values of a message, by path."""
     for field, value in message.ListFields():
         here = f"{path}{field.name}"
         if field.is_repeated:
@@ -114,7 +114,7 @@ def leaves(message: Message, path: str = "") -> Iterator[tuple[str, str]]:
 
 def text_of(field: FieldDescriptor, value: object) -> str:
     if isinstance(value, Message):
-        # Words for people may change.
+        # Texts for humans may change.
         return "; ".join(f"{name}={text}" for name, text in leaves(value) if name != "message")
     if field.enum_type:
         return str(field.enum_type.values_by_number[value].name)  # type: ignore[index]
@@ -146,7 +146,7 @@ def split(line: str) -> tuple[str, str]:
 
 
 def breaks(released: dict[str, str], current: dict[str, str]) -> list[str]:
-    """What callers of the released contract would notice, each in words."""
+    """Descriptions of the changes that break callers of the released contract."""
     found = []
     for path, old in released.items():
         new = current.get(path)
@@ -163,12 +163,12 @@ def breaks(released: dict[str, str], current: dict[str, str]) -> list[str]:
 
 
 def restricts(path: str) -> bool:
-    """Whether a fact forbids something in requests."""
+    """Whether a fact restricts requests."""
     return " rule " in path and not path.endswith(" ignore")
 
 
 def widens(path: str, old: str, new: str) -> bool:
-    """Whether callers of the old fact are served as well by the new one."""
+    """Whether the new fact still permits everything that the old one did."""
     if path.startswith("reason ") and path.endswith(" metadata"):
         return set(old.split(", ")) - {"none"} <= set(new.split(", "))
     if path.endswith(" idempotent_by_request_id"):

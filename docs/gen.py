@@ -1,6 +1,6 @@
 """Generates docs/operations.md and its images from the comments and rules of the contract.
 
-`python -m docs.gen` writes them; with `--check` it fails if the page or an image is outdated.
+`python -m docs.gen` writes the files. With `--check`, it fails if the page or an image is outdated.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from media_service.codecs.pipeline.validation import parsed_pipeline
 DOCS = Path(__file__).parent
 SIZE = (240, 160)
 LOGO = "0190163d-8694-739b-aea5-966c26f8ad91"
-# The examples of the contract are for photos; these suit an image of this size.
+# The contract's examples are for photos. These suit an image of this size.
 EXAMPLES = {
     "resize": "resize:120x120:fit=COVER",
     "crop": "crop:100x120:gravity=ATTENTION",
@@ -31,7 +31,7 @@ EXAMPLES = {
     "text": "text:© Jane Doe:color=ffffff:size=0.12",
     "compose": f"compose:{LOGO}:x=40:y=30:width=150:blend=MULTIPLY",
 }
-# The mean difference that encoders of different versions may have.
+# The tolerated mean difference between versions of an encoder.
 TOLERANCE = 2.0
 
 HEAD = """# Operations
@@ -79,7 +79,7 @@ blends the result with the original: `moon:0.5`.
 
 
 def images() -> dict[str, str]:
-    """The pipeline of each image, by its name."""
+    """The pipeline of each image, by image name."""
     shown = {m.name: EXAMPLES.get(m.name, m.example) for m in catalogue() if has_image(m)}
     names = fields.filters()
     return {"original": "", **shown, **{f"filter_{name}": name for name in names}}
@@ -107,7 +107,7 @@ def filters() -> list[str]:
 
 
 def has_image(operation: OperationManual) -> bool:
-    """Whether an image shows what it does."""
+    """Whether an operation has an example image."""
     return "IMAGE" in operation.input_kinds and operation.name not in OUTPUT_OPERATIONS
 
 
@@ -125,7 +125,7 @@ def section(operation: OperationManual) -> str:
 
 
 def kinds(operation: OperationManual) -> str:
-    """The kinds of media that it takes and returns, unless both are IMAGE."""
+    """A sentence about the kinds of media that an operation takes and returns."""
     text = f"Takes {' or '.join(operation.input_kinds)}"
     if operation.output_kind:
         text += f", returns {operation.output_kind}"
@@ -148,7 +148,7 @@ def line(cells: list[str]) -> str:
 
 
 async def draw(folder: Path) -> None:
-    """Renders all images as the service does."""
+    """Renders all images with the service's renderer."""
     sources = {}
     for name, image in (("original", scene(*SIZE)), ("logo", logo())):
         path = folder / f"{name}.png"

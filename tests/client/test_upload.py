@@ -210,7 +210,7 @@ async def test_an_interrupted_upload_is_resumed(client: AsyncClient, fake: Fake,
 
 
 async def test_an_upload_whose_id_never_arrived_is_resumed(client: AsyncClient, fake: Fake) -> None:
-    fake.tells_ids = False
+    fake.sends_ids = False
     fake.inject("WriteUpload", *[Fault("UNAVAILABLE", after=1_700_000)] * 2)
     await client.upload(DATA)
     assert stored(fake) == [DATA]

@@ -84,11 +84,13 @@ def test_an_exif_time_without_a_zone_may_be_14_hours_ahead() -> None:
         ({}, None),
     ],
 )
-def test_the_creation_time_of_a_video(metadata: dict[str, str], expected: datetime | None) -> None:
+def test_video_metadata_gives_the_capture_time(
+    metadata: dict[str, str], expected: datetime | None
+) -> None:
     assert from_metadata(metadata) == expected
 
 
-async def test_an_image_file(inspector: Inspector, tmp_path: Path) -> None:
+async def test_an_image_has_its_exif_capture_time(inspector: Inspector, tmp_path: Path) -> None:
     tags = {"ifd2-DateTimeOriginal": "2026:01:02 05:04:05", "ifd2-OffsetTimeOriginal": "+02:00"}
     path = tmp_path / "a.jpg"
     with_tags(make_image(), tags).write_to_file(str(path))
@@ -96,7 +98,9 @@ async def test_an_image_file(inspector: Inspector, tmp_path: Path) -> None:
     assert found.capture_time == UTC_TIME
 
 
-async def test_an_image_file_without_a_time(inspector: Inspector, tmp_path: Path) -> None:
+async def test_an_image_without_exif_has_no_capture_time(
+    inspector: Inspector, tmp_path: Path
+) -> None:
     found = await inspector.inspect(heic(tmp_path / "a.heic"), "IMAGE", "image/heic")
     assert found.capture_time is None
 
@@ -109,7 +113,7 @@ async def test_an_image_file_without_a_time(inspector: Inspector, tmp_path: Path
         ("a.m4a", "AUDIO", "audio/mp4", ("", "aac")),
     ],
 )
-async def test_video_and_audio_files(
+async def test_video_and_audio_files_have_a_capture_time(
     inspector: Inspector,
     tmp_path: Path,
     name: str,
@@ -122,7 +126,9 @@ async def test_video_and_audio_files(
     assert (await inspector.inspect(path, kind, content_type)).capture_time == UTC_TIME
 
 
-async def test_a_video_recorded_by_a_phone(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_quicktime_creation_date_is_the_capture_time(
+    inspector: Inspector, tmp_path: Path
+) -> None:
     path = make_video(
         tmp_path / "a.mov",
         "libx264",

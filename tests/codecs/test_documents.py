@@ -194,7 +194,7 @@ async def test_text_extraction_reports_progress(documents: DocumentRenderer, pat
 
 
 @pytest.mark.parametrize(
-    ("letters", "drawn", "meant"),
+    ("letters", "drawn", "expected"),
     [
         ({"a": "ﬁ", "b": "ffl"}, "axb", "fixffl"),
         ({"a": "o\u0308", "b": "日本", "c": "🙂"}, "abc", "o\u0308日本🙂"),
@@ -204,9 +204,9 @@ async def test_text_extraction_reports_progress(documents: DocumentRenderer, pat
     ],
 )
 async def test_text_is_unicode(
-    documents: DocumentRenderer, path: Path, letters: dict[str, str], drawn: str, meant: str
+    documents: DocumentRenderer, path: Path, letters: dict[str, str], drawn: str, expected: str
 ) -> None:
-    assert await words(documents, path, pdf(Page(text(drawn)), letters=letters)) == f"{meant}\f"
+    assert await words(documents, path, pdf(Page(text(drawn)), letters=letters)) == f"{expected}\f"
 
 
 async def test_a_hyphenated_word_is_joined(documents: DocumentRenderer, path: Path) -> None:
@@ -243,8 +243,8 @@ async def test_a_truncated_document_is_corrupt(documents: DocumentRenderer, path
     for size in (0, 5, 200):
         error = await refusal(documents, path, data[:size], "page")
         assert error.reason is Reason.MEDIA_CORRUPT
-    misled = data.replace(b"startxref\n", b"startxref\n1")
-    assert await words(documents, path, misled) == "whole\f", "the text is recovered"
+    wrong_offset = data.replace(b"startxref\n", b"startxref\n1")
+    assert await words(documents, path, wrong_offset) == "whole\f", "the text is recovered"
 
 
 @pytest.mark.parametrize(

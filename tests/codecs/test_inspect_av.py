@@ -17,7 +17,7 @@ async def refusal(inspector: Inspector, path: Path, kind: str, content_type: str
     return error.value.reason
 
 
-async def test_an_mp4_video(inspector: Inspector, tmp_path: Path) -> None:
+async def test_an_mp4_video_is_inspected(inspector: Inspector, tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mp4", "libx264", "aac")
     found = await inspector.inspect(path, "VIDEO", "video/mp4")
     assert found.info.duration_seconds == pytest.approx(1.2, abs=0.1)
@@ -40,7 +40,9 @@ async def test_an_mp4_video(inspector: Inspector, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("clockwise", [90, 180, 270])
-async def test_a_rotated_video(inspector: Inspector, tmp_path: Path, clockwise: int) -> None:
+async def test_a_rotated_video_has_its_size_after_rotation(
+    inspector: Inspector, tmp_path: Path, clockwise: int
+) -> None:
     path = turn(make_video(tmp_path / "phone.mp4", "libx264", ""), clockwise)
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
     assert info.rotation_degrees == clockwise
@@ -48,13 +50,17 @@ async def test_a_rotated_video(inspector: Inspector, tmp_path: Path, clockwise: 
     assert (info.width, info.height) == ((128, 72) if upright else (72, 128))
 
 
-async def test_pixels_that_are_not_square(inspector: Inspector, tmp_path: Path) -> None:
+async def test_the_width_accounts_for_the_pixel_aspect_ratio(
+    inspector: Inspector, tmp_path: Path
+) -> None:
     path = make_video(tmp_path / "wide.mp4", "libx264", "", aspect=Fraction(2, 1))
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
     assert (info.width, info.height) == (256, 72)
 
 
-async def test_the_recording_location_of_a_video(inspector: Inspector, tmp_path: Path) -> None:
+async def test_the_recording_location_of_a_video_is_private_info(
+    inspector: Inspector, tmp_path: Path
+) -> None:
     place = {"com.apple.quicktime.location.ISO6709": "+37.3318-122.0312+010.5/"}
     path = make_video(
         tmp_path / "a.mov",
@@ -69,7 +75,7 @@ async def test_the_recording_location_of_a_video(inspector: Inspector, tmp_path:
     )
 
 
-async def test_a_webm_video(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_webm_video_is_inspected(inspector: Inspector, tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.webm", "libvpx", "libopus")
     info = (await inspector.inspect(path, "VIDEO", "video/webm")).info
     assert (info.video_codec, info.audio_codec) == ("vp8", "opus")
@@ -91,7 +97,7 @@ async def test_a_webm_video(inspector: Inspector, tmp_path: Path) -> None:
         ("aiff", "audio/aiff"),
     ],
 )
-async def test_the_duration_of_every_content_type(
+async def test_every_content_type_has_a_duration(
     inspector: Inspector, tmp_path: Path, suffix: str, content_type: str
 ) -> None:
     path, kind = tmp_path / f"a.{suffix}", content_type.partition("/")[0].upper()
@@ -105,7 +111,7 @@ async def test_the_duration_of_every_content_type(
     assert info.audio_codec
 
 
-async def test_a_video_without_a_duration_in_its_header(
+async def test_a_missing_duration_in_the_header_is_measured(
     inspector: Inspector, tmp_path: Path
 ) -> None:
     path = make_video(tmp_path / "browser.webm", "libvpx", "", options={"live": "1"})
@@ -124,7 +130,7 @@ async def test_a_video_without_a_duration_in_its_header(
         ("m4a", "aac", "audio/mp4", "aac"),
     ],
 )
-async def test_audio_files(
+async def test_audio_files_are_inspected(
     inspector: Inspector, tmp_path: Path, suffix: str, encoder: str, content_type: str, codec: str
 ) -> None:
     path = make_audio(tmp_path / f"a.{suffix}", encoder)

@@ -85,14 +85,14 @@ async def test_an_implausible_pixel_aspect_ratio_is_ignored(
     assert (info.width, info.height) == (128, 72)
 
 
-@pytest.mark.parametrize("said", [30.0, 3600.0, 1e9, 0.01])
+@pytest.mark.parametrize("stated", [30.0, 3600.0, 1e9, 0.01])
 async def test_a_false_duration_in_the_header_is_ignored(
-    inspector: Inspector, tmp_path: Path, said: float
+    inspector: Inspector, tmp_path: Path, stated: float
 ) -> None:
     path = make_moving_video(tmp_path / "a.mkv", "-c:v", "libx264", seconds=5)
     data = path.read_bytes()
     at = data.index(b"\x44\x89\x88") + 3  # Duration, 8 bytes, in milliseconds
-    path.write_bytes(data[:at] + struct.pack(">d", said * 1000) + data[at + 8 :])
+    path.write_bytes(data[:at] + struct.pack(">d", stated * 1000) + data[at + 8 :])
     info = (await inspector.inspect(path, "VIDEO", "video/x-matroska")).info
     assert info.duration_seconds == pytest.approx(5, abs=0.1)
 
@@ -194,7 +194,7 @@ async def test_an_8k_video_is_inspected(tmp_path: Path) -> None:
     assert (info.width, info.height) == (7680, 4320)
 
 
-async def test_a_million_frames_per_second(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_frame_rate_of_a_million_is_accepted(inspector: Inspector, tmp_path: Path) -> None:
     """The frame rate is reported unchanged. Renditions have their own frame rate."""
     fast = [
         "-vf",

@@ -24,7 +24,9 @@ async def refusal(inspector: Inspector, path: Path, content_type: str) -> str:
     return error.value.message
 
 
-async def test_a_document(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_pdf_has_page_count_size_title_and_author(
+    inspector: Inspector, tmp_path: Path
+) -> None:
     path = pdf(tmp_path / "a.pdf", pages=3, info=b"/Title(A tale)/Author<FEFF004A00F6>")
     found = await inspector.inspect(path, "DOCUMENT", "application/pdf")
     assert found.private_info == PrivateInfo()
@@ -59,24 +61,26 @@ async def test_a_document_with_a_broken_xref_table_is_repaired(
     assert info.page_count == 2
 
 
-async def test_a_truncated_document(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_truncated_pdf_is_refused(inspector: Inspector, tmp_path: Path) -> None:
     path = pdf(tmp_path / "a.pdf", pages=100)
     path.write_bytes(path.read_bytes()[:-100])
     assert "truncated" in await refusal(inspector, path, "application/pdf")
 
 
-async def test_a_document_without_pages(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_pdf_without_pages_is_refused(inspector: Inspector, tmp_path: Path) -> None:
     path = pdf(tmp_path / "a.pdf", pages=0)
     assert "cannot be read" in await refusal(inspector, path, "application/pdf")
 
 
-async def test_a_document_without_objects(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_pdf_without_objects_is_refused(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
     path.write_bytes(b"%PDF-1.7\n" + bytes(5000) + b"\n%%EOF\n")
     assert "cannot be read" in await refusal(inspector, path, "application/pdf")
 
 
-async def test_a_page_tree_with_a_cycle(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_pdf_with_a_cyclic_page_tree_is_refused(
+    inspector: Inspector, tmp_path: Path
+) -> None:
     path = pdf(tmp_path / "a.pdf")
     data = path.read_bytes().replace(b"/Count 1/Kids[4 0 R]", b"/Count 9/Kids[2 0 R]")
     path.write_bytes(data)
@@ -95,7 +99,7 @@ OFFICE = {
 
 
 @pytest.mark.parametrize(("content_type", "part"), OFFICE.items())
-async def test_an_office_document(
+async def test_an_office_document_must_be_a_whole_zip_file_with_its_main_part(
     inspector: Inspector, tmp_path: Path, content_type: str, part: str
 ) -> None:
     path = tmp_path / "document"
@@ -110,7 +114,7 @@ async def test_an_office_document(
     assert "no content" in await refusal(inspector, path, content_type)
 
 
-async def test_a_rich_text_document(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_rich_text_document_must_be_complete(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "a.rtf"
     path.write_bytes(rb"{\rtf1 {\b Hello}}" + b"\r\n\0")
     assert (await inspector.inspect(path, "DOCUMENT", "application/rtf")).info == DocumentInfo()
@@ -118,8 +122,10 @@ async def test_a_rich_text_document(inspector: Inspector, tmp_path: Path) -> Non
     assert "truncated" in await refusal(inspector, path, "application/rtf")
 
 
-async def test_a_document_of_an_unknown_type(inspector: Inspector, tmp_path: Path) -> None:
-    """Such documents are accepted only if the settings name the type. They are not inspected."""
+async def test_a_document_of_an_unknown_type_is_not_inspected(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    """Such documents are accepted only if the settings name their type."""
     path = tmp_path / "a.zip"
     path.write_bytes(b"PK")
     assert (await inspector.inspect(path, "DOCUMENT", "application/zip")).info == DocumentInfo()

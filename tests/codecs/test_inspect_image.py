@@ -84,7 +84,7 @@ async def test_the_gps_position_is_kept_apart_from_exif(inspector: Inspector, ph
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-async def test_every_exif_orientation(
+async def test_width_and_height_follow_the_exif_orientation(
     inspector: Inspector, tmp_path: Path, orientation: int
 ) -> None:
     path = tmp_path / "turned.jpg"
@@ -102,7 +102,7 @@ async def test_exif_text_is_truncated_and_cleaned(inspector: Inspector, tmp_path
     assert "\\u0000" not in json.dumps(to_json(found.private_info))
 
 
-async def test_a_png_with_alpha(inspector: Inspector, tmp_path: Path) -> None:
+async def test_the_alpha_channel_of_a_png_is_detected(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     make_image(bands=4).write_to_file(str(path))
     info = (await inspect(inspector, path, "image/png")).info
@@ -125,7 +125,9 @@ async def test_an_animation_counts_its_frames(
     assert (info.width, info.height, info.page_count) == (64, 48, 5)
 
 
-async def test_a_cmyk_jpeg(inspector: Inspector, tmp_path: Path) -> None:
+async def test_the_color_space_of_a_cmyk_jpeg_is_detected(
+    inspector: Inspector, tmp_path: Path
+) -> None:
     path = tmp_path / "print.jpg"
     make_image(bands=4).copy(interpretation="cmyk").write_to_file(str(path))
     info = (await inspect(inspector, path, "image/jpeg")).info
@@ -133,14 +135,14 @@ async def test_a_cmyk_jpeg(inspector: Inspector, tmp_path: Path) -> None:
     assert not info.has_alpha
 
 
-async def test_an_avif(inspector: Inspector, tmp_path: Path) -> None:
+async def test_an_avif_image_is_inspected(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "new.avif"
     make_image().write_to_file(str(path), compression="av1")
     info = (await inspect(inspector, path, "image/avif")).info
     assert (info.width, info.height) == (64, 48)
 
 
-async def test_a_heic(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_heic_image_is_inspected(inspector: Inspector, tmp_path: Path) -> None:
     path = heic(tmp_path / "phone.heic")
     info = (await inspect(inspector, path, "image/heic")).info
     assert (info.width, info.height) == (128, 72)
@@ -158,7 +160,7 @@ async def test_a_heic_without_its_pixel_data_is_corrupt(
     assert await refusal(inspector, path, "image/heic") is Reason.MEDIA_CORRUPT
 
 
-async def test_a_tiff_with_pages_of_different_sizes(inspector: Inspector, tmp_path: Path) -> None:
+async def test_a_tiff_has_the_size_of_its_first_page(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "scan.tiff"
     first, second = Image.new("RGB", (64, 48)), Image.new("L", (30, 20))
     first.save(path, save_all=True, append_images=[second] * 99)
@@ -199,7 +201,9 @@ async def test_bytes_of_another_type_are_not_decoded(inspector: Inspector, tmp_p
     assert await refusal(inspector, path, "image/jpeg") is Reason.MEDIA_CORRUPT
 
 
-async def test_a_content_type_that_cannot_be_decoded(inspector: Inspector, tmp_path: Path) -> None:
+async def test_an_image_type_without_a_decoder_is_corrupt(
+    inspector: Inspector, tmp_path: Path
+) -> None:
     path = tmp_path / "old.bmp"
     path.write_bytes(b"BM" + bytes(100))
     assert await refusal(inspector, path, "image/bmp") is Reason.MEDIA_CORRUPT

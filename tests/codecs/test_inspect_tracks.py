@@ -34,7 +34,7 @@ def chapters(folder: Path, text: str = CHAPTERS) -> list[str | Path]:
         ("c.mkv", "video/x-matroska", "webvtt", "webvtt"),
     ],
 )
-async def test_the_tracks_and_chapters_of_a_video(
+async def test_the_tracks_and_chapters_of_a_video_are_listed(
     inspector: Inspector,
     tmp_path: Path,
     name: str,
@@ -61,7 +61,7 @@ async def test_image_subtitles_are_not_text(inspector: Inspector, tmp_path: Path
     assert (track.codec, track.text) == ("pgs", False)
 
 
-async def test_an_audio_track_of_an_unknown_codec_beside_a_known_one(
+async def test_an_audio_track_of_an_unknown_codec_is_listed_without_a_codec(
     inspector: Inspector, tmp_path: Path
 ) -> None:
     """Phones write such second tracks. Players ignore them."""
@@ -91,7 +91,7 @@ async def test_the_number_of_chapters_is_limited(inspector: Inspector, tmp_path:
         ("a.flac", "flac", "audio/flac", ()),
     ],
 )
-async def test_the_tags_and_chapters_of_an_audio_file(
+async def test_the_tags_and_chapters_of_an_audio_file_are_listed(
     inspector: Inspector,
     tmp_path: Path,
     name: str,
@@ -120,7 +120,7 @@ async def test_the_tags_of_audio_do_not_reveal_where_it_was_recorded(
     ("transfer", "expected"),
     [("smpte2084", "HDR_PQ"), ("arib-std-b67", "HDR_HLG"), ("bt709", "SDR")],
 )
-async def test_the_dynamic_range_of_a_video(
+async def test_the_dynamic_range_of_a_video_is_detected(
     inspector: Inspector, tmp_path: Path, transfer: str, expected: str
 ) -> None:
     path = make_moving_video(
@@ -140,7 +140,7 @@ async def test_the_dynamic_range_of_a_video(
     ],
 )
 @pytest.mark.parametrize("rate", ["24000/1001", "60"])
-async def test_a_constant_frame_rate(
+async def test_a_constant_frame_rate_is_detected(
     inspector: Inspector, tmp_path: Path, name: str, content_type: str, encoder: str, rate: str
 ) -> None:
     """This includes containers with millisecond timestamps and videos with reordered frames."""
@@ -152,7 +152,7 @@ async def test_a_constant_frame_rate(
 @pytest.mark.parametrize(
     ("name", "content_type"), [("a.mp4", "video/mp4"), ("a.mkv", "video/x-matroska")]
 )
-async def test_a_variable_frame_rate(
+async def test_a_variable_frame_rate_is_detected(
     inspector: Inspector, tmp_path: Path, name: str, content_type: str
 ) -> None:
     some = ["-vf", "select=not(eq(mod(n\\,5)\\,3))", "-fps_mode", "vfr"]

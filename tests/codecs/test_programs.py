@@ -109,7 +109,7 @@ async def test_cpu_time_is_limited() -> None:
     assert await reason(*arguments, limits=limits) is Reason.PROCESSING_LIMIT_EXCEEDED
 
 
-async def test_a_program_without_output_is_stalled_and_killed() -> None:
+async def test_a_program_without_output_is_killed() -> None:
     assert await reason("30", program="sleep", stall=0.3) is Reason.PROCESSING_LIMIT_EXCEEDED
 
 

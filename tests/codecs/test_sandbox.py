@@ -118,7 +118,7 @@ async def test_the_scratch_folder_is_empty_for_each_task(sandbox: Sandbox, media
 
 async def test_a_task_reports_progress(sandbox: Sandbox, media: Path) -> None:
     reported: list[int] = []
-    task = "tests.support.hostile_tasks:tell"
+    task = "tests.support.hostile_tasks:report_progress"
     assert await sandbox.run(
         task, media, progress=reported.append, percents=[3, 40, 20, 41, 150, 7]
     )
@@ -130,7 +130,7 @@ async def test_invalid_progress_is_media_corrupt(
     sandbox: Sandbox, media: Path, percent: object
 ) -> None:
     reported: list[int] = []
-    task = "tests.support.hostile_tasks:speak_of_progress"
+    task = "tests.support.hostile_tasks:send_progress"
     with pytest.raises(MediaError) as error:
         await sandbox.run(task, media, progress=reported.append, percent=percent)
     assert error.value.reason is Reason.MEDIA_CORRUPT
@@ -140,14 +140,14 @@ async def test_invalid_progress_is_media_corrupt(
 @pytest.mark.parametrize(
     ("task", "reason"),
     [
-        ("hog_memory", Reason.INSPECTION_LIMIT_EXCEEDED),
-        ("give_up_in_silence", Reason.INSPECTION_LIMIT_EXCEEDED),
-        ("answer_too_much", Reason.INSPECTION_LIMIT_EXCEEDED),
+        ("exhaust_memory", Reason.INSPECTION_LIMIT_EXCEEDED),
+        ("exit_silently", Reason.INSPECTION_LIMIT_EXCEEDED),
+        ("send_too_much", Reason.INSPECTION_LIMIT_EXCEEDED),
         ("write_too_much", Reason.INSPECTION_LIMIT_EXCEEDED),
         ("crash", Reason.MEDIA_CORRUPT),
-        ("answer_nonsense", Reason.MEDIA_CORRUPT),
-        ("go_silent", Reason.MEDIA_CORRUPT),
-        ("be_killed", Reason.PROCESSING_UNAVAILABLE),
+        ("send_garbage", Reason.MEDIA_CORRUPT),
+        ("close_socket", Reason.MEDIA_CORRUPT),
+        ("kill_itself", Reason.PROCESSING_UNAVAILABLE),
     ],
 )
 async def test_each_failure_has_its_reason_and_the_next_task_succeeds(
@@ -171,8 +171,8 @@ async def test_a_lack_of_machine_resources_is_processing_unavailable(
 
 async def test_a_bug_in_a_task_is_not_blamed_on_the_file(sandbox: Sandbox, media: Path) -> None:
     before = await process_id(sandbox, media)
-    with pytest.raises(SandboxBroken, match="a fault of ours"):
-        await sandbox.run("tests.support.hostile_tasks:have_a_fault", media)
+    with pytest.raises(SandboxBroken, match="a bug in the task"):
+        await sandbox.run("tests.support.hostile_tasks:raise_bug", media)
     assert await process_id(sandbox, media) != before
 
 
@@ -198,7 +198,9 @@ async def test_a_less_trusted_task_limits_further_tasks_of_its_child(media: Path
         ("loop_forever", replace(LIMITS, cpu_seconds=1)),
     ],
 )
-async def test_time_is_limited(media: Path, task: str, limits: ResourceLimits) -> None:
+async def test_wall_clock_and_cpu_time_are_limited(
+    media: Path, task: str, limits: ResourceLimits
+) -> None:
     async with Sandbox(TASKS, limits, children=1, tasks_per_child=50) as sandbox:
         assert await reason_of(sandbox, task, media) is Reason.INSPECTION_LIMIT_EXCEEDED
         assert await sandbox.run("tests.support.hostile_tasks:read", media) == "the bytes"

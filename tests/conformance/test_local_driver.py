@@ -216,7 +216,7 @@ async def test_a_copy_that_does_not_fit_leaves_nothing(
     assert await local.stat(target) is None
 
 
-async def test_a_copy_to_another_file_system(local: LocalDriver, key: str) -> None:
+async def test_a_blob_is_copied_to_another_file_system(local: LocalDriver, key: str) -> None:
     await store(local, key, DATA)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
         other = LocalDriver(Path(elsewhere))

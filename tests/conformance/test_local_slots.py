@@ -21,7 +21,7 @@ from media_service.storage.driver import ExpectedRange, PartName, StoredPart
 from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.storage.drivers.local.durable_files import copy_range
 from media_service.storage.drivers.local.slots import Slot, taken_slots
-from tests.support.stores.local_slots import SIZE, begun, data, place
+from tests.support.stores.local_slots import SIZE, data, place, unsealed_part
 
 
 def named(number: int, epoch: int = 1, size: int = SIZE) -> StoredPart:
@@ -37,7 +37,7 @@ def slots_file(driver: LocalDriver, key: str, size: int = SIZE) -> Path:
 
 
 async def placed(driver: LocalDriver, key: str, number: int, epoch: int = 1) -> StoredPart:
-    await (await begun(driver, key, number, epoch)).seal()
+    await (await unsealed_part(driver, key, number, epoch)).seal()
     return named(number, epoch)
 
 
@@ -114,8 +114,8 @@ async def test_either_of_two_writers_of_one_part_number_may_be_counted(
     local: LocalDriver, key: str, counted: int
 ) -> None:
     await placed(local, key, 1)
-    first = await begun(local, key, 2, 1, byte=101)
-    second = await begun(local, key, 2, 2, byte=102)
+    first = await unsealed_part(local, key, 2, 1, byte=101)
+    second = await unsealed_part(local, key, 2, 2, byte=102)
     await second.seal()
     await first.seal()
     await local.complete(key, "", [named(1), named(2, counted)])
@@ -125,10 +125,10 @@ async def test_either_of_two_writers_of_one_part_number_may_be_counted(
 async def test_a_late_writer_does_not_change_the_blob(local: LocalDriver, key: str) -> None:
     """Simulates a fenced-off server that still has the file open."""
     other = LocalDriver(local.root)
-    late = await begun(other, key, 2, 1)
+    late = await unsealed_part(other, key, 2, 1)
     for number in (1, 3):
         await placed(local, key, number, 2)
-    await (await begun(local, key, 2, 3, byte=100)).seal()  # the slot is taken
+    await (await unsealed_part(local, key, 2, 3, byte=100)).seal()  # the slot is taken
     await local.complete(key, "", [named(1, 2), named(2, 3), named(3, 2)])
     os.pwrite(late._fd, b"late" * 1000, SIZE)
     await late.seal()
@@ -152,7 +152,7 @@ async def test_a_writer_that_opens_the_file_just_before_its_rename_does_not_writ
         lock(fd, how)
 
     monkeypatch.setattr(fcntl, "flock", locked_late)
-    await begun(local, key, 2)
+    await unsealed_part(local, key, 2)
     assert await content(local, key) == data(1)
 
 
@@ -170,14 +170,14 @@ async def test_a_released_slot_can_be_reused(
 
 
 async def test_discarding_a_sealed_part_releases_its_slot(local: LocalDriver, key: str) -> None:
-    twice = await begun(local, key, 1, 1)
+    twice = await unsealed_part(local, key, 1, 1)
     await twice.seal()
     await twice.discard()
     assert not folder(local, key).exists()
 
 
 async def test_releasing_the_last_slot_removes_the_folder(local: LocalDriver, key: str) -> None:
-    writers = [await begun(local, key, number) for number in (1, 2, 3)]
+    writers = [await unsealed_part(local, key, number) for number in (1, 2, 3)]
     await asyncio.gather(*(writer.discard() for writer in writers))
     assert not folder(local, key).exists()
 
@@ -212,7 +212,7 @@ def release_slot(driver: LocalDriver, key: str, number: int) -> None:
 async def test_a_part_counted_while_the_last_slot_is_released_is_kept(
     local: LocalDriver, key: str, after_each_listing: list[Callable[[], None]]
 ) -> None:
-    first = await begun(local, key, 1)
+    first = await unsealed_part(local, key, 1)
     after_each_listing.append(lambda: take(local, key, 2))
     await first.discard()
     assert after_each_listing == []
@@ -224,7 +224,7 @@ async def test_a_part_counted_while_the_last_slot_is_released_is_kept(
 async def test_the_last_slot_may_be_released_without_the_lock(
     local: LocalDriver, key: str, after_each_listing: list[Callable[[], None]]
 ) -> None:
-    first = await begun(local, key, 1)
+    first = await unsealed_part(local, key, 1)
     # Slot 2 is released while the first writer holds the lock and has just seen it taken.
     after_each_listing += [lambda: take(local, key, 2), lambda: release_slot(local, key, 2)]
     await first.discard()
@@ -276,13 +276,13 @@ async def test_a_killed_writer_keeps_its_slot_but_not_the_lock(
 import asyncio, os, signal
 from pathlib import Path
 from media_service.storage.drivers.local.driver import LocalDriver
-from tests.support.stores.local_slots import begun
-asyncio.run(begun(LocalDriver(Path({str(local.root)!r})), {key!r}, 2, 2))
+from tests.support.stores.local_slots import unsealed_part
+asyncio.run(unsealed_part(LocalDriver(Path({str(local.root)!r})), {key!r}, 2, 2))
 os.kill(os.getpid(), signal.SIGKILL)
 """
     killed = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
     assert await killed.wait() == -signal.SIGKILL
-    await (await begun(local, key, 2, 3, byte=100)).seal()
+    await (await unsealed_part(local, key, 2, 3, byte=100)).seal()
     with slots_file(local, key).open("rb") as file:
         assert file.read() == data(1) + data(2)
     written = slots_file(local, key).stat().st_ino
@@ -293,7 +293,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 async def test_an_open_blob_of_slots_is_listed_and_removed(local: LocalDriver, key: str) -> None:
     await placed(local, key, 1)
-    left = await begun(local, key, 2)
+    left = await unsealed_part(local, key, 2)
     os.utime(slots_file(local, key), (3000, 3000))
     (found,) = [blob async for blob in local.list_open()]
     assert (found.key, found.modified.timestamp()) == (key, 3000)

@@ -41,7 +41,7 @@ def active_upload(client: httpx.Client) -> dict[str, Any] | None:
 
 
 def require_stored(client: httpx.Client, upload: str, data: bytes) -> None:
-    """Requires every byte, and the right checksum in the catalogue."""
+    """Requires every byte, and the right checksum in the catalog."""
     media = media_of(client, upload)
     assert content(client, media) == data
     assert sha256(settled(client, media)) == hashlib.sha256(data).digest()

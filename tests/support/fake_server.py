@@ -129,7 +129,7 @@ class Fake(
         self.calls: list[str] = []
         self.offsets: list[int] = []  # the offset at which each WriteUpload started
         self.tokens: list[str] = []
-        self.tells_ids = True  # in headers, before a stream breaks
+        self.sends_ids = True  # in headers, before a stream breaks
         self.stores = 0  # the number of finished uploads
         self.after_bytes: dict[
             int, Callable[[], object]
@@ -185,7 +185,7 @@ class Fake(
             abort(context, "UPLOAD_NOT_FOUND")
         elif session.state != Upload.ACTIVE and not (first.spec and session.media):
             abort(context, "UPLOAD_NOT_ACTIVE", upload_id=upload_id)
-        if self.tells_ids:
+        if self.sends_ids:
             context.send_initial_metadata((("x-upload-id", upload_id),))
         return upload_id
 

@@ -73,7 +73,7 @@ def use_threads(media: int) -> int:
     return len(done)
 
 
-def hog_memory(media: int) -> int:
+def exhaust_memory(media: int) -> int:
     return len(bytearray(8 << 30))
 
 
@@ -90,17 +90,17 @@ def crash(media: int) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def give_up_in_silence(media: int) -> None:
+def exit_silently(media: int) -> None:
     """Exits silently, like some libraries without memory."""
     os.abort()
 
 
-def be_killed(media: int) -> None:
+def kill_itself(media: int) -> None:
     """Dies from SIGKILL, as from the kernel's out-of-memory killer."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def go_silent(media: int) -> None:
+def close_socket(media: int) -> None:
     """Closes the socket and keeps running."""
     os.closerange(3, 4096)
     time.sleep(3600)
@@ -114,17 +114,17 @@ def refuse(media: int) -> None:
     raise FailedPrecondition(Reason.OPERATION_NOT_APPLICABLE, "Not with this one.")
 
 
-def have_a_fault(media: int) -> None:
-    raise KeyError("a fault of ours")
+def raise_bug(media: int) -> None:
+    raise KeyError("a bug in the task")
 
 
-def tell(media: int, percents: list[int], progress: Callable[[float], None]) -> str:
+def report_progress(media: int, percents: list[int], progress: Callable[[float], None]) -> str:
     for percent in percents:
         progress(percent)
     return "done"
 
 
-def answer_too_much(media: int) -> str:
+def send_too_much(media: int) -> str:
     return "x" * (8 << 20)
 
 
@@ -134,15 +134,15 @@ def write_too_much(media: int) -> None:
             file.write(bytes(1 << 20))
 
 
-def answer_nonsense(media: int) -> None:
-    speak(b"\0\0\0\x0a[[[[[[[[[[")
+def send_garbage(media: int) -> None:
+    send_raw(b"\0\0\0\x0a[[[[[[[[[[")
 
 
-def speak_of_progress(media: int, percent: object, progress: Callable[[float], None]) -> None:
-    speak(encode({"progress": percent}))
+def send_progress(media: int, percent: object, progress: Callable[[float], None]) -> None:
+    send_raw(encode({"progress": percent}))
 
 
-def speak(data: bytes) -> None:
+def send_raw(data: bytes) -> None:
     """Writes directly to the socket, bypassing the protocol."""
     for descriptor in range(3, 4096):
         try:

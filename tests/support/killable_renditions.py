@@ -112,7 +112,7 @@ async def objects(store: BlobStore) -> dict[str, bytes]:
 
 @dataclass
 class RenditionHarness:
-    """Everything that renditions need, over two stores in memory."""
+    """The components of renditions, over two stores in memory."""
 
     database: Database
     steps: Steps = field(default_factory=Steps)

@@ -52,9 +52,9 @@ async def test_audio_is_encoded_as_requested_without_metadata(
     assert (stream["codec_name"], found["format"]["format_name"]) == (name, container)
     assert (made.content_type, stream["channels"]) == (content_type, 1)
     assert float(found["format"]["duration"]) == pytest.approx(8, abs=0.1)
-    said = json.dumps(found).lower()
-    assert "secret" not in said
-    assert "jane" not in said
+    text = json.dumps(found).lower()
+    assert "secret" not in text
+    assert "jane" not in text
     assert pitch(samples(made.path)[44100 * 3 : 44100 * 4]) == pytest.approx(4000, abs=5)
 
 
@@ -263,17 +263,17 @@ async def test_a_cancelled_render_leaves_no_files_or_processes(
     source, kind = await inspected(inspector, long)
     (scratch := tmp_path / "scratch").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    begun = asyncio.Event()
+    started = asyncio.Event()
 
     async def work() -> None:
         steps = find_route(stored_pipeline(ops), kind).steps
-        async with av_renderer.render(source, steps, {}, lambda _: begun.set(), name="made"):
+        async with av_renderer.render(source, steps, {}, lambda _: started.set(), name="made"):
             pass
 
     before = {child.pid for child in psutil.Process().children()}
     open_before = len(psutil.Process().open_files())
     task = asyncio.create_task(work())
-    await begun.wait()
+    await started.wait()
     (mine,) = [child for child in psutil.Process().children() if child.pid not in before]
     assert any(scratch.iterdir())
     task.cancel()

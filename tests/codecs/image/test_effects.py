@@ -73,7 +73,9 @@ async def test_color_matrices_match_the_w3c_specification(
         ("negate", [(255, 255, 255), (245, 155, 55), (0, 0, 0)]),
     ],
 )
-async def test_tone_curves(make: Make, pipeline: str, expected: list[tuple[int, ...]]) -> None:
+async def test_tone_curves_give_the_documented_values(
+    make: Make, pipeline: str, expected: list[tuple[int, ...]]
+) -> None:
     assert (
         colors(await make(pipeline, patches((0, 0, 0), (10, 100, 200), (255, 255, 255))))
         == expected

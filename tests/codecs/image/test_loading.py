@@ -108,7 +108,7 @@ async def test_scaling_down_leaves_no_dark_edge_around_transparency(
     assert seen.min() >= 250
 
 
-async def test_a_heic(renderer: ImageRenderer, tmp_path: Path) -> None:
+async def test_a_heic_image_is_rendered(renderer: ImageRenderer, tmp_path: Path) -> None:
     path = heic(tmp_path / "phone.heic")
     assert (await render(renderer, path))[0] == "image/jpeg"
     whole, small = await look(renderer, path), await look(renderer, path, "resize:64x")

@@ -97,7 +97,7 @@ async def test_tiles_cover_the_image(make: Make) -> None:
         ("width=15:height=90:x=5", (5, 0, 20, 90)),
     ],
 )
-async def test_compose_positions_and_sizes_the_overlay(
+async def test_compose_places_the_overlay_with_the_requested_size(
     make: Make, place: str, expected: tuple[int, int, int, int]
 ) -> None:
     assert box(await make(f"compose:{OVERLAY}:{place}", GROUND, WHITE)) == expected

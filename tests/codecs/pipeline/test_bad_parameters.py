@@ -84,8 +84,8 @@ def written(operation: str, **parameters: str) -> str:
 def out_of_range(field: FieldDescriptor) -> Iterator[str]:
     kind = fields.type_name(field)
     bounds = getattr(field_rules(field), str(field_rules(field).WhichOneof("type")))
-    assert bounds.HasField("gte") or bounds.HasField("gt"), f"{field.full_name} has no least value"
-    assert bounds.HasField("lte") or bounds.HasField("lt"), f"{field.full_name} has no most value"
+    assert bounds.HasField("gte") or bounds.HasField("gt"), f"{field.full_name} has no lower bound"
+    assert bounds.HasField("lte") or bounds.HasField("lt"), f"{field.full_name} has no upper bound"
     step = 1 if kind == "int" else 0.001
     yield str(bounds.gte - step if bounds.HasField("gte") else bounds.gt)
     yield str(bounds.lte + step if bounds.HasField("lte") else bounds.lt)

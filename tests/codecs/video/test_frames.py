@@ -157,7 +157,7 @@ async def test_the_representative_frame_is_one_of_the_most_common(
 
 
 @pytest.mark.parametrize("ops", ["frame:29", "frame:percent=100", "clip:1:28,frame:20"])
-async def test_after_the_last_frame_that_frame_is_used(
+async def test_times_after_the_last_frame_use_that_frame(
     studio: Studio, tmp_path: Path, ops: str
 ) -> None:
     """The video has five frames per second for ten seconds. Its audio is twenty seconds longer."""

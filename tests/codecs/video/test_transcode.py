@@ -143,8 +143,8 @@ async def test_a_variable_frame_rate_becomes_constant_without_losing_frames(
     video_stream = stream(made, "video")
     assert Fraction(video_stream["avg_frame_rate"]) == 30
     assert float(video_stream["duration"]) == pytest.approx(5, abs=0.2)
-    said = ffmpeg("-t", "1", "-i", str(made), "-vf", "mpdecimate=max=0", "-f", "null", "-")
-    assert int(said.rsplit("frame=", 1)[1].split()[0]) >= 29
+    log = ffmpeg("-t", "1", "-i", str(made), "-vf", "mpdecimate=max=0", "-f", "null", "-")
+    assert int(log.rsplit("frame=", 1)[1].split()[0]) >= 29
 
 
 async def test_surround_audio_is_mixed_to_stereo(studio: Studio, tmp_path: Path) -> None:
@@ -156,8 +156,8 @@ async def test_surround_audio_is_mixed_to_stereo(studio: Studio, tmp_path: Path)
     for codec in ("H264", "VP9"):
         made = await studio.make(path, f"transcode:{codec}")
         assert stream(made, "audio")["channels"] == 2
-        said = ffmpeg("-i", str(made), "-af", "astats=measure_overall=none", "-f", "null", "-")
-        levels = [float(line.split()[-1]) for line in said.splitlines() if "RMS level" in line]
+        log = ffmpeg("-i", str(made), "-af", "astats=measure_overall=none", "-f", "null", "-")
+        levels = [float(line.split()[-1]) for line in log.splitlines() if "RMS level" in line]
         assert levels[0] == pytest.approx(levels[1], abs=0.5)
         assert levels[0] > -25
 
@@ -331,9 +331,9 @@ async def test_audio_and_video_stay_in_sync_at_any_speed(
     made = await studio.make(path, f"speed:{factor}")
     assert float(probe(made)["format"]["duration"]) == pytest.approx(2 / factor, abs=0.1)
     find = ("-vf", "blackdetect=d=0.1", "-af", "silencedetect=n=-30dB:d=0.1", "-f", "null", "-")
-    said = ffmpeg("-i", str(made), *find)
-    white = float(said.split("black_end:")[1].split()[0])
-    tone = float(said.split("silence_end:")[1].split()[0])
+    log = ffmpeg("-i", str(made), *find)
+    white = float(log.split("black_end:")[1].split()[0])
+    tone = float(log.split("silence_end:")[1].split()[0])
     assert white == pytest.approx(1 / factor, abs=FRAME)
     # The tempo filter works on segments of some hundredths of a second of the original.
     assert tone == pytest.approx(white, abs=max(0.06, 0.04 / factor))

@@ -40,7 +40,7 @@ class DevTools:
 
 @asynccontextmanager
 async def devtools(url: str) -> AsyncIterator[DevTools]:
-    # A report on a video is one message, of any length.
+    # A report on a video is one message of any length.
     async with aiohttp.ClientSession() as http, http.ws_connect(url, max_msg_size=0) as socket:
         tools = DevTools(socket)
         listening = asyncio.create_task(tools.listen())

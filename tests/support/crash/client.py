@@ -1,4 +1,4 @@
-"""A client that uses the service while it is killed, and remembers what was acknowledged."""
+"""A client that uses the service while it is killed, and records all acknowledgments."""
 
 import hashlib
 import random
@@ -47,8 +47,8 @@ def image(size: int) -> bytes:
 
 
 RENDITION, SMALLER = "mine", "resize:16x,convert:WEBP"
-# Of a video with numbered frames: a job of a few parts, and one of twice as many. Audio is one
-# part, and would take most of the time.
+# Pipelines for a video with numbered frames: a job of a few parts, and one of twice as many. Audio
+# would be one slow part.
 FRAMES = 500
 STREAM = "mute,stream:min_height=144"
 SLOWLY = f"speed:0.5,{STREAM}"

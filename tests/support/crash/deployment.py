@@ -58,7 +58,7 @@ class Running:
             status = self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()  # otherwise it would do the work meant for the next process
-            pytest.fail(f"{self.role} did not come to {self.failpoint}: {self.log.read_text()}")
+            pytest.fail(f"{self.role} did not reach {self.failpoint}: {self.log.read_text()}")
         assert status == -signal.SIGKILL, f"{self.role} ended with {status}: {self.log.read_text()}"
         assert self.died_there
 

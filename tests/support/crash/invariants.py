@@ -309,14 +309,16 @@ def check_attempt(client: CrashClient, attempt: Attempt) -> None:
     sha256 = hashlib.sha256(attempt.data).digest()
     state = media_pb2.Media.State.Name(media.state)
     require(state == "READY", f"an intact image is {state}", attempt)
-    require(media.checksums.sha256 == sha256, "another SHA-256", attempt)
+    require(media.checksums.sha256 == sha256, "wrong SHA-256", attempt)
     if attempt.visibility:
         visibility = media_pb2.Media.Visibility.Name(media.visibility)
-        require(visibility == attempt.visibility, f"it was to be {attempt.visibility}", attempt)
+        require(
+            visibility == attempt.visibility, f"visibility must be {attempt.visibility}", attempt
+        )
     names = {rendition.name for rendition in media.renditions}
-    require(names >= attempt.renditions.keys(), "renditions are gone", attempt)
+    require(names >= attempt.renditions.keys(), "renditions are missing", attempt)
     again = [client.complete(attempt).media for _ in range(2)]
-    require(again == [media, media], "completed again, it is another media", attempt)
+    require(again == [media, media], "completing again returned another media", attempt)
 
 
 def rows(deployment: Deployment, query: str) -> list[dict[str, Any]]:

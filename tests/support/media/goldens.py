@@ -20,7 +20,7 @@ def golden(name: str, image: pyvips.Image) -> None:
     if os.environ.get("RENEW_GOLDENS"):
         FOLDER.mkdir(exist_ok=True)
         image.pngsave(str(path), compression=9, filter="all")
-    assert path.exists(), f"there is no golden {name}: make it with RENEW_GOLDENS=1, and look at it"
+    assert path.exists(), f"golden {name} is missing: create it with RENEW_GOLDENS=1 and review it"
     difference = apart(image, pyvips.Image.new_from_file(str(path)))
     assert difference.mean() <= MEAN, f"{name} differs by {difference.mean():.2f} on average"
     most = np.percentile(difference, 99)

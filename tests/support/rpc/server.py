@@ -1,4 +1,4 @@
-"""A server in the process of the test, and clients of it."""
+"""A server in the test's process, and clients for it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping

@@ -14,7 +14,7 @@ def place(number: int, size: int = SIZE) -> ExpectedRange:
     return ExpectedRange((number - 1) * size, size)
 
 
-async def begun(
+async def unsealed_part(
     driver: LocalDriver, key: str, number: int, epoch: int = 1, byte: int | None = None
 ) -> LocalPartWriter:
     """A writer whose part is written but not sealed."""

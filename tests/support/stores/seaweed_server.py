@@ -55,8 +55,8 @@ def seaweed_server(folder: Path) -> Iterator[str]:
             endpoint = f"http://127.0.0.1:{s3}"
 
             def stores() -> bool:
-                said = (folder / "log").read_text(errors="replace")[-2000:]
-                assert all(process.poll() is None for process in processes), said
+                log = (folder / "log").read_text(errors="replace")[-2000:]
+                assert all(process.poll() is None for process in processes), log
                 return asyncio.run(make_bucket(endpoint))
 
             eventually(stores)
