@@ -86,7 +86,7 @@ async def loudness(renderer_av: AvRenderer, path: Path, target: int) -> Row:
     )
     async with making as (made,):
         found = await asyncio.to_thread(integrated, made.path)
-    say(f"  asked for {target} LUFS, measured {found}")
+    say(f"  target {target} LUFS, measured {found}")
     return Row(
         figure=f"loudness: off {target} LUFS",
         unit="mLU",

@@ -48,7 +48,7 @@ async def begin(uploads: Any, metadata: Any) -> Any:
     received = dict(await call.initial_metadata() or ())
     if "x-upload-id" not in received:
         await call  # raises the error of the call
-        raise RuntimeError("the upload ended before it began")
+        raise RuntimeError("the upload ended before the server sent its id")
     return call
 
 
@@ -59,7 +59,7 @@ async def end(call: Any) -> None:
     await call.done_writing()
     upload = await call
     if upload.state != upload_pb2.Upload.FINISHED or upload.media.checksums.crc32c != WHOLE:
-        raise RuntimeError(f"not what was sent: {upload}")
+        raise RuntimeError(f"the stored upload differs from the sent one: {upload}")
 
 
 async def all_of(works: Sequence[Awaitable[Any]]) -> tuple[list[Any], PhaseResult]:

@@ -180,7 +180,7 @@ def await_port(port: int) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.1)
-    raise SystemExit(f"nothing listens on port {port}")
+    raise SystemExit(f"no process listens on port {port}")
 
 
 def find_program(name: str) -> str | None:

@@ -30,5 +30,5 @@ def test_a_recipe_applies(title: str) -> None:
 
 def test_a_hunk_must_match_exactly_one_place() -> None:
     for page in ("+new\n old\n", " is not there\n+new\n"):
-        with pytest.raises(ValueError, match="no place of its own"):
+        with pytest.raises(ValueError, match="does not match exactly once"):
             list(apply(f"--- pyproject.toml\n{page}"))

@@ -41,5 +41,5 @@ def apply_hunk(text: str, hunk: str) -> str:
     before = "".join(f"{line[1:]}\n" for line in lines if line[0] != "+")
     after = "".join(f"{line[1:]}\n" for line in lines if line[0] != "-")
     if f"\n{text}".count(f"\n{before}") != 1:
-        raise ValueError(f"has no place of its own:\n{hunk}")
+        raise ValueError(f"does not match exactly once:\n{hunk}")
     return f"\n{text}".replace(f"\n{before}", f"\n{after}")[1:]

@@ -25,7 +25,7 @@ def eventually(check: Callable[[], T | None], seconds: float = PATIENCE_SECONDS)
     deadline = time.monotonic() + seconds
     while not (result := check()):
         if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds:g} seconds, but still {result!r}")
+            pytest.fail(f"not true within {seconds:g} seconds, last result {result!r}")
         time.sleep(POLL_SECONDS)
     return result
 
@@ -37,7 +37,7 @@ async def eventually_async(
     deadline = time.monotonic() + seconds
     while not (result := await check()):
         if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds:g} seconds, but still {result!r}")
+            pytest.fail(f"not true within {seconds:g} seconds, last result {result!r}")
         await asyncio.sleep(POLL_SECONDS)
     return result
 
@@ -67,7 +67,7 @@ def require_tool(name: str) -> str:
 def missing(name: str) -> NoReturn:
     """Skips the test on a laptop and fails it in CI."""
     if in_ci():
-        pytest.fail(f"{name} is not installed, and in CI it has to be")
+        pytest.fail(f"{name} is not installed, but CI requires it")
     pytest.skip(f"{name} is not installed")
 
 

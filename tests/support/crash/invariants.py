@@ -333,9 +333,9 @@ def idle(deployment: Deployment) -> bool:
 
 def check_public_store(deployment: Deployment) -> None:
     """Checks that the public store holds exactly the published blobs."""
-    lying, published = deployment.in_public(), {row["key"] for row in rows(deployment, PUBLISHED)}
-    if lying != published:
-        raise Broken(f"in the public store is {lying}, published is {published}", "")
+    stored, published = deployment.in_public(), {row["key"] for row in rows(deployment, PUBLISHED)}
+    if stored != published:
+        raise Broken(f"the public store has {stored}, but {published} is published", "")
 
 
 def reconcile(deployment: Deployment) -> None:
@@ -347,7 +347,7 @@ def reconcile(deployment: Deployment) -> None:
     if not kinds <= {"ORPHANED", "ABANDONED"}:
         raise Broken(f"reconcile found:\n{found}", "")
     if left := deployment.run("reconcile", *options):
-        raise Broken(f"reconcile found again:\n{left}", "")
+        raise Broken(f"reconcile still found:\n{left}", "")
 
 
 Report = Callable[[Broken], None]
