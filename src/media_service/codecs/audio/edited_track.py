@@ -14,8 +14,7 @@ from media_service.errors import FailedPrecondition, Reason
 def edited_track(
     source: AvSource, edits: Edits, file: int, channels: int | None = None
 ) -> graph.Node:
-    """The first audio track, edited. `channels`: 1 or 2, to mix it down to.
-
+    """Returns the edited first audio track, mixed down to `channels` (1 or 2) if set.
     Raises FailedPrecondition (OPERATION_NOT_APPLICABLE) if there is none.
     """
     if not source.audio_tracks or edits.mute:
@@ -32,7 +31,7 @@ def edited_track(
 
 
 def without_silence(node: graph.Node, message: Operation.RemoveSilence) -> graph.Node:
-    """Shortens every pause to the given length, also at the beginning and at the end."""
+    """Shortens every pause to the given length, including those at the beginning and the end."""
     threshold, kept = f"{message.threshold_db:.6g}dB", f"{message.min_seconds:.6f}"
     return node.filter(
         "silenceremove",

@@ -10,16 +10,16 @@ from media_service.codecs.video.source import AvSource
 
 Audio = Operation.Audio
 
-# The codec for an original of each codec, if the request names none.
+# The default codec by the codec of the original.
 SAME_CODEC = {"mp3": Audio.MP3, "aac": Audio.AAC, "opus": Audio.OPUS, "flac": Audio.FLAC}
 # Uncompressed audio.
 PCM_CODECS = {"pcm", "alaw", "ulaw"}
 # Lossless codecs whose samples may have more than 16 bits.
 DEEP_CODECS = {"flac", "alac", "wavpack"}
 DEFAULT_KBPS = 128
-# Bounds for a bit rate taken from the original.
+# The bounds of a bit rate that is taken from the original.
 MIN_KBPS, MAX_KBPS = 64, 320
-# Opus takes only these channel layouts; the other codecs take any.
+# The channel layouts that Opus supports. The other codecs support any layout.
 OPUS_LAYOUTS = "mono|stereo|3.0|quad|5.0|5.1|6.1|7.1"
 
 # Write the index first, so that players can begin before the download ends.
@@ -31,8 +31,9 @@ LARGE_WAV = {"rf64": "auto"}
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """`channels`: 1 or 2, to mix the track down to. `layouts`: the channel layouts that the codec
-    takes; empty: any. `options`: of ffmpeg."""
+    """How to encode an audio file. The track is mixed down to `channels` (1 or 2) if set. `layouts`
+    has the channel layouts that the codec supports; empty means any. `options` are ffmpeg
+    options."""
 
     filename: str
     content_type: str
@@ -42,8 +43,8 @@ class Encoding:
 
 
 def encoding_for(source: AvSource, message: Operation.Audio | None) -> Encoding:
-    """`message`: the operation `audio`; None: the codec of the original, if the service writes it,
-    or else MP3."""
+    """Returns the encoding for a source. `message` is the operation `audio`. None selects the codec
+    of the original if the service can write it, or MP3."""
     track = source.first_audio_track
     codec = message.codec if message else codec_like(track.codec)
     channels = message.channels if message and message.HasField("channels") else None
@@ -73,6 +74,6 @@ def codec_like(codec: str) -> Any:
 
 
 def bit_rate_kbps_like(source: AvSource) -> int:
-    """The bit rate of the original, so that little quality is lost."""
+    """Returns the bit rate of the original, within bounds, to lose little quality."""
     kbps = source.bit_rate_kbps or DEFAULT_KBPS
     return min(max(kbps, MIN_KBPS), MAX_KBPS)

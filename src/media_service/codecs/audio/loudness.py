@@ -16,21 +16,21 @@ from media_service.codecs.video.source import AvSource
 # loudness, and is not corrected.
 GATE = -70.0
 MEASURED = re.compile(r"\bI:\s*(\S+) LUFS.*\bPeak:\s*(\S+) dBFS", re.DOTALL)
-# A limiter lowers loudness, and resampling raises peaks. So the result is measured again, up to
-# this many times, until it is within the tolerance.
+# A limiter lowers loudness, and resampling raises peaks. Therefore, the result is measured again
+# until it is within the tolerance, up to this many times.
 MAX_ATTEMPTS = 5
 TOLERANCE = 0.1
-# Beyond this much limiting, in dB, more gain would only distort.
+# The maximum limiting in dB. Beyond it, more gain would only distort.
 MAX_LIMITED = 20.0
 # True peaks lie between samples, so the limiter runs at a rate that shows them.
 LIMITER_RATE = 192_000
-# What resampling back usually adds to peaks, in dB.
+# The amount by which resampling to the original rate usually raises peaks, in dB.
 RESAMPLING_MARGIN = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Loudness:
-    """`integrated` in LUFS, `peak` in dBTP."""
+    """The loudness of a track: `integrated` in LUFS, and `peak` in dBTP."""
 
     integrated: float
     peak: float
@@ -38,7 +38,8 @@ class Loudness:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """`gain` in dB. `limit` in dB of full scale; None: no limiter. `rate`: of the track, in Hz."""
+    """A loudness correction. `gain` is in dB. `limit` is in dB of full scale; None means no
+    limiter. `rate` is the sample rate of the track in Hz."""
 
     gain: float = 0.0
     limit: float | None = None
@@ -63,10 +64,10 @@ def amplitude(decibels: float) -> str:
 async def loudness_correction(
     source: AvSource, edits: Edits, report: ReportProgress, channels: int | None = None
 ) -> Correction:
-    """The correction that `edits.normalize`, if it is set, asks for. `channels`: as in
+    """Computes the correction for `edits.normalize`, if it is set. For `channels`, see
     `edited_track`.
 
-    Raises as `Program.wait`, and as `edited_track`.
+    Raises the errors of `Program.wait` and `edited_track`.
     """
     target = edits.normalize
     if not target:
@@ -100,7 +101,7 @@ async def measure(
     correction: Correction,
     report: ReportProgress,
 ) -> Loudness:
-    """The loudness of the edited track after `correction`."""
+    """Measures the loudness of the edited track after `correction`."""
     async with AsyncExitStack() as stack:
         file = stack.enter_context(open_file(source.path))
         node = correction.applied(edited_track(source, edits, file, channels))

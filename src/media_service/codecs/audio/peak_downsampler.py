@@ -7,12 +7,12 @@ from media_service.codecs.audio.peaks import Peaks
 
 class PeakDownsampler:
     """Keeps at most `capacity` peaks, an even number. When it is full, it merges each pair of
-    neighbors, and from then on as many input peaks into one."""
+    neighbors. Afterwards, each kept peak stands for twice as many input peaks."""
 
     def __init__(self, capacity: int) -> None:
         self._peaks = np.empty((capacity, 2), np.int16)
         self._count = 0
-        # How many input peaks make one that is kept, and those that do not make a whole one yet.
+        # The number of input peaks per kept peak, and the input peaks of an incomplete one.
         self._factor = 1
         self._rest = self._peaks[:0]
 

@@ -36,11 +36,11 @@ async def read_peaks(
     report: ReportProgress,
     add: Callable[[Peaks], None],
 ) -> None:
-    """Passes the peaks of the edited track to `add` as they are decoded: one row for each `samples`
-    samples at `rate`, mixed to mono. The last row may stand for fewer. Memory use is a few
-    megabytes, whatever the length.
+    """Passes the peaks of the edited track to `add` while they are decoded: one row for each
+    `samples` samples at `rate`, mixed to mono. The last row may have fewer samples. Memory use is a
+    few megabytes, regardless of the length.
 
-    Raises as `Program.wait`, and as `edited_track`.
+    Raises the errors of `Program.wait` and `edited_track`.
     """
     begin = 0.6 if edits.normalize else 0.0
     correction = await loudness_correction(source, edits, report_range(report, 0, begin))
@@ -50,8 +50,8 @@ async def read_peaks(
         node = (
             correction.applied(edited_track(source, edits, file))
             .filter("aformat", sample_fmts="s16", sample_rates=rate, channel_layouts="mono")
-            # A frame of most codecs lasts 20 ms. Passing those between threads and processes would
-            # cost more than decoding them.
+            # A frame of most codecs lasts 20 ms. Passing such short frames between threads and
+            # processes would cost more than decoding them.
             .filter("asetnsamples", n=FRAME_SAMPLES, p=0)
         )
         read_end, write_end = os.pipe()
@@ -65,7 +65,7 @@ async def read_peaks(
 
 @asynccontextmanager
 async def pipe_reader(file: int) -> AsyncIterator[asyncio.StreamReader]:
-    """Reads the pipe end `file`, and closes it in the end."""
+    """Reads from the pipe end `file`, and closes it at the end."""
     with suppress(AttributeError, OSError):  # not on every system, nor beyond the system's limit
         fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, READ_BYTES)
     loop = asyncio.get_running_loop()

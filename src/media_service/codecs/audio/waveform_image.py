@@ -15,7 +15,7 @@ from media_service.temporary_files import temporary_file
 
 # Rows per step of the drawing.
 BAND_ROWS = 64
-# Steps of a pixel's coverage; with 0 they are the 256 colors of a palette.
+# The number of steps of a pixel's coverage. Together with 0, they are the 256 colors of a palette.
 COVERAGE_STEPS = 255
 # The height of the line where the audio is silent, in pixels.
 MIN_THICKNESS = 1.0
@@ -23,7 +23,8 @@ MIN_THICKNESS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """`color`, `background`: as in the contract. An empty background is transparent."""
+    """How to draw a waveform. `color` and `background` are as in the API. An empty background is
+    transparent."""
 
     width: int
     height: int
@@ -33,7 +34,7 @@ class Drawing:
 
 
 async def draw_waveform(stack: AsyncExitStack, drawing: Drawing, peaks: Peaks) -> Output:
-    """Draws the pixels here, as palette indices; ffmpeg only encodes them."""
+    """Draws the pixels as palette indices. ffmpeg only encodes them."""
     raw = stack.enter_context(temporary_file("media-render-"))
     extents = column_extents(peaks, drawing.width)
     pixels = await asyncio.to_thread(coverage, extents, drawing.height)
@@ -76,7 +77,7 @@ def coverage(extents: npt.NDArray[np.float64], height: int) -> npt.NDArray[np.ui
 
 
 def palette(color: str, background: str) -> npt.NDArray[np.uint32]:
-    """The colors from the background to the waveform over it, as ffmpeg has them: 0xAARRGGBB."""
+    """Returns the colors from the background to the waveform, in ffmpeg's format 0xAARRGGBB."""
     front, back = rgba(color), rgba(background or "00000000")
     part = np.linspace(0, 1, COVERAGE_STEPS + 1)[:, None] * front[3]
     alpha = part + back[3] * (1 - part)

@@ -1,7 +1,7 @@
 """Converts office documents to PDF with LibreOffice, if it is installed.
 
-LibreOffice runs as a library (LibreOfficeKit) in a child process: as a program it would need a
-socket and processes of its own. So it is confined like everything else that opens media.
+LibreOffice runs as a library (LibreOfficeKit) in a child process, because the program would need a
+socket and further processes. Therefore, it is confined like all other code that opens media.
 """
 
 import os
@@ -28,8 +28,8 @@ SUFFIXES = {
 }
 # The first in Debian, the second in the packages of The Document Foundation.
 LIBRARIES = ("libmergedlo.so", "libsofficeapp.so")
-# The fonts of the machine and their substitution rules. With the fonts that a document asks for,
-# lines break where its author saw them break.
+# The fonts of the machine and their substitution rules. With the fonts of a document, lines break
+# as its author intended.
 FONTS = tuple(
     Path(folder)
     for folder in (
@@ -81,7 +81,8 @@ class Kit(Structure):
 
 
 def installed() -> Path | None:
-    """The folder of LibreOffice's programs and libraries; None: it is not installed."""
+    """Returns the folder of LibreOffice's programs and libraries, or None if it is not
+    installed."""
     program = shutil.which("soffice") or shutil.which("libreoffice")
     folder = Path(program).resolve().parent if program else None
     return folder if folder and any((folder / name).exists() for name in LIBRARIES) else None
@@ -93,8 +94,8 @@ def readable_folders(programs: Path) -> tuple[Path, ...]:
 
 
 def convert(media: int, output: int, *, programs: str, suffix: str) -> None:
-    """Writes a document to `output` as a PDF. `programs`: the folder of LibreOffice's programs.
-    Runs in a child process, once.
+    """Writes a document to `output` as a PDF. `programs` is the folder of LibreOffice's programs.
+    Runs once per child process.
 
     Raises InvalidArgument (MEDIA_CORRUPT).
     """
@@ -105,7 +106,7 @@ def convert(media: int, output: int, *, programs: str, suffix: str) -> None:
     fonts = here / "fonts.conf"
     fonts.write_text(FONT_CONFIG.format(bundled=escape(str(font_folder()))))
     os.environ["FONTCONFIG_FILE"] = str(fonts)
-    # Not in the task's own folder, which the child removes while LibreOffice still writes.
+    # Not in the task's folder, which the child removes while LibreOffice is still writing.
     kit = start_kit(Path(programs), Path(tempfile.gettempdir()) / "profile")
     document = kit.contents.methods.contents.load_with_options(kit, url(original), OPTIONS)
     if not document:
@@ -118,7 +119,7 @@ def convert(media: int, output: int, *, programs: str, suffix: str) -> None:
 
 
 def start_kit(programs: Path, profile: Path) -> Any:
-    """Starts LibreOffice; returns a pointer to a `Kit`."""
+    """Starts LibreOffice. Returns a pointer to a `Kit`."""
     library = next(programs / name for name in LIBRARIES if (programs / name).exists())
     hook = CDLL(str(library)).libreofficekit_hook_2
     hook.argtypes = (c_char_p, c_char_p)

@@ -1,4 +1,4 @@
-"""What a document operation gets."""
+"""The input of a document operation."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from media_service.codecs.progress import ReportProgress
 
 @dataclass(frozen=True, slots=True)
 class DocumentTask:
-    """`run`: calls the operation's function in a child process, which has the PDF and the result
-    file open, with the given parameters; returns its answer. `message`: the operation's
-    parameters, with all defaults."""
+    """The input of an operation. `run` calls the operation's function in a child process with the
+    given parameters, and returns its answer. The child has the PDF and the result file open.
+    `message` has the operation's parameters with all defaults."""
 
     run: Callable[..., Awaitable[Any]]
     result: Path

@@ -1,4 +1,4 @@
-"""Pipes that read the output of ffmpeg as it is written, without a file on disk."""
+"""Pipes to read the output of ffmpeg while it is written, without a file on disk."""
 
 import asyncio
 import os
@@ -9,8 +9,8 @@ CHUNK_BYTES = 1 << 20
 
 
 class Pipe:
-    """`file`: the end that a program writes to. Close it (`hand_over`) once the program has it, or
-    reading never ends."""
+    """A pipe from a program. The program writes to `file`. Close it (`hand_over`) after the program
+    has started. Otherwise, reading never ends."""
 
     def __init__(self, reader: asyncio.StreamReader, file: int) -> None:
         self.file = file
@@ -28,7 +28,7 @@ class Pipe:
 
 @asynccontextmanager
 async def open_pipe() -> AsyncIterator[Pipe]:
-    """A pipe. After the context ends, writing to it fails."""
+    """Opens a pipe. After the context ends, writing to it fails."""
     read_end, write_end = os.pipe()
     pipe: Pipe | None = None
     try:

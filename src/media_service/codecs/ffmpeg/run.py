@@ -26,29 +26,30 @@ LIMITS = ResourceLimits(
 )
 # ffmpeg reports progress four times a second. Without progress for this long, it hangs.
 STALL_SECONDS = 120.0
-# A viewer may wait for the first segments of a stream, and for nothing else. Beside those,
-# background work gets a thirtieth of the processors, and what is idle. The audio of a stream gets
-# a quarter: it soon runs ahead of the video, and must not finish last.
+# Scheduling priorities. Only the first segments of a stream are interactive, because a viewer may
+# wait for them. When they compete for CPU time, background work gets a thirtieth. The audio of a
+# stream gets a quarter: it is faster than the video, and must not finish last.
 NICE_INTERACTIVE, NICE_AUDIO, NICE_BACKGROUND = 0, 5, 15
 COMMON_OPTIONS = (
     *("-nostdin", "-hide_banner", "-loglevel", "error"),
     *("-nostats", "-stats_period", "0.25", "-progress", "pipe:1"),
 )
 
-# Gets the rising number of seconds of the output that are written.
+# Takes the increasing number of written seconds of the output.
 ReportSeconds = Callable[[float], None]
 
 
 @cache
 def binary() -> Path:
-    """The ffmpeg that comes with the service; IMAGEIO_FFMPEG_EXE overrides it."""
+    """Returns the path of the ffmpeg that is installed with the service. IMAGEIO_FFMPEG_EXE
+    overrides it."""
     return Path(imageio_ffmpeg.get_ffmpeg_exe()).resolve()
 
 
 @contextmanager
 def open_file(path: Path) -> Iterator[int]:
-    """Opens a file to read. Each input needs its own, since inputs would share one's position.
-    Raises DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE)."""
+    """Opens a file to read. Each input needs a separate descriptor, because inputs would share its
+    position. Raises DataLoss (BLOB_MISSING) and Unavailable (STORAGE_UNAVAILABLE)."""
     file = open_media(path)
     try:
         yield file
@@ -57,7 +58,8 @@ def open_file(path: Path) -> Iterator[int]:
 
 
 def ffmpeg_input(file: int, demuxer: str, **options: Any) -> Any:
-    """An open file as an input. ffmpeg does not guess the demuxer, and can open nothing else."""
+    """Returns an open file as an input. ffmpeg does not guess the demuxer and cannot open other
+    files."""
     return ffmpeg.input("fd:", fd=file, format=demuxer, protocol_whitelist="fd", **options)
 
 
@@ -70,17 +72,17 @@ async def run_ffmpeg(
     progress: ReportSeconds | None = None,
     nice: int = NICE_BACKGROUND,
 ) -> AsyncIterator[Program]:
-    """Starts ffmpeg; await the program's `wait()`. Leaving the context kills it.
+    """Starts ffmpeg. Await `wait()` of the program. Leaving the context kills it.
 
-    `output`: one or several output nodes of ffmpeg-python, whose inputs and outputs are `files`,
-    or names in the program's folder. Raises as `Program.wait`.
+    `output` is one output node of ffmpeg-python, or several. Their inputs and outputs are `files`,
+    or names in the program's folder. Raises the errors of `Program.wait`.
     """
     written = 0
 
     def on_line(line: str) -> None:
         nonlocal written
         name, _, value = line.partition("=")
-        # It may fall back when another stream begins.
+        # The time may decrease when another stream begins.
         if progress and name == "out_time_us" and value.isdigit() and int(value) > written:
             written = int(value)
             progress(written / 1e6)

@@ -1,4 +1,4 @@
-"""Inspects video and audio files: what their headers say, and whether they begin to play. Runs in
+"""Inspects video and audio files: reads their headers, and checks that they begin to play. Runs in
 a child process."""
 
 import os
@@ -35,9 +35,9 @@ from media_service.codecs.inspection import (
 )
 from media_service.errors import InvalidArgument, Reason
 
-# The largest aspect ratio of a pixel that is taken seriously.
+# The largest plausible aspect ratio of a pixel.
 MAX_PIXEL_ASPECT = 10
-# A track whose first packets give no frame does not play.
+# A track does not play if this many packets at its beginning give no frame.
 MAX_PACKETS_WITHOUT_FRAME = 300
 # Transfer characteristics (ITU-T H.273) beyond the standard range: SMPTE ST 2084, ARIB STD-B67.
 TRANSFERS: dict[int, DynamicRange] = {16: "HDR_PQ", 18: "HDR_HLG"}
@@ -96,16 +96,16 @@ def inspect_audio(media: int, content_type: str) -> dict[str, Any]:
 
 
 def measure_duration(media: int, content_type: str) -> float:
-    """The duration. Opens the file for itself, since some demuxers cannot seek back from the end.
-    Raises InvalidArgument (MEDIA_CORRUPT)."""
+    """Measures the duration. Opens the file separately, because some demuxers cannot seek back from
+    the end. Raises InvalidArgument (MEDIA_CORRUPT)."""
     with open_media(media, content_type) as container:
         return duration_seconds(container)
 
 
 @contextmanager
 def open_media(media: int, content_type: str) -> Iterator[Any]:
-    """Opens a video or audio file. FFmpeg errors, also within the context, become InvalidArgument
-    (MEDIA_CORRUPT)."""
+    """Opens a video or audio file. FFmpeg errors, including those within the context, become
+    InvalidArgument (MEDIA_CORRUPT)."""
     if content_type not in DEMUXERS:
         raise corrupt(f"Files of type {content_type} cannot be read.")
     check_complete(media, DEMUXERS[content_type])
@@ -133,7 +133,7 @@ def locations(metadata: dict[str, str]) -> list[str]:
 def common(
     container: Any, audio: Any, media: int, content_type: str, duration: float
 ) -> dict[str, Any]:
-    """The fields of AvInfo. Decodes some audio, to prove that it can be."""
+    """Returns the fields of AvInfo. Decodes some audio to check that this is possible."""
     size = os.fstat(media).st_size
     bit_rate = container.bit_rate or (size * 8 / duration if duration else 0)
     track = AudioTrack()
@@ -153,7 +153,8 @@ def common(
 
 
 def describe_video(video: Any, max_pixels: int) -> dict[str, Any]:
-    """The fields of VideoInfo about the video track. Decodes a frame, to prove that it can be."""
+    """Returns the fields of VideoInfo for the video track. Decodes a frame to check that this is
+    possible."""
     decoder = decoder_of(video)
     check_pixels(decoder.width, decoder.height, max_pixels)
     frame = first_frame(video.container, video)
@@ -194,7 +195,7 @@ def decoder_of(stream: Any) -> Any:
 
 
 def first_frame(container: Any, stream: Any) -> Any:
-    """Decodes up to the first frame. Skips broken packets before it, as players do."""
+    """Decodes the first frame. Skips corrupt packets before it, as players do."""
     decoder_of(stream).thread_count = 1  # more threads would hold more frames in memory
     rewind(container)
     for tried, packet in enumerate(container.demux(stream)):

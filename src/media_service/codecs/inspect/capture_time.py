@@ -1,4 +1,4 @@
-"""Parses when a file was taken or recorded."""
+"""Parses the time at which a file was recorded."""
 
 import re
 from collections.abc import Mapping
@@ -8,19 +8,19 @@ from media_service.clock import now
 
 DATE = re.compile(r"(\d{4}):(\d{2}):(\d{2}) (\d{2}):(\d{2}):(\d{2})")
 OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})")
-# By precedence: Apple's has the time zone of the place.
+# In order of precedence. Apple's tag has the local time zone.
 TAGS = ("com.apple.quicktime.creationdate", "creation_time")
 
-# Nobody took an image earlier.
+# The time of the first photograph.
 FIRST_IMAGE = datetime(1826, 1, 1, tzinfo=UTC)
-# Where clocks that were never set begin: those of QuickTime and of Unix.
+# The epochs of QuickTime and Unix, at which clocks that were never set begin.
 EPOCHS = (datetime(1904, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC))
 # A local time that is read as UTC differs by up to 14 hours.
 TIME_ZONES = timedelta(days=1)
 
 
 def from_exif(tags: Mapping[str, str]) -> datetime | None:
-    """DateTimeOriginal, with OffsetTimeOriginal if there is one, and otherwise as UTC."""
+    """Returns DateTimeOriginal with OffsetTimeOriginal, or as UTC if there is no offset."""
     fields = DATE.fullmatch(tags.get("DateTimeOriginal", ""))
     if not fields:
         return None
@@ -37,7 +37,8 @@ def from_metadata(metadata: Mapping[str, str]) -> datetime | None:
 
 
 def parsed(text: str) -> datetime | None:
-    """An ISO 8601 time, as UTC if it names no time zone; None if it is invalid or implausible."""
+    """Parses an ISO 8601 time, as UTC if it has no time zone. Returns None if it is invalid or
+    implausible."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -48,8 +49,8 @@ def parsed(text: str) -> datetime | None:
 
 
 def is_plausible(time: datetime) -> bool:
-    """Whether a file can have been recorded then: not before photography, not in the future, and
-    not by a clock that was never set."""
+    """Whether a file can have been recorded at this time: after the invention of photography, not
+    in the future, and not by a clock that was never set."""
     return FIRST_IMAGE <= time <= now() + TIME_ZONES and all(
         abs(time - epoch) > TIME_ZONES for epoch in EPOCHS
     )

@@ -12,8 +12,8 @@ import av
 def open_container(media: int, demuxer: str) -> Iterator[Any]:
     """Opens the file descriptor `media` with `demuxer`. Raises av.FFmpegError.
 
-    FFmpeg never guesses the demuxer: a playlist, which could name other files and hosts, is not
-    opened as a video under any name. It gets an open file, and cannot open another.
+    FFmpeg never guesses the demuxer. Therefore, a playlist, which could name other files and hosts,
+    is never opened as a video. FFmpeg gets an open file and cannot open other files.
     """
     options = {"protocol_whitelist": "pipe"}
     with os.fdopen(os.dup(media), "rb") as file:

@@ -1,5 +1,5 @@
-"""Inspects documents: the metadata of PDFs, and whether files are complete. Runs in a child
-process."""
+"""Inspects documents: reads the metadata of PDFs, and checks that files are complete. Runs in a
+child process."""
 
 import os
 from typing import Any

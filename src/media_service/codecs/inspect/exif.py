@@ -1,4 +1,4 @@
-"""EXIF tags as libvips returns them: one text per tag, of the value and its rendering by
+"""Reads EXIF tags from libvips, which returns one text per tag: the value, and its rendering by
 libexif."""
 
 import re
@@ -12,8 +12,8 @@ RENDERING_END = re.compile(r", [A-Za-z]+, \d+ components?, \d+ bytes?\)$")
 
 
 def plain_value(raw: str) -> str:
-    """The value alone: "Canon" from "Canon (Canon, ASCII, 6 components, 6 bytes)", and "1/60" from
-    "1/60 (1/60 sec., Rational, 1 components, 8 bytes)"."""
+    """Extracts the value: "Canon" from "Canon (Canon, ASCII, 6 components, 6 bytes)", and "1/60"
+    from "1/60 (1/60 sec., Rational, 1 components, 8 bytes)"."""
     body = RENDERING_END.sub("", raw)
     half = (len(body) - 2) // 2
     # A text is rendered as itself, and may contain parentheses; numbers do not.
@@ -40,7 +40,7 @@ def position_tags(fields: dict[str, str]) -> dict[str, str]:
 
 
 def setting_tags(fields: dict[str, str]) -> dict[str, str]:
-    """Tags about the camera settings, and when it took the image, by name."""
+    """Returns tags about the camera settings and the capture time, by name."""
     return tags_of(SETTINGS, fields)
 
 

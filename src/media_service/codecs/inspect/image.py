@@ -1,4 +1,4 @@
-"""Inspects images: what the header says, and whether all pixels decode. Runs in a child process."""
+"""Inspects images: reads the header, and decodes all pixels. Runs in a child process."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
 
 
 def decode(media: int, loader: str, pages: int, max_pixels: int) -> None:
-    """Decodes every pixel, which alone shows whether the file is complete."""
+    """Decodes every pixel, which is the only way to check that the file is complete."""
     if loader in ANIMATED:
         open_page(media, loader, n=-1).avg()
         return

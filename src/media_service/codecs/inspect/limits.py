@@ -1,18 +1,17 @@
-"""Limits of the metadata that is kept for one file: more than real files have, and small enough to
-store with each."""
+"""Limits of the metadata that is stored for each file. They are above what real files have."""
 
 import re
 
-# Of EXIF, or of an audio file.
+# The maximum number of EXIF tags, or of tags of an audio file.
 MAX_TAGS = 200
 MAX_NAME = 100
 MAX_VALUE = 1000
 
 MAX_TRACKS = 100
 MAX_CHAPTERS = 500
-# Of a track or a chapter.
+# The maximum length of the title of a track or chapter.
 MAX_TITLE = 200
-# The length that BCP 47 asks implementations to support.
+# The length that BCP 47 requires implementations to support.
 MAX_LANGUAGE = 35
 
 MAX_INT32 = 2**31 - 1
@@ -25,10 +24,10 @@ STORABLE = "^[^\x00\ud800-\udfff]*\\Z"
 
 
 def text(value: str, most: int = MAX_VALUE) -> str:
-    """The text as it can be stored, at most `most` characters long."""
+    """Returns the text without characters that cannot be stored, truncated to `most` characters."""
     return UNSTORABLE.sub("", value)[:most]
 
 
 def count(value: int) -> int:
-    """The number, within the bounds of the contract's int32 fields."""
+    """Returns the number, limited to the range of the API's int32 fields."""
     return min(max(0, value), MAX_INT32)

@@ -6,14 +6,15 @@ from media_service.codecs.inspection import Location
 
 
 def location(latitude: float, longitude: float) -> Location | None:
-    """In decimal degrees, north and east positive; None: there is no such place on Earth."""
+    """Returns a location from decimal degrees, north and east positive. Returns None if they are
+    out of range."""
     if abs(latitude) <= 90 and abs(longitude) <= 180:  # false for NaN too
         return Location(latitude=round(latitude, 7), longitude=round(longitude, 7))
     return None
 
 
 def from_exif(tags: dict[str, str]) -> Location | None:
-    """From GPSLatitude and GPSLongitude ("43/1 28/1 281/100"), and their Ref tags."""
+    """Parses GPSLatitude and GPSLongitude ("43/1 28/1 281/100") and their Ref tags."""
     latitude = degrees(tags.get("GPSLatitude", ""))
     longitude = degrees(tags.get("GPSLongitude", ""))
     if latitude is None or longitude is None:
@@ -24,7 +25,7 @@ def from_exif(tags: dict[str, str]) -> Location | None:
 
 
 def degrees(text: str) -> float | None:
-    """Parses degrees, minutes and seconds as fractions; None: the text is invalid."""
+    """Parses degrees, minutes and seconds as fractions. Returns None if the text is invalid."""
     fractions = re.fullmatch(r"(\d+)/(\d+) (\d+)/(\d+) (\d+)/(\d+)", text)
     if not fractions:
         return None
@@ -39,6 +40,6 @@ def degrees(text: str) -> float | None:
 
 
 def from_iso6709(text: str) -> Location | None:
-    """From ISO 6709, as in video files: "+37.3318-122.0312+010.5/"."""
+    """Parses ISO 6709, as in video files: "+37.3318-122.0312+010.5/"."""
     match = re.match(r"([+-]\d{1,2}(?:\.\d+)?)([+-]\d{1,3}(?:\.\d+)?)(?=[+/-]|$)", text)
     return location(float(match[1]), float(match[2])) if match else None

@@ -1,6 +1,6 @@
 """The names of containers, codecs and color spaces in answers.
 
-They are the names that standards and players use, and do not depend on the library that decodes.
+These are the names that standards and players use. They do not depend on the decoding library.
 """
 
 import re
@@ -66,5 +66,5 @@ def bit_depth(ffmpeg_name: str) -> int:
 
 
 def color_space(interpretation: str) -> str:
-    """`interpretation`: of libvips."""
+    """Returns the name of a color space. `interpretation` is libvips' name."""
     return COLOR_SPACES.get(interpretation, interpretation)

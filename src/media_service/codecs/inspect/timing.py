@@ -9,19 +9,19 @@ import av
 
 from media_service.errors import InvalidArgument, Reason
 
-# What is read to find out whether the frame rate varies: more than ten seconds of most videos.
+# The amount that is read to detect a variable frame rate: more than ten seconds of most videos.
 RATE_PACKETS, RATE_BYTES = 500, 32 << 20
 # The largest distance between decoding order and display order, in frames.
 REORDERED_FRAMES = 16
-# The relative difference between frame durations up to which the rate is constant: the clocks of
-# cameras jitter.
+# The maximum relative difference between frame durations at a constant rate. The clocks of cameras
+# jitter.
 JITTER = 0.1
 # The header's duration is used if it differs from the real one by less than this factor.
 MAX_DURATION_FACTOR = 2
-# What is read to check it: from this long before the end, and no more than this.
+# The range that is read to check it: the seconds before the end, and the maximum number of bytes.
 END_SECONDS = 1.0
 END_PACKETS, END_BYTES = 5000, 32 << 20
-# A week. A longer duration comes from a wrong clock.
+# One week. A longer duration indicates a wrong clock.
 MAX_SECONDS = 7 * 24 * 3600
 
 
@@ -33,8 +33,9 @@ def rewind(container: Any) -> None:
 
 
 def duration_seconds(container: Any) -> float:
-    """The header's duration, if the file ends about there. Otherwise, and without one in the
-    header, as browsers record videos, reads to the end. Raises InvalidArgument (MEDIA_CORRUPT)."""
+    """Returns the header's duration if the file ends at about that time. Otherwise, reads the file
+    to the end, as for videos recorded by browsers, whose headers have no duration. Raises
+    InvalidArgument (MEDIA_CORRUPT)."""
     if container.duration is not None:
         claimed = max(0.0, float(container.duration / av.time_base))
         if is_plausible(container, claimed):
@@ -48,7 +49,8 @@ def duration_seconds(container: Any) -> float:
 
 
 def is_plausible(container: Any, claimed: float) -> bool:
-    """Whether the file ends about where the header says. Assumed if checking would take long."""
+    """Whether the file ends at about the time in the header. If the check would take long, assumes
+    that it does."""
     if claimed > MAX_SECONDS:
         return False
     try:
@@ -65,7 +67,7 @@ def is_plausible(container: Any, claimed: float) -> bool:
 def read_to_end(
     container: Any, max_packets: float = math.inf, max_bytes: float = math.inf
 ) -> tuple[float, bool]:
-    """The end time of the last packet read, and whether all were read."""
+    """Returns the end time of the last packet that was read, and whether all packets were read."""
     start = (container.start_time or 0) / av.time_base
     end, size = 0.0, 0
     for number, packet in enumerate(container.demux()):
@@ -97,6 +99,6 @@ def first_display_times(container: Any, video: Any) -> list[int]:
             times.append(time)
         size += packet.size
         if len(times) == RATE_PACKETS or size > RATE_BYTES:
-            # Frames come in decoding order, so earlier ones than the last may still be missing.
+            # Packets are in decoding order, so some frames before the last one may be missing.
             return sorted(times)[:-REORDERED_FRAMES]
     return sorted(times)

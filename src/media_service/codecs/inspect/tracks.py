@@ -15,7 +15,7 @@ from media_service.codecs.inspect.limits import (
 )
 from media_service.codecs.inspection import AudioTrack, Chapter, SubtitleTrack
 
-# Subtitle formats that are text; the others are images.
+# Subtitle formats that consist of text. The others consist of images.
 TEXT_CODECS = {"tx3g", "subrip", "ass", "ssa", "webvtt", "text"}
 # Tags about the file format, and prefixes of tags about a position.
 TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "handler_name"}
@@ -83,7 +83,7 @@ def chapters(container: Any) -> tuple[Chapter, ...]:
 
 
 def tags(container: Any, audio: Any) -> dict[str, str]:
-    """Tags by lower-case name. Ogg has them with the track, not the file."""
+    """Returns tags by lower-case name. In Ogg, they belong to the track, not the file."""
     named = {name.lower(): value for name, value in (container.metadata or audio.metadata).items()}
     public = [
         (text(name, MAX_NAME), text(value))

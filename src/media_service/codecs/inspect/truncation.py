@@ -1,5 +1,5 @@
-"""Finds truncated video files by the sizes in their headers: a truncated one still begins to
-play."""
+"""Detects truncated video files by the sizes in their headers, because truncated files still begin
+to play."""
 
 import os
 import struct
@@ -23,7 +23,8 @@ def check_complete(media: int, demuxer: str) -> None:
 
 
 def box_ends(media: int) -> Iterator[int]:
-    """The ends of the boxes with the media and its index. Other boxes may be truncated."""
+    """Yields the ends of the boxes with the media data and its index. Other boxes may be
+    truncated."""
     start = 0
     while len(header := os.pread(media, 16, start)) >= 8:
         size, name = struct.unpack(">I4s", header[:8])
@@ -39,7 +40,7 @@ def box_ends(media: int) -> Iterator[int]:
 
 
 def segment_end(media: int) -> Iterator[int]:
-    """The end of the Matroska segment, if it was known when the header was written."""
+    """Yields the end of the Matroska segment, if the header has it."""
     head = os.pread(media, HEADER_BYTES, 0)
     start = head.find(SEGMENT) + len(SEGMENT)
     if start < len(SEGMENT) or start == len(head):

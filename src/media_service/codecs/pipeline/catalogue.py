@@ -1,4 +1,4 @@
-"""The manual of the operations, from the comments, examples and rules of the contract."""
+"""Builds the reference of all operations from the comments, examples and rules in the protos."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,13 +12,13 @@ from media_service.codecs.pipeline import operation_fields as fields
 from media_service.contract import descriptor_set, field_rules
 
 FILE = "mediaservice/v1/operation.proto"
-# Field numbers in descriptor.proto, of which paths to comments consist.
+# Field numbers in descriptor.proto. Paths to comments consist of them.
 MESSAGE, NESTED, FIELD = 4, 3, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`default`, `minimum` and `maximum` as in the text form; empty: there is none."""
+    """A parameter. `default`, `minimum` and `maximum` are in the text form; empty means none."""
 
     name: str
     kind: str
@@ -31,7 +31,8 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class OperationManual:
-    """`input_kinds`, `output_kind`, `ends_pipeline`: as in `operation_fields`."""
+    """The reference of an operation. For `input_kinds`, `output_kind` and `ends_pipeline`, see
+    `operation_fields`."""
 
     name: str
     description: str
@@ -44,7 +45,7 @@ class OperationManual:
 
 @cache
 def catalogue() -> tuple[OperationManual, ...]:
-    """All operations, in the order of the contract."""
+    """Returns all operations, in the order of the protos."""
     comments = read_comments()
     return tuple(
         OperationManual(
@@ -77,7 +78,8 @@ def parameter(field: FieldDescriptor, comment: str) -> Parameter:
 
 
 def choices(field: FieldDescriptor) -> tuple[str, ...]:
-    """The names of an enum that a request may use; of formats, those that can be written."""
+    """Returns the names of an enum that a request may use. For formats, these are the formats that
+    can be written."""
     enum = fields.enum_of(field)
     if enum is None:
         return ()
@@ -87,7 +89,7 @@ def choices(field: FieldDescriptor) -> tuple[str, ...]:
 
 
 def bounds(field: FieldDescriptor) -> tuple[str, str]:
-    """The minimum and maximum. All bounds in the contract are inclusive."""
+    """Returns the minimum and maximum. All bounds are inclusive."""
     rules = field_rules(field)
     numbers = getattr(rules, rules.WhichOneof("type") or "", None)
     if fields.type_name(field) not in {"int", "float"} or numbers is None:
@@ -98,7 +100,7 @@ def bounds(field: FieldDescriptor) -> tuple[str, str]:
 
 
 def read_comments() -> dict[str, str]:
-    """The comment of every operation and parameter, by full name, as one line."""
+    """Returns the comment of every operation and parameter as one line, by full name."""
     file = next(file for file in descriptor_set().file if file.name == FILE)
     comments = {}
     for location in file.source_code_info.location:

@@ -1,4 +1,4 @@
-"""Reads operations and their parameters from the contract's descriptors and options."""
+"""Reads operations and their parameters from the descriptors and options of the protos."""
 
 import re
 from functools import cache
@@ -12,8 +12,7 @@ from mediaservice.v1.operation_pb2 import Operation
 ONEOF: Literal["operation"] = "operation"
 FILTERS = Operation.Filter.Name
 
-# Stricter than Python's own parser, which also takes "1_000", "infinity" and digits of other
-# scripts.
+# Stricter than Python's parser, which also accepts "1_000", "infinity" and digits of other scripts.
 INTEGER = re.compile(r"-?[0-9]{1,18}")
 NUMBER = re.compile(
     r"-?([0-9]{1,18}(\.[0-9]{0,30})?|\.[0-9]{1,30})(e[+-]?[0-9]{1,3})?", re.IGNORECASE
@@ -35,7 +34,7 @@ def filters() -> tuple[str, ...]:
 
 @cache
 def parameters(operation: Descriptor) -> tuple[FieldDescriptor, ...]:
-    """In the order of positional arguments."""
+    """Returns the parameters of an operation in the order of positional arguments."""
     return tuple(sorted(operation.fields, key=lambda field: field.number))
 
 
@@ -54,13 +53,14 @@ def example(operation: Descriptor) -> str:
 
 
 def input_kinds(operation: Descriptor) -> list[str]:
-    """The kinds of media that it takes, by the names of Media.Kind."""
+    """Returns the kinds of media that an operation accepts, as names of Media.Kind."""
     numbers = operation.GetOptions().Extensions[operation_pb2.operation_rule].kinds
     return [Media.Kind.Name(number) for number in numbers] or [Media.Kind.Name(Media.IMAGE)]
 
 
 def output_kind(operation: Descriptor) -> str:
-    """The kind of media that it returns; empty: the same as its input."""
+    """Returns the kind of media that an operation returns, or an empty string if it is that of the
+    input."""
     number = operation.GetOptions().Extensions[operation_pb2.operation_rule].output
     return Media.Kind.Name(number) if number else ""
 
@@ -71,13 +71,13 @@ def ends_pipeline(operation: Descriptor) -> bool:
 
 
 def default_text(field: FieldDescriptor) -> str:
-    """The default value in the text form; empty: there is none."""
+    """Returns the default value in the text form, or an empty string if there is none."""
     text: str = field.GetOptions().Extensions[operation_pb2.parameter_rule].default_value
     return text
 
 
 def type_name(field: FieldDescriptor) -> str:
-    """The type of a parameter, for the manual."""
+    """Returns the type of a parameter for the reference."""
     match field.type:
         case FieldDescriptor.TYPE_ENUM:
             return "enum"
@@ -113,7 +113,7 @@ def pack(name: str, message: Any) -> Operation:
 
 
 def with_defaults(operation: Operation) -> Operation:
-    """A copy in which missing parameters have the contract's defaults."""
+    """Returns a copy in which missing parameters have their defaults."""
     complete = Operation()
     complete.CopyFrom(operation)
     name, message = unpack(complete)
@@ -126,7 +126,7 @@ def with_defaults(operation: Operation) -> Operation:
 
 
 def parse_value(field: FieldDescriptor, text: str) -> Any:
-    """Parses a value of the text form. Raises ValueError, whose message says what it must be."""
+    """Parses a value of the text form. Raises ValueError; its message states the requirement."""
     if enum := enum_of(field):
         known = enum.values_by_name.get(text.upper())
         if known is None or not known.number:

@@ -1,4 +1,4 @@
-"""Pipelines as typed values. They are text only in requests, in the database, and on the way to
+"""Pipelines as typed values. Their text form is used only in requests, in the database, and for
 child processes."""
 
 import hashlib
@@ -15,13 +15,13 @@ from media_service.codecs.pipeline.text_form import in_canonical_order, parse_te
 # The parameter that names another media, in any operation.
 OVERLAY = "media_id"
 STREAM = "stream"
-# Operations with a second rendition, and the suffix of its name.
+# The suffix of the second rendition of an operation, by operation.
 COMPANION_SUFFIXES = {"storyboard": ".vtt"}
 
 
 class Step(NamedTuple):
-    """One operation of a pipeline. `parameters`: its message with all defaults. It is shared, so
-    nobody may change it."""
+    """One operation of a pipeline. `parameters` is its message with all defaults. The message is
+    shared and must not be modified."""
 
     name: str
     parameters: Any
@@ -29,15 +29,15 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A valid pipeline. `text`: its canonical form, which identifies it. `steps`: in the order of
-    the canonical form."""
+    """A valid pipeline. `text` is its canonical form, which identifies it. `steps` are in the order
+    of the canonical form."""
 
     text: str
     steps: tuple[Step, ...] = field(compare=False, repr=False)
 
     @classmethod
     def of(cls, operations: Iterable[Operation]) -> Self:
-        """`operations`: valid."""
+        """Creates a pipeline from valid operations."""
         ordered = in_canonical_order(operations)
         steps = (Step(*fields.unpack(fields.with_defaults(operation))) for operation in ordered)
         return cls(write_text(ordered), tuple(steps))
@@ -58,7 +58,7 @@ class Pipeline:
 
     @property
     def format(self) -> str:
-        """The name of the format of the result; empty: the pipeline sets none."""
+        """The name of the format of the result, or an empty string if the pipeline sets none."""
         formats = (step.parameters.format for step in self.steps if step.name == "convert")
         return next((Operation.Format.Name(number) for number in formats if number), "")
 
@@ -78,21 +78,21 @@ class Pipeline:
 
     @property
     def companion_suffix(self) -> str:
-        """The suffix of the name of a second rendition; empty: there is none."""
+        """The suffix of the name of a second rendition, or an empty string if there is none."""
         suffixes = (COMPANION_SUFFIXES.get(step.name, "") for step in self.steps)
         return next(filter(None, suffixes), "")
 
 
 @lru_cache(maxsize=1024)
 def stored_pipeline(text: str) -> Pipeline:
-    """The pipeline of a canonical text, which was valid when it was written."""
+    """Returns the pipeline of a canonical text that was validated before."""
     return Pipeline.of(parse_text(text))
 
 
 @lru_cache(maxsize=1024)
 def with_format(pipeline: Pipeline, format_name: str) -> Pipeline:
-    """The same pipeline in the given format, if it sets none. The added operation does not count
-    towards the limit."""
+    """Returns the pipeline with the given format, if it sets none. The added operation does not
+    count towards the limit."""
     operations = pipeline.operations
     converts = [operation for operation in operations if operation.HasField("convert")]
     if not converts:

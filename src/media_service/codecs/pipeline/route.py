@@ -1,5 +1,5 @@
-"""Routes the steps of a pipeline to the renderers by the kind of media: a frame of a video, for
-example, is an image."""
+"""Routes the steps of a pipeline to the renderers by kind of media. For example, a frame of a video
+is an image."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ IMAGE, VIDEO = "IMAGE", "VIDEO"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`steps`: the steps for video, audio or documents, in order. `image_pipeline`: the steps for
-    the original or resulting image; None: the result is not an image. `heavy`: it encodes video,
-    which takes long."""
+    """The route of a pipeline. `steps` are the steps for video, audio or documents, in order.
+    `image_pipeline` has the steps for the original or resulting image, or is None if the result is
+    not an image. `heavy` means that it encodes video, which takes a long time."""
 
     steps: tuple[Step, ...]
     image_pipeline: Pipeline | None
@@ -22,8 +22,7 @@ class Route:
 
 
 def find_route(pipeline: Pipeline, kind: str) -> Route:
-    """The route of a pipeline that begins with media of this kind.
-
+    """Returns the route of a pipeline for media of this kind.
     Raises FailedPrecondition (OPERATION_NOT_APPLICABLE).
     """
     steps: list[Step] = []

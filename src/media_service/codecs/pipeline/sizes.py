@@ -1,4 +1,4 @@
-"""Predicts the size of an image at each step of a pipeline, before the work begins."""
+"""Predicts the size of an image at each step of a pipeline, before it is rendered."""
 
 import math
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ UNBOUNDED = (1 << 24, 1 << 24)
 
 @dataclass(slots=True)
 class SizeTrace:
-    """The sizes of one frame. `size`: an upper bound for the result; with `exact`, its size.
-    `largest`: the pixels of the largest step. `buffered_pixels`: the pixels that are in memory at
-    the same time."""
+    """The sizes of one frame. `size` is an upper bound of the result, or its exact size if `exact`.
+    `largest` is the number of pixels of the largest step. `buffered_pixels` is the number of pixels
+    that are in memory at the same time."""
 
     size: Size
     exact: bool = True
@@ -36,8 +36,8 @@ class SizeTrace:
 
 
 def drawing_steps(pipeline: Pipeline, content_type: str) -> Sequence[Step]:
-    """The steps that change the image, without those that configure the encoding. An SVG has no
-    resolution of its own, so a first `resize` also enlarges it."""
+    """Returns the steps that change the image, without those that configure the encoding. An SVG
+    has no inherent resolution, so a first `resize` also enlarges it."""
     steps = [step for step in pipeline.steps if step.name not in OUTPUT_OPERATIONS]
     if steps and steps[0].name == "resize" and content_type == SVG:
         resize = Operation.Resize()
@@ -70,7 +70,7 @@ def trace_sizes(pipeline: Pipeline, size: Size, content_type: str = "") -> SizeT
 
 
 def apply_step(trace: SizeTrace, name: str, p: Any) -> Size:
-    """Applies one step; returns the size before its final crop."""
+    """Applies one step. Returns the size before its final crop."""
     width, height = inner = trace.size
     match name:
         case "resize":
@@ -95,9 +95,8 @@ def apply_step(trace: SizeTrace, name: str, p: Any) -> Size:
 
 
 def resize_sizes(p: Operation.Resize, size: Size) -> tuple[Size, Size]:
-    """The size that a resize scales to, and the size of the result, which may be a crop of it or
+    """Returns the size that a resize scales to, and the size of the result, which may be cropped or
     have borders.
-
     Idempotent: an image that was decoded in the target size is not scaled again.
     """
     width, height = size
@@ -121,7 +120,7 @@ def resize_sizes(p: Operation.Resize, size: Size) -> tuple[Size, Size]:
 
 
 def resize_bounds(p: Operation.Resize, size: Size) -> tuple[Size, Size]:
-    """As `resize_sizes`, for an image of at most that size and unknown proportions."""
+    """Like `resize_sizes`, for an image of at most that size and unknown proportions."""
     both = p.HasField("width") and p.HasField("height")
     box = rounded(p.width * p.dpr, p.height * p.dpr) if both else UNBOUNDED
     if p.fit == Fit.CONTAIN and both:

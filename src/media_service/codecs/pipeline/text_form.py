@@ -21,15 +21,15 @@ OUTPUT_OPERATIONS = ("convert", "compress", "metadata")
 SIZE = re.compile(r"([0-9]{0,9})x([0-9]{0,9})")
 # Ignored around names, arguments and values.
 WHITE_SPACE = " \t\r\n"
-# What a value cannot contain as it is.
+# Characters that must be escaped in a value.
 SPECIAL = re.compile(rf"[,:=~{WHITE_SPACE}]")
 # One byte of UTF-8.
 ESCAPE = re.compile(rb"~([0-9A-Fa-f]{2})?")
 
 
 def parse_text(text: str) -> list[Operation]:
-    """Parses a pipeline. Checks the grammar, but not the contract's rules. Raises InvalidArgument
-    (INVALID_OPERATIONS)."""
+    """Parses a pipeline. Checks the grammar, but not the rules of the operations. Raises
+    InvalidArgument (INVALID_OPERATIONS)."""
     steps = text.split(",") if text.strip(WHITE_SPACE) else []
     return [parse_step(f"ops[{index}]", step) for index, step in enumerate(steps)]
 
@@ -75,10 +75,10 @@ def parse_arguments(
 def assign(
     path: str, operation: Descriptor, positional: Sequence[FieldDescriptor], argument: str
 ) -> list[tuple[str, str | None]]:
-    """The parameters that one argument sets, with their values. `positional`: the parameters that
-    are not set yet.
+    """Returns the parameters that one argument sets, with their values. `positional` has the
+    parameters that are not set yet.
 
-    None: the value is left out, as the height in `800x`.
+    A value of None means that it is omitted, such as the height in `800x`.
     """
     name, equals, value = argument.partition("=")
     named = operation.fields_by_name.get(name.strip(WHITE_SPACE))
@@ -119,18 +119,18 @@ def escape(text: str) -> str:
 
 
 def canonical_text(operations: Iterable[Operation]) -> str:
-    """The canonical text form: parameters in order, without those that have their default, and with
-    the operations that configure the encoding at the end."""
+    """Returns the canonical text form. Parameters are in order, without defaults. Operations that
+    configure the encoding come last."""
     return write_text(in_canonical_order(operations))
 
 
 def in_canonical_order(operations: Iterable[Operation]) -> list[Operation]:
-    """Normalized copies, with the operations that configure the encoding at the end."""
+    """Returns normalized copies. Operations that configure the encoding come last."""
     return sorted(map(normalized, operations), key=output_order)
 
 
 def write_text(operations: Iterable[Operation]) -> str:
-    """`operations`: normalized, in the canonical order."""
+    """Writes normalized operations in canonical order."""
     return ",".join(write_step(operation) for operation in operations)
 
 
@@ -140,7 +140,7 @@ def output_order(operation: Operation) -> int:
 
 
 def normalized(operation: Operation) -> Operation:
-    """A copy in which values with several spellings have one."""
+    """Returns a copy in which values with several spellings have the canonical one."""
     operation = copy_of(operation)
     _, message = fields.unpack(operation)
     for field in fields.parameters(message.DESCRIPTOR):
@@ -150,7 +150,7 @@ def normalized(operation: Operation) -> Operation:
 
 
 def normal_color(text: str) -> str:
-    """`ff8800` for `#F80` and for `ff8800FF`."""
+    """Returns `ff8800` for both `#F80` and `ff8800FF`."""
     text = text.lower().removeprefix("#")
     if len(text) == 3:
         text = "".join(2 * digit for digit in text)
@@ -158,7 +158,7 @@ def normal_color(text: str) -> str:
 
 
 def normal_degrees(degrees: float) -> float:
-    """Above -180, up to 180, and without a negative zero."""
+    """Returns an equivalent angle above -180 and up to 180, without a negative zero."""
     remainder = math.remainder(degrees, 360) + 0.0
     return 180.0 if remainder == -180 else remainder
 

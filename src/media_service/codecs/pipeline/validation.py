@@ -1,7 +1,7 @@
-"""Validates requested pipelines against the contract's rules.
+"""Validates requested pipelines against the rules in the protos.
 
-Separate from pipelines: a child process, which reads only valid ones, starts faster without the
-validator.
+This is a separate module because child processes read only valid pipelines and start faster without
+the validator.
 """
 
 import re
@@ -42,13 +42,13 @@ def parse_checked(text: str) -> tuple[Operation, ...]:
 
 @lru_cache(maxsize=1024)
 def parsed_pipeline(text: str) -> Pipeline:
-    """The pipeline of a request's text. Raises as `requested_pipeline`."""
+    """Returns the pipeline of a request's text. Raises the errors of `requested_pipeline`."""
     return accepted(Pipeline.of(parse(text)), "ops")
 
 
 def requested_pipeline(operations: Iterable[Operation], field: str = "ops") -> Pipeline:
-    """The pipeline of a request's operations. `field`: the request field that they came in.
-
+    """Returns the pipeline of a request's operations. `field` is the request field of the
+    operations.
     Raises InvalidArgument (INVALID_OPERATIONS), FailedPrecondition (OPERATION_NOT_APPLICABLE).
     """
     operations = list(operations)
@@ -57,8 +57,8 @@ def requested_pipeline(operations: Iterable[Operation], field: str = "ops") -> P
 
 
 def accepted(pipeline: Pipeline, field: str) -> Pipeline:
-    """Raises as `requested_pipeline` if the pipeline cannot be stored, or its format cannot be
-    written."""
+    """Checks that the pipeline can be stored and its format can be written. Raises the errors of
+    `requested_pipeline`."""
     if len(pipeline.text) > MAX_CHARACTERS:
         raise invalid(field, f"must have at most {MAX_CHARACTERS} characters in the text form")
     if pipeline.format and pipeline.format not in FORMATS:
@@ -71,7 +71,7 @@ def accepted(pipeline: Pipeline, field: str) -> Pipeline:
 
 @cache
 def validator() -> protovalidate.Validator:
-    """Shared, since it compiles each rule once."""
+    """Returns a shared validator, which compiles each rule once."""
     return protovalidate.Validator()
 
 
@@ -82,15 +82,14 @@ def concerns_operation(violation: protovalidate.Violation) -> bool:
 
 
 def validate(operations: Sequence[Operation], field: str = "ops") -> None:
-    """Validates operations. `field`: the request field that they came in.
-
+    """Validates operations. `field` is the request field of the operations.
     Raises InvalidArgument (INVALID_OPERATIONS).
     """
     if len(operations) > MAX_OPERATIONS:
         raise invalid(field, f"must have at most {MAX_OPERATIONS} operations")
     for index, operation in enumerate(operations):
         violations = validator().collect_violations(operation)
-        # Violations of one parameter first: they say more.
+        # Violations of one parameter come first, because they are more specific.
         for violation in sorted(violations, key=concerns_operation):
             elements = violation.proto.field.elements if violation.proto.field else []
             name = ".".join([f"{field}[{index}]", *(element.field_name for element in elements)])

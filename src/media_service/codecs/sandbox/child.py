@@ -56,7 +56,7 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 
 def perform(task: Task, files: list[int], parameters: dict[str, Any], exceeded: Reason) -> bytes:
-    """Runs a task; returns the encoded reply."""
+    """Runs a task. Returns the encoded reply."""
     try:
         return encode({"result": task(*files, **parameters)})
     except MediaError as error:
@@ -71,13 +71,13 @@ def perform(task: Task, files: list[int], parameters: dict[str, Any], exceeded: 
             return error_reply(exceeded, f"Processing failed: {error}.")
         if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
             return error_reply(Reason.PROCESSING_UNAVAILABLE, f"Processing failed: {error}.")
-        # A task raises MediaError for what is wrong with a file, so this is a bug.
+        # A task raises MediaError if a file is invalid, so any other error is a bug.
         return error_reply(Reason.INTERNAL, repr(error))
 
 
 def progress_sender(channel: socket.socket) -> Callable[[float], None]:
-    """A callback that takes the percentage done; it sends only whole percents, as they rise. Codecs
-    call it from several threads."""
+    """Returns a callback that takes the completed percentage. It sends only increasing whole
+    percentages. Codecs call it from several threads."""
     sent = 0
     lock = threading.Lock()
 
@@ -92,7 +92,8 @@ def progress_sender(channel: socket.socket) -> Callable[[float], None]:
 
 
 def error_reply(reason: Reason, message: str, *, reusable: bool = False) -> bytes:
-    """`reusable`: the process is unchanged, and can serve other tasks."""
+    """Encodes an error. `reusable` means that the process is unchanged and can serve other
+    tasks."""
     return encode({"reason": reason, "message": message[:MAX_MESSAGE], "reusable": reusable})
 
 
@@ -108,7 +109,7 @@ def main() -> None:
     while True:
         request, files = receive(channel)
         allow_cpu(limits.cpu_seconds)
-        # The next task may be of another owner, so the files that a task writes do not outlive it.
+        # The next task may be of another owner, so files that a task writes are removed afterwards.
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             os.chdir(scratch)
             task, parameters = tasks[request["task"]], request["parameters"]

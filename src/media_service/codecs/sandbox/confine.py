@@ -1,4 +1,4 @@
-"""Drops every right of the running process that reading a media file does not need."""
+"""Drops all rights of the running process that are not needed to read a media file."""
 
 import ctypes
 import os
@@ -35,9 +35,9 @@ def die_with_parent(parent: int) -> None:
 def confine(
     limits: ResourceLimits, folder: Path, program: Path | None = None, readable: Iterable[Path] = ()
 ) -> list[str]:
-    """Applies every restriction; returns the names of those that this system lacks. `program`: the
-    program that the process will execute. `readable`: folders it may read beside its
-    libraries."""
+    """Applies all restrictions. Returns the names of those that this system does not support.
+    `program` is the program that the process will execute. `readable` has folders that it may read
+    in addition to its libraries."""
     missing = limit_resources(limits)
     if sys.platform != "linux":
         return [*missing, "landlock", "seccomp"]
@@ -71,7 +71,7 @@ def limit_resources(limits: ResourceLimits) -> list[str]:
 
 
 def allow_cpu(seconds: int) -> None:
-    """Grants processor time from now on. When it is used up, the kernel kills with SIGXCPU."""
+    """Grants CPU time, starting now. When it is used up, the kernel sends SIGXCPU."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     used = int(usage.ru_utime + usage.ru_stime) + 1
     _, ceiling = resource.getrlimit(resource.RLIMIT_CPU)
@@ -79,7 +79,8 @@ def allow_cpu(seconds: int) -> None:
 
 
 def drop_capabilities() -> None:
-    """Matters if the service runs as root: a capability would lift the limits above."""
+    """Drops all capabilities. If the service runs as root, a capability could lift the limits
+    above."""
     libc = ctypes.CDLL(None, use_errno=True)
     header = struct.pack("Ii", CAPABILITY_VERSION, 0)
     if libc.capset(header, bytes(24)) != 0:

@@ -2,4 +2,4 @@
 
 
 class SandboxBroken(Exception):
-    """A bug of the service or a failure of the machine, not of the media; a retry may succeed."""
+    """A bug in the service or a failure of the machine, not of the media. A retry may succeed."""

@@ -1,25 +1,25 @@
-"""Explains why a child process ended, to the caller who sent the file."""
+"""Explains to the caller that sent a file why a child process ended."""
 
 import signal
 
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.errors import InvalidArgument, MediaError, Reason, Unavailable
 
-# What libraries print before they abort because an allocation failed.
+# Text that libraries print before they abort because an allocation failed.
 OUT_OF_MEMORY = (b"allocate", b"out of memory", b"MemoryError", b"bad_alloc")
-# What they print if the machine lacks something, which is not the file's fault.
+# Text that they print if the machine lacks resources. The file is not the cause.
 MACHINE_FULL = (b"No space left on device", b"Disk quota exceeded", b"Too many open files")
 # The limit behind each signal of the kernel.
 LIMIT_SIGNALS = {-signal.SIGXCPU: "processor time", -signal.SIGXFSZ: "space"}
-# Characters of an explanation that are passed on.
+# The maximum number of characters of an explanation.
 MAX_EXPLANATION = 300
 
 
 def exit_cause(code: int | None, stderr: bytes, limits: ResourceLimits) -> MediaError | None:
-    """`code`: the exit code; negative: the signal that ended it. `stderr`: the end of its standard
-    error. None: the cause is unknown."""
+    """Returns the error for a child that ended, or None if the cause is unknown. `code` is its exit
+    code; a negative one is the signal that ended it. `stderr` is the end of its standard error."""
     if code == -signal.SIGKILL:  # usually by the kernel, when the machine is out of memory
-        return unavailable("The process was killed; the machine may be out of memory.")
+        return unavailable("The process was killed. The machine may be out of memory.")
     if any(text in stderr for text in MACHINE_FULL):
         return unavailable("The machine that processes the file has no space left.")
     if code in LIMIT_SIGNALS:
@@ -47,6 +47,7 @@ def crashed() -> MediaError:
 
 
 def printable(message: str) -> str:
-    """One line, safe to log, store and show, of text that a hostile file may have chosen."""
+    """Converts text that a hostile file may have chosen to one line that is safe to log, store and
+    show."""
     line = " ".join(message.split())[:MAX_EXPLANATION]
     return "".join(c if c.isprintable() else "?" for c in line)

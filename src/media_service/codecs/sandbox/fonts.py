@@ -1,5 +1,5 @@
-"""The fonts of a child process: only Roboto, which comes with the service. The machine's fonts are
-hidden, so that an image looks the same on every machine."""
+"""The fonts of a child process. Only Roboto is available, which the service includes. The machine's
+fonts are hidden, so that an image looks the same on every machine."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ CONFIG = """<?xml version="1.0"?>
 
 
 def write_config(folder: Path) -> Path:
-    """Writes a configuration of fontconfig into `folder`."""
+    """Writes a fontconfig configuration to `folder`."""
     config = folder / "fonts.conf"
     cache = folder / "fonts"
     config.write_text(CONFIG.format(fonts=escape(str(font_folder())), cache=escape(str(cache))))

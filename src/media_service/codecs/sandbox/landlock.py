@@ -1,6 +1,6 @@
 """Restricts file access to a list of paths (Landlock, Linux 5.13 and newer).
 
-Files that are already open stay usable, so media files are passed open and never by path.
+Open files remain usable. Therefore, media files are passed as open files and never by path.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ PROGRAM = EXECUTE | READ_FILE
 
 
 def version() -> int:
-    """The version of the kernel's Landlock ABI; 0: there is none."""
+    """Returns the version of the kernel's Landlock ABI. 0 means that it is not supported."""
     try:
         return syscall(CREATE_RULESET, None, 0, ASK_VERSION)
     except OSError as error:
@@ -41,13 +41,14 @@ def version() -> int:
 
 
 def file_rights(abi: int) -> int:
-    """All rights that this ABI can restrict; later versions added some."""
+    """Returns all rights that this ABI version can restrict."""
     known = 13 + (abi >= 2) + (abi >= 3) + (abi >= 5)
     return (1 << known) - 1
 
 
 def ruleset(abi: int) -> bytes:
-    """`struct landlock_ruleset_attr`: files; since 4 also TCP; since 6 also signals and sockets."""
+    """Returns a `struct landlock_ruleset_attr`: files, since version 4 also TCP, and since version
+    6 also signals and sockets."""
     words = [file_rights(abi)]
     if abi >= 4:
         words.append(0b11)
@@ -62,8 +63,8 @@ def restrict(
     private: Path,
     program: Path | None = None,
 ) -> bool:
-    """Restricts this thread, and those it starts, to these paths; False: the kernel cannot.
-
+    """Restricts this thread and the threads that it starts to these paths. Returns False if the
+    kernel does not support it.
     Needs PR_SET_NO_NEW_PRIVS. Raises RuntimeError if there are other threads, which would stay
     unrestricted.
     """

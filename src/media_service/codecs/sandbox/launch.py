@@ -1,4 +1,4 @@
-"""Confines itself and executes another program:
+"""A program that confines itself and executes another program:
 `python -m media_service.codecs.sandbox.launch SETUP`."""
 
 import json
@@ -28,8 +28,9 @@ def main() -> None:
 
 
 def lower_priority(nice: int) -> None:
-    """Lowers the scheduling priority by `nice`, of the process and of its autogroup: Linux shares
-    processors between sessions first (sched(7)), and this process has a session of its own."""
+    """Lowers the scheduling priority of the process and of its autogroup by `nice`. The autogroup
+    matters because Linux first divides CPU time between sessions (sched(7)), and this process has
+    its own session."""
     os.nice(nice)
     for _ in range(ATTEMPTS):
         try:

@@ -6,11 +6,11 @@ import struct
 from typing import Any
 
 HEADER = struct.Struct(">I")
-# Files that one request may pass: an image, its overlays, and the outputs.
+# The maximum number of files in a request: an image, its overlays, and the outputs.
 MAX_FILES = 48
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """Raises ValueError for values that JSON cannot represent, such as NaN."""
+    """Encodes a message. Raises ValueError for values that JSON cannot represent, such as NaN."""
     payload = json.dumps(message, allow_nan=False).encode()
     return HEADER.pack(len(payload)) + payload

@@ -1,4 +1,5 @@
-"""A pool of child processes. They are reused, since loading codecs takes longer than most tasks."""
+"""A pool of child processes, which are reused because loading codecs takes longer than most
+tasks."""
 
 import asyncio
 import logging
@@ -19,13 +20,13 @@ WARM_UP_SECONDS = 10.0
 
 
 class Sandbox:
-    """Runs tasks on media files in confined child processes, at most `children` at once.
+    """Runs tasks on media files in at most `children` confined child processes.
 
-    `tasks`: the tasks that can be run, as `module:function`. A child serves `tasks_per_child`
-    tasks, so that the effects of a hostile file do not last. After a failed task it serves no
-    other, unless the task itself raised the error and the child is unchanged. `warm`: start
-    children before they are needed, the first of them soon after the pool starts. `readable`:
-    folders that they may read beside their libraries. An async context manager; leaving it ends
+    `tasks` has the tasks that can run, as `module:function`. A child serves only `tasks_per_child`
+    tasks, which limits the effects of a hostile file. After a failed task, it serves no other task,
+    unless the task itself raised the error and the child is unchanged. With `warm`, children start
+    before they are needed, the first ones soon after the pool starts. `readable` has folders that
+    they may read in addition to their libraries. This is an async context manager: leaving it ends
     the children.
     """
 
@@ -77,11 +78,11 @@ class Sandbox:
         progress: Callable[[int], None] | None = None,
         **parameters: Any,
     ) -> Any:
-        """Runs `task` on the files `media`, which the child gets open and read-only, followed by
-        `outputs`, open files that it writes to. Returns the task's result.
+        """Runs `task` and returns its result. The child gets the files `media`, open and read-only,
+        followed by `outputs`, open files that it writes to.
 
-        `further_tasks`: the child serves at most that many tasks afterwards. `progress`: gets
-        rising percentages, if the task reports them.
+        The child serves at most `further_tasks` tasks afterwards. `progress` is called with
+        increasing percentages if the task reports them.
 
         Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED, and the reason of
         the limits), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE,
@@ -132,12 +133,12 @@ class Sandbox:
                 await child.close()
             if not self._starting:
                 return await self._start()
-            # A child that is starting is ready sooner than one that would start now.
+            # A child that is already starting is ready sooner than a new one.
             await asyncio.wait(self._starting, return_when=asyncio.FIRST_COMPLETED)
 
     async def _warm_up(self) -> None:
-        """Starts the missing children, after a delay: a starting service has other work to do, and
-        may be short-lived."""
+        """Starts the missing children after a delay, because a service that has just started has
+        other work to do and may be short-lived."""
         await asyncio.sleep(WARM_UP_SECONDS)
         for _ in range(self._children - self._busy - len(self._idle) - len(self._starting)):
             self._prepare()

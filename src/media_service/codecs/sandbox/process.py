@@ -37,7 +37,7 @@ from media_service.temporary_files import TemporaryFolder
 
 log = logging.getLogger(__name__)
 
-# Generous: on a busy machine an interpreter and its codecs take seconds to load.
+# The time limit for a start. On a busy machine, an interpreter and its codecs take seconds to load.
 START_SECONDS = 60.0
 # Bytes of a child's standard error that are logged after its death.
 STDERR_BYTES = 2000
@@ -58,13 +58,13 @@ EXIT_SECONDS = 2.0
 
 
 def percent_of(reply: Mapping[str, Any]) -> int:
-    """The progress in a reply; 0: it is another kind of reply."""
+    """Returns the progress in a reply, or 0 for another kind of reply."""
     percent = reply.get("progress")
     return percent if type(percent) is int else 0
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The whole environment of a child: its modules and fonts, its folder, and small heaps."""
+    """Returns the environment of a child: its modules and fonts, its folder, and small heaps."""
     inherited = {k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"}
     return {
         **inherited,
@@ -96,9 +96,9 @@ class Child:
         self._folder = folder
         self._stderr = stderr
         self._limits = limits
-        # How many tasks it may still be given.
+        # The number of tasks that it may still serve.
         self.tasks_left = tasks_left
-        # Whether the last task left it unchanged, so that it can serve others.
+        # Whether the last task left it unchanged, so that it can serve other tasks.
         self.reusable = True
         self.missing: tuple[str, ...] = ()
 
@@ -110,8 +110,8 @@ class Child:
         tasks_left: int,
         readable: Sequence[Path] = (),
     ) -> Self:
-        """Starts a process that can run `tasks`, and waits until it is confined. `tasks_left`: how
-        many it may serve. `readable`: folders that it may read.
+        """Starts a process that can run `tasks`, and waits until it is confined. It may serve
+        `tasks_left` tasks and read the folders `readable`.
 
         Raises SandboxBroken.
         """
@@ -163,8 +163,8 @@ class Child:
         parameters: Mapping[str, Any],
         progress: Callable[[int], None] | None = None,
     ) -> Any:
-        """Runs a task on open files; returns its result. `progress`: gets rising percentages, if
-        the task reports them.
+        """Runs a task on open files. Returns its result. `progress` is called with increasing
+        percentages if the task reports them.
 
         Raises InvalidArgument (MEDIA_CORRUPT, the reason of the limits), Unavailable
         (PROCESSING_UNAVAILABLE), SandboxBroken, and the errors of the task (CHILD_ERRORS).
@@ -202,7 +202,7 @@ class Child:
         raise corrupt(message)
 
     async def close(self) -> None:
-        """Kills the process at once, and removes its files."""
+        """Kills the process immediately, and removes its files."""
         self._channel.close()
         self._kill()
         try:
@@ -228,7 +228,8 @@ class Child:
         await asyncio.get_running_loop().sock_sendall(self._channel, data[sent:])
 
     async def _receive(self) -> dict[str, Any]:
-        """The next message. A hostile child may send what is not JSON, or too long."""
+        """Receives the next message. A hostile child may send messages that are too long or not
+        JSON."""
         (size,) = HEADER.unpack(await self._read(HEADER.size))
         if size > self._limits.result_bytes:
             raise exceeded(self._limits, "space for the result")

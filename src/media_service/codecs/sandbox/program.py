@@ -46,8 +46,8 @@ async def confined(
     """Runs `program` with `files` open and a private folder to write in, and access to nothing
     else. Leaving the context kills it and removes the folder.
 
-    `on_line`: gets each line of its standard output. Without a line for `stall_seconds` the program
-    counts as hanging. `nice`: its scheduling priority.
+    `on_line` is called with each line of its standard output. If there is no line for
+    `stall_seconds`, the program counts as stalled. `nice` is its scheduling priority.
     """
     folder = TemporaryFolder("media-program-")
     setup = {
@@ -81,7 +81,7 @@ async def confined(
 
 
 class Program:
-    """A running program. `folder`: where it writes."""
+    """A running program. It writes to `folder`."""
 
     def __init__(
         self,
@@ -101,8 +101,7 @@ class Program:
         self._reading_stderr = asyncio.create_task(self._read_stderr())
 
     async def wait(self) -> None:
-        """Waits until it has succeeded.
-
+        """Waits until the program succeeds.
         Raises InvalidArgument (MEDIA_CORRUPT, the reason of the limits), Unavailable
         (PROCESSING_UNAVAILABLE).
         """
@@ -117,7 +116,7 @@ class Program:
             raise self._failure(code)
 
     async def close(self) -> None:
-        """Kills it, if it still runs, and removes its folder."""
+        """Kills the program if it is still running, and removes its folder."""
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)

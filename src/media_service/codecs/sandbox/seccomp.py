@@ -33,9 +33,9 @@ def instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> b
 
 
 def program(machine: Machine, pid: int, *, programs: bool) -> bytes:
-    """The filter. `programs`: the process may execute another program.
+    """Returns the filter. With `programs`, the process may execute another program.
 
-    Each rule returns by itself, so no rule depends on the position of another.
+    Each rule returns a result, so no rule depends on the position of another one.
     """
     rules = [
         instruction(LOAD, ARCH),
@@ -73,9 +73,9 @@ def program(machine: Machine, pid: int, *, programs: bool) -> bytes:
 
 
 def install(*, programs: bool = False) -> bool:
-    """Filters every thread of this process, and programs that it executes, from now on; False: the
-    kernel cannot. `programs`: it may execute another program that it has access to.
-
+    """Installs the filter for all threads of this process and the programs that it executes.
+    Returns False if the kernel does not support it. With `programs`, the process may execute
+    another program to which it has access.
     Needs PR_SET_NO_NEW_PRIVS.
     """
     here = machine()

@@ -1,4 +1,4 @@
-"""System calls without a wrapper in Python, and the numbers of the refused ones, on x86_64 and
+"""System calls without a Python wrapper, and the numbers of refused system calls, on x86_64 and
 aarch64."""
 
 import ctypes
@@ -71,7 +71,7 @@ MACHINES = {
 
 
 def machine() -> Machine | None:
-    """The constants of this processor; None: they are unknown."""
+    """Returns the constants of this processor, or None if they are unknown."""
     return MACHINES.get(platform.machine())
 
 

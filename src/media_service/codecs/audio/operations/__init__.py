@@ -1,4 +1,4 @@
-"""The operations that need only an audio track, one module each, named like the operation.
+"""The operations that need only an audio track. Each operation is a module with the same name.
 
 `render(task)` returns the output files, the main one last.
 """

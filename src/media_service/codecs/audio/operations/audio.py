@@ -20,10 +20,10 @@ WITHOUT_METADATA = {
 
 
 async def render(task: AvTask) -> Sequence[Output]:
-    """Encodes as `edits.audio` says, or else like the original.
+    """Encodes as configured in `edits.audio`, or like the original if it is not set.
 
-    Raises as `Program.wait`, and FailedPrecondition (OPERATION_NOT_APPLICABLE) if no audio is
-    left.
+    Raises the errors of `Program.wait`, and FailedPrecondition (OPERATION_NOT_APPLICABLE) if no
+    audio is left.
     """
     source, edits = task.source, task.edits
     encoding = encoding_for(source, edits.audio)

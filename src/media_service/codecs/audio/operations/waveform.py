@@ -19,15 +19,16 @@ JSON = "application/json"
 DEFAULT_RATE = 48_000
 # The minimum of audiowaveform.
 MIN_SAMPLES = 2
-# All samples of an interval are in memory at once. For longer tracks, peaks are merged.
+# The maximum number of samples per interval, which are all in memory at the same time. For longer
+# tracks, peaks are merged.
 MAX_SAMPLES = 1 << 19
 # Peaks per column of an image: the track may turn out longer or shorter than its header says.
 PEAKS_PER_COLUMN = 8
 
 
 async def render(task: AvTask) -> Sequence[Output]:
-    """Raises as `Program.wait`, and FailedPrecondition (OPERATION_NOT_APPLICABLE) if there is no
-    audio track, or no audio is left."""
+    """Computes the peaks. Raises the errors of `Program.wait`, and FailedPrecondition
+    (OPERATION_NOT_APPLICABLE) if there is no audio track or no audio is left."""
     rate = task.source.first_audio_track.sample_rate_hz or DEFAULT_RATE
     if task.message.format == Operation.Waveform.JSON:
         return [await as_json(task, rate)]
@@ -35,7 +36,7 @@ async def render(task: AvTask) -> Sequence[Output]:
 
 
 async def as_json(task: AvTask, rate: int) -> Output:
-    """Version 2 of audiowaveform's format, with the length at the end, where it is known."""
+    """Writes version 2 of audiowaveform's format. The length comes at the end, when it is known."""
     samples = max(MIN_SAMPLES, rate // task.message.points_per_second)
     file = task.stack.enter_context(temporary_file("media-render-"))
     file.write(

@@ -16,8 +16,8 @@ async def render(task: DocumentTask) -> Output:
 
 
 def checked(answer: Any, size: int) -> tuple[int, int]:
-    """Checks the answer of a child that the file may have taken over. Raises InvalidArgument
-    (MEDIA_CORRUPT)."""
+    """Checks the answer of a child, which a hostile file may have taken over. Raises
+    InvalidArgument (MEDIA_CORRUPT)."""
     match answer:
         case [int(width), int(height)] if min(width, height) > 0 and max(width, height) == size:
             return width, height
