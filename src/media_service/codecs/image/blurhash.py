@@ -7,12 +7,13 @@ from typing import TypeAlias
 Color: TypeAlias = tuple[float, float, float]
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#$%*+,-.:;=?@[]^_{|}~"
-# Components along the longer side; in proportion fewer along the shorter one.
+# The number of components along the longer side. The shorter side has proportionally fewer.
 MAX_COMPONENTS, MIN_COMPONENTS = 4, 2
 
 
 def blurhash(pixels: bytes, width: int, height: int) -> str:
-    """`pixels`: red, green and blue of each pixel, row by row. Meant for a few hundred pixels."""
+    """Computes the BlurHash of an image of a few hundred pixels. `pixels` has red, green and blue
+    of each pixel, row by row."""
     across, down = components(width, height)
     linear = [LINEAR[value] for value in pixels]
     factors = [factor(linear, width, height, x, y) for y in range(down) for x in range(across)]
@@ -39,7 +40,7 @@ def components(width: int, height: int) -> tuple[int, int]:
 
 
 def factor(linear: Sequence[float], width: int, height: int, x: int, y: int) -> Color:
-    """The amplitude of one component."""
+    """Returns the amplitude of one component."""
     columns = [math.cos(math.pi * x * (i + 0.5) / width) for i in range(width)]
     rows = [math.cos(math.pi * y * (j + 0.5) / height) for j in range(height)]
     weights = [row * column for row in rows for column in columns]

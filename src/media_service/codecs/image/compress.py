@@ -1,4 +1,4 @@
-"""Compresses an image to a size or quality. Computes the pixels once, and encodes them a few
+"""Compresses an image to a size or quality. Computes the pixels once, and encodes them several
 times."""
 
 from collections.abc import Callable, Sequence
@@ -14,18 +14,18 @@ from media_service.codecs.image.loaders import LOADERS, allow_only, value
 from media_service.codecs.image.ssim import Similarity
 from media_service.errors import FailedPrecondition, Reason
 
-# The highest quality that is tried by default: beyond it files grow without visible effect.
+# The highest quality that is tried by default. Above it, files grow without a visible effect.
 MAX_QUALITY = 95
-# The similarity from which two images look the same.
+# The similarity above which two images look the same.
 LOOKS_SAME = 0.99
-# The side of the sample from the middle of the image that similarity is measured on, in pixels.
+# The side, in pixels, of the sample from the middle of the image on which similarity is measured.
 SAMPLE_SIDE = 1536
 BITS = {"PNG": (1, 2, 4, 8), "GIF": (1, 2, 3, 4, 5, 6, 7)}
 T = TypeVar("T")
 
 
 def compress(image: Image, encoding: Encoding, message: Operation.Compress) -> bytes:
-    """Raises FailedPrecondition (MAX_SIZE_TOO_SMALL)."""
+    """Compresses an image. Raises FailedPrecondition (MAX_SIZE_TOO_SMALL)."""
     if message.HasField("quality"):
         return encode(image, replace(encoding, quality=message.quality))
     image = image.copy_memory()
@@ -36,7 +36,7 @@ def compress(image: Image, encoding: Encoding, message: Operation.Compress) -> b
 
 
 def attempts(encoding: Encoding) -> Sequence[Encoding]:
-    """The encodings to try, from the smallest to the best."""
+    """Returns the encodings to try, from the smallest to the best."""
     if encoding.lossy:
         return [replace(encoding, quality=n) for n in range(1, max_quality(encoding) + 1)]
     bits = BITS.get(encoding.format.name, ())
@@ -48,8 +48,7 @@ def max_quality(encoding: Encoding) -> int:
 
 
 def best_within(image: Image, encodings: Sequence[Encoding], max_size_bytes: int) -> bytes:
-    """The best encoding that fits. Sizes practically always rise with the quality.
-
+    """Returns the best encoding that fits. Sizes practically always increase with the quality.
     Raises FailedPrecondition (MAX_SIZE_TOO_SMALL).
     """
     best = b""
@@ -75,7 +74,8 @@ def best_within(image: Image, encodings: Sequence[Encoding], max_size_bytes: int
 
 
 def smallest_similar(image: Image, encoding: Encoding, target: float) -> bytes:
-    """The lowest quality with the target similarity; without one, the highest quality."""
+    """Returns the encoding with the lowest quality that has the target similarity, or with the
+    highest quality if there is none."""
     if not encoding.lossy:
         return encode(image, encoding)
     sample = middle_of(image)
@@ -90,7 +90,7 @@ def smallest_similar(image: Image, encoding: Encoding, target: float) -> bytes:
 
 
 def middle_of(image: Image) -> Image:
-    """The sample; of an animation, from the first frame."""
+    """Returns the sample. For an animation, it is from the first frame."""
     frame_height = value(image, "page-height", image.height)
     width, height = min(image.width, SAMPLE_SIDE), min(frame_height, SAMPLE_SIDE)
     left, top = (image.width - width) // 2, (frame_height - height) // 2
@@ -100,7 +100,8 @@ def middle_of(image: Image) -> Image:
 
 
 def first_true(items: Sequence[T], test: Callable[[T], bool]) -> int:
-    """The index from which `test` is true, by binary search: it is false before."""
+    """Returns the index of the first item for which `test` is true, by binary search. `test` must
+    be false for all items before it and true for all items after it."""
     low, high = 0, len(items)
     while low < high:
         middle = (low + high) // 2

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """`alpha`: supports transparency. `animated`: supports animation. `max_side`: the longest side
-    in pixels. `quality`: the default; None: the format has no quality."""
+    """An image format. `alpha` means that it supports transparency, and `animated` that it supports
+    animation. `max_side` is the maximum length of a side in pixels. `quality` is the default
+    quality, or None if the format has no quality."""
 
     name: str
     content_type: str
@@ -34,14 +35,14 @@ WEB_TYPES = {"image/jpeg", "image/png", "image/apng", "image/gif", "image/webp",
 
 
 def default_formats(content_type: str) -> Sequence[str]:
-    """The default formats for an original of `content_type`, best first."""
+    """Returns the default formats for an original of `content_type`, best first."""
     own = [f.name for f in FORMATS.values() if f.content_type == content_type]
     return [*own, *COMMON] if content_type in WEB_TYPES else COMMON
 
 
 def choose(names: Sequence[str], *, alpha: bool, animated: bool, side: int) -> Format:
-    """The first format that can represent the image unchanged, or else the first. `side`: the
-    longer side of the image."""
+    """Returns the first format that can represent the image unchanged, or the first one if none
+    can. `side` is the longer side of the image."""
     formats = [FORMATS[name] for name in names]
     formats = [f for f in formats if f.max_side >= side] or formats
     fitting = [f for f in formats if f.alpha >= alpha and f.animated >= animated]

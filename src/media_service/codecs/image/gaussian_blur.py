@@ -4,13 +4,13 @@ import math
 
 import pyvips
 
-# Wider blurs work on a reduced image, which looks the same and takes a hundredth of the time.
+# Wider blurs are applied to a reduced image. It looks the same and takes a hundredth of the time.
 MAX_SIGMA = 6.0
 
 
 def blurred(image: pyvips.Image, sigma: float) -> pyvips.Image:
-    """Blurs with a standard deviation of `sigma` pixels. With alpha (the last of two or four
-    bands), colors are weighted by it."""
+    """Blurs with a standard deviation of `sigma` pixels. Colors are weighted by alpha, which is the
+    last of two or four bands."""
     if image.hasalpha():
         premultiplied = smooth(image.premultiply().rint().cast("uchar"), sigma)
         return premultiplied.unpremultiply().rint().cast("uchar")
@@ -37,21 +37,21 @@ def smooth(image: pyvips.Image, sigma: float) -> pyvips.Image:
 
 
 def shrink_factor(sigma: float, side: int) -> int:
-    """The factor that a side is reduced by for the blur."""
+    """Returns the factor by which a side is reduced for the blur."""
     return 1 if sigma <= MAX_SIGMA else min(math.floor(sigma / (MAX_SIGMA / 2)), side)
 
 
 def remaining_sigma(sigma: float, shrunk: int) -> float:
-    """The blur that remains after reducing a side by `shrunk`, in reduced pixels."""
+    """Returns the blur that remains after reducing a side by `shrunk`, in reduced pixels."""
     if shrunk == 1:
         return sigma
-    # Averaging blocks, and interpolating between their means, blur too. Variances add up.
+    # Averaging blocks and interpolating between their means also blur. Variances add up.
     already = (shrunk**2 - 1) / 12 + shrunk**2 / 6
     return math.sqrt(sigma**2 - already) / shrunk
 
 
 def gaussian(sigma: float) -> pyvips.Image:
-    """A Gaussian of integers, whose sum libvips divides by exactly. The masks of its own
+    """Returns a Gaussian mask of integers. libvips divides exactly by their sum. The masks of its
     `gaussblur` change plain colors by up to 3%."""
     total = 128 if sigma < 1.5 else 256
     radius = math.ceil(3 * sigma)

@@ -32,13 +32,15 @@ def color(text: str) -> list[int]:
 
 
 def align(gravity: int, size: Size, area: Size) -> tuple[int, int]:
-    """The left and top of an area within a size. ATTENTION and ENTROPY mean the center here."""
+    """Returns the left and top of an area within a size. Here, ATTENTION and ENTROPY mean the
+    center."""
     x, y = ALIGNMENTS.get(gravity, (0.5, 0.5))
     return round((size[0] - area[0]) * x), round((size[1] - area[1]) * y)
 
 
 def center_on(focus: tuple[float, float], size: Size, area: Size) -> tuple[int, int]:
-    """The left and top of an area whose center is as near to a relative point as possible."""
+    """Returns the left and top of an area whose center is as close to a relative point as
+    possible."""
     return (
         min(max(0, round(size[0] * focus[0] - area[0] / 2)), size[0] - area[0]),
         min(max(0, round(size[1] * focus[1] - area[1] / 2)), size[1] - area[1]),
@@ -70,7 +72,8 @@ def embed(image: Image, corner: tuple[int, int], size: Size, background: list[in
 
 
 def over_background(premultiplied: Any, coverage: Any, background: list[int]) -> Image:
-    """A premultiplied image over a background, which shows where `coverage` is below 255."""
+    """Draws a premultiplied image over a background, which is visible where `coverage` is below
+    255."""
     alpha = background[3] / 255
     behind = [value * alpha for value in background[:3]] + [background[3]]
     image = (premultiplied + coverage.linear(-1 / 255, 1) * behind).copy(interpretation="srgb")

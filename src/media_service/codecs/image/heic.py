@@ -1,4 +1,4 @@
-"""Decodes HEIC with libheif: the libvips of the wheel reads its header, but has no HEVC decoder."""
+"""Decodes HEIC with libheif, because the libvips in the wheel has no HEVC decoder."""
 
 import os
 from typing import Any
@@ -11,7 +11,7 @@ from media_service.errors import InvalidArgument, Reason
 
 
 def load(media: int) -> Any:
-    """The image for libvips, upright, with its color profile. Raises InvalidArgument
+    """Loads an image into libvips, upright, with its color profile. Raises InvalidArgument
     (MEDIA_CORRUPT)."""
     decoded = decode(media)
     pixels = bytes(decoded.data)  # a copy: libheif frees its own
@@ -23,7 +23,7 @@ def load(media: int) -> Any:
 
 
 def decode(media: int) -> Any:
-    """The image as libheif decodes it. Raises as `load`."""
+    """Decodes an image with libheif. Raises the errors of `load`."""
     with os.fdopen(os.dup(media), "rb") as file:
         file.seek(0)
         try:

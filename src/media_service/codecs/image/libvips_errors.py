@@ -17,8 +17,7 @@ Task: TypeAlias = Callable[..., Any]
 
 @contextmanager
 def decoding() -> Iterator[None]:
-    """For code that only decodes an image: any error is the fault of the image.
-
+    """A context for code that only decodes an image. Any error means that the image is corrupt.
     Raises InvalidArgument (MEDIA_CORRUPT), MemoryError.
     """
     try:
@@ -33,9 +32,8 @@ def decoding() -> Iterator[None]:
 
 def translate_errors(task: Task) -> Task:
     """Decorates a task whose first files are images: the original, of `content_type`, and the
-    `overlays`. libvips does not say which part of a graph failed, so after an error the images are
-    decoded by themselves: if one fails, it is corrupt.
-
+    `overlays`. libvips does not report which part of a graph failed. After an error, each image is
+    therefore decoded separately. If that fails, the image is corrupt.
     Raises InvalidArgument (MEDIA_CORRUPT), MemoryError, SandboxBroken.
     """
 

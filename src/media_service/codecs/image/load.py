@@ -1,4 +1,5 @@
-"""Loads images as operations need them: upright, in sRGB, with 8 bits in three or four bands."""
+"""Loads images in the form that operations require: upright, in sRGB, with three or four bands of 8
+bits."""
 
 import math
 from collections.abc import Callable
@@ -22,8 +23,9 @@ DEFAULT_INTERPRETATIONS = {1: "b-w", 2: "b-w", 3: "srgb", 4: "srgb"}
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """`size`: of the original, upright; the frames may be scaled down. `delays` (in milliseconds)
-    and `loop`: of an animation. `exif`: the metadata block of the file."""
+    """A loaded image. `size` is the upright size of the original. The frames may be scaled down.
+    `delays` (in milliseconds) and `loop` are those of an animation. `exif` is the metadata block of
+    the file."""
 
     size: Size
     frames: list[Image]
@@ -37,9 +39,9 @@ def load(
 ) -> LoadedImage:
     """Opens an image. The pixels of a single frame are decoded on demand, once, from top to bottom.
 
-    `scale`: decode in the target size, if it is smaller, which saves decoding and converting pixels
-    that are dropped. An SVG is also drawn larger. Raises InvalidArgument (MEDIA_CORRUPT,
-    PROCESSING_LIMIT_EXCEEDED).
+    With `scale`, the image is decoded in the target size if that is smaller, which avoids decoding
+    and converting unneeded pixels. An SVG is also drawn larger. Raises InvalidArgument
+    (MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED).
     """
     loader = loader_of(content_type)
     header = open_page(media, loader)
@@ -65,7 +67,7 @@ def load(
 
 
 def decode(media: int, content_type: str) -> None:
-    """Decodes all pixels, to find out whether the image is intact."""
+    """Decodes all pixels to check that the image is intact."""
     loader = loader_of(content_type)
     header = open_page(media, loader)
     if is_hevc(header):
@@ -96,7 +98,8 @@ def check_size(width: int, height: int, frames: int, max_pixels: int) -> None:
 
 
 def open_strip(media: int, loader: str) -> Image:
-    """All frames below each other, decoded on demand into memory, not into a file on disk."""
+    """Opens all frames, stacked vertically. They are decoded on demand into memory, not into a file
+    on disk."""
     return open_page(media, loader, n=-1, access="random", memory=True)
 
 
@@ -108,8 +111,8 @@ def split_frames(strip: Image, count: int) -> list[Image]:
 
 
 def upright(image: Image) -> Image:
-    """Applies the EXIF orientation. Needs the pixels in memory, since it does not read the rows in
-    order; so it comes last, when the image is smallest."""
+    """Applies the EXIF orientation. The pixels must be in memory, because rows are not read in
+    order. Therefore, this is the last step, when the image is smallest."""
     if value(image, "orientation", 1) <= 1:
         return image
     return image.copy_memory().autorot()
@@ -118,8 +121,8 @@ def upright(image: Image) -> Image:
 def open_scaled(
     media: int, loader: str, header: Any, stored: Size, size: Size, max_pixels: int
 ) -> Image:
-    """One frame, as stored, in the colors of the file. The decoder scales it down, if it can, but
-    not below `size`."""
+    """Opens one frame, not rotated, in the colors of the file. The decoder scales it down if it
+    supports that, but not below `size`."""
     if is_hevc(header):
         return heic.load(media)
     across, down = stored[0] / size[0], stored[1] / size[1]
@@ -153,7 +156,7 @@ def srgb(image: Image) -> Image:
 
 
 def apply_profile(image: Image) -> Image:
-    """Converts by the color profile. Ignores a profile that does not fit the image."""
+    """Converts to sRGB with the color profile. Ignores a profile that does not match the image."""
     profile = value(image, "icc-profile-data", b"")
     if image.interpretation == "srgb" and profile[48:56] == b"IEC sRGB":
         return image

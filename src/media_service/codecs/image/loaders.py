@@ -1,4 +1,4 @@
-"""Opens images with the libvips loader of their type, and no other."""
+"""Opens images only with the libvips loader of their type."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ ANIMATED = {"gifload", "webpload"}
 
 
 def loader_of(content_type: str) -> str:
-    """Raises InvalidArgument (MEDIA_CORRUPT)."""
+    """Returns the loader of a type. Raises InvalidArgument (MEDIA_CORRUPT)."""
     if content_type not in LOADERS:
         raise InvalidArgument(
             Reason.MEDIA_CORRUPT, f"Images of type {content_type} cannot be read."

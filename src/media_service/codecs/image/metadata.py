@@ -1,7 +1,7 @@
 """Filters EXIF metadata: keeps tags about the image and the camera, but not positions, thumbnails
 or maker notes.
 
-The block is parsed and written here, since libvips rewrites texts in ASCII.
+The block is parsed and written here, because libvips rewrites text in ASCII.
 """
 
 import struct
@@ -20,7 +20,7 @@ ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 # The size of one value, by type.
 TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 SHORT, LONG = 3, 4
-# The capacity of a JPEG segment, less what libvips adds.
+# The capacity of a JPEG segment, minus the bytes that libvips adds.
 MAX_BYTES = 60_000
 
 # Description, make, model, software, date, artist, computer, rating, copyright; Windows' own.
@@ -34,7 +34,7 @@ COLOR_SPACE, SRGB = 0xA001, 1
 
 
 def with_exif(image: Image, block: bytes) -> Image:
-    """The image with the tags of `block` that may be kept, and no others."""
+    """Returns the image with only those tags of `block` that may be kept."""
     image = image.copy()
     for field in image.get_fields():
         if field.startswith("exif-") or field == "jpeg-thumbnail-data":
@@ -45,7 +45,7 @@ def with_exif(image: Image, block: bytes) -> Image:
 
 
 def filtered(block: bytes) -> bytes:
-    """The tags of a block that may be kept; empty: there are none."""
+    """Returns the tags of a block that may be kept, or empty bytes if there are none."""
     block = block.removeprefix(PREFIX)
     order = ORDERS.get(block[:4])
     if order is None:
@@ -66,7 +66,8 @@ def filtered(block: bytes) -> bytes:
 def values(
     block: bytes, order: str, at: int, wanted: Container[int]
 ) -> Iterator[tuple[int, Value]]:
-    """The wanted tags of a directory. Skips values outside the block, or above the size limit."""
+    """Returns the wanted tags of a directory. Skips values outside the block or above the size
+    limit."""
     room = MAX_BYTES // 2
     for entry in range(at + 2, at + 2 + 12 * number(block, order, at, "H"), 12):
         if entry + 12 > len(block):
@@ -80,7 +81,7 @@ def values(
 
 
 def number(block: bytes, order: str, at: int, form: str = "I") -> int:
-    """The number at an offset; 0: the block ends before it."""
+    """Returns the number at an offset, or 0 if the block ends before it."""
     if at + struct.calcsize(form) > len(block):
         return 0
     found: int = struct.unpack_from(order + form, block, at)[0]
@@ -90,7 +91,7 @@ def number(block: bytes, order: str, at: int, form: str = "I") -> int:
 def write_directories(
     order: str, image_values: Mapping[int, Value], camera_values: Mapping[int, Value]
 ) -> bytes:
-    """Both directories, as they follow the first four bytes."""
+    """Returns both directories, which follow the first four bytes."""
     begin = 8
 
     def both(second: int) -> tuple[bytes, bytes]:
@@ -103,7 +104,7 @@ def write_directories(
 
 
 def directory(order: str, tags: Mapping[int, Value], at: int) -> bytes:
-    """A directory, followed by its values. `at`: its offset."""
+    """Returns a directory followed by its values. `at` is its offset."""
     head, tail = struct.pack(f"{order}H", len(tags)), b""
     values_at = at + 2 + 12 * len(tags) + 4
     for tag, (kind, count, raw) in sorted(tags.items()):

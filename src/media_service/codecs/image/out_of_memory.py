@@ -1,4 +1,4 @@
-"""Recognizes that a library ran out of memory."""
+"""Detects that a library ran out of memory."""
 
 # libvips, librsvg and libtiff; libjpeg; libheif; other parts of libvips.
 MESSAGES = ("out of memory", "insufficient memory", "memory allocation", "failed to allocate")

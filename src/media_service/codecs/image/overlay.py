@@ -16,8 +16,7 @@ def over(image: Image, layer: Image, corner: tuple[int, int], opacity: float) ->
 
 
 def blended(image: Image, layer: Image, corner: tuple[int, int], mode: str) -> Image:
-    """A layer of the image's size, in its colors after blending with the image by `mode`.
-
+    """Returns a layer of the image's size, with its colors after blending with the image by `mode`.
     Follows W3C Compositing, where libvips differs for partly transparent colors.
     """
     layer = with_alpha(layer).embed(*corner, image.width, image.height)
@@ -30,7 +29,7 @@ def blended(image: Image, layer: Image, corner: tuple[int, int], mode: str) -> I
 def stamped(
     image: Image, layer: Image, gravity: int, margin: int, opacity: float, *, tile: bool
 ) -> Image:
-    """Draws `layer` at an edge or a corner of the image, or tiled all over it."""
+    """Draws `layer` at an edge or corner of the image, or tiled over the whole image."""
     layer = with_alpha(layer)
     if tile:
         layer = tiled(layer, (image.width, image.height), margin)
@@ -47,7 +46,7 @@ def tiled(layer: Image, size: Size, margin: int) -> Image:
 
 
 def one_color(shape: Image, rgb: list[int], opacity: float) -> Image:
-    """A layer of one color, whose alpha is `shape` (one band)."""
+    """Returns a layer of one color. Its alpha is `shape` (one band)."""
     colors = (pyvips.Image.black(shape.width, shape.height, bands=3) + rgb).cast("uchar")
     alpha = (shape * opacity).rint().cast("uchar")
     return colors.bandjoin(alpha).copy(interpretation="srgb")

@@ -1,5 +1,5 @@
-"""Renders an image by a pipeline, as a single graph whose pixels are computed once. Runs in a child
-process."""
+"""Renders an image with a pipeline. All operations form a single graph, whose pixels are computed
+once. Runs in a child process."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -44,10 +44,9 @@ def render(
     """Renders an image to the last of `files`.
 
     The first file is the original, of `content_type`, followed by the `overlays` (media id and
-    content type). `deliver`: format names, best first, for a pipeline without a format.
-    `max_pixels`: the limit of each input; `max_output_pixels`: of each step and the result.
-    `progress`: gets the percentage of the computed pixels.
-
+    content type). `deliver` has format names, best first, for a pipeline without a format.
+    `max_pixels` limits each input. `max_output_pixels` limits each step and the result. `progress`
+    is called with the percentage of computed pixels.
     Returns {"format": …, "width": …, "height": …}.
     """
     media, *others, output = files
@@ -79,7 +78,8 @@ def render(
 
 
 def target_size(p: Operation.Resize, size: Size) -> Size:
-    """The size that the first resize of a pipeline scales to, best while decoding."""
+    """Returns the size to which the first resize of a pipeline scales, preferably while
+    decoding."""
     return resize_sizes(p, size)[0]
 
 
@@ -118,7 +118,7 @@ def write(
     steps: Mapping[str, Any],
     progress: Callable[[float], None] | None,
 ) -> tuple[bytes, dict[str, Any]]:
-    """The encoded file, and the answer. `steps`: those that configure the encoding."""
+    """Encodes the image. Returns the file and the answer. `steps` configure the encoding."""
     convert = steps["convert"]
     image, height = frames[0], frames[0].height
     side = max(image.width, height)
@@ -141,13 +141,13 @@ def write(
 
 
 def report_progress(image: Image, progress: Callable[[float], None]) -> None:
-    """Reports the share of the computed pixels while the image is encoded."""
+    """Reports the percentage of computed pixels while the image is encoded."""
     image.set_progress(True)
     image.signal_connect("eval", lambda _, state: progress(state.percent))
 
 
 def join_frames(frames: Sequence[Image], loaded: LoadedImage) -> Image:
-    """An animation as libvips represents it: the frames below each other."""
+    """Joins frames to an animation as libvips represents it: stacked vertically."""
     image = pyvips.Image.arrayjoin(list(frames), across=1).copy()
     image.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
     image.set_type(pyvips.GValue.gint_type, "loop", loaded.loop)

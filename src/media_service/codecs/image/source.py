@@ -1,4 +1,4 @@
-"""An image file as input, with what inspection found in it."""
+"""An image file as input, with the results of its inspection."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Self
 
 from media_service.codecs.inspection import ImageInfo, Info
 
-# Bytes per decoded pixel, with what the decoder keeps: all coefficients of a progressive JPEG, a
-# second copy of the image in AVIF and HEIC.
+# Bytes per decoded pixel, including the memory of the decoder: all coefficients of a progressive
+# JPEG, and a second copy of the image for AVIF and HEIC.
 DECODER_PIXEL_BYTES = {"image/jpeg": 6, "image/webp": 6, "image/avif": 12, "image/heic": 10}
 # Bytes per pixel for more than 8 bits per channel: 16 bits, and floating point.
 DEEP_PIXEL_BYTES = {
@@ -21,13 +21,13 @@ DEEP_PIXEL_BYTES = {
 }
 # Bytes per pixel of three or four channels of 8 bits.
 PIXEL_BYTES = 4
-# Their frames depend on each other, so all are decoded at once.
+# Types whose frames depend on each other. All their frames are decoded together.
 ANIMATED = {"image/gif", "image/webp"}
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """`frames`, `color_space`: `page_count` and `color_space` of ImageInfo."""
+    """An image file. `frames` and `color_space` are `page_count` and `color_space` of ImageInfo."""
 
     path: Path
     content_type: str
@@ -38,14 +38,15 @@ class ImageSource:
 
     @classmethod
     def of(cls, path: Path, content_type: str, info: Info | None) -> Self:
-        """`info`: what inspection found. Raises ValueError if it is not about an image."""
+        """Creates a source. `info` is the result of inspection. Raises ValueError if it is not that
+        of an image."""
         if not isinstance(info, ImageInfo):
             raise ValueError(f"{info} does not describe an image")
         return cls(path, content_type, info.width, info.height, info.page_count, info.color_space)
 
     @property
     def animation_frames(self) -> int:
-        """The number of frames; 1 for pages, which are no animation."""
+        """The number of animation frames. It is 1 for a file with pages."""
         return max(1, self.frames) if self.content_type in ANIMATED else 1
 
     @property

@@ -1,8 +1,8 @@
 """Measures how similar two images look: SSIM of the luminance (Wang, Bovik, Sheikh, Simoncelli,
 2004).
 
-Its authors measure at the scale at which an image is viewed. Larger images are measured at half
-their size, as a display with a high pixel density shows them.
+The authors measure at the scale at which an image is viewed. Larger images are measured at half
+their size, because displays with a high pixel density show them at that scale.
 """
 
 from media_service.codecs.image.geometry import WHITE, Image
@@ -10,7 +10,7 @@ from media_service.codecs.image.geometry import WHITE, Image
 LUMINANCE = [[0.299, 0.587, 0.114]]
 # The constants of the paper, for 8 bits.
 SIGMA = 1.5
-# The shorter side from which an image is halved.
+# Images whose shorter side has at least this length are halved.
 HALVED = 384
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
@@ -24,7 +24,7 @@ class Similarity:
         self._variance = (blurred(self._image**2) - self._mean**2).copy_memory()
 
     def of(self, other: Image) -> float:
-        """The similarity; 1: identical, 0: unrelated."""
+        """Returns the similarity: 1 means identical, 0 means unrelated."""
         image = luminance(other)
         mean = blurred(image)
         variance = blurred(image**2) - mean**2

@@ -1,5 +1,4 @@
-"""Draws text in Roboto, the only font in the sandbox, which has Latin, Greek and Cyrillic
-letters."""
+"""Draws text in Roboto, the only font in the sandbox. It has Latin, Greek and Cyrillic letters."""
 
 from html import escape
 
@@ -9,15 +8,16 @@ from media_service.codecs.image.geometry import ALIGNMENTS, Image, Size
 
 # The height of a line of Roboto, relative to the font size.
 LINE_HEIGHT = 1.172
-# The font size in which a text is laid out first, to find out whether it fits.
+# The font size of the first layout, which shows whether a text may fit.
 TRIAL_SIZE = 16.0
 ALIGN = {0.0: "low", 0.5: "centre", 1.0: "high"}
 
 
 def draw_text(text: str, line: float, room: Size, gravity: int) -> Image | None:
-    """One band, 255 in letters. `line`: the height of a line, reduced until the text fits `room`.
+    """Returns one band that is 255 in letters. `line` is the height of a line. It is reduced until
+    the text fits `room`.
 
-    None: the text has nothing visible, such as spaces.
+    Returns None if the text has no visible characters.
     """
     size = max(1.0, line / LINE_HEIGHT)
     align = ALIGN[ALIGNMENTS[gravity][0]]
@@ -27,8 +27,8 @@ def draw_text(text: str, line: float, room: Size, gravity: int) -> Image | None:
 
 
 def fits(text: str, size: float, room: Size, align: str) -> tuple[Image | None] | None:
-    """The letters, in a tuple; None: they do not fit. Text that does not fit may be huge, so a
-    small font size is tried first."""
+    """Returns the letters in a tuple, or None if they do not fit. A small font size is tried first,
+    because text that does not fit may be huge."""
     scale = TRIAL_SIZE / size
     if scale < 1 and exceeds(draw(text, TRIAL_SIZE, room[0] * scale, align), room, scale):
         return None

@@ -16,7 +16,7 @@ from media_service.codecs.image.libvips_errors import translate_errors
 from media_service.codecs.image.load import load
 from media_service.codecs.pipeline.operation_fields import with_defaults
 
-# The longest side of the image that the placeholders are computed from.
+# The longest side of the image from which the placeholders are computed.
 TINY = 32
 WEBP = FORMATS["WEBP"]
 ENCODING = Encoding(
@@ -34,9 +34,8 @@ COLOR_INTERVAL = 32
 def render_thumbnails(
     media: int, *outputs: int, content_type: str, sizes: Sequence[int], max_pixels: int
 ) -> dict[str, Any]:
-    """Writes a WebP for each of `sizes`, the longest sides, to the output of the same position.
-    None is larger than the image.
-
+    """Writes a WebP for each of `sizes`, which are longest sides, to the output at the same
+    position. No thumbnail is larger than the image.
     Returns {"sizes": [[width, height], …], "blurhash": …, "dominant_color": …}.
     """
     pyvips.cache_set_max(0)
@@ -67,7 +66,7 @@ def within(size: Size, side: int) -> Size:
 
 
 def dominant_color(image: Image) -> str:
-    """The average of the most frequent group of similar colors, among visible pixels, as
+    """Returns the average of the most frequent group of similar colors among visible pixels, as
     `rrggbb`."""
     data, bands = bytes(image.write_to_memory()), image.bands
     groups: defaultdict[tuple[int, ...], list[bytes]] = defaultdict(list)

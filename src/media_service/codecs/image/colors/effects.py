@@ -86,7 +86,7 @@ def color(text: str) -> Color:
 
 
 def layer(mode: Mode, text: str, opacity: float = 1) -> Curves:
-    """A layer of one color over the image."""
+    """Returns the curves of a layer of one color over the image."""
     return color_layer(mode, color(text), opacity)
 
 
@@ -137,7 +137,7 @@ def stop_curves(
 
 
 def halfway(one: Point, other: Point) -> Point:
-    """The point between two; colors are weighted by their opacity."""
+    """Returns the point between two points. Colors are weighted by their opacity."""
     position, alpha = (one[0] + other[0]) / 2, (one[2] + other[2]) / 2
     weights = (one[2] / (2 * alpha), other[2] / (2 * alpha)) if alpha else (0.5, 0.5)
     red, green, blue = (

@@ -136,8 +136,8 @@ def positions(width: int, height: int, gradient: Gradient) -> Image:
 
 
 def apply_tone(image: Image, tone: Tone) -> Image:
-    """SetLum of the specification in closed form: the luminosity, and as much of the hue as
-    fits."""
+    """Applies the specification's SetLum in closed form: keeps the luminosity, and as much of the
+    hue as fits the range."""
     luminosity = to_bytes(image.recomb([list(LUMINOSITY)]))
     hue = [channel - min(tone.color) for channel in tone.color]
     if not tone.own_saturation and max(hue) > 0:
@@ -160,7 +160,8 @@ def toward(offsets: Sequence[float], part: float) -> Curve:
 
 
 def within(light: float, offsets: Sequence[float]) -> float:
-    """The factor of `offsets` that can be added to a gray before a channel leaves its range."""
+    """Returns the largest factor by which `offsets` can be added to a gray within the range of each
+    channel."""
     if max(offsets) == 0:
         return 1
     return min(1, light / -min(offsets), (1 - light) / max(offsets))

@@ -1,4 +1,4 @@
-"""`compose`: draws another image over this one, at a position and in a size of its own."""
+"""`compose`: draws another image over this one, at a given position and size."""
 
 from mediaservice.v1.operation_pb2 import Operation
 
@@ -7,7 +7,7 @@ from media_service.codecs.image.operations import Context, Image
 from media_service.codecs.image.overlay import blended, over
 from media_service.errors import FailedPrecondition, Reason
 
-# The longest side of images in the contract.
+# The maximum length of a side in the API.
 MAX_SIDE = 65535
 
 

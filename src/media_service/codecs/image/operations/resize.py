@@ -12,7 +12,7 @@ SIZES = "sizes"
 
 
 def apply(image: Image, p: Operation.Resize, context: Context) -> Image:
-    # For an image that was decoded in the target size, they were decided by its original size.
+    # If the image was decoded in the target size, the sizes depend on its original size.
     decided = context.decided.get(SIZES)
     scaled, (width, height) = decided or resize_sizes(p, (image.width, image.height))
     image = resized(image, scaled)

@@ -1,4 +1,4 @@
-"""`sepia`: tints in the brown of old photographs."""
+"""`sepia`: tints the image brown, like an old photograph."""
 
 from mediaservice.v1.operation_pb2 import Operation
 

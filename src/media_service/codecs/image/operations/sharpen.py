@@ -1,4 +1,4 @@
-"""`sharpen`: sharpens: amplifies what a blur would remove."""
+"""`sharpen`: sharpens by amplifying the details that a blur would remove."""
 
 from mediaservice.v1.operation_pb2 import Operation
 

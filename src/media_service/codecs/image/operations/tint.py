@@ -1,4 +1,4 @@
-"""`tint`: maps all colors to shades of one, from black to white."""
+"""`tint`: maps all colors to shades of one color, from black to white."""
 
 from mediaservice.v1.operation_pb2 import Operation
 
