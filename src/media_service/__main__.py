@@ -6,7 +6,7 @@ from media_service.cli.main import cli
 
 
 def main() -> None:
-    # gRPC's own lines about a lost connection are no news to a person: the client goes on.
+    # Hide gRPC's messages about lost connections, because the client reconnects.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     cli(prog_name="media-service")
 

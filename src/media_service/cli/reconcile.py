@@ -74,8 +74,8 @@ Examples:
     default="24h",
     show_default=True,
     metavar="SPAN",
-    help="Leave alone what nobody names for so long, such as 90m or 7d. Running uploads may lose"
-    " parts they have not been told are stored, if it is short.",
+    help="Keep unreferenced bytes younger than this, such as 90m or 7d. With a short span, running"
+    " uploads may lose parts that are stored but not yet acknowledged.",
 )
 def reconcile(repair: bool, no_checksums: bool, older_than: timedelta) -> None:
     """Checks that every blob exists with the bytes that were stored, and that the stores contain

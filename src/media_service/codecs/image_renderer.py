@@ -206,7 +206,7 @@ def checked_image(answer: Any, path: Path) -> RenderedImage:
 
 
 def checked_thumbnails(answer: Any, paths: Mapping[str, Path]) -> ThumbnailSet:
-    """As `checked_image`."""
+    """Like `checked_image`, for thumbnails."""
     try:
         thumbnails = {
             name: rendered_image(path, "image/webp", *size)

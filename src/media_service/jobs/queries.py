@@ -150,12 +150,13 @@ async def claim_of_service(db: Connection, lease: timedelta) -> Claim | None:
 async def claim_of_owners(
     db: Connection, lease: timedelta, after: Owner, *, heavy: bool = True
 ) -> Claim | None:
-    """Claims a job of the owner with the fewest running jobs; among several, of the first one
-    `after` that owner, in a circle. Of that owner's jobs, the most urgent comes first, then the
-    oldest. Returns None if there is none. `heavy`: whether heavy jobs may be claimed.
+    """Claims a job of the owner with the fewest running jobs. If there are several such owners,
+    selects the next one `after` the given owner, round-robin. Of the owner's jobs, the one with the
+    highest priority comes first, then the oldest. Returns None if there is none. `heavy` allows
+    heavy jobs.
 
     The query walks from owner to owner in the index and stops at the first one without running
-    jobs. So its cost grows with the running jobs, not with the waiting ones or their owners.
+    jobs. Its cost therefore grows with the running jobs, not with the waiting ones or their owners.
     """
     rows = await db.execute(
         SQL("""

@@ -23,11 +23,11 @@ class PartLimits:
 
     # The smallest size of a part that is not the last.
     min_part_size: int = 0
-    # The size at which a writer starts the next part. None: it writes one part of any size.
+    # The size at which a writer starts the next part. None means one part of any size.
     target_part_size: int | None = None
-    # The largest part that this service accepts, because it is held in memory. None: no limit.
+    # The largest part that this service accepts, because it is held in memory. None means no limit.
     max_part_size: int | None = None
-    # The largest part that a signed request may bring. None: the backend signs no requests.
+    # The largest part that a signed request may send. None means that none are signed.
     max_signed_part_size: int | None = None
     # Whether the backend identifies parts by number alone, so that storing a number again replaces
     # the part. The bytes of a number must then be fixed before they are stored.

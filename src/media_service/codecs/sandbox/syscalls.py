@@ -16,7 +16,7 @@ class Machine:
 
     # The value that the kernel passes to a filter (AUDIT_ARCH_…).
     audit_arch: int
-    # The bit that marks calls of another ABI with other numbers; 0: there is none.
+    # The bit that marks calls of another ABI with different numbers. 0 means that there is none.
     foreign_abi_bit: int
     seccomp: int
     clone: int

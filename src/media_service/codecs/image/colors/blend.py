@@ -1,6 +1,6 @@
 """Blend modes of W3C Compositing and Blending Level 1, of one channel: 0 to 1.
 
-`under`: the value of the image; `over`: of the layer.
+`under` is the value of the image, and `over` is the value of the layer.
 """
 
 import math
