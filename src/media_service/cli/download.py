@@ -60,6 +60,6 @@ def own_name(media: Media, rendition: str = "") -> str:
     name = output.printable(media.filename).replace("\\", "/").rpartition("/")[2].lstrip(".")
     if not rendition:
         return name or media.media_id
-    made = next((r for r in media.renditions if r.name == rendition), None)
-    extension = guess_extension(made.content_type, strict=False) if made else None
+    found = next((r for r in media.renditions if r.name == rendition), None)
+    extension = guess_extension(found.content_type, strict=False) if found else None
     return f"{Path(name).stem or media.media_id}-{rendition}{extension or ''}"

@@ -78,11 +78,11 @@ def report(job: Job) -> None:
     if not output.on_terminal():
         click.echo(output.job_line(job))
     elif job.state == Job.SUCCEEDED:
-        made = job.rendition
-        shape = f"{made.width}x{made.height}  " if made.width else ""
-        size = decimal(made.size_bytes)
-        click.echo(f"made {made.name}  {made.content_type}  {shape}{size}")
-        click.echo(f"  media-service download {job.media_id} --rendition {made.name}")
+        rendition = job.rendition
+        shape = f"{rendition.width}x{rendition.height}  " if rendition.width else ""
+        size = decimal(rendition.size_bytes)
+        click.echo(f"created {rendition.name}  {rendition.content_type}  {shape}{size}")
+        click.echo(f"  media-service download {job.media_id} --rendition {rendition.name}")
     else:
         click.echo(f"{Job.State.Name(job.state).lower()} job {job.job_id}")
     if job.state in {Job.FAILED, Job.CANCELLED}:
