@@ -97,7 +97,7 @@ async def test_without_libreoffice_the_error_says_what_to_install(path: Path) ->
         with pytest.raises(Unimplemented) as missing:
             await made(documents, path, ODT, odt(WORDS), "page")
         assert missing.value.reason is Reason.MISSING_TOOL
-        assert "install libreoffice-writer" in missing.value.message
+        assert "Install libreoffice-writer" in missing.value.message
         with pytest.raises(FailedPrecondition) as error:
             await made(documents, path, "application/zip", odt(WORDS), "page")
         assert error.value.reason is Reason.OPERATION_NOT_APPLICABLE

@@ -173,7 +173,7 @@ async def test_an_invalid_rendition_name_is_refused_and_leaves_no_bytes(
 
 
 async def test_adding_a_rendition_to_a_missing_media_is_refused(harness: RenditionHarness) -> None:
-    with pytest.raises(NotFound, match="no such media"):
+    with pytest.raises(NotFound, match="The media does not exist"):
         await harness.add("018f0000-0000-7000-8000-000000000000", "small", b"bytes")
 
 
