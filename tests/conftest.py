@@ -27,19 +27,41 @@ settings.register_profile(
 settings.load_profile("untimed")
 
 
-# Files that take longest. They start first: a long one that starts last would run alone.
+# The files that take longest, in the order in which they start. One that started last would run
+# alone.
 LONG = (
-    "tests/rpc/test_render.py",
     "tests/conformance/test_driver.py",
     "tests/e2e/test_examples.py",
+    "tests/rpc/test_render.py",
     "tests/rpc/test_streams.py",
-    "tests/stubs/",
-    "tests/packaging/",
+    "tests/conformance/test_s3_driver.py",
+    "tests/rpc/test_silent_store.py",
+    "tests/rpc/test_stream_races.py",
+    "tests/codecs/audio/test_audio.py",
+    "tests/rpc/test_replaceable_parts.py",
+    "tests/codecs/video/test_transcode.py",
+    "tests/rpc/test_jobs.py",
+    "tests/crash/test_killed_on_s3.py",
+    "tests/e2e/test_dev.py",
+    "tests/rpc/test_succession.py",
+    "tests/rpc/test_parallel_client.py",
+    "tests/e2e/test_watches.py",
+    "tests/crash/test_killed_workers.py",
+    "tests/packaging/test_wheels.py",
+    "tests/codecs/image/test_limits.py",
+    "tests/codecs/audio/test_loudness.py",
+    "tests/e2e/test_reconcile.py",
+    "tests/e2e/test_s3.py",
+    "tests/rpc/test_parts.py",
+    "tests/reconcile/test_blobs.py",
+    "tests/crash/test_outages.py",
+    "tests/conformance/test_gcs_driver.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+    ranks = {name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(LONG)))
 
 
 @pytest.fixture(scope="session")
