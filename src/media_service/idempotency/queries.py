@@ -22,7 +22,7 @@ async def claim(
             """
             with abandoned as (
                 select resource_id from idempotency_keys
-                where key_id = %(key_id)s and lease_until < now() for update
+                where key_id = %(key_id)s and lease_until <= now() for update
             )
             insert into idempotency_keys as k
                 (key_id, digest, resource_id, lease_until, expire_time)
