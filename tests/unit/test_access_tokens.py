@@ -1,5 +1,6 @@
 """Bearer tokens: which are valid, and which are refused."""
 
+import asyncio
 import base64
 import hmac
 import json
@@ -19,7 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from media_service.access.access_tokens import KEY_LIFETIME_SECONDS, MAX_TOKEN, TokenVerifier
+from media_service.access.access_tokens import MAX_TOKEN, TokenVerifier
+from media_service.access.key_set import (
+    KEY_LIFETIME_SECONDS,
+    REFRESH_SECONDS,
+    RETRY_SECONDS,
+    UNKNOWN_KEY_SECONDS,
+)
 from media_service.access.principal import Principal
 from media_service.errors import MediaError, Reason, Unauthenticated, Unavailable
 
@@ -416,12 +423,80 @@ async def test_a_new_key_is_fetched(key_server: KeyServer) -> None:
     new = token(None, OTHER, "EdDSA", kid="new")
     assert await refused(tokens, new) is Reason.TOKEN_INVALID  # asked less than 10 s ago
     assert key_server.calls == 1
-    age(tokens, 11)
+    age(tokens, UNKNOWN_KEY_SECONDS + 1)
     assert await tokens.verify(new)
     assert key_server.calls == 2
-    # The old key is gone; tokens it signed are no longer accepted.
-    gone = token(claims(sub="eve"), ED, "EdDSA", kid="old")
-    assert await refused(tokens, gone) is Reason.TOKEN_INVALID
+
+
+async def test_a_removed_key_ends_its_tokens_at_the_next_refresh(key_server: KeyServer) -> None:
+    key_server.give(jwk(ED, "old"), jwk(EC, "kept"))
+    tokens = verifier(jwks=key_server.url)
+    old, kept = token(None, ED, "EdDSA", kid="old"), token(None, EC, "ES256", kid="kept")
+    for value in (old, kept, token()):
+        assert await tokens.verify(value)
+    key_server.give(jwk(EC, "kept"))
+    age(tokens, KEY_LIFETIME_SECONDS + 1)
+    assert await refused(tokens, old) is Reason.TOKEN_INVALID
+    assert await tokens.verify(kept)
+    assert await tokens.verify(token())
+    assert key_server.calls == 2
+
+
+async def test_a_replaced_key_ends_its_tokens_at_the_next_refresh(key_server: KeyServer) -> None:
+    key_server.give(jwk(ED, "same name"))
+    tokens, value = verifier(jwks=key_server.url), token(None, ED, "EdDSA", kid="same name")
+    assert await tokens.verify(value)
+    key_server.give(jwk(OTHER, "same name"))
+    age(tokens, KEY_LIFETIME_SECONDS + 1)
+    assert await refused(tokens, value) is Reason.TOKEN_INVALID
+
+
+async def test_a_refresh_for_an_unknown_key_ends_tokens_of_removed_keys(
+    key_server: KeyServer,
+) -> None:
+    key_server.give(jwk(ED, "old"))
+    tokens, old = verifier(jwks=key_server.url), token(None, ED, "EdDSA", kid="old")
+    assert await tokens.verify(old)
+    key_server.give(jwk(OTHER, "new"))
+    age(tokens, UNKNOWN_KEY_SECONDS + 1)
+    assert await tokens.verify(token(None, OTHER, "EdDSA", kid="new"))
+    assert await refused(tokens, old) is Reason.TOKEN_INVALID
+
+
+async def test_without_any_key_no_token_is_valid(key_server: KeyServer) -> None:
+    key_server.give(jwk(ED, "ed"))
+    tokens, value = verifier(jwks=key_server.url), token(None, ED, "EdDSA", kid="ed")
+    assert await tokens.verify(value)
+    key_server.give()
+    age(tokens, KEY_LIFETIME_SECONDS + 1)
+    with pytest.raises(Unavailable) as caught:
+        await tokens.verify(value)
+    assert caught.value.reason is Reason.KEYS_UNAVAILABLE
+
+
+async def test_callers_do_not_wait_for_a_slow_key_server(key_server: KeyServer) -> None:
+    """Not even while somebody sends tokens with unknown keys."""
+    key_server.give(jwk(ED, "ed"))
+    tokens, value = verifier(jwks=key_server.url), token(None, ED, "EdDSA", kid="ed")
+    assert await tokens.verify(value)
+    answer, release = key_server.answer, threading.Event()
+
+    def slow() -> tuple[int, bytes]:
+        release.wait(20)
+        return answer()
+
+    key_server.answer = slow
+    age(tokens, REFRESH_SECONDS + 1)
+    unknown = token(None, OTHER, "EdDSA", kid="unknown")
+    waiting = asyncio.create_task(refused(tokens, unknown))
+    while key_server.calls < 2:
+        assert await tokens.verify(value)
+        await asyncio.sleep(0)
+    assert await tokens.verify(value)
+    assert not waiting.done()
+    release.set()
+    assert await waiting is Reason.TOKEN_INVALID
+    assert key_server.calls == 2
 
 
 async def test_unknown_keys_do_not_trigger_a_fetch_each_time(key_server: KeyServer) -> None:
@@ -457,8 +532,7 @@ async def test_an_unusable_key_server_is_unavailable(
     with pytest.raises(Unavailable):  # at once: callers do not queue up to wait for it
         await tokens.verify(token(None, ED, "EdDSA", kid="ed"))
     assert key_server.calls == calls
-    assert tokens._keys is not None
-    tokens._keys._retry = 0.0
+    age(tokens, RETRY_SECONDS + 1)
     assert await tokens.verify(token(None, ED, "EdDSA", kid="ed"))
 
 

@@ -8,26 +8,20 @@ A user is a subject of an issuer. The configured issuer (MEDIA_JWT_ISSUER), and 
 issuer is configured, users of an issuer are known as `issuer|subject`.
 """
 
-import asyncio
-import json
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import jwt
 from cachetools import TLRUCache
 
+from media_service.access.key_set import KeySet
 from media_service.access.principal import Principal
-from media_service.errors import Reason, Unauthenticated, Unavailable
+from media_service.errors import Reason, Unauthenticated
 
 MAX_CACHED = 10_000
 MAX_TOKEN = 8192  # characters
 LEEWAY_SECONDS = 30
-KEY_LIFETIME_SECONDS = 300
-RETRY_SECONDS = 5
 
 
 def invalid(why: str) -> Unauthenticated:
@@ -36,12 +30,16 @@ def invalid(why: str) -> Unauthenticated:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
+    """A verified token. `key` is the key of the key set that verified it; None: the secret did."""
+
     principal: Principal
     expires: float
+    key: jwt.PyJWK | None
 
 
 class TokenVerifier:
-    """Turns tokens into principals. A verified token is remembered until it expires."""
+    """Turns tokens into principals. A verified token is remembered until it expires, or until the
+    keys of the key set are read again."""
 
     def __init__(self, *, secret: str, jwks: str, issuer: str, audience: str) -> None:
         if not secret and not jwks:
@@ -55,21 +53,26 @@ class TokenVerifier:
         )
 
     async def verify(self, token: str) -> Principal:
-        """Raises Unauthenticated: TOKEN_INVALID or TOKEN_EXPIRED."""
-        if verified := self._verified.get(token):
+        """Raises Unauthenticated (TOKEN_INVALID, TOKEN_EXPIRED), and Unavailable
+        (KEYS_UNAVAILABLE)."""
+        if (verified := self._verified.get(token)) and await self._key_remains(verified.key):
             return verified.principal
-        claims = await self._claims(token)
+        claims, key = await self._claims(token)
         principal = principal_from(claims, self._issuer)
-        self._verified[token] = Verified(principal, float(claims["exp"]) + LEEWAY_SECONDS)
+        self._verified[token] = Verified(principal, float(claims["exp"]) + LEEWAY_SECONDS, key)
         return principal
 
-    async def _claims(self, token: str) -> dict[str, Any]:
+    async def _key_remains(self, key: jwt.PyJWK | None) -> bool:
+        return key is None or (self._keys is not None and await self._keys.holds(key))
+
+    async def _claims(self, token: str) -> tuple[dict[str, Any], jwt.PyJWK | None]:
+        """The claims of a token, and the key of the key set that verified them, if one did."""
         if len(token) > MAX_TOKEN:
             raise invalid(f"longer than {MAX_TOKEN} characters")
         try:
             header = jwt.get_unverified_header(token)
             key, algorithms = await self._key(header)
-            return jwt.decode(
+            claims = jwt.decode(
                 token,
                 key,
                 algorithms=algorithms,
@@ -78,6 +81,7 @@ class TokenVerifier:
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["sub", "exp"], "verify_aud": bool(self._audience)},
             )
+            return claims, key if isinstance(key, jwt.PyJWK) else None
         except jwt.ExpiredSignatureError:
             raise Unauthenticated(
                 Reason.TOKEN_EXPIRED, "The token has expired. Get a new one."
@@ -85,7 +89,7 @@ class TokenVerifier:
         except jwt.PyJWTError as error:
             raise invalid(str(error).rstrip(".")) from None
 
-    async def _key(self, header: dict[str, Any]) -> tuple[Any, list[str]]:
+    async def _key(self, header: dict[str, Any]) -> tuple[str | jwt.PyJWK, list[str]]:
         """The key that a token names, and the only algorithms that the key may be used with."""
         if header.get("alg") == "HS256" and self._secret:
             return self._secret, ["HS256"]
@@ -114,50 +118,3 @@ def principal_from(claims: dict[str, Any], own_issuer: str) -> Principal:
         scopes=None if scope is None else frozenset(scope.split()),
         issuer=issuer,
     )
-
-
-class KeySet:
-    """Public keys from a JWKS file or URL, read again every five minutes, or when a token names an
-    unknown key (at most every ten seconds)."""
-
-    def __init__(self, location: str) -> None:
-        self._location = location
-        self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._loaded = 0.0
-        self._retry = 0.0  # callers do not queue for keys that cannot be read
-        self._lock = asyncio.Lock()
-
-    async def find(self, key_id: str | None) -> jwt.PyJWK:
-        async with self._lock:
-            age = time.monotonic() - self._loaded
-            if (
-                not self._keys
-                or age > KEY_LIFETIME_SECONDS
-                or (key_id not in self._keys and age > 10)
-            ):
-                if time.monotonic() < self._retry:
-                    raise unreadable()
-                self._retry = time.monotonic() + RETRY_SECONDS
-                self._keys = await asyncio.to_thread(self._load)
-                self._loaded, self._retry = time.monotonic(), 0.0
-        if key_id is None and len(self._keys) == 1:
-            return next(iter(self._keys.values()))
-        if key_id not in self._keys:
-            raise jwt.InvalidKeyError("it names an unknown key")
-        return self._keys[key_id]
-
-    def _load(self) -> dict[str | None, jwt.PyJWK]:
-        try:
-            if urlsplit(self._location).scheme == "file":
-                data = json.loads(Path(url2pathname(urlsplit(self._location).path)).read_text())
-            else:
-                data = jwt.PyJWKClient(self._location, cache_keys=False, timeout=5).fetch_data()
-            return {key.key_id: key for key in jwt.PyJWKSet.from_dict(data).keys}
-        except (OSError, ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
-            if self._keys:
-                return self._keys
-            raise unreadable() from error
-
-
-def unreadable() -> Unavailable:
-    return Unavailable(Reason.KEYS_UNAVAILABLE, "The public keys of MEDIA_JWT_JWKS cannot be read.")
