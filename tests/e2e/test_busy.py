@@ -102,4 +102,4 @@ def test_a_server_raises_its_limit_of_open_files(database_url: str, tmp_path: Pa
 
 def test_a_server_reports_a_too_low_limit_of_open_files(database_url: str, tmp_path: Path) -> None:
     with serve(database_url, tmp_path, "-n 700") as (_, said):
-        assert "may open 700 files, so it accepts 188 upload streams at once, not 10000" in said
+        assert "may open 700 files, so it accepts 179 upload streams at once, not 10000" in said

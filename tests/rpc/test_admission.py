@@ -1,6 +1,7 @@
 """The limit of concurrent streams: a stream beyond it is refused before any work is done."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,44 @@ async def test_a_stream_beyond_the_limit_is_refused_with_server_busy(two_at_once
     assert (await first.end()).state == Upload.FINISHED
     assert (await ann.write([one_message()])).state == Upload.FINISHED
     assert (await second.end()).state == Upload.FINISHED
+
+
+async def test_another_caller_gets_a_place_of_the_caller_with_the_most(
+    two_at_once: Running,
+) -> None:
+    ann, bob = await two_at_once.caller("ann"), await two_at_once.caller("bob")
+    first, second = await hold(ann), await hold(ann)
+    bobs = await hold(bob)
+    refusal = await refused(second.call)
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
+    assert refusal.headers["retry-after"] == "1"
+    assert (await refused(ann.write([one_message()]))).reason == "SERVER_BUSY"
+    assert (await bobs.end()).state == Upload.FINISHED
+    half = len(DATA) // 2
+    rest = Message(upload_id=second.upload_id, offset=half, data=DATA[half:], finish=True)
+    resumed = await ann.write([rest])
+    assert await ann.content(resumed.media_id) == DATA
+    assert (await first.end()).state == Upload.FINISHED
+
+
+async def test_each_caller_gets_its_share_of_the_places(start: Start) -> None:
+    running = await start(max_streams="6")
+    callers = [await running.caller(user) for user in ("ann", "bob", "eve")]
+    held = [[await hold(callers[0]) for _ in range(6)], [], []]
+    async with asyncio.timeout(20):
+        for caller, own in zip(callers[1:], held[1:], strict=True):
+            while len(own) < 2:  # a retry may be necessary until evicted streams have ended
+                with suppress(grpc.RpcError):
+                    own.append(await hold(caller))
+        while [sum(not one.call.done() for one in own) for own in held] != [2, 2, 2]:
+            with suppress(grpc.RpcError):
+                held[2].append(await hold(callers[2]))
+    for caller in callers:
+        assert (await refused(caller.write([one_message()]))).reason == "SERVER_BUSY"
+    for own in held:
+        for one in own:
+            if not one.call.done():
+                assert (await one.end()).state == Upload.FINISHED
 
 
 async def test_a_server_busy_error_has_a_retry_delay(two_at_once: Running) -> None:

@@ -263,7 +263,10 @@ class ErrorReason(_message.Message):
         PROCESSING_UNAVAILABLE: ErrorReason._Value.ValueType  # 906
         """The machine has no memory, disk space or open files left for processing media."""
         SERVER_BUSY: ErrorReason._Value.ValueType  # 907
-        """The server already receives `max_streams` uploads at once (`MEDIA_MAX_STREAMS`). Nothing was stored."""
+        """The server already receives `max_streams` uploads at once (`MEDIA_MAX_STREAMS`), or is overloaded, and no other
+        caller has more uploads than this one. Nothing was stored. An upload may also end with this error after it started:
+        its caller has the most, and another caller needs the place. Received bytes are kept; resume the upload.
+        """
         WATCH_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 910
         """The caller already has `limit` watches open in this server process. Close one, or poll the resource."""
         SHUTTING_DOWN: ErrorReason._Value.ValueType  # 908
@@ -487,7 +490,10 @@ class ErrorReason(_message.Message):
     PROCESSING_UNAVAILABLE: ErrorReason.Value.ValueType  # 906
     """The machine has no memory, disk space or open files left for processing media."""
     SERVER_BUSY: ErrorReason.Value.ValueType  # 907
-    """The server already receives `max_streams` uploads at once (`MEDIA_MAX_STREAMS`). Nothing was stored."""
+    """The server already receives `max_streams` uploads at once (`MEDIA_MAX_STREAMS`), or is overloaded, and no other
+    caller has more uploads than this one. Nothing was stored. An upload may also end with this error after it started:
+    its caller has the most, and another caller needs the place. Received bytes are kept; resume the upload.
+    """
     WATCH_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 910
     """The caller already has `limit` watches open in this server process. Close one, or poll the resource."""
     SHUTTING_DOWN: ErrorReason.Value.ValueType  # 908

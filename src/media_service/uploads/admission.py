@@ -1,15 +1,13 @@
-"""Admission control: limits the upload streams that a process accepts at once.
+"""Admission control: limits the uploads that a process receives at once, and shares them fairly.
 
-Above the limit, a stream is refused before any work is done, with a time to retry. Without a limit,
-streams would fail later, when memory or file descriptors run out.
+Above the limit, an upload is refused before any work is done, with a time to retry. Without a
+limit, uploads would fail later, when memory or file descriptors run out.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
 
+from media_service.access.fair_places import FairPlaces, Place
+from media_service.access.owner import Owner
 from media_service.errors import Reason, ResourceExhausted
 from media_service.storage.driver import PartLimits
 
@@ -31,7 +29,8 @@ def most_streams(asked: int | None, limits: PartLimits, open_files: int) -> int:
     """
     if limits.target_part_size:
         return asked or MOST_HELD
-    most, possible = asked or MOST_TO_DISK, max(open_files - SPARE_FILES, 1)
+    # A twentieth may have been evicted and still have files open; see `FairPlaces`.
+    most, possible = asked or MOST_TO_DISK, max((open_files - SPARE_FILES) * 20 // 21, 1)
     if most > possible:
         log.warning(
             "this process may open %d files, so it accepts %d upload streams at once, not %d;"
@@ -41,49 +40,32 @@ def most_streams(asked: int | None, limits: PartLimits, open_files: int) -> int:
     return min(most, possible)
 
 
-class Permit:
-    """The permit of one admitted stream. It is released at the end of the context."""
-
-    def __init__(self, leave: Callable[[], None]) -> None:
-        self._leave = leave
-        self._until_done = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if not self._until_done:
-            self._leave()
-
-    def until_done(self, task: "asyncio.Task[Any]") -> None:
-        """Releases the permit when the task ends instead. The task may outlive the context."""
-        self._until_done = True
-        task.add_done_callback(lambda _: self._leave())
-
-
 class Admission:
-    """Admits up to `most` concurrent streams."""
+    """Admits up to `most` concurrent streams, and shares them among their owners; see
+    `FairPlaces`."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self._streams = 0
+        self._places = FairPlaces(most)
 
-    def stream(self) -> Permit:
-        """Admits a stream. Raises ResourceExhausted (SERVER_BUSY) if too many are running."""
-        if self._streams >= self._most:
+    def stream(self, owner: Owner) -> Place:
+        """Admits a stream of an owner. Raises ResourceExhausted (SERVER_BUSY) if too many are
+        running and no other owner has more of them."""
+        place = self._places.take(owner)
+        if place is None:
             raise ResourceExhausted(
                 Reason.SERVER_BUSY,
-                f"This server already receives {self._most} uploads, the most it accepts at once."
-                " The upload was not started. Try again in a moment.",
-                max_streams=self._most,
+                f"This server already receives {self._places.held} uploads, the most it accepts at"
+                " once. The upload was not started. Try again in a moment.",
+                max_streams=self._places.most,
             )
-        self._streams += 1
-        return Permit(self._leave)
+        return place
 
-    def _leave(self) -> None:
-        self._streams -= 1
+    def evicted(self) -> ResourceExhausted:
+        """The error that ends a stream in favor of an owner who has fewer."""
+        return ResourceExhausted(
+            Reason.SERVER_BUSY,
+            "The caller has the most uploads on this server, which needs a place for another"
+            " caller. Bytes that were received are kept if the upload can be resumed. Try again in"
+            " a moment.",
+            max_streams=self._places.most,
+        )

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+from media_service.access.fair_places import Place
 from media_service.access.owner import Owner
 from media_service.access.permission import Permission
 from media_service.access.policy import Condition, creator, owned_by, scope
@@ -29,7 +30,6 @@ from media_service.storage.driver import part_too_small
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, merge
 from media_service.uploads.access import load
-from media_service.uploads.admission import Permit
 from media_service.uploads.checkpoints import Checkpoints, Created
 from media_service.uploads.creation import Creator
 from media_service.uploads.errors import ended, not_active, superseded, upload_not_found
@@ -183,13 +183,13 @@ class UploadService:
     ) -> UploadResult:
         """Writes a stream to a session, starting at `committed_size`. `declared` holds checksums of
         the whole file. With `atomic`, the bytes are kept only if the stream succeeds."""
-        with self._runner.permit() as permit:
+        with self._runner.admit(principal.owner) as place:
             taken = await self._take_over(principal, upload_id)
             checksums = merge(taken.spec.checksums, declared)
             taken = replace(taken, spec=replace(taken.spec, checksums=checksums))
             checkpoints = self._checkpoints(taken)
             writer = self._writer(checkpoints, taken.next_part, taken.committed_size)
-            await self._receive_stream(permit, checkpoints, writer, chunks, atomic=atomic)
+            await self._receive_stream(place, checkpoints, writer, chunks, atomic=atomic)
         return await self.get(principal, upload_id)
 
     async def write_new(
@@ -213,13 +213,13 @@ class UploadService:
         """
         new = NewUpload(spec, creator(principal, Permission.UPLOADS_WRITE), key)
         self._acceptance.check_new(new)
-        with self._runner.permit() as permit:
+        with self._runner.admit(principal.owner) as place:
             known = await self._claim(new, resumable=resumable)
             if known is None:
                 checkpoints = self._checkpoints(new, on_created, resumable=resumable)
                 writer = self._writer(checkpoints, 1, 0)
                 result = await self._receive_stream(
-                    permit, checkpoints, writer, chunks, resumable=resumable
+                    place, checkpoints, writer, chunks, resumable=resumable
                 )
                 return result or await self.get(principal, new.upload_id)
         if not resumable:
@@ -238,11 +238,11 @@ class UploadService:
         self._acceptance.check_new(new)
         check_chunk(chunk, 0, 0, new, self._acceptance)
         declared = merge(spec.checksums, chunk.checksums)
-        with self._runner.permit() as permit:
+        with self._runner.admit(principal.owner) as place:
             known = await self._claim(new)
             if known is None:
                 storing = self._finisher.finish_in_one_step(new, chunk.data, declared)
-                return await self._runner.finish(permit, self._keyed(new, storing))
+                return await self._runner.finish(place, self._keyed(new, storing))
         if known.state is UploadState.FINISHED:
             await self._require_same(known, one(chunk))
         elif known.state is not UploadState.VERIFYING:
@@ -278,8 +278,8 @@ class UploadService:
         async with self._database.connection() as db:
             crc32c = await queries.stored_crc32c(db, known.upload_id)
         stream = PartStream(known.committed_size, other_content(), self._timeout)
-        with self._runner.permit() as permit:
-            await self._runner.receive_stream(permit, stream, stream.receive(None), chunks)
+        with self._runner.admit(known.owner) as place:
+            await self._runner.receive_stream(place, stream, stream.receive(None), chunks)
         if (stream.size, stream.crc32c) != (known.committed_size, crc32c):
             raise other_content()
 
@@ -315,7 +315,7 @@ class UploadService:
 
     async def _receive_stream(
         self,
-        permit: Permit,
+        place: Place,
         checkpoints: Checkpoints,
         writer: BlobWriter,
         chunks: AsyncGenerator[Chunk, None],
@@ -329,7 +329,7 @@ class UploadService:
             checkpoints.upload, self._store(stream, checkpoints, writer, resumable=resumable)
         )
         with self._fenced(stream, checkpoints):
-            return await self._runner.receive_stream(permit, stream, storing, chunks)
+            return await self._runner.receive_stream(place, stream, storing, chunks)
 
     async def _store(
         self, stream: UploadStream, checkpoints: Checkpoints, writer: BlobWriter, *, resumable: bool

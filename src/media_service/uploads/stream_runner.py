@@ -9,8 +9,10 @@ import logging
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Protocol, TypeVar
 
+from media_service.access.fair_places import Place
+from media_service.access.owner import Owner
 from media_service.errors import MediaError, Reason, Unavailable
-from media_service.uploads.admission import Admission, Permit
+from media_service.uploads.admission import Admission
 from media_service.uploads.model import Chunk
 
 log = logging.getLogger(__name__)
@@ -40,12 +42,12 @@ class StreamRunner:
         self._streams: dict[asyncio.Task[Any], Incoming | None] = {}
         self._closing = False
 
-    def permit(self) -> Permit:
-        """Admits one stream. Call it before any other work. Raises ResourceExhausted (SERVER_BUSY)
-        and Unavailable (SHUTTING_DOWN)."""
+    def admit(self, owner: Owner) -> Place:
+        """Admits one stream of an owner. Call it before any other work. Raises ResourceExhausted
+        (SERVER_BUSY) and Unavailable (SHUTTING_DOWN)."""
         if self._closing:
             raise shutting_down()
-        return self._admission.stream()
+        return self._admission.stream(owner)
 
     async def close(self) -> None:
         """Interrupts all streams, and waits until the received bytes are stored."""
@@ -56,10 +58,10 @@ class StreamRunner:
                     stream.interrupt(shutting_down())
             await asyncio.wait(self._streams)
 
-    async def finish(self, permit: Permit, storing: Coroutine[Any, Any, T]) -> T:
-        """Stores bytes that have already been received in full."""
+    async def finish(self, place: Place, storing: Coroutine[Any, Any, T]) -> T:
+        """Stores bytes that have already been received in full. An eviction does not stop it."""
         task = self._start(storing, None)
-        permit.until_done(task)
+        place.until_done(task)
         return await asyncio.shield(task)
 
     async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
@@ -68,14 +70,15 @@ class StreamRunner:
 
     async def receive_stream(
         self,
-        permit: Permit,
+        place: Place,
         stream: Incoming,
         storing: Coroutine[Any, Any, T],
         chunks: AsyncGenerator[Chunk, None],
     ) -> T:
         """Runs both sides of a stream, feeding and storing, until both end."""
         task = self._start(storing, stream)
-        permit.until_done(task)
+        place.until_done(task)
+        place.on_evicted(lambda: stream.interrupt(self._admission.evicted()))
         feeding = asyncio.create_task(stream.feed(chunks))
         try:
             await asyncio.wait({task, feeding}, return_when=asyncio.FIRST_COMPLETED)

@@ -88,7 +88,7 @@ class PartService:
         size: int | None,
     ) -> Part:
         """Stores one part. Idempotent. `size` is the size of the part in bytes, if known."""
-        with self._runner.permit() as permit:
+        with self._runner.admit(principal.owner) as place:
             upload, found = await self._find(principal, upload_id, number)
             limit = self._most(upload)
             excess = self._excess(upload, limit)
@@ -97,15 +97,15 @@ class PartService:
             stream = PartStream(limit, excess, self._timeout)
             with self._collector.fenced(stream, upload):
                 storing = self._store_part(stream, upload, number, size, found)
-                return await self._runner.receive_stream(permit, stream, storing, chunks)
+                return await self._runner.receive_stream(place, stream, storing, chunks)
 
     async def put_signed(self, token: str, chunks: AsyncGenerator[Chunk, None]) -> Part:
         """Stores the part that a link was signed for. Idempotent. Raises PermissionDenied
         (LINK_INVALID) if the link, its upload, or its claim to the part is no longer valid."""
         signed = self._links.open(PUT, token)
         link = ListedPart(signed["n"], signed.get("s"), signed.get("c"))
-        with self._runner.permit() as permit:
-            upload, found = await self._linked(signed, link)
+        upload, found = await self._linked(signed, link)
+        with self._runner.admit(upload.owner) as place:
             limit = self._most(upload)
             excess = self._excess(upload, limit)
             if link.size is not None:
@@ -117,7 +117,7 @@ class PartService:
                     if link.bound or (found is not None and not found.replaceable)
                     else self._store_replaceable(stream, upload, link)
                 )
-                return await self._runner.receive_stream(permit, stream, storing, chunks)
+                return await self._runner.receive_stream(place, stream, storing, chunks)
 
     async def _linked(
         self, signed: Mapping[str, Any], link: ListedPart
