@@ -16,8 +16,15 @@ local KNOWN = {
   ["x-request-id"] = true,
 }
 
+-- Limits of the headers in bytes: as received, and of those that the server receives, whose own limit is
+-- higher. Envoy's limit is higher still, because what exceeds that one is refused without a message.
+local MAX_RECEIVED, MAX_KNOWN = 32768, 16384
+
+-- The only decision on what is gRPC. It is the transcoder's own rule, because a request that only one
+-- of them takes for gRPC would bypass the translation below: application/grpc, alone or before a plus.
 local function is_grpc(headers)
-  return (headers:get("content-type") or ""):find("^application/grpc") ~= nil
+  local suffix = (headers:get("content-type") or ""):match("^application/grpc(.*)$")
+  return suffix == "" or suffix ~= nil and suffix:sub(1, 1) == "+"
 end
 
 local function remove(headers, unwanted)
@@ -29,6 +36,17 @@ local function remove(headers, unwanted)
   end
   for _, name in ipairs(names) do
     headers:remove(name)
+  end
+end
+
+-- Refuses the request if its headers are too large.
+local function limit(handle, headers, most)
+  local total = 0
+  for name, value in pairs(headers) do
+    total = total + #name + #value
+  end
+  if total > most then
+    handle:respond({[":status"] = "431"}, "The headers exceed " .. most / 1024 .. " KiB.")
   end
 end
 
@@ -44,8 +62,13 @@ local function internal(name)
   return forgeable(name) and name ~= "x-content-type-options" or name:find("^grpc%-")
 end
 
-local function metadata(handle)
-  return handle:streamInfo():dynamicMetadata()
+-- What the response depends on. Empty if Envoy refuses a request before this filter sees it.
+local function remember(handle, name, value)
+  handle:streamInfo():dynamicMetadata():set("media", name, value)
+end
+
+local function remembered(handle)
+  return handle:streamInfo():dynamicMetadata():get("media") or {}
 end
 
 -- The transcoder sends a body in every response. A client that expects none would read it as the next
@@ -58,13 +81,16 @@ end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
+  local method = headers:get(":method")
+  remember(handle, "method", method)
   if is_grpc(headers) then
+    remember(handle, "grpc", true)
     remove(headers, forgeable)
     return
   end
+  limit(handle, headers, MAX_RECEIVED)
   remove(headers, unknown)
-  local method = headers:get(":method")
-  metadata(handle):set("media", "method", method)
+  limit(handle, headers, MAX_KNOWN)
   -- The contract binds HEAD only for content. On other routes, HEAD is a GET without the body.
   if method == "HEAD" and handle:metadata():get("head_as_get") then
     headers:replace(":method", "GET")
@@ -76,11 +102,8 @@ function envoy_on_request(handle)
   end
 end
 
-function envoy_on_response(handle)
-  if is_grpc(handle:headers()) then
-    return
-  end
-  local headers = handle:headers()
+-- Turns the metadata of a response into its status and headers. Returns the status that the server set.
+local function translate(headers)
   local status = headers:get("x-http-status")
   local length = headers:get("x-content-length")
   local content_type = headers:get("x-content-type")
@@ -100,8 +123,16 @@ function envoy_on_response(handle)
     headers:replace("content-type", "application/json")
   end
   remove(headers, internal)
-  local request = metadata(handle):get("media")
-  if request and request["method"] == "HEAD" or status == "304" or status == "204" then
+  return status
+end
+
+function envoy_on_response(handle)
+  local request = remembered(handle)
+  local status = nil
+  if not request["grpc"] then
+    status = translate(handle:headers())
+  end
+  if request["method"] == "HEAD" or status == "304" or status == "204" then
     drop_body(handle)  -- last: the headers are sent before the first chunk
   end
 end
