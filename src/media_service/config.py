@@ -16,6 +16,7 @@ from media_service.failpoints import VARIABLE
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 # Variables of clients (address and token) and of tests.
 NOT_SETTINGS = {"MEDIA_ADDRESS", "MEDIA_TOKEN", VARIABLE}
+REQUIRED, DEGRADED = "required", "degraded"
 DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -148,6 +149,15 @@ def level(text: str) -> str:
     return text.upper()
 
 
+def one_of(*values: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in values:
+            raise ValueError(" or ".join(values))
+        return text
+
+    return parse
+
+
 def url(*schemes: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         scheme, separator, rest = text.partition("://")
@@ -278,6 +288,12 @@ class Config:
     )
     encode_threads: int = setting("0", integer(0, 64), "threads per video encoder; 0: one per core")
     worker_slots: int = setting("2", integer(1, 64), "concurrent jobs of a worker process")
+    sandbox: str = setting(
+        REQUIRED,
+        one_of(REQUIRED, DEGRADED),
+        "on a machine that lacks a part of the sandbox of media files: required: `serve` and `work`"
+        " do not start; degraded: they start and warn, as `dev` does unless this is set",
+    )
     log_level: str = setting("INFO", level, "DEBUG, INFO, WARNING or ERROR")
 
     @property

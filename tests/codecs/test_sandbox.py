@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
+import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -69,9 +71,13 @@ async def test_a_missing_media_file_is_data_loss(sandbox: Sandbox, tmp_path: Pat
         "run a program",
         "kill the service",
         "limit the service",
+        "signal the service through a pipe",
+        "choose the signal of a pipe",
+        "watch a directory",
+        "truncate a file by its path",
     ],
 )
-async def test_the_child_has_no_network_and_no_other_processes(
+async def test_the_child_has_no_network_no_other_processes_and_no_other_files(
     sandbox: Sandbox, media: Path, what: str
 ) -> None:
     assert await attempt(sandbox, media, what) == "PermissionError"
@@ -80,11 +86,49 @@ async def test_the_child_has_no_network_and_no_other_processes(
 async def test_the_child_sees_no_other_files(sandbox: Sandbox, media: Path, tmp_path: Path) -> None:
     other = tmp_path / "other owner"
     other.write_text("secret")
-    # Without Landlock in the kernel, the service reports that when it starts its first child.
+    # Without Landlock in the kernel, a server or worker starts only with MEDIA_SANDBOX=degraded.
     closed = "PermissionError" if landlock.version() else "done"
     assert await attempt(sandbox, media, "read a file", "/etc/passwd") == closed
     assert await attempt(sandbox, media, "read a file", other) == closed
     assert await attempt(sandbox, media, "list a directory", tmp_path) == closed
+
+
+def outcomes(media: Path, attempts: list[dict[str, str]], *python: str) -> list[str]:
+    """The outcomes of attempts of a child whose service has no Linux capabilities."""
+    done = subprocess.run(
+        [
+            *(sys.executable, *python, "-m", "tests.support.attempts"),
+            *(str(media), json.dumps(attempts)),
+        ],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+def test_the_child_of_a_service_without_capabilities_cannot_slow_it_down(media: Path) -> None:
+    """The kernel itself protects only processes that have more capabilities."""
+    attempts = [
+        {"what": "slow the service down"},
+        {"what": "slow the disk of the service down"},
+        {"what": "move the service to one processor"},
+        {"what": "schedule the service last"},
+    ]
+    assert outcomes(media, attempts) == ["PermissionError"] * 4
+
+
+def test_without_landlock_the_child_reads_files_and_can_do_no_more(media: Path) -> None:
+    attempts = [
+        {"what": "read a file", "target": "/etc/passwd"},
+        {"what": "open a socket"},
+        {"what": "run a program"},
+        {"what": "kill the service"},
+    ]
+    tried = outcomes(media, attempts, "-m", "tests.support.without_landlock")
+    assert tried == ["done", *["PermissionError"] * 3]
 
 
 async def test_the_child_cannot_change_files(sandbox: Sandbox, media: Path, tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """`media-service dev`: one command that starts everything and leaves no processes behind."""
 
 import json
+import platform
+import secrets
 import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,13 @@ from urllib.parse import urlsplit
 
 import httpx
 import jwt
+import psutil
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from media_service.clock import now
+from media_service.config import Config, variable
 from tests.support.media.small_files import jpeg
 from tests.support.rest import NO_MEDIA, client_of, settled, store
 from tests.support.service import STOP_SECONDS, Service, alive, environment, running, start
@@ -30,10 +35,10 @@ def folder() -> Iterator[Path]:
         yield Path(name) / "data"
 
 
-def refusal(environ: dict[str, str]) -> str:
-    """The error with which `dev` refuses to start; it exits with 2."""
+def refusal(environ: dict[str, str], role: str = "dev", *python: str) -> str:
+    """The error with which a process refuses to start; it exits with 2."""
     done = subprocess.run(
-        [sys.executable, "-m", "media_service", "dev"],
+        [*(python or [sys.executable]), "-m", "media_service", role],
         env=environ,
         capture_output=True,
         text=True,
@@ -84,6 +89,63 @@ def test_a_second_dev_is_ready_to_use_and_has_its_own_secret(
         assert [
             line for line in second.welcome if second.grpc_address in line and "grpcurl" in line
         ]
+
+
+# Without Landlock
+
+WITHOUT_LANDLOCK = (sys.executable, "-m", "tests.support.without_landlock")
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "the id", "AWS_SECRET_ACCESS_KEY": "the secret"}
+
+
+@pytest.fixture(scope="module")
+def degraded() -> Iterator[tuple[Service, str]]:
+    """A service on a machine without Landlock, with secrets of all kinds, and what it logged."""
+    with tempfile.TemporaryDirectory(prefix="media-dev-") as name:
+        environ = environment(
+            Path(name) / "data",
+            MEDIA_JWT_SECRET=secrets.token_hex(32),
+            MEDIA_LINK_KEYS=secrets.token_hex(32),
+            **CREDENTIALS,
+        )
+        log = Path(name) / "log"
+        with log.open("w") as stderr, running(environ, *WITHOUT_LANDLOCK, stderr=stderr) as service:
+            yield service, log.read_text()
+
+
+def test_dev_and_its_processes_warn_that_the_machine_lacks_landlock(
+    degraded: tuple[Service, str],
+) -> None:
+    _, log = degraded
+    lack = f"Linux {platform.release()} lacks Landlock"
+    assert f"WARNING: do not open files of strangers. {lack}" in log
+    assert log.count(f"MEDIA_SANDBOX=degraded: {lack}") == len(["serve", "work"])
+
+
+def test_each_process_gets_only_the_secrets_that_it_uses(degraded: tuple[Service, str]) -> None:
+    service, _ = degraded
+    worker = {"MEDIA_DATABASE_URL", *CREDENTIALS}
+    assert held_by(service.part("work")) == worker
+    assert held_by(service.part("serve")) == worker | {"MEDIA_JWT_SECRET", "MEDIA_LINK_KEYS"}
+    (envoy,) = [p for p in service.children() if p.name() == "envoy"]
+    assert held_by(envoy) == set()
+    assert held_by(service.postgres()) == set()
+
+
+def held_by(process: psutil.Process) -> set[str]:
+    """The secrets in the environment of a process."""
+    known = {variable(f.name) for f in fields(Config) if f.metadata["masked"]} | {*CREDENTIALS}
+    return {name for name, value in process.environ().items() if name in known and value}
+
+
+@pytest.mark.parametrize("role", ["serve", "work", "dev"])
+def test_a_machine_without_landlock_is_refused_unless_degraded(folder: Path, role: str) -> None:
+    environ = environment(
+        folder, MEDIA_SANDBOX="required", MEDIA_DATABASE_URL="postgresql://localhost/none"
+    )
+    words = refusal(environ, role, *WITHOUT_LANDLOCK)
+    assert f"Linux {platform.release()} lacks Landlock" in words
+    assert "MEDIA_SANDBOX=degraded" in words
+    assert not folder.exists()
 
 
 def test_dev_signs_links_when_tokens_are_verified_by_a_key_set(folder: Path) -> None:

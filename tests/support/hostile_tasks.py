@@ -1,7 +1,9 @@
 """What a hostile media file might try in its child process. Each task runs in a test's child."""
 
 import ctypes
+import fcntl
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -42,6 +44,16 @@ def attempt(media: int, what: str, target: str = "") -> str:
         "run a program": lambda: subprocess.run([sys.executable, "-V"], check=True),
         "kill the service": lambda: os.kill(os.getppid(), signal.SIGKILL),
         "limit the service": lambda: limit_open_files(os.getppid()),
+        "slow the service down": lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 19),
+        "slow the disk of the service down": lambda: lower_io_priority(os.getppid()),
+        "move the service to one processor": lambda: os.sched_setaffinity(os.getppid(), {0}),
+        "schedule the service last": lambda: os.sched_setscheduler(
+            os.getppid(), os.SCHED_IDLE, os.sched_param(0)
+        ),
+        "signal the service through a pipe": lambda: own_pipe(fcntl.F_SETOWN, os.getppid()),
+        "choose the signal of a pipe": lambda: own_pipe(fcntl.F_SETSIG, signal.SIGKILL),
+        "watch a directory": lambda: ctypes_call("inotify_init1", 0),
+        "truncate a file by its path": lambda: os.truncate(new_file(), 0),
     }
     try:
         attempts[what]()
@@ -51,9 +63,35 @@ def attempt(media: int, what: str, target: str = "") -> str:
 
 
 def limit_open_files(pid: int) -> None:
+    ctypes_call("prlimit", pid, 7, (ctypes.c_ulong * 2)(0, 0), None)
+
+
+def lower_io_priority(pid: int) -> None:
+    """`ioprio_set` of the process to the class IDLE."""
+    number = {"x86_64": 251, "aarch64": 30}[platform.machine()]
+    ctypes_call("syscall", ctypes.c_long(number), 1, pid, 3 << 13)
+
+
+def ctypes_call(function: str, *arguments: object) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prlimit(pid, 7, (ctypes.c_ulong * 2)(0, 0), None) != 0:
-        raise OSError(ctypes.get_errno(), "prlimit")
+    if libc[function](*arguments) == -1:
+        raise OSError(ctypes.get_errno(), function)
+
+
+def own_pipe(command: int, value: int) -> None:
+    """Changes whom the kernel signals when a pipe becomes ready, and how."""
+    reader, writer = os.pipe()
+    try:
+        fcntl.fcntl(reader, command, value)
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def new_file() -> Path:
+    path = Path("new file").absolute()
+    path.write_text("text")
+    return path
 
 
 def use_own_folder(media: int) -> list[str]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 import jwt
 import psutil
@@ -84,12 +85,13 @@ def environment(data_dir: Path, **settings: str) -> dict[str, str]:
     }
 
 
-def start(environ: dict[str, str], python: Path | str = sys.executable) -> Service:
-    """Starts `dev` and waits until it reports that it is ready."""
+def start(environ: dict[str, str], *python: Path | str, stderr: IO[str] | None = None) -> Service:
+    """Starts `dev` with `python`, and waits until it reports that it is ready."""
     process = subprocess.Popen(
-        [python, "-m", "media_service", "dev"],
+        [*(python or [sys.executable]), "-m", "media_service", "dev"],
         env=environ,
         stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
     assert process.stdout
@@ -116,9 +118,12 @@ def start(environ: dict[str, str], python: Path | str = sys.executable) -> Servi
 
 
 @contextmanager
-def running(environ: dict[str, str], python: Path | str = sys.executable) -> Iterator[Service]:
-    """Runs `dev` for the duration of the context. At the end, none of its processes may remain."""
-    service = start(environ, python)
+def running(
+    environ: dict[str, str], *python: Path | str, stderr: IO[str] | None = None
+) -> Iterator[Service]:
+    """Runs `dev` with `python` for the duration of the context. At the end, none of its processes
+    may remain."""
+    service = start(environ, *python, stderr=stderr)
     try:
         yield service
     finally:

@@ -73,6 +73,20 @@ def test_secrets_have_no_default() -> None:
         assert set(uses) == {":?"}
 
 
+def test_each_process_gets_only_the_secrets_that_it_uses() -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    database, stores = {"MEDIA_DATABASE_URL"}, {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    expected = {
+        "migrate": database,
+        "server": database | stores | {"MEDIA_JWT_SECRET"},
+        "worker": database | stores,
+        "envoy": set(),
+    }
+    for role, secrets in expected.items():
+        given = services[role].get("environment", {})
+        assert {name for name, value in given.items() if ":?" in value} == secrets, role
+
+
 def test_files_that_the_image_copies_exist_in_the_build_context() -> None:
     copied = re.findall(r"^COPY (?!--from)(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     taken = re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)

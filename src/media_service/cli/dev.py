@@ -17,23 +17,28 @@ import sysconfig
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
 import click
 
 from media_service.cli.data_dir import data_dir_lock
-from media_service.cli.service_process import Misconfigured, settings
+from media_service.cli.service_process import Misconfigured, check_sandbox, settings
 from media_service.cli.supervisor import Supervisor
 from media_service.cli.token_signing import sign
-from media_service.config import Config
+from media_service.codecs.sandbox.protections import kernel, lacking
+from media_service.config import DEGRADED, Config
 from media_service.db.embedded_postgres import embedded_postgres
 from media_service.db.migrate import migrate
 from media_service.envoy_config import render
 
 READY_SECONDS = 60.0
 TOKEN_LIFETIME = timedelta(hours=24)
+# The worker verifies no tokens and signs no links.
+SERVER_SECRETS = {"MEDIA_JWT_SECRET", "MEDIA_LINK_KEYS", "MEDIA_TOKEN"}
+# Envoy has no secrets but the key of its certificate, which its configuration names.
+ENVOY_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
 
 
 class Stopped(Exception):
@@ -59,6 +64,8 @@ def dev() -> None:
         raise Misconfigured(
             f"MEDIA_HOST={config.host}: `dev` listens on loopback only (127.0.0.1 or ::1)"
         )
+    if os.environ.get("MEDIA_SANDBOX"):
+        check_sandbox(config)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
@@ -79,7 +86,12 @@ def run(config: Config, stop: threading.Event) -> None:
     with database(config, stop) as url:
         asyncio.run(migrate(url))
         check(stop)
-        environ = {**os.environ, "MEDIA_DATABASE_URL": url, "MEDIA_JWT_SECRET": key}
+        environ = {
+            **os.environ,
+            "MEDIA_DATABASE_URL": url,
+            "MEDIA_JWT_SECRET": key,
+            "MEDIA_SANDBOX": os.environ.get("MEDIA_SANDBOX") or DEGRADED,
+        }
         if not key and not config.link_keys:
             environ["MEDIA_LINK_KEYS"] = own_key(config.data_dir, "link-key")
         envoy_log = config.data_dir / "envoy.log"
@@ -90,8 +102,10 @@ def run(config: Config, stop: threading.Event) -> None:
             yaml.write_text(render(config, [(config.host, config.grpc_port)], config.host))
             program = str(Path(sysconfig.get_path("scripts")) / "envoy")
             envoy = [program, "-c", str(yaml), "--log-level", "warning", "--disable-hot-restart"]
-            processes.start("Envoy", envoy, os.environ, output)
+            processes.start("Envoy", envoy, only(os.environ, ENVOY_VARIABLES), output)
             await_ready(config, processes, stop)
+            for part in lacking():
+                say(f"\nWARNING: do not open files of strangers. {kernel()} lacks {part}.")
             click.echo(welcome(config, key))
             while not stop.wait(1):
                 replace_killed(processes)
@@ -105,8 +119,13 @@ def start(processes: Supervisor, config: Config, environ: Mapping[str, str]) -> 
     if not config.storage_public_url:
         make_private(config.data_dir / "public")
     program = [sys.executable, "-m", "media_service"]
-    processes.start("worker", [*program, "work"], environ)
+    worker_environ = {k: v for k, v in environ.items() if k not in SERVER_SECRETS}
+    processes.start("worker", [*program, "work"], worker_environ)
     processes.start("server", [*program, "serve"], environ)
+
+
+def only(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    return {name: environ[name] for name in names if name in environ}
 
 
 def say(line: str) -> None:

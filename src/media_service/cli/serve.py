@@ -2,7 +2,7 @@
 
 import click
 
-from media_service.cli.service_process import run, settings_with_database
+from media_service.cli.service_process import run, settings_to_open_media
 
 
 @click.command()
@@ -16,7 +16,7 @@ def serve() -> None:
 
     SIGTERM or Ctrl-C stops it after running calls had a moment to finish.
     """
-    config = settings_with_database()
+    config = settings_to_open_media()
     from media_service import app  # noqa: PLC0415 - the whole server, not for --help
 
     run("server", app.serve, config)

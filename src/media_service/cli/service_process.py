@@ -12,9 +12,12 @@ import uvloop
 
 from media_service.cli.malloc_tuning import keep_buffers
 from media_service.cli.open_file_limit import allow_open_files
-from media_service.config import Config, ConfigError, load
+from media_service.codecs.sandbox.protections import kernel, lacking
+from media_service.config import REQUIRED, Config, ConfigError, load
 from media_service.errors import MediaError
 from media_service.failpoints import VARIABLE, arm
+
+log = logging.getLogger(__name__)
 
 Main = Callable[[Config, Callable[[], None]], Awaitable[None]]
 
@@ -44,6 +47,26 @@ def settings_with_database() -> Config:
     return config
 
 
+def settings_to_open_media() -> Config:
+    """The settings of a server or worker, whose log is on and whose sandbox is as required."""
+    config = settings_with_database()
+    log_to_stderr(config)
+    check_sandbox(config)
+    return config
+
+
+def check_sandbox(config: Config) -> None:
+    """Raises Misconfigured if the sandbox must be complete and is not, and logs what it lacks."""
+    missing = lacking()
+    if missing and config.sandbox == REQUIRED:
+        raise Misconfigured(
+            f"{kernel()} lacks {'; and '.join(missing)}. Use another kernel, or set"
+            " MEDIA_SANDBOX=degraded to open media files anyway."
+        )
+    for part in missing:
+        log.warning("MEDIA_SANDBOX=degraded: %s lacks %s", kernel(), part)
+
+
 def log_to_stderr(config: Config) -> None:
     logging.basicConfig(
         stream=sys.stderr,
@@ -62,8 +85,6 @@ def run(name: str, main: Main, config: Config) -> None:
     keep_buffers()
     # By default, a thread that returns from the disk may wait 5 ms for the interpreter lock.
     sys.setswitchinterval(0.0002)
-    log_to_stderr(config)
-    log = logging.getLogger(__name__)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(until_signalled(main, config, lambda: log.info("%s ready", name)))

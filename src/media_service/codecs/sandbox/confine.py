@@ -34,21 +34,20 @@ def die_with_parent(parent: int) -> None:
 
 def confine(
     limits: ResourceLimits, folder: Path, program: Path | None = None, readable: Iterable[Path] = ()
-) -> list[str]:
-    """Applies all restrictions. Returns the names of those that this system does not support.
-    `program` is the program that the process will execute. `readable` has folders that it may read
-    in addition to its libraries."""
-    missing = limit_resources(limits)
+) -> None:
+    """Applies all restrictions that this kernel supports (`protections`). Raises OSError if one of
+    them fails, so that nothing is opened without it. `program` is the program that the process will
+    execute. `readable` has folders that it may read in addition to its libraries."""
+    limit_resources(limits)
     if sys.platform != "linux":
-        return [*missing, "landlock", "seccomp"]
+        return
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     drop_capabilities()
     libraries = [*SYSTEM_LIBRARIES, *readable, *(() if program else python_folders())]
-    if not landlock.restrict(libraries, DEVICES, folder, program):
-        missing.append("landlock")
-    if not seccomp.install(programs=program is not None):
-        missing.append("seccomp")
-    return missing
+    if landlock.version():
+        landlock.restrict(libraries, DEVICES, folder, program)
+    if seccomp.supported():
+        seccomp.install(programs=program is not None)
 
 
 def python_folders() -> set[Path]:
@@ -58,16 +57,20 @@ def python_folders() -> set[Path]:
     return {*libraries, Path(media_service.__file__).parent}
 
 
-def limit_resources(limits: ResourceLimits) -> list[str]:
-    missing = []
-    try:
-        resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
-    except (ValueError, OSError):  # macOS has the limit, but cannot set it
-        missing.append("memory limit")
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    return missing
+def limit_resources(limits: ResourceLimits) -> None:
+    if sys.platform == "linux":  # macOS has the limit, but cannot set it
+        limit(resource.RLIMIT_AS, limits.memory_bytes)
+    limit(resource.RLIMIT_FSIZE, limits.file_bytes)
+    limit(resource.RLIMIT_NOFILE, OPEN_FILES)
+    limit(resource.RLIMIT_CORE, 0)
+
+
+def limit(kind: int, most: int) -> None:
+    """Sets a limit, unless the process already has a lower one."""
+    _, ceiling = resource.getrlimit(kind)
+    if ceiling != resource.RLIM_INFINITY:
+        most = min(most, ceiling)
+    resource.setrlimit(kind, (most, most))
 
 
 def allow_cpu(seconds: int) -> None:

@@ -62,15 +62,13 @@ def restrict(
     devices: Iterable[Path],
     private: Path,
     program: Path | None = None,
-) -> bool:
-    """Restricts this thread and the threads that it starts to these paths. Returns False if the
-    kernel does not support it.
-    Needs PR_SET_NO_NEW_PRIVS. Raises RuntimeError if there are other threads, which would stay
-    unrestricted.
+) -> None:
+    """Restricts this thread and the threads that it starts to these paths.
+
+    Needs PR_SET_NO_NEW_PRIVS. Raises OSError, also if the kernel does not support it, and
+    RuntimeError if there are other threads, which would stay unrestricted.
     """
     abi = version()
-    if not abi:
-        return False
     if len(list(Path("/proc/self/task").iterdir())) != 1:
         raise RuntimeError("a thread was started before the process was confined")
     attributes = ruleset(abi)
@@ -84,7 +82,6 @@ def restrict(
         allow(rules, path, rights & file_rights(abi))
     syscall(RESTRICT_SELF, rules, 0)
     os.close(rules)
-    return True
 
 
 def allow(rules: int, path: Path, rights: int) -> None:

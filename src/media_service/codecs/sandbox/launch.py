@@ -20,7 +20,7 @@ def main() -> None:
     if setup["nice"]:
         lower_priority(setup["nice"])
     limits, program = ResourceLimits(**setup["limits"]), Path(setup["program"])
-    confine(limits, Path.cwd(), program)  # the pools log what this system lacks
+    confine(limits, Path.cwd(), program)
     allow_cpu(limits.cpu_seconds)
     for ignored in (signal.SIGXFSZ, signal.SIGPIPE):  # by Python, and inherited
         signal.signal(ignored, signal.SIG_DFL)

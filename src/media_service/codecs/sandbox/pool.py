@@ -52,7 +52,6 @@ class Sandbox:
         self._starting: set[asyncio.Task[None]] = set()
         self._busy = 0
         self._warming: asyncio.Task[None] | None = None
-        self._warned = False
 
     async def __aenter__(self) -> Self:
         if self._warm:
@@ -156,14 +155,7 @@ class Sandbox:
             log.warning("%s", error)  # the next task tries again, and raises
 
     async def _start(self) -> Child:
-        child = await Child.start(self._tasks, self._limits, self._tasks_per_child, self._readable)
-        if child.missing and not self._warned:
-            self._warned = True
-            log.warning(
-                "media is opened with less protection: this system lacks %s",
-                ", ".join(child.missing),
-            )
-        return child
+        return await Child.start(self._tasks, self._limits, self._tasks_per_child, self._readable)
 
 
 def open_media(path: Path) -> int:

@@ -100,7 +100,6 @@ class Child:
         self.tasks_left = tasks_left
         # Whether the last task left it unchanged, so that it can serve other tasks.
         self.reusable = True
-        self.missing: tuple[str, ...] = ()
 
     @classmethod
     async def start(
@@ -142,7 +141,7 @@ class Child:
         child = cls(process, ours, folder, stderr, limits, tasks_left)
         try:
             async with asyncio.timeout(START_SECONDS):
-                child.missing = tuple((await child._receive())["missing"])
+                await child._receive()
         except BaseException as error:
             stderr_tail = child.stderr_tail().decode(errors="replace")
             await child.close()

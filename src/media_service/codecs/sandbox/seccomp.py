@@ -10,7 +10,7 @@ import struct
 
 from media_service.codecs.sandbox.syscalls import Machine, machine, syscall
 
-SET_MODE_FILTER = 1
+SET_MODE_FILTER, GET_ACTION_AVAIL = 1, 2
 ALL_THREADS = 1  # SECCOMP_FILTER_FLAG_TSYNC
 
 ALLOW = 0x7FFF0000
@@ -20,9 +20,18 @@ REFUSE = ERROR | errno.EPERM
 
 CLONE_THREAD = 0x00010000
 
-# Offsets in `struct seccomp_data`. The low half of the first argument is enough: the kernel takes
-# process ids and clone flags as 32 bits. Both architectures are little-endian.
-NUMBER, ARCH, FIRST_ARGUMENT = 0, 4, 16
+# Commands that make the kernel send a chosen signal to a chosen process, hold up another process
+# that opens a file, or report changes in a folder.
+FCNTL_REFUSED = (8, 10, 15, 1024, 1026)  # F_SETOWN F_SETSIG F_SETOWN_EX F_SETLEASE F_NOTIFY
+IOCTL_REFUSED = (0x8901, 0x8902)  # FIOSETOWN SIOCSPGRP
+
+# The first system call, on every architecture, that this filter does not know: setxattrat (6.13).
+# Libraries fall back to older calls.
+FIRST_UNKNOWN = 463
+
+# Offsets in `struct seccomp_data`. The low half of an argument is enough: the kernel takes process
+# ids, commands and clone flags as 32 bits. Both architectures are little-endian.
+NUMBER, ARCH, FIRST_ARGUMENT, SECOND_ARGUMENT = 0, 4, 16, 24
 
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 
@@ -48,6 +57,10 @@ def program(machine: Machine, pid: int, *, programs: bool) -> bytes:
             instruction(AT_LEAST, machine.foreign_abi_bit, if_false=1),
             instruction(RETURN, REFUSE),
         ]
+    rules += [
+        instruction(AT_LEAST, FIRST_UNKNOWN, if_false=1),
+        instruction(RETURN, ERROR | errno.ENOSYS),
+    ]
     for number in (*machine.refused, *(() if programs else machine.programs)):
         rules += [instruction(EQUAL, number, if_false=1), instruction(RETURN, REFUSE)]
     rules += [
@@ -69,30 +82,39 @@ def program(machine: Machine, pid: int, *, programs: bool) -> bytes:
             instruction(RETURN, REFUSE),
             instruction(RETURN, ALLOW),
         ]
+    for number, commands in ((machine.fcntl, FCNTL_REFUSED), (machine.ioctl, IOCTL_REFUSED)):
+        rules += [
+            instruction(EQUAL, number, if_false=2 * len(commands) + 2),
+            instruction(LOAD, SECOND_ARGUMENT),
+        ]
+        for command in commands:
+            rules += [instruction(EQUAL, command, if_false=1), instruction(RETURN, REFUSE)]
+        rules.append(instruction(RETURN, ALLOW))
     return b"".join([*rules, instruction(RETURN, ALLOW)])
 
 
-def install(*, programs: bool = False) -> bool:
-    """Installs the filter for all threads of this process and the programs that it executes.
-    Returns False if the kernel does not support it. With `programs`, the process may execute
-    another program to which it has access.
-    Needs PR_SET_NO_NEW_PRIVS.
+def supported() -> bool:
+    """Whether the kernel has filters, and this filter knows the processor."""
+    if (here := machine()) is None:
+        return False
+    action = ctypes.create_string_buffer(struct.pack("I", ERROR), 4)
+    try:
+        syscall(here.seccomp, GET_ACTION_AVAIL, 0, action)
+    except OSError:
+        return False
+    return True
+
+
+def install(*, programs: bool = False) -> None:
+    """Installs the filter for all threads of this process and the programs that it executes. With
+    `programs`, the process may execute another program to which it has access.
+    Needs PR_SET_NO_NEW_PRIVS. Raises OSError, also if the kernel does not support it.
     """
     here = machine()
     if here is None:
-        return False
+        raise OSError(errno.ENOSYS, "no system call filter for this processor")
     code = program(here, os.getpid(), programs=programs)
     instructions = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(instructions))
-    try:
-        syscall(
-            here.seccomp,
-            SET_MODE_FILTER,
-            ALL_THREADS,
-            ctypes.create_string_buffer(header, len(header)),
-        )
-    except OSError as error:
-        if error.errno in {errno.ENOSYS, errno.EINVAL, errno.EPERM}:
-            return False
-        raise
-    return True
+    arguments = ctypes.create_string_buffer(header, len(header))
+    syscall(here.seccomp, SET_MODE_FILTER, ALL_THREADS, arguments)

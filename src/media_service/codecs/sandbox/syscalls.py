@@ -22,12 +22,17 @@ class Machine:
     clone: int
     # Fails with ENOSYS: its flags lie behind a pointer. libc falls back to `clone`.
     clone3: int
-    # Allowed on the process itself only: kill, tgkill, prlimit64.
+    # Calls with commands, some of which are refused.
+    fcntl: int
+    ioctl: int
+    # Allowed on the process itself only: kill, tgkill, prlimit64, and changes to how a process is
+    # scheduled and where its memory lies.
     own_process_only: tuple[int, ...]
     # Refused to processes that may not execute another program: execve, execveat.
     programs: tuple[int, ...]
-    # Always refused: network, other processes, other interfaces of the kernel, and changes to
-    # files that Landlock does not cover (mode, owner, attributes, times).
+    # Always refused: network, other processes, other interfaces of the kernel, and what Landlock
+    # does not cover: changes to files by path (mode, owner, attributes, times, and before Linux 6.2
+    # size), and reports of changes in folders.
     refused: tuple[int, ...]
 
 
@@ -38,7 +43,12 @@ MACHINES = {
         seccomp=317,
         clone=56,
         clone3=435,
-        own_process_only=(62, 234, 302),
+        fcntl=72,
+        ioctl=16,
+        own_process_only=(
+            *(62, 234, 302),  # kill tgkill prlimit64
+            *(142, 144, 203, 314, 256, 279),  # sched_set{param,scheduler,affinity,attr} *_pages
+        ),
         programs=(59, 322),
         refused=(
             *(41, 42, 43, 49, 50, 53, 288),  # socket connect accept bind listen socketpair accept4
@@ -46,8 +56,9 @@ MACHINES = {
             *(101, 310, 311, 200, 129, 297, 424, 434, 438),  # ptrace process_vm_* tkill *sig* pidfd
             *(425, 426, 427, 321, 323, 298, 248, 249, 250),  # io_uring bpf userfaultfd perf keys
             *(272, 308, 165, 161, 29, 64, 68, 240),  # unshare setns mount chroot shm sem msg mq
+            *(141, 251, 253, 294, 300),  # setpriority ioprio_set inotify_init fanotify_init
             *(90, 91, 268, 452, 92, 93, 94, 260),  # chmod chown
-            *(188, 189, 190, 197, 198, 199, 132, 235, 261, 280),  # xattr utime
+            *(188, 189, 190, 197, 198, 199, 132, 235, 261, 280, 76),  # xattr utime truncate
         ),
     ),
     "aarch64": Machine(
@@ -56,15 +67,21 @@ MACHINES = {
         seccomp=277,
         clone=220,
         clone3=435,
-        own_process_only=(129, 131, 261),
+        fcntl=25,
+        ioctl=29,
+        own_process_only=(
+            *(129, 131, 261),  # kill tgkill prlimit64
+            *(118, 119, 122, 274, 238, 239),  # sched_set{param,scheduler,affinity,attr} *_pages
+        ),
         programs=(221, 281),
         refused=(
             *(198, 203, 202, 200, 201, 199, 242),  # socket connect accept bind listen … accept4
             *(117, 270, 271, 130, 138, 240, 424, 434, 438),  # ptrace process_vm_* tkill *sig* pidfd
             *(425, 426, 427, 280, 282, 241, 217, 218, 219),  # io_uring bpf userfaultfd perf keys
             *(97, 268, 40, 51, 194, 190, 186, 180),  # unshare setns mount chroot shm sem msg mq
+            *(140, 30, 26, 262),  # setpriority ioprio_set inotify_init1 fanotify_init
             *(52, 53, 452, 54, 55),  # chmod chown
-            *(5, 6, 7, 14, 15, 16, 88),  # xattr utime
+            *(5, 6, 7, 14, 15, 16, 88, 45),  # xattr utime truncate
         ),
     ),
 }
