@@ -408,14 +408,3 @@ def test_an_image_with_wrong_bytes_has_a_type_and_pixels(
 
 
 IMAGES = [image(suffix) for suffix in (".jpg", ".png", ".webp", ".tif", ".avif")]
-
-
-@pytest.mark.parametrize("beginning", BEGINNINGS)
-def test_a_long_hostile_header_is_read_quickly(beginning: bytes) -> None:
-    started = time.process_time()
-    for filler in (b"\0", b"\xff", b"\xff\xe1\0\x02", b"ispe\0\0\0\0", b"\0\0\0\x08free", b"<!--"):
-        head = (beginning + filler * (HEAD // len(filler)))[:HEAD]
-        found = detect(head)
-        pixels(head, found)
-        pixels(head, "image/avif")
-    assert time.process_time() - started < 5

@@ -1,13 +1,16 @@
 """Detects the content type of a file from its first bytes.
 
 It reads only headers, in pure Python, which is safe in the server's process: a hostile header can
-at most cause a wrong result. Inspection reads the file again, in the sandbox.
+at most cause a wrong result. It runs in the event loop, so every parser here has a limit on the
+work for one file. A file that exceeds a limit counts as one whose header cannot be read. Inspection
+reads the file again, in the sandbox.
 """
 
 import contextlib
 import io
 import re
 import struct
+from itertools import islice
 
 import filetype
 import imagesize
@@ -18,6 +21,15 @@ from media_service.media.model import Kind
 
 # The number of bytes that detection reads. The size of a JPEG follows its EXIF and ICC data.
 HEAD = 1 << 20
+
+# All signatures of file formats are in the first bytes. More would let a header of many brands or
+# frames cost more.
+SIGNATURE = 2560
+# An image that needs more reads than this to find its size has a header that no encoder writes.
+MAX_READS = 500
+MAX_READ_BYTES = 2 * HEAD
+# The boxes with the sizes of images in one HEIC or AVIF file.
+MAX_SIZES = 1000
 
 KINDS = {"image": Kind.IMAGE, "video": Kind.VIDEO, "audio": Kind.AUDIO}
 
@@ -61,7 +73,7 @@ def normalize(content_type: str) -> str:
 def detect(head: bytes) -> str:
     """Returns the content type of a file that begins with `head`, or "application/octet-stream" if
     it is unknown."""
-    if guess := filetype.guess(head):
+    if guess := filetype.guess(head[:SIGNATURE]):
         name = normalize(guess.mime)
         return office.detect(head) if name == office.ZIP or name in PART_PREFIXES else name
     if len(head) > 4 * 188 and all(head[i] == 0x47 for i in range(0, 4 * 188, 188)):
@@ -92,16 +104,33 @@ def pixels(head: bytes, content_type: str) -> int:
     if content_type == "image/svg+xml":  # this process parses no XML
         return 0
     with contextlib.suppress(Exception):  # a broken header can make the parser raise anything
-        width, height = imagesize.get(io.BytesIO(head))
+        width, height = imagesize.get(LimitedReader(head), exif_rotation=False)
         return max(0, int(width)) * max(0, int(height))
     return 0
+
+
+class LimitedReader(io.BytesIO):
+    """A file that raises ValueError if it is read too often, or too much of it."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._reads = MAX_READS
+        self._bytes = MAX_READ_BYTES
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self._reads -= 1
+        self._bytes -= len(data)
+        if self._reads < 0 or self._bytes < 0:
+            raise ValueError("the header takes too many reads")
+        return data
 
 
 def isobmff_pixels(head: bytes) -> int:
     """Returns the pixels of the largest image in a HEIC or AVIF file, from its `ispe` boxes
     (ISO/IEC 23008-12, 6.5.3). For a grid of tiles, this is the whole grid."""
     largest = 0
-    for found in re.finditer(rb"ispe\0\0\0\0", head):
+    for found in islice(re.finditer(rb"ispe\0\0\0\0", head), MAX_SIZES):
         size = head[found.end() : found.end() + 8]
         if len(size) == 8:
             width, height = struct.unpack(">II", size)

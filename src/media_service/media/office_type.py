@@ -3,6 +3,7 @@
 import re
 import struct
 from collections.abc import Iterator
+from itertools import islice
 
 from media_service.codecs.inspect.office import ODF, OOXML, PART_PREFIXES
 
@@ -12,8 +13,12 @@ HEADER = b"PK\x03\x04"
 HEADER_SIZE = 30
 # The flag of a part whose size follows its data.
 STREAMED = 0x0008
+# Detection runs in the event loop and looks at this many parts, and bytes of a name. Documents have
+# the part that determines the type among the first ten.
+MAX_PARTS = 500
+MAX_NAME = 256
 # OpenDocument begins with an uncompressed part that has the type (1.3, part 2, 3.3).
-MIMETYPE = re.compile(rb"mimetype(" + re.escape(ODF.encode()) + rb"[a-z]+)(?=PK|$)")
+MIMETYPE = re.compile(rb"mimetype(" + re.escape(ODF.encode()) + rb"[a-z]{1,64}+)(?=PK|$)")
 
 
 def detect(head: bytes) -> str:
@@ -22,7 +27,7 @@ def detect(head: bytes) -> str:
     if declared := MIMETYPE.match(head, HEADER_SIZE):
         name = declared[1].decode()
         return name if name in PART_PREFIXES else ZIP
-    names = list(parts(head))
+    names = list(islice(parts(head), MAX_PARTS))
     if not {"[Content_Types].xml", "_rels/.rels"} & set(names):
         return ZIP
     folders = {folder: name for name, folder in PART_PREFIXES.items() if name.startswith(OOXML)}
@@ -41,5 +46,5 @@ def parts(head: bytes) -> Iterator[str]:
         (flags,) = struct.unpack_from("<H", head, at + 6)
         packed, _, name, extra = struct.unpack_from("<IIHH", head, at + 18)
         at += HEADER_SIZE
-        yield head[at : at + name].decode(errors="replace")
+        yield head[at : at + min(name, MAX_NAME)].decode(errors="replace")
         at += name + extra + (0 if flags & STREAMED else packed)

@@ -5,13 +5,13 @@ field of its own, `labels.KEY`.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from email.message import Message
 
 from google.protobuf.json_format import ParseDict, ParseError
 from mediaservice.v1 import upload_pb2
-from python_multipart.multipart import MultipartParser
 
 from media_service.errors import InvalidArgument, Reason, Unavailable
+from media_service.rpc.form_parser import FormError, FormParser, PartBegin, PartEnd
+from media_service.rpc.header_parameters import parameters
 from media_service.rpc.http import MAX_HEADER_LENGTH
 from media_service.storage.buffer import Buffer
 from media_service.uploads.model import KIB, Chunk
@@ -20,9 +20,6 @@ from media_service.uploads.model import KIB, Chunk
 # largest, with the headers that browsers send, fit.
 MAX_OVERHEAD = 256 * KIB
 MAX_BOUNDARY = 70  # RFC 2046, section 5.1.1
-# Python's parser of a header's parameters takes time in the square of its length. A name of 255
-# bytes, each written as three, fits twice.
-MAX_PART_HEADER = 2 * KIB
 TEXT_FIELDS = {"filename", "title", "description", "project_id"}
 FIELDS = {*TEXT_FIELDS, "visibility", "capture_time", "expire_time", "max_size_bytes", "tags"}
 LABEL = "labels."
@@ -42,11 +39,9 @@ def boundary_of(content_type: str) -> bytes | None:
         return None
     if len(content_type) > MAX_HEADER_LENGTH:
         raise invalid(f"its content type is longer than {MAX_HEADER_LENGTH} characters")
-    message = Message()
-    message["content-type"] = content_type
     try:
-        boundary = (message.get_boundary() or "").encode()
-    except ValueError:  # RFC 2231 lets a parameter be in any encoding
+        boundary = parameters(content_type).get("boundary", "").encode()
+    except ValueError:
         boundary = b""
     if not 1 <= len(boundary) <= MAX_BOUNDARY:
         raise invalid(f"the content type names no boundary of 1 to {MAX_BOUNDARY} characters")
@@ -71,28 +66,13 @@ class MultipartFile:
         self._stated = {field.name for field, _ in spec.ListFields()}
         self._labels = set(spec.labels)
         self._seen: set[str] = set()
+        self._name = ""
         self._field = bytearray()
-        self._name = b""
-        self._value = b""
-        self._headers = Message()
         self._in_file = False
         self._file_seen = False
-        self._done = False
         self._data: list[bytes] = []
         self._overhead = 0
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._part_begin,
-                "on_header_field": self._header_field,
-                "on_header_value": self._header_value,
-                "on_header_end": self._header_end,
-                "on_headers_finished": self._headers_finished,
-                "on_part_data": self._part_data,
-                "on_part_end": self._part_end,
-                "on_end": self._end,
-            },
-        )
+        self._parser = FormParser(boundary)
 
     async def open(self, first: Buffer, rest: AsyncIterator[Buffer]) -> AsyncGenerator[Chunk, None]:
         """Reads up to the file and completes the spec; returns the file. Raises InvalidArgument
@@ -101,7 +81,7 @@ class MultipartFile:
         while not self._file_seen:
             data = await anext(rest, None)
             if data is None:
-                raise invalid("it has no file") if self._done else self._broken()
+                raise invalid("it has no file") if self._parser.ended else self._broken()
             self._parse(data)
         return self._chunks(rest)
 
@@ -114,7 +94,7 @@ class MultipartFile:
             if data is None:
                 break
             self._parse(data)
-        if not self._done:
+        if not self._parser.ended:
             raise self._broken()
         yield Chunk(b"", finish=True)
 
@@ -125,76 +105,62 @@ class MultipartFile:
 
     def _parse(self, data: Buffer) -> None:
         try:
-            self._parser.write(bytes(data))
-        except ValueError as error:  # the parser's own, or a name in an encoding that is none
-            raise invalid(str(error).rstrip(".")) from None
+            for event in self._parser.feed(bytes(data)):
+                if isinstance(event, PartBegin):
+                    self._begin(event)
+                elif isinstance(event, PartEnd):
+                    self._end()
+                elif self._in_file:
+                    self._data.append(event)
+                else:
+                    self._spend(len(event))
+                    self._field += event
+        except FormError as error:
+            raise invalid(str(error)) from None
 
     def _spend(self, size: int) -> None:
         self._overhead += size
         if self._overhead > MAX_OVERHEAD:
             raise invalid(f"its fields and headers are larger than {MAX_OVERHEAD} bytes")
 
-    # What the parser calls, in the order of the form.
-
-    def _part_begin(self) -> None:
-        self._headers = Message()
-        self._field = bytearray()
-
-    def _header_field(self, data: bytes, start: int, end: int) -> None:
-        self._spend(end - start)
-        self._name += data[start:end]
-
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
-        self._spend(end - start)
-        if len(self._value) + end - start > MAX_PART_HEADER:
-            raise invalid(f"a header of a part is longer than {MAX_PART_HEADER} bytes")
-        self._value += data[start:end]
-
-    def _header_end(self) -> None:
-        self._headers[self._name.decode("latin-1")] = self._value.decode("utf-8", "replace")
-        self._name = self._value = b""
-
-    def _headers_finished(self) -> None:
-        self._in_file = self._headers.get_filename() is not None
+    def _begin(self, part: PartBegin) -> None:
+        self._spend(part.size)
+        try:
+            disposition = parameters(part.headers.get("content-disposition", ""))
+        except ValueError:
+            raise invalid("a parameter of Content-Disposition is not in its encoding") from None
+        filename = disposition.get("filename")
+        self._in_file = filename is not None
         if self._in_file and self._file_seen:
             raise invalid("it has more than one file; send one request for each")
         if not self._in_file and self._file_seen:
             raise invalid("fields must stand before the file")
-        if self._in_file:
+        if filename is not None:
             self._file_seen = True
-            declared = plain_type(self._headers.get("content-type", ""))
+            declared = plain_type(part.headers.get("content-type", ""))
             if declared != "application/octet-stream":
                 self._spec.content_type = self._spec.content_type or declared
-            self._spec.filename = self._spec.filename or self._headers.get_filename() or ""
+            self._spec.filename = self._spec.filename or filename
         else:
-            self._begin_field()
+            self._begin_field(disposition.get("name", ""))
 
-    def _begin_field(self) -> None:
-        name = self._field_name()
+    def _begin_field(self, name: str) -> None:
         if name not in FIELDS and not name.startswith(LABEL):
             known = ", ".join(sorted(FIELDS))
             raise invalid(f"{name[:40]!r} is not a field; {known} and {LABEL}KEY are")
         if name in self._seen and name != "tags":
             raise invalid(f"it has the field {name[:80]} twice")
         self._seen.add(name)
+        self._name = name
+        self._field = bytearray()
 
-    def _field_name(self) -> str:
-        name = self._headers.get_param("name", "", "content-disposition")
-        return name if isinstance(name, str) else ""
-
-    def _part_data(self, data: bytes, start: int, end: int) -> None:
+    def _end(self) -> None:
         if self._in_file:
-            self._data.append(data[start:end])
-        else:
-            self._spend(end - start)
-            self._field += data[start:end]
-
-    def _part_end(self) -> None:
-        if not self._in_file:
-            try:
-                self._set(self._field_name(), self._field.decode())
-            except UnicodeDecodeError:
-                raise invalid(f"the field {self._field_name()[:80]} is not UTF-8") from None
+            return
+        try:
+            self._set(self._name, self._field.decode())
+        except UnicodeDecodeError:
+            raise invalid(f"the field {self._name[:80]} is not UTF-8") from None
 
     def _set(self, name: str, value: str) -> None:
         if name in self._stated:
@@ -218,6 +184,3 @@ class MultipartFile:
             raise InvalidArgument(
                 Reason.INVALID_FIELD, f"The field {name} {why}.", ((name, why),)
             ) from None
-
-    def _end(self) -> None:
-        self._done = True
