@@ -15,12 +15,9 @@ from media_service.blobs.model import PUBLIC, RAW
 from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.document.office import installed
 from media_service.codecs.document_renderer import DocumentRenderer
-from media_service.codecs.image_renderer import (
-    ON_DEMAND_LIMITS,
-    ON_DEMAND_MAX_PIXELS,
-    ImageRenderer,
-)
+from media_service.codecs.image_renderer import ON_DEMAND_MAX_PIXELS, ImageRenderer
 from media_service.codecs.inspector import Inspector
+from media_service.codecs.limits import ON_DEMAND_LIMITS
 from media_service.config import Config, ConfigError
 from media_service.db.database import Database
 from media_service.downloads.playback import PlaybackService

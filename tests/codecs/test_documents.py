@@ -8,7 +8,8 @@ import pypdfium2
 import pytest
 from PIL import Image
 
-from media_service.codecs.document_renderer import LIMITS, DocumentRenderer
+from media_service.codecs.document_renderer import DocumentRenderer
+from media_service.codecs.limits import PAGE_LIMITS
 from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.route import find_route
 from media_service.errors import MediaError, Reason
@@ -28,7 +29,7 @@ from tests.support.media.pdf_files import (
 
 PDF = "application/pdf"
 # Low, so that a test that exhausts them takes seconds.
-TIGHT = replace(LIMITS, memory_bytes=512 << 20, cpu_seconds=3, wall_seconds=30)
+TIGHT = replace(PAGE_LIMITS, memory_bytes=512 << 20, cpu_seconds=3, wall_seconds=30)
 
 
 @pytest.fixture(scope="module")

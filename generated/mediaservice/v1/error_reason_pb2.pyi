@@ -186,7 +186,9 @@ class ErrorReason(_message.Message):
         MEDIA_CORRUPT: ErrorReason._Value.ValueType  # 405
         """The file cannot be decoded, or is truncated."""
         INSPECTION_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 406
-        """Inspecting the file takes more memory, time or output than is allowed."""
+        """Inspecting the file takes more memory, time or output than is allowed, or it has too many pages or elements.
+        `limit` names the limit, such as `pages`, `elements`, `cpu_seconds` or `memory_bytes`, and `value` is its value.
+        """
         MEDIA_NOT_FOUND: ErrorReason._Value.ValueType  # 500
         """Media
 
@@ -221,7 +223,11 @@ class ErrorReason(_message.Message):
         OPERATION_NOT_APPLICABLE: ErrorReason._Value.ValueType  # 601
         """An operation cannot be applied to this media, or the output format cannot hold the result. The message says which."""
         PROCESSING_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 602
-        """The media or the result has too many pixels or frames, or the work takes too much time or memory."""
+        """The media or the result has too many pixels or frames, or the work takes too much time or memory. Each class of
+        work has its own limits: thumbnails and renders on demand, image pipelines, pages of documents, and video and
+        audio by duration. `limit` names the limit, such as `pixels`, `frames`, `cpu_seconds`, `wall_seconds` or
+        `memory_bytes`, and `value` is its value. A job that ends with this error is not retried.
+        """
         DOCUMENT_ENCRYPTED: ErrorReason._Value.ValueType  # 603
         """The document opens only with a password or a key. Upload it without."""
         MAX_SIZE_TOO_SMALL: ErrorReason._Value.ValueType  # 604
@@ -413,7 +419,9 @@ class ErrorReason(_message.Message):
     MEDIA_CORRUPT: ErrorReason.Value.ValueType  # 405
     """The file cannot be decoded, or is truncated."""
     INSPECTION_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 406
-    """Inspecting the file takes more memory, time or output than is allowed."""
+    """Inspecting the file takes more memory, time or output than is allowed, or it has too many pages or elements.
+    `limit` names the limit, such as `pages`, `elements`, `cpu_seconds` or `memory_bytes`, and `value` is its value.
+    """
     MEDIA_NOT_FOUND: ErrorReason.Value.ValueType  # 500
     """Media
 
@@ -448,7 +456,11 @@ class ErrorReason(_message.Message):
     OPERATION_NOT_APPLICABLE: ErrorReason.Value.ValueType  # 601
     """An operation cannot be applied to this media, or the output format cannot hold the result. The message says which."""
     PROCESSING_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 602
-    """The media or the result has too many pixels or frames, or the work takes too much time or memory."""
+    """The media or the result has too many pixels or frames, or the work takes too much time or memory. Each class of
+    work has its own limits: thumbnails and renders on demand, image pipelines, pages of documents, and video and
+    audio by duration. `limit` names the limit, such as `pixels`, `frames`, `cpu_seconds`, `wall_seconds` or
+    `memory_bytes`, and `value` is its value. A job that ends with this error is not retried.
+    """
     DOCUMENT_ENCRYPTED: ErrorReason.Value.ValueType  # 603
     """The document opens only with a password or a key. Upload it without."""
     MAX_SIZE_TOO_SMALL: ErrorReason.Value.ValueType  # 604

@@ -9,6 +9,7 @@ from typing import IO, Self
 from media_service.codecs.discovery import discover
 from media_service.codecs.document import office, operations
 from media_service.codecs.document.task import DocumentTask
+from media_service.codecs.limits import OFFICE_LIMITS, PAGE_LIMITS
 from media_service.codecs.output import Output
 from media_service.codecs.pipeline.pipeline import Step
 from media_service.codecs.progress import ReportProgress
@@ -21,18 +22,6 @@ PDF = "application/pdf"
 OPERATIONS = discover(operations)
 CONVERT = "media_service.codecs.document.office:convert"
 
-LIMITS = ResourceLimits(
-    # A page of 67 megapixels, and transparency groups of the same size. LibreOffice uses half of
-    # this memory before it opens a document.
-    memory_bytes=2 << 30,
-    # The text of a hundred thousand pages.
-    cpu_seconds=600,
-    wall_seconds=1200,
-    # A page of 8192 × 8192 pixels that PNG cannot compress; no document has that much text.
-    file_bytes=256 << 20,
-    result_bytes=1 << 16,
-    exceeded=Reason.PROCESSING_LIMIT_EXCEEDED,
-)
 SCRATCH = "media-render-"
 
 
@@ -44,13 +33,14 @@ class DocumentRenderer:
     """
 
     def __init__(
-        self, children: int, programs: Path | None, *, limits: ResourceLimits = LIMITS
+        self, children: int, programs: Path | None, *, limits: ResourceLimits = PAGE_LIMITS
     ) -> None:
         tasks = [module.TASK for module in OPERATIONS.values()]
+        self._limits = limits
         self._pdf = Sandbox(tasks, limits, children, 1)
         self._programs = programs
         readable = office.readable_folders(programs) if programs else ()
-        self._office = Sandbox([CONVERT], limits, children, 1, readable=readable)
+        self._office = Sandbox([CONVERT], OFFICE_LIMITS, children, 1, readable=readable)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -63,10 +53,16 @@ class DocumentRenderer:
 
     @asynccontextmanager
     async def render(
-        self, path: Path, content_type: str, steps: Sequence[Step], report: ReportProgress
+        self,
+        path: Path,
+        content_type: str,
+        steps: Sequence[Step],
+        report: ReportProgress,
+        *,
+        pages: int = 0,
     ) -> AsyncIterator[Sequence[Output]]:
         """Runs the document step of a pipeline. Yields its output file, which exists until the
-        context ends.
+        context ends. `pages` is the number of pages, or 0 if it is unknown.
 
         Raises InvalidArgument (MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED), FailedPrecondition
         (OPERATION_NOT_APPLICABLE, DOCUMENT_ENCRYPTED, MISSING_TOOL), DataLoss (BLOB_MISSING),
@@ -79,7 +75,8 @@ class DocumentRenderer:
                 path = Path(pdf.name)
             module = OPERATIONS[operation]
             run = partial(self._pdf.run, module.TASK, path, outputs=[result.fileno()])
-            yield [await module.render(DocumentTask(run, Path(result.name), message, report))]
+            task = DocumentTask(run, Path(result.name), message, report, self._limits, pages)
+            yield [await module.render(task)]
 
     async def _convert(self, path: Path, content_type: str, pdf: IO[bytes]) -> None:
         suffix = office.SUFFIXES.get(content_type)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from media_service.codecs.image.formats import FORMATS
 from media_service.codecs.image.source import ImageSource
+from media_service.codecs.limits import IMAGE_LIMITS, ROW_PIXELS, THUMBNAIL_LIMITS, image_limits
 from media_service.codecs.memory_budget import MemoryBudget
 from media_service.codecs.memory_estimate import estimate_memory, possible_formats
 from media_service.codecs.pipeline.pipeline import Pipeline
@@ -21,17 +22,6 @@ from media_service.temporary_files import temporary_file
 RENDER = "media_service.codecs.image.render:render"
 THUMBNAILS = "media_service.codecs.image.thumbnails:render_thumbnails"
 
-LIMITS = ResourceLimits(
-    # Twice the largest accepted image, decoded, and the libraries.
-    memory_bytes=4 << 30,
-    cpu_seconds=120,
-    wall_seconds=120,
-    file_bytes=1 << 30,
-    result_bytes=1 << 16,
-    exceeded=Reason.PROCESSING_LIMIT_EXCEEDED,
-)
-# The limits of a render on demand. Larger renders need a job.
-ON_DEMAND_LIMITS = replace(LIMITS, cpu_seconds=30, wall_seconds=15, file_bytes=64 << 20)
 # The maximum number of pixels of each step of a render on demand, in all frames together.
 ON_DEMAND_MAX_PIXELS = 100_000_000
 # Starting a child takes half a second of CPU time, as much as twelve thumbnails. With this many
@@ -80,12 +70,15 @@ class ImageRenderer:
         max_pixels: int,
         budget_bytes: int,
         *,
-        limits: ResourceLimits = LIMITS,
+        limits: ResourceLimits = IMAGE_LIMITS,
         max_output_pixels: int | None = None,
     ) -> None:
         self._max_pixels = max_pixels
         self._max_output_pixels = min(max_pixels, max_output_pixels or max_pixels)
+        self._limits = limits
         self._budget = MemoryBudget(budget_bytes)
+        # Thumbnails are part of every upload, so they do not wait for larger renders.
+        self._thumbnail_budget = MemoryBudget(budget_bytes)
         self._sandbox = Sandbox([RENDER, THUMBNAILS], limits, children, TASKS_PER_CHILD, warm=True)
 
     async def __aenter__(self) -> Self:
@@ -119,7 +112,7 @@ class ImageRenderer:
         sources = [original, *named.values()]
         for source in sources:
             self._check(source)
-        memory_bytes = self._estimate(original, list(named.values()), pipeline, deliver)
+        memory_bytes, pixels = self._estimate(original, list(named.values()), pipeline, deliver)
         with temporary_file(SCRATCH) as output:
             async with self._budget.reserve(memory_bytes):
                 answer = await self._sandbox.run(
@@ -128,6 +121,7 @@ class ImageRenderer:
                     outputs=[output.fileno()],
                     further_tasks=further_tasks(sources),
                     progress=progress,
+                    limits=image_limits(self._limits, pixels),
                     content_type=original.content_type,
                     overlays=[(media_id, each.content_type) for media_id, each in named.items()],
                     pipeline=pipeline.text,
@@ -146,12 +140,13 @@ class ImageRenderer:
         self._check(first_frame := replace(original, frames=1))
         with ExitStack() as stack:
             files = {name: stack.enter_context(temporary_file(SCRATCH)) for name in sizes}
-            async with self._budget.reserve(first_frame.decoded_bytes):
+            async with self._thumbnail_budget.reserve(first_frame.decoded_bytes):
                 answer = await self._sandbox.run(
                     THUMBNAILS,
                     original.path,
                     outputs=[file.fileno() for file in files.values()],
                     further_tasks=further_tasks([original]),
+                    limits=THUMBNAIL_LIMITS,
                     content_type=original.content_type,
                     sizes=list(sizes.values()),
                     max_pixels=self._max_pixels,
@@ -169,16 +164,20 @@ class ImageRenderer:
         overlays: Sequence[ImageSource],
         pipeline: Pipeline,
         deliver: Sequence[str],
-    ) -> int:
-        """Estimates the bytes of memory that a render needs. Raises InvalidArgument
-        (PROCESSING_LIMIT_EXCEEDED)."""
+    ) -> tuple[int, int]:
+        """Estimates the bytes of memory that a render needs, and the pixels of its largest step.
+        Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED)."""
         trace = trace_sizes(pipeline, (original.width, original.height), original.content_type)
         names = possible_formats(original, pipeline.format, deliver)
         animated = any(FORMATS[name].animated for name in names)
         largest = trace.largest * (original.animation_frames if animated else 1)
         if trace.exact and largest > self._max_output_pixels:
             raise too_large(largest, self._max_output_pixels)
-        return estimate_memory(original, overlays, trace, names)
+        rows = original.height * original.animation_frames
+        if rows * ROW_PIXELS > self._max_output_pixels:
+            raise too_high(rows, self._max_output_pixels // ROW_PIXELS)
+        memory_bytes = estimate_memory(original, overlays, trace, names)
+        return memory_bytes, max(largest, original.pixels)
 
 
 def further_tasks(sources: Sequence[ImageSource]) -> int | None:
@@ -192,6 +191,17 @@ def too_large(pixels: int, limit: int) -> InvalidArgument:
     return InvalidArgument(
         Reason.PROCESSING_LIMIT_EXCEEDED,
         f"The image would have {pixels} pixels at some step; the limit is {limit}.",
+        limit="pixels",
+        value=limit,
+    )
+
+
+def too_high(rows: int, limit: int) -> InvalidArgument:
+    return InvalidArgument(
+        Reason.PROCESSING_LIMIT_EXCEEDED,
+        f"The image has {rows} rows of pixels; the limit is {limit}.",
+        limit="rows",
+        value=limit,
     )
 
 

@@ -2,7 +2,7 @@
 
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Literal, Self, overload
+from typing import Any, Literal, Self, overload
 
 from media_service.codecs.inspection import (
     AudioInfo,
@@ -13,27 +13,17 @@ from media_service.codecs.inspection import (
     VideoInfo,
     validated,
 )
-from media_service.codecs.sandbox.limits import ResourceLimits
-from media_service.codecs.sandbox.pool import Sandbox
+from media_service.codecs.limits import INSPECTION_LIMITS, inspection_limits
+from media_service.codecs.sandbox.pool import Sandbox, size_of
 
 INSPECT = "media_service.codecs.inspect"
 IMAGE = f"{INSPECT}.image:inspect"
 VIDEO = f"{INSPECT}.av:inspect_video"
 AUDIO = f"{INSPECT}.av:inspect_audio"
 DOCUMENT = f"{INSPECT}.document:inspect"
+# The task for each kind of media.
+TASKS = {"IMAGE": IMAGE, "VIDEO": VIDEO, "AUDIO": AUDIO, "DOCUMENT": DOCUMENT}
 
-LIMITS = ResourceLimits(
-    # A progressive JPEG of 250 megapixels needs 1.5 GiB to hold all its coefficients.
-    memory_bytes=2 << 30,
-    # The largest accepted image decodes in about ten seconds on one slow core.
-    cpu_seconds=60,
-    # A video without a duration in its header is read to the end, from a shared disk.
-    wall_seconds=120,
-    # Inspection writes only the log messages of libraries.
-    file_bytes=1 << 20,
-    # 200 tags of 1000 characters and 500 chapter titles of 200, escaped.
-    result_bytes=4 << 20,
-)
 # Starting a child takes a quarter of a second, which is negligible for this many images. The limit
 # also ends a child that a hostile file took over.
 IMAGES_PER_CHILD = 50
@@ -45,10 +35,10 @@ class Inspector:
 
     def __init__(self, max_pixels: int, children: int) -> None:
         self._max_pixels = max_pixels
-        self._images = Sandbox([IMAGE], LIMITS, children, IMAGES_PER_CHILD)
+        self._images = Sandbox([IMAGE], INSPECTION_LIMITS, children, IMAGES_PER_CHILD)
         # Demuxers are a larger attack surface, and their files take longer. Each file gets a new
         # child, which is started in advance because that takes longer than most inspections.
-        self._others = Sandbox([VIDEO, AUDIO, DOCUMENT], LIMITS, children, 1, warm=True)
+        self._others = Sandbox([VIDEO, AUDIO, DOCUMENT], INSPECTION_LIMITS, children, 1, warm=True)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -89,19 +79,15 @@ class Inspector:
         Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED,
         INSPECTION_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE).
         """
-        match kind:
-            case "IMAGE":
-                answer = await self._images.run(
-                    IMAGE, path, content_type=content_type, max_pixels=self._max_pixels
-                )
-            case "VIDEO":
-                answer = await self._others.run(
-                    VIDEO, path, content_type=content_type, max_pixels=self._max_pixels
-                )
-            case "AUDIO":
-                answer = await self._others.run(AUDIO, path, content_type=content_type)
-            case "DOCUMENT":
-                answer = await self._others.run(DOCUMENT, path, content_type=content_type)
-            case _:
-                raise ValueError(f"unknown kind {kind}")
+        children = self._images if kind == "IMAGE" else self._others
+        limited: dict[str, Any] = {}
+        if kind in {"IMAGE", "VIDEO"}:
+            limited["max_pixels"] = self._max_pixels
+        answer = await children.run(
+            TASKS[kind],
+            path,
+            limits=inspection_limits(size_of(path)),
+            content_type=content_type,
+            **limited,
+        )
         return validated(answer, kind)

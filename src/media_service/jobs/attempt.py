@@ -135,7 +135,10 @@ class Attempt:
             if not limit.expired():
                 raise
             raise InvalidArgument(
-                Reason.PROCESSING_LIMIT_EXCEEDED, f"The job takes longer than {seconds:g} seconds."
+                Reason.PROCESSING_LIMIT_EXCEEDED,
+                f"The job takes longer than {seconds:g} seconds.",
+                limit="wall_seconds",
+                value=f"{seconds:g}",
             ) from None
 
     async def _record_progress(self) -> None:

@@ -9,6 +9,7 @@ from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.document_renderer import DocumentRenderer
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.inspection import DocumentInfo
 from media_service.codecs.output import Output
 from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.codecs.pipeline.route import Route
@@ -81,7 +82,10 @@ class Renderers:
         end = IMAGE_PERCENT if route.image_pipeline is not None else STORE_PERCENT
         report = partial(report_fraction, progress, end)
         if media.kind is Kind.DOCUMENT:
-            rendering = self.documents.render(path, media.content_type, route.steps, report)
+            pages = original.info.page_count if isinstance(original.info, DocumentInfo) else 0
+            rendering = self.documents.render(
+                path, media.content_type, route.steps, report, pages=pages
+            )
         else:
             source = AvSource.of(path, media.content_type, original.info)
             rendering = self.av.render(source, route.steps, overlays, report, name=name)

@@ -108,7 +108,12 @@ async def measure(
         node = node.filter("ebur128", peak="true", framelog="quiet")
         output = node.output("pipe:", format="null").global_args("-loglevel", "info")
         program = await stack.enter_async_context(
-            run_ffmpeg(output, [file], progress=report_seconds(report, edits.seconds))
+            run_ffmpeg(
+                output,
+                [file],
+                limits=source.limits,
+                progress=report_seconds(report, edits.seconds),
+            )
         )
         await program.wait()
         _, _, summary = program.stderr_tail.rpartition("Summary:")

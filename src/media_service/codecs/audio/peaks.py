@@ -58,7 +58,7 @@ async def read_peaks(
         with os.fdopen(write_end, "wb"):  # must close once ffmpeg has it, or the pipe never ends
             reader = await stack.enter_async_context(pipe_reader(read_end))
             output = node.output(f"pipe:{write_end}", format="s16le", blocksize=READ_BYTES // 4)
-            running = run_ffmpeg(output, [file, write_end], progress=progress)
+            running = run_ffmpeg(output, [file, write_end], limits=source.limits, progress=progress)
             program = await stack.enter_async_context(running)
         await run_together(program.wait(), find_peaks(reader, samples, add))
 

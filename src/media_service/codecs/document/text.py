@@ -32,7 +32,9 @@ def extract_text(
         numbers = [page] if page else range(1, len(document) + 1)
         if len(numbers) > MAX_PAGES:
             message = f"The document has {len(numbers)} pages; the limit is {MAX_PAGES}."
-            raise InvalidArgument(Reason.PROCESSING_LIMIT_EXCEEDED, message)
+            raise InvalidArgument(
+                Reason.PROCESSING_LIMIT_EXCEEDED, message, limit="pages", value=MAX_PAGES
+            )
         for done, number in enumerate(numbers, 1):
             file.write(page_text(document, number))
             if progress:

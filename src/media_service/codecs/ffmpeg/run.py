@@ -10,20 +10,11 @@ from typing import Any
 import ffmpeg
 import imageio_ffmpeg
 
+from media_service.codecs.limits import AV_LIMITS
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import open_media
 from media_service.codecs.sandbox.program import Program, confined
-from media_service.errors import Reason
 
-LIMITS = ResourceLimits(
-    # A frame of 8K takes 50 MiB, and decoders, filters and encoders hold dozens of them.
-    memory_bytes=8 << 30,
-    cpu_seconds=24 * 3600,
-    wall_seconds=12 * 3600,
-    file_bytes=64 << 30,
-    result_bytes=0,
-    exceeded=Reason.PROCESSING_LIMIT_EXCEEDED,
-)
 # ffmpeg reports progress four times a second. Without progress for this long, it hangs.
 STALL_SECONDS = 120.0
 # Scheduling priorities. Only the first segments of a stream are interactive, because a viewer may
@@ -68,14 +59,15 @@ async def run_ffmpeg(
     output: Any,
     files: Sequence[int],
     *,
-    limits: ResourceLimits = LIMITS,
+    limits: ResourceLimits = AV_LIMITS,
     progress: ReportSeconds | None = None,
     nice: int = NICE_BACKGROUND,
 ) -> AsyncIterator[Program]:
     """Starts ffmpeg. Await `wait()` of the program. Leaving the context kills it.
 
     `output` is one output node of ffmpeg-python, or several. Their inputs and outputs are `files`,
-    or names in the program's folder. Raises the errors of `Program.wait`.
+    or names in the program's folder. `limits` should be `AvSource.limits`, unless the work does not
+    depend on the duration of a source. Raises the errors of `Program.wait`.
     """
     written = 0
 

@@ -100,6 +100,8 @@ def adapted(image: Image, form: Format, height: int) -> Image:
             Reason.PROCESSING_LIMIT_EXCEEDED,
             f"{form.name} is limited to {form.max_side} pixels per side; the image has"
             f" {image.width} × {height}.",
+            limit="side_pixels",
+            value=form.max_side,
         )
     if image.hasalpha() and not form.alpha:
         return image.flatten(background=WHITE)

@@ -87,6 +87,8 @@ def check_size(width: int, height: int, frames: int, max_pixels: int) -> None:
         raise InvalidArgument(
             Reason.PROCESSING_LIMIT_EXCEEDED,
             f"The image has {frames} frames; the limit is {MAX_FRAMES}.",
+            limit="frames",
+            value=MAX_FRAMES,
         )
     if width * height * frames > max_pixels:
         raise InvalidArgument(
@@ -94,6 +96,8 @@ def check_size(width: int, height: int, frames: int, max_pixels: int) -> None:
             f"The image has {width} × {height} pixels"
             + (f" in {frames} frames" if frames > 1 else "")
             + f"; the limit is {max_pixels} pixels.",
+            limit="pixels",
+            value=max_pixels,
         )
 
 

@@ -1,5 +1,6 @@
 """Inspects images: reads the header, and decodes all pixels. Runs in a child process."""
 
+import mmap
 from typing import Any
 
 import pyvips
@@ -11,6 +12,7 @@ from media_service.codecs.inspect import capture_time, exif, names
 from media_service.codecs.inspect.limits import count
 from media_service.codecs.inspect.location import from_exif
 from media_service.codecs.inspection import ImageInfo, Inspection, PrivateInfo, to_json
+from media_service.codecs.limits import MAX_ELEMENTS, MAX_PAGES, check_inspectable
 from media_service.errors import InvalidArgument, Reason
 
 
@@ -18,13 +20,16 @@ from media_service.errors import InvalidArgument, Reason
 def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
     """Returns an Inspection of the open file `media`, as JSON values.
 
-    Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED).
+    Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED, INSPECTION_LIMIT_EXCEEDED).
     """
     # Each image is read once; a cache would only keep one owner's pixels in memory for the next.
     pyvips.cache_set_max(0)
     loader = loader_of(content_type)
+    if loader == "svgload":
+        check_inspectable("elements", elements(media), MAX_ELEMENTS)
     image = open_page(media, loader)
     pages = value(image, "n-pages", 1)
+    check_inspectable("pages", pages, MAX_PAGES)
     check_pixels(image.width * image.height * pages, max_pixels)
     if is_hevc(image):
         heic.decode(media)
@@ -38,12 +43,34 @@ def decode(media: int, loader: str, pages: int, max_pixels: int) -> None:
     if loader in ANIMATED:
         open_page(media, loader, n=-1).avg()
         return
+    if pages > 1 and (strip := open_strip(media, loader)) is not None:
+        check_pixels(strip.width * strip.height, max_pixels)
+        strip.avg()
+        return
     total = 0
     for number in range(pages):
         page = open_page(media, loader, page=number) if pages > 1 else open_page(media, loader)
         total += page.width * page.height  # pages of a TIFF may differ in size
         check_pixels(total, max_pixels)
         page.avg()
+
+
+READ_BYTES = 1 << 20
+
+
+def elements(media: int) -> int:
+    """Counts the elements of an SVG, roughly: an element has one or two tags."""
+    with mmap.mmap(media, 0, access=mmap.ACCESS_READ) as text:
+        return sum(text[at : at + READ_BYTES].count(b"<") for at in range(0, len(text), READ_BYTES))
+
+
+def open_strip(media: int, loader: str) -> Any:
+    """Opens all pages, stacked vertically, or returns None if they differ in size. Opening each one
+    reads the headers of all of them, which takes long for many pages."""
+    try:
+        return open_page(media, loader, n=-1)
+    except pyvips.Error:
+        return None
 
 
 def check_pixels(pixels: int, max_pixels: int) -> None:

@@ -15,17 +15,20 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from media_service.codecs.sandbox.confine import allow_cpu, confine, die_with_parent
+from media_service.codecs.sandbox.exit_cause import exceeded, unavailable
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.messages import HEADER, MAX_FILES, encode
-from media_service.errors import MediaError, Reason
+from media_service.errors import Internal, MediaError, Reason
 
 Task = Callable[..., Any]
 
-LIMIT_ERRORS = {errno.EFBIG, errno.ENOMEM}
+# The limit behind each error of the kernel.
+LIMIT_ERRORS = {errno.EFBIG: "file_bytes", errno.ENOMEM: "memory_bytes"}
 # The machine's resources are exhausted; the file is not the cause.
 MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 MAX_MESSAGE = 500
@@ -55,24 +58,26 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
     return request, files
 
 
-def perform(task: Task, files: list[int], parameters: dict[str, Any], exceeded: Reason) -> bytes:
+def perform(
+    task: Task, files: list[int], parameters: dict[str, Any], limits: ResourceLimits
+) -> bytes:
     """Runs a task. Returns the encoded reply."""
     try:
         return encode({"result": task(*files, **parameters)})
     except MediaError as error:
         # Data that cannot be decoded may have corrupted the process.
         reusable = error.reason is not Reason.MEDIA_CORRUPT
-        return error_reply(error.reason, error.message, reusable=reusable)
+        return error_reply(error, reusable=reusable)
     except MemoryError:
-        return error_reply(exceeded, "The file needs too much memory.")
+        return error_reply(exceeded(limits, "memory_bytes"))
     except Exception as error:
         traceback.print_exc()
         if isinstance(error, OSError) and error.errno in LIMIT_ERRORS:
-            return error_reply(exceeded, f"Processing failed: {error}.")
+            return error_reply(exceeded(limits, LIMIT_ERRORS[error.errno]))
         if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
-            return error_reply(Reason.PROCESSING_UNAVAILABLE, f"Processing failed: {error}.")
+            return error_reply(unavailable(f"Processing failed: {error}."))
         # A task raises MediaError if a file is invalid, so any other error is a bug.
-        return error_reply(Reason.INTERNAL, repr(error))
+        return error_reply(Internal(Reason.INTERNAL, repr(error), error_id=""))
 
 
 def progress_sender(channel: socket.socket) -> Callable[[float], None]:
@@ -91,10 +96,17 @@ def progress_sender(channel: socket.socket) -> Callable[[float], None]:
     return report
 
 
-def error_reply(reason: Reason, message: str, *, reusable: bool = False) -> bytes:
+def error_reply(error: MediaError, *, reusable: bool = False) -> bytes:
     """Encodes an error. `reusable` means that the process is unchanged and can serve other
     tasks."""
-    return encode({"reason": reason, "message": message[:MAX_MESSAGE], "reusable": reusable})
+    return encode(
+        {
+            "reason": error.reason,
+            "message": error.message[:MAX_MESSAGE],
+            "metadata": error.metadata,
+            "reusable": reusable,
+        }
+    )
 
 
 def main() -> None:
@@ -108,6 +120,7 @@ def main() -> None:
     channel.sendall(encode({"ready": True}))
     while True:
         request, files = receive(channel)
+        limits = replace(limits, cpu_seconds=request["cpu_seconds"])
         allow_cpu(limits.cpu_seconds)
         # The next task may be of another owner, so files that a task writes are removed afterwards.
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -115,7 +128,7 @@ def main() -> None:
             task, parameters = tasks[request["task"]], request["parameters"]
             if request["progress"]:
                 parameters["progress"] = progress_sender(channel)
-            reply = perform(task, files, parameters, limits.exceeded)
+            reply = perform(task, files, parameters, limits)
             os.chdir(folder)
         for file in files:
             os.close(file)

@@ -10,7 +10,15 @@ OUT_OF_MEMORY = (b"allocate", b"out of memory", b"MemoryError", b"bad_alloc")
 # Text that they print if the machine lacks resources. The file is not the cause.
 MACHINE_FULL = (b"No space left on device", b"Disk quota exceeded", b"Too many open files")
 # The limit behind each signal of the kernel.
-LIMIT_SIGNALS = {-signal.SIGXCPU: "processor time", -signal.SIGXFSZ: "space"}
+LIMIT_SIGNALS = {-signal.SIGXCPU: "cpu_seconds", -signal.SIGXFSZ: "file_bytes"}
+# What each limit in `ResourceLimits` limits.
+LIMIT_TEXTS = {
+    "memory_bytes": "bytes of memory",
+    "cpu_seconds": "seconds of processor time",
+    "wall_seconds": "seconds",
+    "file_bytes": "bytes of space for a file",
+    "result_bytes": "bytes of space for the result",
+}
 # The maximum number of characters of an explanation.
 MAX_EXPLANATION = 300
 
@@ -26,7 +34,7 @@ def exit_cause(code: int | None, stderr: bytes, limits: ResourceLimits) -> Media
         return exceeded(limits, LIMIT_SIGNALS[code])
     silent = code == -signal.SIGABRT and not stderr  # PDFium does this when it is out of memory
     if silent or any(text in stderr for text in OUT_OF_MEMORY):
-        return exceeded(limits, "memory")
+        return exceeded(limits, "memory_bytes")
     return None
 
 
@@ -34,8 +42,15 @@ def unavailable(message: str) -> MediaError:
     return Unavailable(Reason.PROCESSING_UNAVAILABLE, message)
 
 
-def exceeded(limits: ResourceLimits, what: str) -> MediaError:
-    return InvalidArgument(limits.exceeded, f"The file needs too much {what}.")
+def exceeded(limits: ResourceLimits, name: str) -> MediaError:
+    """Returns the error for work that exceeds the limit called `name` in `ResourceLimits`."""
+    value = f"{getattr(limits, name):.10g}"
+    return InvalidArgument(
+        limits.exceeded,
+        f"The file needs more than {value} {LIMIT_TEXTS[name]}, the limit for this kind of work.",
+        limit=name,
+        value=value,
+    )
 
 
 def corrupt(message: str) -> MediaError:

@@ -1,4 +1,4 @@
-"""The resource limits of a child process."""
+"""The resource limits of a child process. `codecs/limits.py` has those of each class of work."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from media_service.errors import Reason
 
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:
-    """Limits of one child process. Times are per task."""
+    """Limits of one child process. Times are per task. Errors name the field that was exceeded."""
 
     # Address space of the process: code, heap and stacks.
     memory_bytes: int

@@ -75,13 +75,15 @@ class Sandbox:
         outputs: Sequence[int] = (),
         further_tasks: int | None = None,
         progress: Callable[[int], None] | None = None,
+        limits: ResourceLimits | None = None,
         **parameters: Any,
     ) -> Any:
         """Runs `task` and returns its result. The child gets the files `media`, open and read-only,
         followed by `outputs`, open files that it writes to.
 
         The child serves at most `further_tasks` tasks afterwards. `progress` is called with
-        increasing percentages if the task reports them.
+        increasing percentages if the task reports them. The times in `limits` replace those of the
+        pool.
 
         Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED, and the reason of
         the limits), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE,
@@ -97,7 +99,7 @@ class Sandbox:
                 files += outputs
                 self._busy += 1
                 try:
-                    return await self._run(task, files, further_tasks, progress, parameters)
+                    return await self._run(task, files, further_tasks, progress, limits, parameters)
                 finally:
                     self._busy -= 1
 
@@ -107,6 +109,7 @@ class Sandbox:
         files: Sequence[int],
         further_tasks: int | None,
         progress: Callable[[int], None] | None,
+        limits: ResourceLimits | None,
         parameters: dict[str, Any],
     ) -> Any:
         child = await self._take()
@@ -114,7 +117,7 @@ class Sandbox:
         if further_tasks is not None:
             child.tasks_left = min(child.tasks_left, further_tasks)
         try:
-            return await child.call(task, files, parameters, progress)
+            return await child.call(task, files, parameters, progress, limits)
         finally:
             if child.reusable and child.tasks_left > 0:
                 self._idle.append(child)
@@ -156,6 +159,15 @@ class Sandbox:
 
     async def _start(self) -> Child:
         return await Child.start(self._tasks, self._limits, self._tasks_per_child, self._readable)
+
+
+def size_of(path: Path) -> int:
+    """Returns the size of a stored file in bytes, or 0 if it is missing, which `open_media`
+    reports."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def open_media(path: Path) -> int:

@@ -53,6 +53,9 @@ CHILD_ERRORS: dict[str, type[MediaError]] = {
     Reason.MAX_SIZE_TOO_SMALL: FailedPrecondition,
     Reason.PROCESSING_UNAVAILABLE: Unavailable,
 }
+# Those that name a limit, and the keys of their metadata.
+LIMITS_EXCEEDED = {Reason.INSPECTION_LIMIT_EXCEEDED, Reason.PROCESSING_LIMIT_EXCEEDED}
+LIMIT_KEYS = ("limit", "value")
 # A process that closed its socket is about to exit. A hostile one that does not is killed.
 EXIT_SECONDS = 2.0
 
@@ -61,6 +64,14 @@ def percent_of(reply: Mapping[str, Any]) -> int:
     """Returns the progress in a reply, or 0 for another kind of reply."""
     percent = reply.get("progress")
     return percent if type(percent) is int else 0
+
+
+def metadata_of(reply: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the metadata of an error in a reply. A hostile child may send anything."""
+    metadata = reply.get("metadata")
+    if reply.get("reason") not in LIMITS_EXCEEDED or not isinstance(metadata, dict):
+        return {}
+    return {key: printable(str(metadata.get(key, ""))) for key in LIMIT_KEYS}
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -161,18 +172,24 @@ class Child:
         files: Sequence[int],
         parameters: Mapping[str, Any],
         progress: Callable[[int], None] | None = None,
+        limits: ResourceLimits | None = None,
     ) -> Any:
         """Runs a task on open files. Returns its result. `progress` is called with increasing
-        percentages if the task reports them.
+        percentages if the task reports them. The times in `limits` replace those of the process.
 
         Raises InvalidArgument (MEDIA_CORRUPT, the reason of the limits), Unavailable
         (PROCESSING_UNAVAILABLE), SandboxBroken, and the errors of the task (CHILD_ERRORS).
         Afterwards, and when cancelled, the child must be closed unless it is `reusable`.
         """
         self.reusable = False
+        self._limits = limits = limits or self._limits
         try:
-            async with asyncio.timeout(self._limits.wall_seconds):
-                request = {"task": task, "parameters": dict(parameters)}
+            async with asyncio.timeout(limits.wall_seconds):
+                request = {
+                    "task": task,
+                    "parameters": dict(parameters),
+                    "cpu_seconds": limits.cpu_seconds,
+                }
                 await self._send({**request, "progress": progress is not None}, files)
                 reply = await self._receive()
                 reported = 0
@@ -182,7 +199,7 @@ class Child:
                     reported = percent
                     reply = await self._receive()
         except TimeoutError:
-            raise exceeded(self._limits, "time") from None
+            raise exceeded(limits, "wall_seconds") from None
         except (EOFError, ConnectionError):
             raise await self._exit_error() from None
         if "result" in reply:
@@ -196,7 +213,7 @@ class Child:
             raise SandboxBroken(f"a task failed: {message}")
         if isinstance(reason, str) and reason in CHILD_ERRORS:
             self.reusable = reply.get("reusable") is True
-            raise CHILD_ERRORS[reason](Reason(reason), message)
+            raise CHILD_ERRORS[reason](Reason(reason), message, **metadata_of(reply))
         log.info("a media file cannot be read: %s", message)
         raise corrupt(message)
 
@@ -231,7 +248,7 @@ class Child:
         JSON."""
         (size,) = HEADER.unpack(await self._read(HEADER.size))
         if size > self._limits.result_bytes:
-            raise exceeded(self._limits, "space for the result")
+            raise exceeded(self._limits, "result_bytes")
         try:
             message = json.loads(await self._read(size))
         except (ValueError, RecursionError):

@@ -111,7 +111,7 @@ class Program:
                 await self._reading_stderr
                 code = await self._process.wait()
         except TimeoutError:
-            raise exceeded(self._limits, "time") from None
+            raise exceeded(self._limits, "wall_seconds") from None
         if code:
             raise self._failure(code)
 

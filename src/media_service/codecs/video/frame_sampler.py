@@ -68,7 +68,7 @@ class FrameSampler:
                 )
                 files += tracks.files
                 outputs.append(tracks.video.output(f"{number}", vframes=1, **self.options))
-            running = run_ffmpeg(ffmpeg.merge_outputs(*outputs), files)
+            running = run_ffmpeg(ffmpeg.merge_outputs(*outputs), files, limits=source.limits)
             program = await stack.enter_async_context(running)
             await program.wait()
             paths = [program.folder / f"{number}" for number in numbers]
@@ -87,7 +87,7 @@ class FrameSampler:
         async with AsyncExitStack() as stack:
             tracks = edited_tracks(stack, source, edits, self.size, rate=rate, pixels=self.pixels)
             output = tracks.video.output("%d", vframes=self.count, start_number=0, **self.options)
-            running = run_ffmpeg(output, tracks.files, progress=progress)
+            running = run_ffmpeg(output, tracks.files, limits=source.limits, progress=progress)
             program = await stack.enter_async_context(running)
             await program.wait()
             for number in range(self.count):

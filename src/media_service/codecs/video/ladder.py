@@ -157,6 +157,8 @@ def too_long(seconds: float) -> InvalidArgument:
         Reason.PROCESSING_LIMIT_EXCEEDED,
         f"The video lasts {seconds:.0f} seconds by its header; the limit for streams is {hours}"
         " hours.",
+        limit="duration_seconds",
+        value=MAX_SECONDS,
     )
 
 

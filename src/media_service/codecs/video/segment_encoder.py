@@ -11,7 +11,6 @@ import ffmpeg
 
 from media_service.codecs.ffmpeg.pipes import Pipe, open_pipe
 from media_service.codecs.ffmpeg.run import (
-    LIMITS,
     NICE_AUDIO,
     NICE_INTERACTIVE,
     ReportSeconds,
@@ -19,6 +18,7 @@ from media_service.codecs.ffmpeg.run import (
     open_file,
     run_ffmpeg,
 )
+from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.task_group import run_together
 from media_service.codecs.video import filter_graph as graph
 from media_service.codecs.video.edits import Edits
@@ -34,7 +34,7 @@ Deliver = Callable[[str, InitSegment | Fragment], Awaitable[None]]
 # fragment begins with a key frame.
 FRAGMENTED = "+delay_moov+default_base_moof+cmaf"
 # Subtitle files are read into memory.
-SUBTITLE_LIMITS = replace(LIMITS, file_bytes=16 << 20)
+SUBTITLE_FILE_BYTES = 16 << 20
 QUALITY = 23
 # With these, two cores keep up with a video of 30 frames per second in 1080p, 720p and 480p: the
 # motion search of the preset, with macroblock-tree rate control as in slower presets
@@ -87,7 +87,9 @@ async def encode_video(
             options = video_options(rung, ladder, chunk, threads)
             outputs.append(scaled.output(f"pipe:{pipe.file}", **options))
         outputs.append(discarded(node["a?"]))
-        await encode(stack, outputs, file, pipes, deliver, report, nice=NICE_INTERACTIVE)
+        await encode(
+            stack, outputs, file, pipes, deliver, report, source.limits, nice=NICE_INTERACTIVE
+        )
 
 
 def discarded(node: graph.Node) -> graph.Node:
@@ -195,7 +197,7 @@ async def encode_audio(
                     flush_packets=1,
                 )
             )
-        await encode(stack, outputs, file, pipes, deliver, report, nice=NICE_AUDIO)
+        await encode(stack, outputs, file, pipes, deliver, report, source.limits, nice=NICE_AUDIO)
 
 
 async def encode_subtitles(
@@ -209,9 +211,9 @@ async def encode_subtitles(
         node[f"s:{track.index}"].output(f"{track.name}.vtt", format="webvtt", map_metadata=-1)
         for track in tracks
     ]
-    program = await stack.enter_async_context(
-        run_ffmpeg(ffmpeg.merge_outputs(*outputs), [file], limits=SUBTITLE_LIMITS)
-    )
+    limits = replace(source.limits, file_bytes=SUBTITLE_FILE_BYTES)
+    running = run_ffmpeg(ffmpeg.merge_outputs(*outputs), [file], limits=limits)
+    program = await stack.enter_async_context(running)
     await program.wait()
     return [program.folder / f"{track.name}.vtt" for track in tracks]
 
@@ -223,13 +225,14 @@ async def encode(
     pipes: Sequence[tuple[str, Pipe]],
     deliver: Deliver,
     report: ReportSeconds | None,
+    limits: ResourceLimits,
     *,
     nice: int,
 ) -> None:
     """Runs ffmpeg until all segments are delivered."""
     files = [file, *(pipe.file for _, pipe in pipes)]
     program = await stack.enter_async_context(
-        run_ffmpeg(ffmpeg.merge_outputs(*outputs), files, progress=report, nice=nice)
+        run_ffmpeg(ffmpeg.merge_outputs(*outputs), files, limits=limits, progress=report, nice=nice)
     )
     for _, pipe in pipes:
         pipe.hand_over()

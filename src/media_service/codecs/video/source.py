@@ -15,6 +15,10 @@ from media_service.codecs.inspection import (
     SubtitleTrack,
     VideoInfo,
 )
+from media_service.codecs.limits import MIN_SAMPLE_RATE_HZ, av_limits
+from media_service.codecs.sandbox.limits import ResourceLimits
+from media_service.codecs.sandbox.pool import size_of
+from media_service.errors import InvalidArgument, Reason
 
 # Usual frame rates. A measured rate is rounded to them.
 USUAL_RATES = tuple(
@@ -57,7 +61,8 @@ class AvSource:
     @classmethod
     def of(cls, path: Path, content_type: str, info: Info) -> Self:
         """Creates a source. `info` is the result of inspection. Raises ValueError if it is not that
-        of a video or audio file."""
+        of a video or audio file, and InvalidArgument (PROCESSING_LIMIT_EXCEEDED) for a file that
+        takes too long at any size."""
         match info:
             case VideoInfo():
                 video = info
@@ -65,6 +70,9 @@ class AvSource:
                 video = VideoInfo(duration_seconds=info.duration_seconds)
             case _:
                 raise ValueError(f"{info} does not describe a video or audio file")
+        rate = info.audio_sample_rate_hz
+        if 0 < rate < MIN_SAMPLE_RATE_HZ:
+            raise too_few_samples(rate)
         first = AudioTrack(
             codec=info.audio_codec,
             channels=info.audio_channels,
@@ -89,6 +97,11 @@ class AvSource:
         return DEMUXERS[self.content_type]
 
     @property
+    def limits(self) -> ResourceLimits:
+        """The limits of work on the file."""
+        return av_limits(self.duration_seconds, self.width * self.height, size_of(self.path))
+
+    @property
     def seek_margin_seconds(self) -> float:
         """The seconds by which reading must begin before a wanted time to include a key frame."""
         return MAX_KEY_FRAME_SECONDS if self.demuxer in UNINDEXED_DEMUXERS else 0.0
@@ -107,6 +120,15 @@ class AvSource:
     def first_audio_track(self) -> AudioTrack:
         """The first track that can be decoded, or a track without a codec if there is none."""
         return self.audio_tracks[0][1] if self.audio_tracks else AudioTrack()
+
+
+def too_few_samples(rate: int) -> InvalidArgument:
+    return InvalidArgument(
+        Reason.PROCESSING_LIMIT_EXCEEDED,
+        f"The sample rate of the audio is {rate} Hz; the lowest is {MIN_SAMPLE_RATE_HZ} Hz.",
+        limit="sample_rate_hz",
+        value=MIN_SAMPLE_RATE_HZ,
+    )
 
 
 def output_frame_rate(measured: float, *, variable: bool = False) -> Fraction:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import msgspec
 
 from media_service.codecs.ffmpeg.run import open_file, run_ffmpeg
+from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.filter_graph import Node, TrimmedInput
 from media_service.codecs.video.source import AvSource
@@ -38,7 +39,7 @@ async def without_empty_tracks(source: AvSource, edits: Edits, *, needs_video: b
         }
         if needs_video:
             outputs[VIDEO] = trimmed.video_track().output(VIDEO, **ONE_VIDEO_FRAME)
-        found = await nonempty_outputs(outputs, [file]) if outputs else set()
+        found = await nonempty_outputs(outputs, [file], source.limits) if outputs else set()
     if VIDEO not in found if needs_video else tracks and not found:
         raise nothing_left("video" if needs_video else "audio")
     all_audio_tracks = [
@@ -48,10 +49,12 @@ async def without_empty_tracks(source: AvSource, edits: Edits, *, needs_video: b
     return replace(source, all_audio_tracks=all_audio_tracks)
 
 
-async def nonempty_outputs(outputs: Mapping[str, Node], files: Sequence[int]) -> set[str]:
+async def nonempty_outputs(
+    outputs: Mapping[str, Node], files: Sequence[int], limits: ResourceLimits
+) -> set[str]:
     """Returns the names of those `outputs`, in the format `framecrc`, that have a frame. Raises the
     errors of `Program.wait`."""
-    async with run_ffmpeg(list(outputs.values()), files) as program:
+    async with run_ffmpeg(list(outputs.values()), files, limits=limits) as program:
         await program.wait()
         texts = {name: (program.folder / name).read_text() for name in outputs}
     return {

@@ -43,7 +43,8 @@ async def render(task: AvTask) -> Sequence[Output]:
     if encoding.layouts:
         node = node.filter("aformat", channel_layouts=encoding.layouts)
     output = node.output(encoding.filename, **WITHOUT_METADATA, **encoding.options)
-    program = await task.stack.enter_async_context(run_ffmpeg(output, [file], progress=progress))
+    running = run_ffmpeg(output, [file], limits=source.limits, progress=progress)
+    program = await task.stack.enter_async_context(running)
     await program.wait()
     if not encoded:
         raise no_audio_track()

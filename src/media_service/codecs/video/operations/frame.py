@@ -67,7 +67,7 @@ async def first_frame_from(
     size = (source.width, source.height)
     rest = replace(edits, start=start, end=source.duration_seconds, speed=1.0)
     tracks = graph.edited_tracks(stack, source, rest, size, pixels="rgb24")
-    return await write_png(stack, tracks.video, tracks.files, size)
+    return await write_png(stack, source, tracks.video, tracks.files)
 
 
 async def last_frame_before(
@@ -86,7 +86,7 @@ async def last_frame_before(
         # Repeat the last frame without end, and so beyond `end`.
         video = tracks.video.filter("tpad", stop=-1, stop_mode="clone")
         video = video.filter("trim", start=f"{end - start:.6f}")
-        output = await write_png(stack, video, tracks.files, size)
+        output = await write_png(stack, source, video, tracks.files)
         if output or start == edits.start:
             return output
         back *= 2
@@ -107,7 +107,8 @@ async def representative_time(source: AvSource, edits: Edits) -> float | None:
         black = {"key": "lavfi.blackframe.pblack", "value": BLACK_PERCENT, "function": "less"}
         video = video.filter("metadata", "select", **black).filter("thumbnail", CANDIDATES)
         output = video.output(FILENAME, **ONE_VIDEO_FRAME, fps_mode="passthrough")
-        program = await stack.enter_async_context(run_ffmpeg(output, tracks.files))
+        running = run_ffmpeg(output, tracks.files, limits=source.limits)
+        program = await stack.enter_async_context(running)
         await program.wait()
         text = (program.folder / FILENAME).read_text()
     time_base = re.search(r"^#tb 0: (\d+)/(\d+)$", text, re.MULTILINE)
@@ -119,11 +120,11 @@ async def representative_time(source: AvSource, edits: Edits) -> float | None:
 
 
 async def write_png(
-    stack: AsyncExitStack, video: graph.Node, files: Sequence[int], size: graph.Size
+    stack: AsyncExitStack, source: AvSource, video: graph.Node, files: Sequence[int]
 ) -> Output | None:
     """Writes the first frame of a node. Returns None if it has no frame."""
     output = video.output(FILENAME, vframes=1, vcodec="png", pred="none", compression_level=1)
-    program = await stack.enter_async_context(run_ffmpeg(output, files))
+    program = await stack.enter_async_context(run_ffmpeg(output, files, limits=source.limits))
     await program.wait()
     path = program.folder / FILENAME
-    return Output(path, PNG, *size) if path.exists() else None
+    return Output(path, PNG, source.width, source.height) if path.exists() else None

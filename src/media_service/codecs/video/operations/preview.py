@@ -50,7 +50,7 @@ class Moments:
         async with AsyncExitStack() as stack:
             video, files = self.open(stack, "yuv420p")
             outputs = {VIDEO: video.output(VIDEO, **ONE_VIDEO_FRAME)}
-            return bool(await nonempty_outputs(outputs, files))
+            return bool(await nonempty_outputs(outputs, files, self.source.limits))
 
 
 async def render(task: AvTask) -> Sequence[Output]:
@@ -64,20 +64,20 @@ async def render(task: AvTask) -> Sequence[Output]:
     if task.message.format != Operation.GIF:
         video, files = moments.open(task.stack, "yuv420p")
         output = video.output(WEBP_FILE, **WEBP)
-        path = await write(task.stack, output, files, WEBP_FILE, progress)
+        path = await write(task, output, files, WEBP_FILE, progress)
         return [Output(path, "image/webp", *moments.size)]
     # The 256 colors of a GIF are computed in a separate pass. In a single pass, all frames would
     # have to wait in memory for them.
     video, files = moments.open(task.stack, "rgb24")
     output = video.filter("palettegen", stats_mode="diff").output(PALETTE_FILE, vframes=1)
-    palette_path = await write(task.stack, output, files, PALETTE_FILE)
+    palette_path = await write(task, output, files, PALETTE_FILE)
     palette = task.stack.enter_context(open_file(palette_path))
     video, files = moments.open(task.stack, "rgb24")
     video = ffmpeg.filter(
         [video, ffmpeg_input(palette, "png_pipe")], "paletteuse", dither="bayer", bayer_scale=4
     )
     output = video.output(GIF_FILE, loop=0)
-    path = await write(task.stack, output, [*files, palette], GIF_FILE, progress)
+    path = await write(task, output, [*files, palette], GIF_FILE, progress)
     return [Output(path, "image/gif", *moments.size)]
 
 
@@ -109,12 +109,13 @@ def spread(edits: Edits, seconds: float) -> list[Edits]:
 
 
 async def write(
-    stack: AsyncExitStack,
+    task: AvTask,
     output: Node,
     files: Sequence[int],
     name: str,
     progress: ReportSeconds | None = None,
 ) -> Path:
-    program = await stack.enter_async_context(run_ffmpeg(output, files, progress=progress))
+    running = run_ffmpeg(output, files, limits=task.source.limits, progress=progress)
+    program = await task.stack.enter_async_context(running)
     await program.wait()
     return program.folder / name

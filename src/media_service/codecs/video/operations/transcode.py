@@ -51,7 +51,7 @@ async def render(task: AvTask) -> Sequence[Output]:
             options[f"metadata:s:a:{number}"] = f"language={track.language}"
     progress = report_seconds(report_range(task.report, begin, 1), edits.seconds)
     output = ffmpeg.output(tracks.video, *audio, FILENAME, **options)
-    running = run_ffmpeg(output, tracks.files, progress=progress)
+    running = run_ffmpeg(output, tracks.files, limits=source.limits, progress=progress)
     program = await task.stack.enter_async_context(running)
     await program.wait()
     return [Output(program.folder / FILENAME, codec.content_type, *size)]
