@@ -1,23 +1,28 @@
-"""Fixtures of every test: real PostgreSQL, a fresh database each, real stores."""
+"""Fixtures of every test: real PostgreSQL, an empty database each, real stores."""
 
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
 from media_service.db.database import Database
 from media_service.db.embedded_postgres import embedded_postgres
 from media_service.db.migrate import migrate
-from media_service.ids import new_id
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.drivers.local.driver import LocalDriver
 from tests.support.browser.browser import Browser
 from tests.support.browser.chromium import running_browser
-from tests.support.databases import hurry, roomy_memory, with_database
+from tests.support.databases import (
+    CleanDatabases,
+    administer,
+    hurry,
+    roomy_memory,
+    unique_name,
+    with_database,
+)
 from tests.support.ports import free_port
 
 # As where CI is set: how long an example takes says how busy the machine is.
@@ -80,27 +85,26 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 async def template(postgres: str) -> AsyncIterator[str]:
-    """Name of a migrated database that every test clones."""
-    name = f"template_{new_id().replace('-', '')}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"create database {name}".encode())
+    """Name of a migrated database without rows, to clone."""
+    name = unique_name("template")
+    administer(postgres, f"create database {name}")
     await migrate(with_database(postgres, name))
     yield name
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)".encode())
+    administer(postgres, f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: str, template: str) -> Iterator[CleanDatabases]:
+    """Migrated databases, which have no rows when a test takes one."""
+    with CleanDatabases(postgres, template) as databases:
+        yield databases
 
 
 @pytest.fixture
-def database_url(postgres: str, template: str) -> Iterator[str]:
-    """URL of a fresh, migrated database of this test's own."""
-    name = f"test_{new_id().replace('-', '')}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        # Twice as fast as to write each page ahead, which is the default.
-        clone = f"create database {name} template {template} strategy file_copy"
-        connection.execute(clone.encode())
-    yield with_database(postgres, name)
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)".encode())
+def database_url(databases: CleanDatabases) -> Iterator[str]:
+    """URL of a migrated database without rows, which only this test uses."""
+    with databases.take() as url:
+        yield url
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 import os
 import resource
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -66,6 +66,10 @@ RENDER_BYTES = 2 << 30
 
 # Opens a store, given its name and URL.
 Opener = Callable[[str, str], BlobStore]
+# Opens the renderer of a server, and the codecs of a worker. Their child processes end with the
+# context.
+OpenRenderer = Callable[[Config], AbstractAsyncContextManager[ImageRenderer]]
+OpenCodecs = Callable[[Config], AbstractAsyncContextManager["Codecs"]]
 
 
 @dataclass(frozen=True)
@@ -159,18 +163,29 @@ def presets(config: Config) -> Presets:
     return Presets(texts)
 
 
-@asynccontextmanager
-async def renders(config: Config, parts: Base) -> AsyncIterator[RenderService]:
-    """Renders images while requests wait, and caches them."""
-    children = config.render_children or len(os.sched_getaffinity(0))
-    cache = RenderCache(parts.database, parts.raw)
-    async with ImageRenderer(
-        children,
+def render_children(config: Config) -> int:
+    """How many images a server process renders at once."""
+    return config.render_children or len(os.sched_getaffinity(0))
+
+
+def on_demand_renderer(config: Config) -> ImageRenderer:
+    return ImageRenderer(
+        render_children(config),
         config.max_pixels,
         RENDER_BYTES,
         limits=ON_DEMAND_LIMITS,
         max_output_pixels=ON_DEMAND_MAX_PIXELS,
-    ) as renderer:
+    )
+
+
+@asynccontextmanager
+async def renders(
+    config: Config, parts: Base, open_renderer: OpenRenderer
+) -> AsyncIterator[RenderService]:
+    """Renders images while requests wait, and caches them."""
+    children = render_children(config)
+    cache = RenderCache(parts.database, parts.raw)
+    async with open_renderer(config) as renderer:
         reader = MediaReader(parts.database, bare=True)
         service = RenderService(reader, renderer, cache, parts.stores, children)
         try:
@@ -182,7 +197,10 @@ async def renders(config: Config, parts: Base) -> AsyncIterator[RenderService]:
 
 @asynccontextmanager
 async def server(
-    config: Config, port: int | None = None, opener: Opener = open_store
+    config: Config,
+    port: int | None = None,
+    opener: Opener = open_store,
+    open_renderer: OpenRenderer = on_demand_renderer,
 ) -> AsyncIterator[RpcServer]:
     """Runs a gRPC server for the context. `port` replaces the configured one; 0: a free one."""
     try:
@@ -199,7 +217,7 @@ async def server(
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with (
         base(config, opener) as parts,
-        renders(config, parts) as rendering,
+        renders(config, parts, open_renderer) as rendering,
         UsageCounter(parts.database) as usage,
     ):
         admission = Admission(most_streams(config.max_streams, parts.raw.driver.limits, open_files))
@@ -290,16 +308,33 @@ class WorkerResources:
     purge_after: timedelta
 
 
+@dataclass(frozen=True)
+class Codecs:
+    """The child processes of a worker, in which it opens media files."""
+
+    inspector: Inspector
+    renderer: ImageRenderer
+    documents: DocumentRenderer
+
+
 @asynccontextmanager
-async def worker_resources(config: Config, parts: Base) -> AsyncIterator[WorkerResources]:
+async def worker_codecs(config: Config) -> AsyncIterator[Codecs]:
     async with (
         Inspector(config.max_pixels, config.worker_slots) as inspector,
         ImageRenderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
-        LocalCopies() as copies,
         DocumentRenderer(config.worker_slots, installed()) as documents,
     ):
+        yield Codecs(inspector, renderer, documents)
+
+
+@asynccontextmanager
+async def worker_resources(
+    config: Config, parts: Base, open_codecs: OpenCodecs = worker_codecs
+) -> AsyncIterator[WorkerResources]:
+    async with open_codecs(config) as codecs, LocalCopies() as copies:
+        renderer = codecs.renderer
         renditions = RenditionStore(parts.database, parts.stores)
-        files = OriginalFiles(parts.stores, copies, inspector)
+        files = OriginalFiles(parts.stores, copies, codecs.inspector)
         segments = Segments(parts.database, parts.raw)
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
         yield WorkerResources(
@@ -307,12 +342,12 @@ async def worker_resources(config: Config, parts: Base) -> AsyncIterator[WorkerR
             parts.raw,
             parts.stores,
             parts.finisher,
-            inspector,
+            codecs.inspector,
             renditions,
             ThumbnailRenderer(renderer, config.thumbnails),
             presets(config),
             files,
-            Renderers(renderer, AvRenderer(renderer, config.video_profiles), documents),
+            Renderers(renderer, AvRenderer(renderer, config.video_profiles), codecs.documents),
             segments,
             StreamPackager(parts.database, renditions, segments, chunks, config.video_profiles),
             config.encode_threads,
@@ -320,9 +355,17 @@ async def worker_resources(config: Config, parts: Base) -> AsyncIterator[WorkerR
         )
 
 
-async def work(config: Config, ready: Callable[[], None], opener: Opener = open_store) -> None:
+async def work(
+    config: Config,
+    ready: Callable[[], None],
+    opener: Opener = open_store,
+    open_codecs: OpenCodecs = worker_codecs,
+) -> None:
     """Runs jobs and periodic tasks until cancelled."""
-    async with base(config, opener) as shared, worker_resources(config, shared) as resources:
+    async with (
+        base(config, opener) as shared,
+        worker_resources(config, shared, open_codecs) as resources,
+    ):
         worker = Worker(shared.database, find_handlers(resources), config.worker_slots)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())

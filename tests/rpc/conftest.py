@@ -10,6 +10,7 @@ import pytest
 from media_service import app
 from media_service.config import load
 from media_service.storage.blob_store import open_store
+from tests.support.rpc.child_pools import ChildPools
 from tests.support.rpc.server import (
     NO_PRESETS,
     SECRET,
@@ -21,8 +22,15 @@ from tests.support.stores.s3_server import ACCESS, BUCKET, s3_server
 from tests.support.stores.s3_server import SECRET as S3_SECRET
 
 
+@pytest.fixture(scope="session")
+async def pools() -> AsyncIterator[ChildPools]:
+    """The child processes of all servers and workers, because starting some takes long."""
+    async with AsyncExitStack() as stack:
+        yield ChildPools(stack)
+
+
 @pytest.fixture
-async def start(database_url: str, tmp_path: Path) -> AsyncIterator[Start]:
+async def start(database_url: str, tmp_path: Path, pools: ChildPools) -> AsyncIterator[Start]:
     """Starts servers on the test's own database and directory, with the given settings. `opener`
     opens their stores."""
     async with AsyncExitStack() as stack:
@@ -39,10 +47,10 @@ async def start(database_url: str, tmp_path: Path) -> AsyncIterator[Start]:
                 **{f"MEDIA_{name.upper()}": value for name, value in settings.items()},
             }
             config = load(environ)
-            rpc = await stack.enter_async_context(app.server(config, 0, opener))
+            rpc = await stack.enter_async_context(app.server(config, 0, opener, pools.renderer))
             if work:
                 ready = asyncio.Event()
-                worker = asyncio.create_task(app.work(config, ready.set, opener))
+                worker = asyncio.create_task(app.work(config, ready.set, opener, pools.codecs))
                 stack.push_async_callback(stop, worker)
                 await ready.wait()
             channels = await stack.enter_async_context(AsyncExitStack())

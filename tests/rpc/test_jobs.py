@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -558,26 +560,29 @@ async def test_an_ingest_job_cannot_be_cancelled(ann: Caller) -> None:
     assert (refusal.reason, refusal.metadata["type"]) == ("JOB_NOT_CANCELLABLE", "INGEST")
 
 
-def busy_children() -> set[int]:
-    """Child processes that used more CPU time than their start takes."""
-    found = set()
+def used_seconds() -> dict[int, float]:
+    """The CPU time that each child process has used."""
+    found = {}
     for child in psutil.Process().children(recursive=True):
-        try:
-            if "sandbox.child" in " ".join(child.cmdline()) and child.cpu_times().user > 4:
-                found.add(child.pid)
-        except psutil.NoSuchProcess:
-            continue
+        with suppress(psutil.NoSuchProcess):
+            if "sandbox.child" in " ".join(child.cmdline()):
+                found[child.pid] = child.cpu_times().user
     return found
+
+
+def busy_since(before: Mapping[int, float]) -> set[int]:
+    """Child processes that have since used more CPU time than their start takes."""
+    return {pid for pid, used in used_seconds().items() if used > before.get(pid, 0) + 1}
 
 
 async def test_cancelling_a_running_job_kills_its_codec_process(working: Running) -> None:
     ann = await working.caller()
     media = await ann.store(jpeg(width=64, height=48))
-    before = busy_children()
+    before = used_seconds()
     job = await process(ann, media.media_id, SLOW)
     await until(ann, job.job_id, lambda j: j.stage == "render")
     async with asyncio.timeout(60):
-        while not (busy := busy_children() - before):
+        while not (busy := busy_since(before)):
             await asyncio.sleep(0.05)
     cancelled = await cancel(ann, job.job_id)
     assert cancelled.state == Job.CANCELLED

@@ -33,6 +33,7 @@ from media_service.storage.checksums import Checksums
 from tests.support.crash.invariants import INVARIANTS
 from tests.support.job_claims import claim as claim_next
 from tests.support.media.numbered_frames import counted, made
+from tests.support.rpc.child_pools import ChildPools
 from tests.support.rpc.jobs import cancel, ended, execute, process, reason, retry
 from tests.support.rpc.playlists import playlists, text
 from tests.support.rpc.server import Caller, Running, Start
@@ -102,9 +103,12 @@ async def in_background(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio
 
 
 @pytest.fixture
-async def hands(service: Running) -> AsyncIterator[Hands]:
+async def hands(service: Running, pools: ChildPools) -> AsyncIterator[Hands]:
     config = load(service.environ)
-    async with app.base(config) as base, app.worker_resources(config, base) as parts:
+    async with (
+        app.base(config) as base,
+        app.worker_resources(config, base, pools.codecs) as parts,
+    ):
         handlers = find_handlers(parts)
         segments = Segments(parts.database, parts.raw)
         process, chunks = handlers[JobKind.PROCESS], handlers[JobKind.CHUNK]

@@ -1,10 +1,16 @@
 """Databases on the PostgreSQL of a test run."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
 import psycopg
+from psycopg import sql
+
+from media_service.ids import new_id
 
 # Several times the size of the databases of all concurrent tests.
 MEMORY_BYTES = 4 << 30
@@ -27,3 +33,109 @@ def hurry(url: str) -> None:
 
 def with_database(url: str, name: str) -> str:
     return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+# Deleting from larger tables takes longer than another database.
+MAX_TABLE_BYTES = 1 << 20
+
+# Everything but rows: tables, constraints, functions, triggers, settings and applied migrations.
+# `xmin` changes with every change of a definition.
+SCHEMA = """
+select md5(concat(
+  (select string_agg(concat(c.oid, c.xmin, c.relname), ',' order by c.oid)
+     from pg_class c where c.relnamespace = 'public'::regnamespace),
+  (select string_agg(concat(a.attrelid, a.attnum, a.xmin), ',' order by a.attrelid, a.attnum)
+     from pg_attribute a join pg_class c on c.oid = a.attrelid
+    where c.relnamespace = 'public'::regnamespace),
+  (select string_agg(concat(oid, xmin), ',' order by oid)
+     from pg_constraint where connamespace = 'public'::regnamespace),
+  (select string_agg(concat(oid, xmin), ',' order by oid)
+     from pg_proc where pronamespace = 'public'::regnamespace),
+  (select string_agg(concat(oid, xmin), ',' order by oid) from pg_trigger),
+  (select string_agg(s.setconfig::text, ',') from pg_db_role_setting s
+     join pg_database d on d.oid = s.setdatabase where d.datname = current_database()),
+  (select string_agg(m::text, ',' order by name) from schema_migrations m)
+))
+"""
+
+TABLES = """
+select relname, pg_relation_size(oid) from pg_class
+where relnamespace = 'public'::regnamespace and relkind = 'r' and relname <> 'schema_migrations'
+"""
+
+END_OTHERS = """
+select pg_terminate_backend(pid, 10000) from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid()
+"""
+
+
+class CleanDatabases:
+    """Migrated databases without rows, for one test after another.
+
+    A database is emptied after each test, which takes a fifth of the time of creating one. If a
+    test changed the schema or wrote many rows, its database is dropped instead.
+    """
+
+    def __init__(self, postgres: str, template: str) -> None:
+        self._postgres = postgres
+        self._template = template
+        with psycopg.connect(with_database(postgres, template)) as connection:
+            self._schema = schema_of(connection)
+        self._clean: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in self._clean:
+            self._drop(name)
+
+    @contextmanager
+    def take(self) -> Iterator[str]:
+        """Yields the URL of a database that is the caller's for the context."""
+        name = self._clean.pop() if self._clean else self._create()
+        url = with_database(self._postgres, name)
+        yield url
+        if self._empty(url):
+            self._clean.append(name)
+        else:
+            self._drop(name)
+
+    def _create(self) -> str:
+        name = unique_name("test")
+        # Twice as fast as to write each page ahead, which is the default.
+        clone = f"create database {name} template {self._template} strategy file_copy"
+        administer(self._postgres, clone)
+        return name
+
+    def _empty(self, url: str) -> bool:
+        """Deletes all rows. Returns whether the database is then like a new one."""
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(END_OTHERS)
+            if schema_of(connection) != self._schema:
+                return False
+            tables = connection.execute(TABLES).fetchall()
+            if any(size > MAX_TABLE_BYTES for _, size in tables):
+                return False
+            # Foreign keys are not checked.
+            connection.execute("set session_replication_role = replica")
+            for table, size in tables:
+                if size:
+                    connection.execute(sql.SQL("delete from {}").format(sql.Identifier(table)))
+            return True
+
+    def _drop(self, name: str) -> None:
+        administer(self._postgres, f"drop database {name} with (force)")
+
+
+def administer(postgres: str, statement: str) -> None:
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def schema_of(connection: psycopg.Connection) -> object:
+    return connection.execute(SCHEMA).fetchone()
+
+
+def unique_name(prefix: str) -> str:
+    return f"{prefix}_{new_id().replace('-', '')}"
