@@ -28,6 +28,7 @@ from benchmarks.report import Outcome, save, show
 from benchmarks.s3 import s3
 from benchmarks.small import small
 from benchmarks.stack import MESSAGE, running
+from benchmarks.trickle import trickle
 from benchmarks.uploads import uploads
 from benchmarks.videos import videos
 
@@ -46,6 +47,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "jobs": jobs,
     "memory": memory,
     "many": many,
+    "trickle": trickle,
     "images": images,
     "videos": videos,
     "audio": audio,

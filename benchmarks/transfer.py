@@ -67,7 +67,7 @@ class Client:
         upload = await call
         assert upload.state == upload_pb2.Upload.FINISHED
         assert upload.media.size_bytes == size
-        return str(upload.upload_id)
+        return str(upload.media.media_id)
 
     async def sink(self, payload: Payload, size: int, method: str = SINK) -> None:
         message = upload_service_pb2.WriteUploadRequest

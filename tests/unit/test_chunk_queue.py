@@ -11,6 +11,7 @@ from media_service.uploads.model import Chunk
 
 FULL = Chunk(bytes(CAPACITY))
 FOREVER = 3600.0
+PATIENCE = 0.01
 
 
 async def settle() -> None:
@@ -20,7 +21,7 @@ async def settle() -> None:
 
 
 async def test_a_producer_waits_while_the_queue_is_full() -> None:
-    queue = ChunkQueue()
+    queue = ChunkQueue(PATIENCE)
     await queue.put(FULL)
     producer = asyncio.create_task(queue.put(Chunk(b"next")))
     await settle()
@@ -32,7 +33,7 @@ async def test_a_producer_waits_while_the_queue_is_full() -> None:
 
 
 async def test_a_view_counts_as_its_whole_buffer() -> None:
-    queue = ChunkQueue()
+    queue = ChunkQueue(PATIENCE)
     await queue.put(Chunk(memoryview(bytes(CAPACITY))[:1]))
     producer = asyncio.create_task(queue.put(Chunk(b"next")))
     await settle()
@@ -43,7 +44,7 @@ async def test_a_view_counts_as_its_whole_buffer() -> None:
 
 
 async def test_a_consumer_waits_while_the_queue_is_empty() -> None:
-    queue = ChunkQueue()
+    queue = ChunkQueue(PATIENCE)
     consumer = asyncio.create_task(queue.take(FOREVER))
     await settle()
     assert not consumer.done()
@@ -52,11 +53,11 @@ async def test_a_consumer_waits_while_the_queue_is_empty() -> None:
 
 
 async def test_a_consumer_waits_no_longer_than_its_timeout() -> None:
-    assert await ChunkQueue().take(0.001) == []
+    assert await ChunkQueue(PATIENCE).take(0.001) == []
 
 
 async def test_ending_the_queue_wakes_the_consumer() -> None:
-    queue = ChunkQueue()
+    queue = ChunkQueue(PATIENCE)
     consumer = asyncio.create_task(queue.take(FOREVER))
     await settle()
     queue.end()
@@ -64,7 +65,7 @@ async def test_ending_the_queue_wakes_the_consumer() -> None:
 
 
 async def test_ending_the_queue_wakes_the_producer_and_drops_its_chunk() -> None:
-    queue = ChunkQueue()
+    queue = ChunkQueue(PATIENCE)
     await queue.put(FULL)
     producer = asyncio.create_task(queue.put(Chunk(b"too late")))
     await settle()
@@ -77,7 +78,7 @@ async def test_ending_the_queue_wakes_the_producer_and_drops_its_chunk() -> None
 
 
 async def test_only_the_first_end_of_a_queue_counts() -> None:
-    queue, first = ChunkQueue(), ValueError("first")
+    queue, first = ChunkQueue(PATIENCE), ValueError("first")
     queue.end(first)
     queue.end(ValueError("second"))
     queue.end()
@@ -85,14 +86,14 @@ async def test_only_the_first_end_of_a_queue_counts() -> None:
 
 
 async def test_an_empty_chunk_is_passed_on() -> None:
-    queue, last = ChunkQueue(), Chunk(b"", 5, finish=True)
+    queue, last = ChunkQueue(PATIENCE), Chunk(b"", 5, finish=True)
     await queue.put(last)
     assert await queue.take(FOREVER) == [last]
 
 
 @pytest.mark.parametrize("side", ["producer", "consumer"])
 async def test_a_cancelled_waiter_loses_no_chunk(side: str) -> None:
-    queue = ChunkQueue()
+    queue = ChunkQueue(PATIENCE)
     if side == "producer":
         await queue.put(FULL)
         waiting: asyncio.Task[object] = asyncio.create_task(queue.put(Chunk(b"never")))
@@ -111,7 +112,7 @@ async def test_a_cancelled_waiter_loses_no_chunk(side: str) -> None:
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from([0, 1, 1000, CAPACITY // 3, CAPACITY, CAPACITY * 2]), max_size=20))
 async def test_no_chunk_is_lost_and_the_capacity_is_respected(sizes: list[int]) -> None:
-    queue, taken = ChunkQueue(), []
+    queue, taken = ChunkQueue(PATIENCE), []
     data = bytes(CAPACITY * 2)
 
     async def produce() -> None:

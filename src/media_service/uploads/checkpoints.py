@@ -1,26 +1,65 @@
-"""Records the durable bytes of one upload for one writer in one epoch."""
+"""Records the durable bytes of uploads. Checkpoints of many uploads share a commit."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
+from media_service.db.batcher import Batcher
 from media_service.db.database import Database
 from media_service.db.events import UploadChanged
 from media_service.db.transaction import Connection
-from media_service.errors import (
-    MediaError,
-)
+from media_service.errors import MediaError
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.uploads import queries
-from media_service.uploads.errors import blob_removed, not_active, superseded
-from media_service.uploads.model import NewUpload, Part, Upload, UploadSpec, UploadState
+from media_service.uploads.errors import blob_removed, not_active, superseded, upload_not_found
+from media_service.uploads.model import (
+    Checkpoint,
+    NewUpload,
+    Part,
+    Upload,
+    UploadSpec,
+    UploadState,
+)
 
 Created = Callable[[str], Awaitable[None]]
 
 
+class CheckpointBatcher:
+    """Records the checkpoints of all uploads of this process, many in one statement."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._counted = Batcher(self._count_many)
+
+    async def count(self, checkpoint: Checkpoint) -> bool:
+        """Returns False if the epoch of the checkpoint is no longer the current one."""
+        if await self._counted(checkpoint):
+            return True
+        # Its row may have been locked.
+        async with self._database.connection() as db:
+            return await count(db, [checkpoint]) == [True]
+
+    async def _count_many(self, checkpoints: Sequence[Checkpoint]) -> list[bool]:
+        async with self._database.connection() as db:
+            return await count(db, checkpoints, wait=False)
+
+
+async def count(
+    db: Connection, checkpoints: Sequence[Checkpoint], *, wait: bool = True
+) -> list[bool]:
+    """Counts checkpoints, and wakes those who watch their uploads."""
+    counted = await queries.checkpoint(db, checkpoints, wait=wait)
+    results = [(one.upload_id, one.epoch) in counted for one in checkpoints]
+    for upload_id, epoch in counted:
+        db.emit(UploadChanged(upload_id, UploadState.ACTIVE, epoch))
+    return results
+
+
 class Checkpoints:
-    """Records checkpoints. The first checkpoint of a `NewUpload` creates its session and then calls
-    `on_created` with its id.
+    """Records the checkpoints of one upload, for one writer in one epoch.
+
+    The first checkpoint of a `NewUpload` creates its session and then calls `on_created` with its
+    id.
 
     If `settles`, creating the session also settles the upload's idempotency key. Otherwise, the key
     is settled when the upload finishes.
@@ -29,6 +68,7 @@ class Checkpoints:
     def __init__(
         self,
         database: Database,
+        batcher: CheckpointBatcher,
         upload: NewUpload | Upload,
         *,
         expiry: timedelta,
@@ -40,6 +80,7 @@ class Checkpoints:
         self.epoch = upload.epoch if isinstance(upload, Upload) else 1
         self.store_session = upload.store_session if isinstance(upload, Upload) else ""
         self._database = database
+        self._batcher = batcher
         self._expiry = expiry
         self._settles = settles
         self._on_created = on_created
@@ -58,24 +99,28 @@ class Checkpoints:
         creates = not self.exists
         self.exists = True  # if the database fails during the commit, the row may exist
         failpoint("upload.count.before")
-        # Later checkpoints are a single statement, which needs no explicit transaction.
-        opened = self._database.transaction() if creates else self._database.connection()
-        async with opened as db:
-            if creates:
-                await self._create(db)
-            counted = await queries.checkpoint(
-                db, upload_id, self.epoch, committed_size, parts, self._expiry, settled=last
-            )
-            upload = None if counted else await queries.get(db, upload_id)
-            if counted:
-                db.emit(UploadChanged(upload_id, UploadState.ACTIVE, self.epoch))
+        checkpoint = Checkpoint(upload_id, self.epoch, committed_size, parts, self._expiry, last)
+        if creates:
+            async with self._database.transaction() as tx:
+                await self._create(tx)
+                counted = await count(tx, [checkpoint]) == [True]
+        else:
+            counted = await self._batcher.count(checkpoint)
         failpoint("upload.count.after")
-        if upload is not None:
-            if upload.state is UploadState.ACTIVE:
-                raise superseded(upload_id)
-            raise not_active(upload)
+        if not counted:
+            await self._raise_refused()
         if creates and self._on_created:
             await self._on_created(upload_id)
+
+    async def _raise_refused(self) -> None:
+        upload_id = self.upload.upload_id
+        async with self._database.connection() as db:
+            upload = await queries.get(db, upload_id)
+        if upload is None:  # deleted meanwhile
+            raise upload_not_found(upload_id)
+        if upload.state is UploadState.ACTIVE:
+            raise superseded(upload_id)
+        raise not_active(upload)
 
     async def _create(self, db: Connection) -> None:
         assert isinstance(self.upload, NewUpload)  # noqa: S101 - an Upload exists

@@ -1,7 +1,8 @@
 """Upload sessions and their parts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from media_service.access.owner import Owner
@@ -101,6 +102,20 @@ class Part:
     @property
     def in_store(self) -> StoredPart:
         return StoredPart(self.name, self.size, self.sealed, self.crc32c)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Durable bytes of an upload that its writer of `epoch` asks to count. `parts` are those that
+    changed. `last`: the writer sends no bytes after them. `expiry`: the upload then lives for this
+    time without new bytes."""
+
+    upload_id: str
+    epoch: int
+    committed_size: int
+    parts: Sequence[Part]
+    expiry: timedelta
+    last: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,14 @@ from media_service.idempotency.model import KEPT
 from media_service.media.model import NewMedia
 from media_service.media.queries import attributes_from_json, attributes_to_json
 from media_service.storage.checksums import Checksums
-from media_service.uploads.model import NewUpload, Part, Upload, UploadSpec, UploadState
+from media_service.uploads.model import (
+    Checkpoint,
+    NewUpload,
+    Part,
+    Upload,
+    UploadSpec,
+    UploadState,
+)
 
 COLUMNS = SQL(
     "u.*, u.upload_id::text as upload_id, u.media_id::text as media_id, u.blob_id::text as blob_id"
@@ -291,59 +298,78 @@ async def set_session(db: Connection, upload: Upload, store_session: str) -> Upl
 
 
 async def checkpoint(
-    db: Connection,
-    upload_id: str,
-    epoch: int,
-    committed_size: int,
-    written: Sequence[Part],
-    expiry: timedelta,
-    *,
-    settled: bool,
-) -> bool:
-    """Counts durable bytes. Returns False if `epoch` is no longer the current one. `settled` means
-    that the writer sends no bytes after this checkpoint."""
+    db: Connection, checkpoints: Sequence[Checkpoint], *, wait: bool = True
+) -> set[tuple[str, int]]:
+    """Counts durable bytes, of many uploads in one statement.
+
+    Returns the upload and the epoch of those that are counted. A checkpoint of an older epoch than
+    the current one is not. Without `wait`, neither is one whose row is locked, so that no upload
+    waits for another, and no two statements for each other.
+    """
+    added = [
+        {
+            "upload_id": one.upload_id,
+            "epoch": one.epoch,
+            "committed_size": one.committed_size,
+            "next_part": max((part.number + 1 for part in one.parts), default=0),
+            "expiry": one.expiry.total_seconds(),
+            "settled": one.last,
+            "number": [part.number for part in one.parts],
+            "size": [part.size for part in one.parts],
+            "crc32c": [part.crc32c for part in one.parts],
+            "sealed": [part.sealed for part in one.parts],
+        }
+        for one in checkpoints
+    ]
     rows = await db.execute(
-        """
-        with mine as (
-            update uploads
-            set committed_size = %(committed_size)s, update_time = now(),
-                expire_time = now() + %(expiry)s,
-                next_part = greatest(next_part, %(next_part)s), settled = %(settled)s
-            where upload_id = %(upload_id)s and epoch = %(epoch)s and state = 'ACTIVE'
+        SQL("""
+        with given as materialized (
+            select * from json_to_recordset(%s::json) as given (
+                upload_id uuid, epoch int, committed_size bigint, next_part int, expiry float,
+                settled bool, number int[], size bigint[], crc32c bigint[], sealed bool[]
+            )
+        ), held as materialized (
+            -- Lateral: one look into the index for each, whatever the statistics of the table say.
+            select found.upload_id from given cross join lateral (
+                select u.upload_id from uploads u
+                where u.upload_id = given.upload_id and u.epoch = given.epoch
+                  and u.state = 'ACTIVE'
+                for update {}
+            ) as found
+        ), counted as (
+            update uploads u
+            set committed_size = given.committed_size, update_time = now(),
+                expire_time = case
+                    when u.expire_time >= now() + make_interval(secs => given.expiry)
+                    then u.expire_time
+                    -- A little later, because changing an indexed column at every checkpoint would
+                    -- change all indexes.
+                    else now() + make_interval(secs => given.expiry * 1.01)
+                end,
+                next_part = greatest(u.next_part, given.next_part), settled = given.settled
+            from held join given using (upload_id)
+            where u.upload_id = held.upload_id and u.epoch = given.epoch and u.state = 'ACTIVE'
               and not exists (
                   select from upload_parts p
-                  where p.upload_id = %(upload_id)s and p.number = any(%(number)s::int[])
-                    and p.epoch <> %(epoch)s
+                  where p.upload_id = given.upload_id and p.number = any(given.number)
+                    and p.epoch <> given.epoch
               )
-            returning upload_id
-        ), counted as (
-            insert into upload_parts
-                (upload_id, number, size_bytes, crc32c, epoch, sealed)
-            select upload_id, part.* from mine, unnest(
-                %(number)s::int[], %(size)s::bigint[], %(crc32c)s::bigint[], %(part_epoch)s::int[],
-                %(sealed)s::bool[]
-            ) as part
+            returning u.upload_id, u.epoch
+        ), written as (
+            insert into upload_parts (upload_id, number, size_bytes, crc32c, epoch, sealed)
+            select upload_id, part.number, part.size, part.crc32c, given.epoch, part.sealed
+            from counted join given using (upload_id, epoch), unnest(
+                given.number, given.size, given.crc32c, given.sealed
+            ) as part (number, size, crc32c, sealed)
             on conflict (upload_id, number) do update
             set size_bytes = excluded.size_bytes, crc32c = excluded.crc32c,
                 sealed = excluded.sealed
         )
-        select upload_id from mine
-        """,
-        {
-            "upload_id": upload_id,
-            "epoch": epoch,
-            "committed_size": committed_size,
-            "expiry": expiry,
-            "settled": settled,
-            "next_part": max((part.number + 1 for part in written), default=0),
-            "number": [part.number for part in written],
-            "size": [part.size for part in written],
-            "crc32c": [part.crc32c for part in written],
-            "part_epoch": [part.epoch for part in written],
-            "sealed": [part.sealed for part in written],
-        },
+        select upload_id::text, epoch from counted
+        """).format(SQL("" if wait else "skip locked")),
+        (json.dumps(added),),
     )
-    return await rows.fetchone() is not None
+    return {(row["upload_id"], row["epoch"]) async for row in rows}
 
 
 async def begin_verifying(

@@ -30,7 +30,7 @@ from media_service.storage.driver import part_too_small
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, merge
 from media_service.uploads.access import load
-from media_service.uploads.checkpoints import Checkpoints, Created
+from media_service.uploads.checkpoints import CheckpointBatcher, Checkpoints, Created
 from media_service.uploads.creation import Creator
 from media_service.uploads.errors import ended, not_active, superseded, upload_not_found
 from media_service.uploads.finish import Finisher
@@ -86,6 +86,7 @@ class UploadService:
         self._creator = Creator(database, store, acceptance, expiry)
         self._collector = collector
         self._runner = runner
+        self._batcher = CheckpointBatcher(database)
         self._expiry = expiry
         self._timeout = timeout
 
@@ -397,6 +398,7 @@ class UploadService:
     ) -> Checkpoints:
         return Checkpoints(
             self._database,
+            self._batcher,
             upload,
             # A session that cannot be resumed remains only if the server dies.
             expiry=self._expiry if resumable else min(self._expiry, LEFT_BEHIND),

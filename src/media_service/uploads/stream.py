@@ -21,14 +21,15 @@ from media_service.storage.checksums import Checksums
 from media_service.storage.crc32c_combine import combine
 from media_service.uploads.acceptance import Acceptance, merge
 from media_service.uploads.checkpoints import Checkpoints
-from media_service.uploads.chunk_queue import ChunkQueue
+from media_service.uploads.chunk_queue import SMALL_BATCH, ChunkQueue, tick_after
 from media_service.uploads.model import MIB, Chunk, NewUpload, Part, Upload
 from media_service.uploads.stall import StallDetector
 from media_service.uploads.writer import BlobWriter
 
-# The bytes or seconds between two checkpoints. A checkpoint costs one sync and one commit.
+# The bytes or seconds between two checkpoints. A checkpoint costs a sync and a row. Bytes are
+# recorded at most 2 seconds after they arrived, of which the sync and the commit need a part.
 CHECKPOINT_BYTES = 32 * MIB
-CHECKPOINT_SECONDS = 2.0
+CHECKPOINT_SECONDS = 1.25
 # A new upload that finishes within these limits is stored in one step, without a session.
 FIRST_BYTES = MIB
 FIRST_SECONDS = 0.25
@@ -92,7 +93,7 @@ class UploadStream:
         self._holding = not checkpoints.exists
         self._held_bytes = 0
         self.committed_size = writer.offset
-        self.queue = ChunkQueue()
+        self.queue = ChunkQueue(FIRST_SECONDS if self._holding else CHECKPOINT_SECONDS)
         self._writer = writer
         self._checkpoints = checkpoints
         self._acceptance = acceptance
@@ -100,7 +101,7 @@ class UploadStream:
         self._atomic = atomic
         self._position = self._start = writer.offset
         self._checkpoint: asyncio.Task[None] | None = None
-        self._next_checkpoint = time.monotonic() + self._soon()
+        self._next_checkpoint = 0.0
 
     async def feed(self, chunks: AsyncGenerator[Chunk, None]) -> None:
         """Reads chunks until one finishes the upload, one is invalid, or the stream ends."""
@@ -160,7 +161,7 @@ class UploadStream:
                 wait = min(wait, self._next_checkpoint - time.monotonic())
             chunks = await self.queue.take(max(wait, 0.001))
             if resting and chunks:
-                self._next_checkpoint = time.monotonic() + self._soon()
+                self._next_checkpoint = self.queue.first_arrival + self.queue.patience
             if self._holding:
                 self.held += chunks
                 self._held_bytes += sum(len(chunk.data) for chunk in chunks)
@@ -173,11 +174,7 @@ class UploadStream:
             if not self.queue.ended and (slow := stall.slow(self.queue.received)):
                 self.interrupt(slow)
             if not self.queue.ended:
-                self._checkpoint_if_due()
-
-    def _soon(self) -> float:
-        """Seconds from the arrival of bytes to their checkpoint."""
-        return CHECKPOINT_SECONDS if self._checkpoints.exists else FIRST_SECONDS
+                await self._checkpoint_if_due()
 
     async def _spill_if_due(self) -> None:
         """Creates a session once the held bytes exceed FIRST_BYTES or FIRST_SECONDS pass."""
@@ -188,14 +185,15 @@ class UploadStream:
     async def _spill(self) -> None:
         self._checkpoints.store_session = await self._writer.begin()
         held, self.held, self._holding, self._held_bytes = self.held, [], False, 0
+        self.queue.patience = CHECKPOINT_SECONDS
         await self._write(held)
 
     async def _write(self, chunks: list[Chunk]) -> None:
         await self._writer.write([chunk.data for chunk in chunks], joined_crc32c(chunks))
 
-    def _checkpoint_if_due(self) -> None:
+    async def _checkpoint_if_due(self) -> None:
         """Starts a checkpoint if one is due. At most one runs at a time, concurrently with
-        writing."""
+        writing. That of a slow stream is awaited, because its next bytes can wait."""
         if self._checkpoint is not None and self._checkpoint.done():
             self._checkpoint.result()
             self._checkpoint = None
@@ -203,8 +201,12 @@ class UploadStream:
         behind = self._writer.offset - self.committed_size
         if behind < due and time.monotonic() < self._next_checkpoint:
             return
-        self._next_checkpoint = time.monotonic() + CHECKPOINT_SECONDS
-        if behind and self._checkpoint is None and not self._atomic:
+        self._next_checkpoint = tick_after(time.monotonic() + CHECKPOINT_SECONDS)
+        if not behind or self._checkpoint is not None or self._atomic:
+            return
+        if behind < SMALL_BATCH:
+            await self._count(self._writer.sync)
+        else:
             self._checkpoint = asyncio.create_task(self._count(self._writer.sync))
 
     async def _seal(self) -> None:

@@ -12,6 +12,9 @@ from media_service.uploads.chunk_queue import ChunkQueue
 from media_service.uploads.model import Chunk
 from media_service.uploads.stall import StallDetector
 
+# How long the first bytes of a slow part wait for more, to share a write.
+GATHER_SECONDS = 1.0
+
 
 class PartStream:
     """Receives at most `limit` bytes. Raises `excess` if there are more."""
@@ -19,7 +22,7 @@ class PartStream:
     def __init__(self, limit: int, excess: MediaError, timeout: timedelta) -> None:
         self.size = 0
         self.crc32c = 0
-        self._queue = ChunkQueue()
+        self._queue = ChunkQueue(GATHER_SECONDS)
         self._limit = limit
         self._excess = excess
         self._timeout = timeout.total_seconds()

@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import ParamSpec, TypeVar
@@ -45,12 +46,19 @@ from media_service.storage.drivers.local.durable_files import (
     write_all,
 )
 from media_service.storage.drivers.local.join_parts import join
+from media_service.storage.drivers.local.shared_trips import SharedTrips
 from media_service.storage.drivers.local.slots import Slot
 from media_service.storage.epoch_named_parts import EpochNamedParts
 from media_service.storage.unsigned_driver import UnsignedDriver
 
 # The threads wait for the disk, not for a CPU: many small uploads sync at the same time.
 THREADS = 32
+# Threads that only read, so that no reader waits for writers.
+READERS = 16
+# Small writes and syncs share trips to a thread.
+SMALL = 256 << 10
+MOST_WRITES = 2
+MOST_SYNCS = 4
 # The number of bytes that the disk reads ahead.
 READ_AHEAD = 8 << 20
 
@@ -102,6 +110,7 @@ class LocalPartWriter:
         self._fd = fd
         self._slot = slot
         self._size = 0
+        self._synced = 0
         # A write continues in its thread after its caller is cancelled. If the file were closed
         # meanwhile, the bytes could go to another file that reuses the descriptor.
         self._writing = threading.Lock()
@@ -110,7 +119,7 @@ class LocalPartWriter:
         size = self._size + sum(map(len, buffers))
         if self._slot and size > self._slot.range.size:
             raise RuntimeError("a part is larger than its slot")
-        await self._driver.run(self._write, buffers)
+        await self._driver.write(partial(self._write, buffers), size - self._size)
         self._size = size
 
     def _write(self, buffers: Sequence[Buffer]) -> None:
@@ -120,7 +129,8 @@ class LocalPartWriter:
 
     async def sync(self) -> int:
         size = self._size
-        await self._driver.run(os.fdatasync, self._fd)
+        await self._driver.sync(partial(os.fdatasync, self._fd), size - self._synced)
+        self._synced = size
         failpoint("local.part.synced")
         return size
 
@@ -164,6 +174,9 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
     def __init__(self, root: Path) -> None:
         self.root = root
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="disk")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="disk-read")
+        self._writes = SharedTrips(self._threads, MOST_WRITES)
+        self._syncs = SharedTrips(self._threads, MOST_SYNCS)
         self._root_made = False
         self._shards: dict[Path, int] = {}
 
@@ -172,6 +185,21 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
         loop = asyncio.get_running_loop()
         with translated():
             return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+    async def write(self, work: Callable[[], T], size: int) -> T:
+        """Runs a write of so many bytes."""
+        with translated():
+            return await (self._writes.run(work) if size <= SMALL else self.run(work))
+
+    async def sync(self, work: Callable[[], T], size: int) -> T:
+        """Runs a sync of so many bytes."""
+        with translated():
+            return await (self._syncs.run(work) if size <= SMALL else self.run(work))
+
+    async def _read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        with translated():
+            return await loop.run_in_executor(self._readers, lambda: work(*args, **kwargs))
 
     def overlaps(self, other: Driver) -> bool:
         if not isinstance(other, LocalDriver):
@@ -347,7 +375,7 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
                             os.posix_fadvise(fd, offset + READ_AHEAD, size, os.POSIX_FADV_WILLNEED)
                         data = os.pread(fd, size, offset)
                 else:
-                    reading = asyncio.ensure_future(self.run(read_from_disk, fd, offset, size))
+                    reading = asyncio.ensure_future(self._read(read_from_disk, fd, offset, size))
                     data = await asyncio.shield(reading)
                 if not data:
                     raise DataLoss(Reason.BLOB_MISSING, "The stored file is too short.", key=key)
@@ -362,7 +390,7 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
     async def _open(self, key: str) -> int:
         """Opens a blob to read. If the caller is cancelled, the file is closed again."""
         opening = asyncio.ensure_future(
-            self.run(os.open, self.root / key, os.O_RDONLY | os.O_CLOEXEC)
+            self._read(os.open, self.root / key, os.O_RDONLY | os.O_CLOEXEC)
         )
         try:
             return await asyncio.shield(opening)
@@ -371,7 +399,7 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
             raise
 
     async def stat(self, key: str) -> ObjectInfo | None:
-        return await self.run(info_of, self.root / key, key)
+        return await self._read(info_of, self.root / key, key)
 
     async def delete(self, key: str) -> None:
         def unlink() -> None:
@@ -410,5 +438,6 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
 
     async def close(self) -> None:
         self._threads.shutdown(wait=True)
+        self._readers.shutdown(wait=True)
         while self._shards:
             os.close(self._shards.popitem()[1])

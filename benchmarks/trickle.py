@@ -1,0 +1,163 @@
+"""Uploads that trickle: what their messages cost, and what other callers notice."""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import psutil
+from mediaservice.v1 import media_service_pb2, media_service_pb2_grpc
+
+from benchmarks.many import Memory
+from benchmarks.measure import MIB, Bench, cpu_seconds, say
+from benchmarks.report import Outcome, Row
+from benchmarks.transfer import client
+from benchmarks.tricklers import Result
+from media_service.cli.token_signing import sign
+from media_service.config import load
+
+PROCESSES = 2
+CHANNELS = 8
+# Each upload sends one message in this many seconds.
+INTERVAL = 1.0
+SMALL = 100_000
+# The calls of GetMedia that are made beside the uploads, each second.
+CALLS_PER_SECOND = 50
+P99_MS = 250.0
+MESSAGES_PER_CORE = 1500.0
+COMMIT_SECONDS = 2.0
+MEMORY = 800 * MIB
+
+
+@dataclass(frozen=True)
+class Clients:
+    process: asyncio.subprocess.Process
+
+    async def line(self) -> str:
+        assert self.process.stdout
+        line = await self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the clients ended with {await self.process.wait()}")
+        return line.decode()
+
+    def go_on(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(b"\n")
+
+
+async def clients(bench: Bench, user: str, count: int) -> Clients:
+    config = load(bench.stack.settings)
+    token = sign(config, config.jwt_secret, user, timedelta(days=1))
+    arguments = (bench.stack.grpc, str(count), str(CHANNELS), str(INTERVAL))
+    return Clients(
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "benchmarks.tricklers", *arguments),
+            env={**os.environ, "MEDIA_TOKEN": token},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+    )
+
+
+async def read_media(bench: Bench, latencies: list[float]) -> None:
+    """Calls GetMedia at a fixed rate until cancelled, however long the calls take."""
+    async with client(bench.stack) as to, asyncio.TaskGroup() as group:
+        media: Any = media_service_pb2_grpc.MediaServiceStub(to.service)
+        media_id = await to.upload(bench.payload, SMALL)
+        request = media_service_pb2.GetMediaRequest(media_id=media_id)
+
+        async def call() -> None:
+            start = time.perf_counter()
+            await media.GetMedia(request, metadata=to.metadata)
+            latencies.append((time.perf_counter() - start) * 1e3)
+
+        while True:
+            group.create_task(call())
+            await asyncio.sleep(1 / CALLS_PER_SECOND)
+
+
+def p99(latencies: list[float]) -> float:
+    return statistics.quantiles(latencies, n=100)[98]
+
+
+async def trickle(bench: Bench) -> Outcome:
+    count = bench.crowd // 5
+    memory = Memory([psutil.Process(bench.stack.pids[name]) for name in ("server", "Envoy")])
+    before = memory.now()
+    watching = asyncio.create_task(memory.watch())
+    latencies: list[float] = []
+    reading = asyncio.create_task(read_media(bench, latencies))
+    users = [f"trickler-{number}" for number in range(PROCESSES)]
+    running = [await clients(bench, user, count // PROCESSES) for user in users]
+    for one in running:
+        await one.line()
+    opening = p99(latencies)
+    say(f"  open, p99 of GetMedia meanwhile {opening:.0f} ms")
+    for one in running:
+        one.go_on()
+        await one.line()
+    latencies.clear()
+    spent, start = cpu_seconds(bench.stack), time.perf_counter()
+    await asyncio.sleep(3 * bench.seconds)
+    seconds = time.perf_counter() - start
+    cpu = {role: spent_now - spent[role] for role, spent_now in cpu_seconds(bench.stack).items()}
+    under_load = p99(latencies)
+    for one in running:
+        one.go_on()
+    results = [Result(**json.loads(await one.line())) for one in running]
+    for one in running:
+        await one.process.wait()
+    reading.cancel()
+    sent = sum(result.sent for result in results)
+    oldest = max(result.oldest_uncommitted for result in results)
+    opened = sum(result.opened for result in results)
+    errors: Counter[str] = Counter()
+    for result in results:
+        errors.update(result.errors)
+    bench.stack.discard()
+    await asyncio.sleep(6 * bench.seconds)
+    watching.cancel()
+    after = memory.now()
+    what = f"{count} uploads that trickle"
+    rows = [
+        row(
+            f"{what}: messages made durable per core", "/s", MESSAGES_PER_CORE, sent / cpu["server"]
+        ),
+        row(f"{what}: age of the oldest uncommitted byte", "s", COMMIT_SECONDS, oldest, most=True),
+        row(f"{what}: p99 of GetMedia", "ms", P99_MS, under_load, most=True),
+        row(f"{what}: server and Envoy", "MiB", MEMORY / MIB, memory.highest / MIB, most=True),
+        row(
+            f"{what}: memory {6 * bench.seconds:g} s later",
+            "MiB",
+            1.3 * before / MIB,
+            after / MIB,
+            most=True,
+        ),
+    ]
+    each = ", ".join(f"{role} {spent / sent * 1e3:.2f} ms" for role, spent in cpu.items() if spent)
+    notes = [
+        f"{opened} of {count} were admitted and sent {sent / seconds:.0f} messages of 3 KiB a"
+        f" second; {sum(result.finished for result in results)} finished. CPU time of each message:"
+        f" {each}. p99 of GetMedia while they opened: {opening:.0f} ms."
+    ]
+    notes += [f"failed {times} times: {why}" for why, times in errors.items()]
+    return Outcome(rows, [], notes)
+
+
+def row(figure: str, unit: str, limit: float, measured: float, *, most: bool = False) -> Row:
+    return Row(
+        figure=figure,
+        unit=unit,
+        target=1.0,
+        at_most=most,
+        measured=measured,
+        limit=limit,
+        limit_name="as asked for",
+    )
