@@ -13,7 +13,7 @@ import pytest
 from tests.support.media.small_files import jpeg
 from tests.support.rest import client_of, settled
 from tests.support.service import Service, environment, running
-from tests.support.wheels import CLIENT, DEVELOPMENT, SERVER, build, environment_with
+from tests.support.wheels import CLIENT, DEVELOPMENT, SERVER, build, environment_with, install
 
 MAX_CLIENT_PACKAGES = 10
 # Uploads argv[1] to the service at argv[2] with the token argv[3], downloads it to argv[4].
@@ -96,6 +96,13 @@ def installed(server_python: Path, open_folder: Path) -> Iterator[Service]:
     """`dev` from the environment of the server's wheel, away from the sources."""
     with running(environment(open_folder / "data"), server_python) as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+def conformance_python(server_python: Path, installed: Service, built: Built) -> Path:
+    """The server's environment with the suite's extra, added once the server runs without it."""
+    install(server_python, f"{wheel(built[SERVER])}[conformance]", lock=DEVELOPMENT)
+    return server_python
 
 
 @each_project
@@ -202,17 +209,13 @@ def test_the_installed_client_uploads_and_downloads(
     assert copy.read_bytes() == photo.read_bytes()
 
 
-def test_a_third_party_driver_runs_the_conformance_suite(built: Built, tmp_path: Path) -> None:
-    python = environment_with(
-        tmp_path / "venv",
-        wheel(built[CLIENT]),
-        f"{wheel(built[SERVER])}[conformance]",
-        lock=DEVELOPMENT,
-    )
+def test_a_third_party_driver_runs_the_conformance_suite(
+    conformance_python: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "scratch-driver"
     folder.mkdir()
     (folder / "test_scratch.py").write_text(SCRATCH_TESTS)
-    command: list[str | Path] = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command: list[str | Path] = [conformance_python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += ["-k", "abort or delete"]  # the rest is run by tests/conformance
 
     def run() -> "subprocess.CompletedProcess[str]":

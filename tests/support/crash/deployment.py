@@ -4,13 +4,12 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 import pytest
@@ -29,6 +28,8 @@ from tests.support.service import STOP_SECONDS
 from tests.support.stores.gcs_server import GCS_BUCKET
 from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET
 from tests.support.tools import eventually
+
+COMMAND_SECONDS = 120
 
 
 @dataclass
@@ -75,6 +76,26 @@ class Running:
         assert self.process.wait(STOP_SECONDS) == 0, self.log.read_text()
 
 
+RUNNING = "select from jobs where state = 'RUNNING' and lease_until > now()"
+OPEN = "select from jobs where state in ('QUEUED', 'RUNNING')"
+
+
+def pass_time(db: psycopg.Connection[Any], span: str) -> None:
+    """Advances the time of jobs and leases."""
+    db.execute(
+        "update jobs set run_time = run_time - %(span)s::interval,"
+        " lease_until = lease_until - %(span)s::interval"
+        " where job_id in ("
+        # Skip jobs that are locked by a running process.
+        "select job_id from jobs where state in ('QUEUED', 'RUNNING')"
+        " for update skip locked)",
+        {"span": span},
+    )
+    db.execute("update idempotency_keys set lease_until = lease_until - %s::interval", (span,))
+    event = JobRunnable()
+    db.execute("select pg_notify(%s, %s)", (channel(type(event)), encode(event)))
+
+
 class Deployment:
     """`settings` apply to every process, in addition to database and folder."""
 
@@ -96,15 +117,11 @@ class Deployment:
 
     def run(self, *command: str) -> str:
         """The output of a command, which must succeed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "media_service", *command],
-            env=self.environ,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        log, output = (self._folder / f"command.{name}" for name in ("log", "output"))
+        output.write_bytes(b"")
+        status = start_process(command, self.environ, log, output).wait(COMMAND_SECONDS)
+        assert status == 0, output.read_text() + log.read_text()
+        return output.read_text()
 
     def start(self, role: str, failpoint: str = "") -> Running:
         """Starts `serve` or `work`, and waits until it is ready."""
@@ -116,7 +133,7 @@ class Deployment:
         environ = {**self.environ, "MEDIA_GRPC_PORT": str(port)}
         if failpoint:
             environ["MEDIA_FAILPOINT"] = failpoint
-        process = start_process(role, environ, log)
+        process = start_process([role], environ, log)
         running = Running(role, failpoint, process, log, f"127.0.0.1:{port}")
         self._processes.append(running)
         return running
@@ -124,20 +141,19 @@ class Deployment:
     def pass_time(self, span: str) -> None:
         """Advances the time of jobs and leases, so that jobs become due and dead leases end."""
         with psycopg.connect(self.database_url, autocommit=True) as db:
-            db.execute(
-                "update jobs set run_time = run_time - %(span)s::interval,"
-                " lease_until = lease_until - %(span)s::interval"
-                " where job_id in ("
-                # Skip jobs that are locked by a running process.
-                "select job_id from jobs where state in ('QUEUED', 'RUNNING')"
-                " for update skip locked)",
-                {"span": span},
-            )
-            db.execute(
-                "update idempotency_keys set lease_until = lease_until - %s::interval", (span,)
-            )
-            event = JobRunnable()
-            db.execute("select pg_notify(%s, %s)", (channel(type(event)), encode(event)))
+            pass_time(db, span)
+
+    def await_idle(self) -> None:
+        """Passes time until no job is left."""
+        with psycopg.connect(self.database_url, autocommit=True) as db:
+
+            def idle() -> bool:
+                if db.execute(RUNNING).rowcount:
+                    return False
+                pass_time(db, "10 minutes")
+                return db.execute(OPEN).rowcount == 0
+
+            eventually(idle, 120)
 
     def keep_leases(self) -> None:
         """Extends the leases of dead workers until `pass_time`. Otherwise, on a slow machine, other

@@ -30,8 +30,6 @@ from tests.support.tools import eventually
 State = upload_pb2.Upload.State
 UNFINISHED = {"NONE", "ACTIVE", "VERIFYING"}
 
-RUNNING = "select from jobs where state = 'RUNNING'"
-OPEN = "select from jobs where state in ('QUEUED', 'RUNNING')"
 # The blobs that anyone may read.
 PUBLISHED = """
     select b.key from renditions r join blobs b using (blob_id) join media m using (media_id)
@@ -326,11 +324,6 @@ def rows(deployment: Deployment, query: str) -> list[dict[str, Any]]:
         return db.execute(query.encode()).fetchall()
 
 
-def idle(deployment: Deployment) -> bool:
-    deployment.pass_time("0 seconds" if rows(deployment, RUNNING) else "10 minutes")
-    return rows(deployment, OPEN) == []
-
-
 def check_public_store(deployment: Deployment) -> None:
     """Checks that the public store holds exactly the published blobs."""
     stored, published = deployment.in_public(), {row["key"] for row in rows(deployment, PUBLISHED)}
@@ -382,7 +375,7 @@ def settle(
             deployment.expire(*ended)
             worker.stop()  # a worker sweeps when it starts
             worker = deployment.start("work")
-        eventually(lambda: idle(deployment), 120)
+        deployment.await_idle()
         for attempt in attempts:
             with reported(report):
                 check_attempt(client, attempt)

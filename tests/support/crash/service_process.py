@@ -1,11 +1,11 @@
-"""A `serve` or `work` process. Imports take most of its start, so it is forked from a process that
-has imported everything, unless its environment preloads libraries."""
+"""`serve`, `work` and other commands. Imports take most of their start, so they are forked from a
+process that has imported everything, unless their environment preloads libraries."""
 
 import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -13,7 +13,8 @@ from typing import Protocol
 
 from media_service.__main__ import main
 
-IMPORTED = ["media_service.app", "media_service.cli.serve", "media_service.cli.work"]
+COMMANDS = ("serve", "work", "reconcile")
+IMPORTED = ["media_service.app", *(f"media_service.cli.{command}" for command in COMMANDS)]
 
 
 class ServiceProcess(Protocol):
@@ -27,19 +28,25 @@ class ServiceProcess(Protocol):
     def terminate(self) -> None: ...
 
 
-def start_process(role: str, environ: Mapping[str, str], log: Path) -> ServiceProcess:
-    """Starts `media-service serve` or `work`. Its stderr goes to `log`."""
+def start_process(
+    command: Sequence[str], environ: Mapping[str, str], log: Path, output: Path = Path(os.devnull)
+) -> ServiceProcess:
+    """Starts `media-service` with a command and its options. Its stderr goes to `log`."""
     if "LD_PRELOAD" not in environ:
-        return ForkedProcess(role, environ, log)
-    with log.open("wb") as output:
-        command = [sys.executable, "-m", "media_service", role]
-        return subprocess.Popen(command, env=environ, stderr=output)
+        return ForkedProcess(command, environ, log, output)
+    with log.open("wb") as stderr, output.open("wb") as stdout:
+        program = [sys.executable, "-m", "media_service", *command]
+        return subprocess.Popen(program, env=environ, stderr=stderr, stdout=stdout)
 
 
 class ForkedProcess:
-    def __init__(self, role: str, environ: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], environ: Mapping[str, str], log: Path, output: Path
+    ) -> None:
         log.touch()
-        self._process = fork_server().Process(target=run, args=(role, dict(environ), log))
+        output.touch()
+        arguments = ([*command], dict(environ), log, output)
+        self._process = fork_server().Process(target=run, args=arguments)
         self._process.start()
 
     @property
@@ -70,12 +77,13 @@ def fork_server() -> ForkServerContext:
     return context
 
 
-def run(role: str, environ: dict[str, str], log: Path) -> None:
+def run(command: list[str], environ: dict[str, str], log: Path, output: Path) -> None:
     """Runs in the new process."""
-    output = os.open(log, os.O_WRONLY | os.O_APPEND)
-    os.dup2(output, sys.stderr.fileno())
-    os.close(output)
+    for path, number in ((log, sys.stderr.fileno()), (output, sys.stdout.fileno())):
+        file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        os.dup2(file, number)
+        os.close(file)
     os.environ.clear()
     os.environ.update(environ)
-    sys.argv = ["media-service", role]
+    sys.argv = ["media-service", *command]
     main()

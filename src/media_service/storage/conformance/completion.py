@@ -63,9 +63,9 @@ class CompletionTests(DriverFixtures):
         assert await content(driver, key) == whole(driver, b"a") + b"b"
 
     async def test_concurrent_completions_store_one_blob(
-        self, driver: Driver, fresh_key: Callable[[], str]
+        self, driver: Driver, fresh_key: Callable[[], str], rounds: int
     ) -> None:
-        for _ in range(20):
+        for _ in range(rounds):
             key = fresh_key()
             session = await driver.begin(key)
             parts = [await put(driver, key, session, whole(driver, b"one"), 1)]

@@ -49,6 +49,11 @@ class DriverFixtures:
         await foreign.close()
 
     @pytest.fixture
+    def rounds(self) -> int:
+        """How often a race is repeated."""
+        return 20
+
+    @pytest.fixture
     def key(self) -> str:
         return new_key()
 

@@ -52,9 +52,9 @@ class SuccessionTests(DriverFixtures):
         assert await content(driver, key) == data
 
     async def test_concurrent_completions_of_several_sessions(
-        self, driver: Driver, reopened: Driver, fresh_key: Callable[[], str]
+        self, driver: Driver, reopened: Driver, fresh_key: Callable[[], str], rounds: int
     ) -> None:
-        for _ in range(3):
+        for _ in range(-(-rounds // 7)):
             key = fresh_key()
             session, parts, data = await three_writers(driver, key)
             joining = (one.complete(key, session, parts) for one in (driver, reopened) * 3)
