@@ -24,6 +24,9 @@ from tests.support.databases import (
     with_database,
 )
 from tests.support.ports import free_port
+from tests.support.signals import start_programs_with_default_signals
+
+start_programs_with_default_signals()
 
 # As where CI is set: how long an example takes says how busy the machine is.
 settings.register_profile(

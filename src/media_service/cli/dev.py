@@ -25,15 +25,17 @@ import click
 
 from media_service.cli.data_dir import data_dir_lock
 from media_service.cli.service_process import Misconfigured, check_sandbox, settings
-from media_service.cli.supervisor import Supervisor
+from media_service.cli.supervisor import Backoff, ProcessEnded, Supervisor
 from media_service.cli.token_signing import sign
 from media_service.codecs.sandbox.protections import kernel, lacking
 from media_service.config import DEGRADED, Config
-from media_service.db.embedded_postgres import embedded_postgres
+from media_service.db.embedded_postgres import EmbeddedPostgres
 from media_service.db.migrate import migrate
 from media_service.envoy_config import render
 
 READY_SECONDS = 60.0
+# The longest pause before PostgreSQL starts again: it is given up after four starts in vain.
+POSTGRES_PAUSE_SECONDS = 8.0
 TOKEN_LIFETIME = timedelta(hours=24)
 # The worker verifies no tokens and signs no links.
 SERVER_SECRETS = {"MEDIA_JWT_SECRET", "MEDIA_LINK_KEYS", "MEDIA_TOKEN"}
@@ -83,7 +85,7 @@ def run(config: Config, stop: threading.Event) -> None:
     key = config.jwt_secret
     if not key and not config.jwt_jwks:
         key = own_key(config.data_dir, "jwt-secret")
-    with database(config, stop) as url:
+    with database(config, stop) as (url, postgres):
         asyncio.run(migrate(url))
         check(stop)
         environ = {
@@ -103,13 +105,12 @@ def run(config: Config, stop: threading.Event) -> None:
             program = str(Path(sysconfig.get_path("scripts")) / "envoy")
             envoy = [program, "-c", str(yaml), "--log-level", "warning", "--disable-hot-restart"]
             processes.start("Envoy", envoy, only(os.environ, ENVOY_VARIABLES), output)
-            await_ready(config, processes, stop)
+            await_ready(config, processes, postgres, stop)
             for part in lacking():
                 say(f"\nWARNING: do not open files of strangers. {kernel()} lacks {part}.")
             click.echo(welcome(config, key))
             while not stop.wait(1):
-                replace_killed(processes)
-                check_alive(config, processes)
+                tend(config, processes, postgres, stop)
             say("Stopping ...")
 
 
@@ -182,10 +183,13 @@ def own_key(folder: Path, name: str) -> str:
 
 
 @contextlib.contextmanager
-def database(config: Config, stop: threading.Event) -> Iterator[str]:
+def database(
+    config: Config, stop: threading.Event
+) -> Iterator[tuple[str, "WatchedPostgres | None"]]:
+    """Yields the URL of the database, and the PostgreSQL that runs for the context, if one does."""
     if config.database_url:
         say("PostgreSQL: MEDIA_DATABASE_URL")
-        yield config.database_url
+        yield config.database_url, None
         return
     say("PostgreSQL ...")
     if os.geteuid() == 0:
@@ -194,22 +198,54 @@ def database(config: Config, stop: threading.Event) -> Iterator[str]:
             f" {config.data_dir} becomes readable to all users."
         )
     try:
-        postgres = embedded_postgres(config.data_dir / "postgres")
-        url = postgres.__enter__()
+        postgres = EmbeddedPostgres(config.data_dir / "postgres")
     except subprocess.SubprocessError as error:
         check(stop)  # Ctrl-C reaches initdb, too
         raise click.ClickException(f"PostgreSQL did not start: {error}") from None
-    with contextlib.ExitStack() as stack:
-        stack.push(postgres)
+    with contextlib.closing(WatchedPostgres(postgres)) as watched:
         check(stop)
-        yield url
+        yield postgres.url, watched
 
 
-def await_ready(config: Config, processes: Supervisor, stop: threading.Event) -> None:
+class WatchedPostgres:
+    """The PostgreSQL of the data directory, which starts again if it ends."""
+
+    def __init__(self, postgres: EmbeddedPostgres) -> None:
+        self._postgres = postgres
+        self._backoff = Backoff()
+
+    def close(self) -> None:
+        self._postgres.stop()
+
+    def tend(self, stop: threading.Event) -> None:
+        """Starts it again if it has ended. Raises ClickException if it ends again and again."""
+        while not self._postgres.running:
+            pause = self._backoff.next()
+            if pause > POSTGRES_PAUSE_SECONDS:
+                raise click.ClickException(
+                    f"PostgreSQL ends again and again; see {self._postgres.log}."
+                    " Stopping all processes."
+                )
+            say(f"PostgreSQL has ended. It restarts in {pause:.0f} s.")
+            if stop.wait(pause):
+                raise Stopped
+            try:
+                self._postgres.start()
+            except subprocess.SubprocessError as error:
+                say(f"PostgreSQL did not start: {error}")
+            self._backoff.begun()
+
+
+def await_ready(
+    config: Config,
+    processes: Supervisor,
+    postgres: WatchedPostgres | None,
+    stop: threading.Event,
+) -> None:
     """Waits until REST responds, which means that gRPC reports SERVING to Envoy."""
     deadline = time.monotonic() + READY_SECONDS
     while not healthy(config):
-        check_alive(config, processes)
+        tend(config, processes, postgres, stop)
         if stop.wait(0.1):
             raise Stopped
         if time.monotonic() > deadline:
@@ -232,21 +268,21 @@ def healthy(config: Config) -> bool:
         return False
 
 
-def replace_killed(processes: Supervisor) -> None:
-    """Restarts a process that was killed. One that ended by itself had a reason."""
-    if (dead := processes.dead()) and dead[1] < 0:
-        name, status = dead
-        say(f"The {name} was killed (signal {-status}). Restarting it.")
-        processes.start_again(name)
-
-
-def check_alive(config: Config, processes: Supervisor) -> None:
-    if dead := processes.dead():
-        name, status = dead
-        if name == "Envoy":
-            click.echo((config.data_dir / "envoy.log").read_text()[-2000:], err=True)
-        how = f"signal {-status}" if status < 0 else f"status {status}"
-        raise click.ClickException(f"the {name} ended ({how}). Stopping all processes.")
+def tend(
+    config: Config,
+    processes: Supervisor,
+    postgres: WatchedPostgres | None,
+    stop: threading.Event,
+) -> None:
+    """Starts again what was killed. Raises ClickException if that does not help."""
+    if postgres:
+        postgres.tend(stop)
+    try:
+        processes.tend(say)
+    except ProcessEnded as ended:
+        if ended.name == "Envoy":
+            say((config.data_dir / "envoy.log").read_text()[-2000:])
+        raise click.ClickException(f"{ended}. Stopping all processes.") from None
 
 
 def base_url(config: Config) -> str:

