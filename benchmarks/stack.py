@@ -169,7 +169,8 @@ def envoy(config: Config, file: Path) -> list[str]:
 def await_healthy(children: Supervisor, configs: list[Config], log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while not all(healthy(config) for config in configs):
-        if children.dead() or time.monotonic() > deadline:
+        ended = any(each.process.poll() is not None for each in children.processes.values())
+        if ended or time.monotonic() > deadline:
             raise SystemExit(f"the stack did not start:\n{log.read_text()[-4000:]}")
         time.sleep(0.1)
 
