@@ -25,6 +25,8 @@ from tests.support.databases import (
 )
 from tests.support.ports import free_port
 from tests.support.signals import start_programs_with_default_signals
+from tests.support.stores.gcs_server import gcs_server
+from tests.support.stores.s3_server import s3_server
 
 start_programs_with_default_signals()
 
@@ -121,6 +123,20 @@ async def store(tmp_path: Path) -> AsyncIterator[BlobStore]:
     driver = LocalDriver(tmp_path / "raw")
     yield BlobStore("raw", driver)
     await driver.close()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An S3 server of all tests, each of which uses keys with a prefix of its own."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def gcs_endpoint() -> Iterator[str]:
+    """A Cloud Storage server of all tests, each of which uses a prefix of its own."""
+    with gcs_server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """Fixtures: the parts of a service on every kind of store, and the findings of a reconciler."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,20 +16,8 @@ from media_service.storage.drivers.s3.driver import S3Driver
 from media_service.storage.drivers.s3.location import S3Location
 from tests.support.killable_renditions import RenditionHarness
 from tests.support.reconciling import Service
-from tests.support.stores.gcs_server import GCS_BUCKET, gcs_server
-from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET, s3_server
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(scope="session")
-def gcs_endpoint() -> Iterator[str]:
-    with gcs_server() as endpoint:
-        yield endpoint
+from tests.support.stores.gcs_server import GCS_BUCKET
+from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET
 
 
 @pytest.fixture(params=["memory", "local", "s3", "gcs"])

@@ -1,7 +1,7 @@
 """Fixtures: a real server in this process, and real clients on loopback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 
 from media_service import app
 from media_service.config import load
+from media_service.ids import new_id
 from media_service.storage.blob_store import open_store
 from tests.support.rpc.child_pools import ChildPools
 from tests.support.rpc.server import (
@@ -18,7 +19,8 @@ from tests.support.rpc.server import (
     Running,
     Start,
 )
-from tests.support.stores.s3_server import ACCESS, BUCKET, s3_server
+from tests.support.stores.gcs_server import GcsFolder
+from tests.support.stores.s3_server import ACCESS, BUCKET
 from tests.support.stores.s3_server import SECRET as S3_SECRET
 
 
@@ -90,12 +92,12 @@ async def bob(service: Running) -> Caller:
 
 
 @pytest.fixture
-def s3_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def s3_url(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A place on S3 that only this test uses."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", S3_SECRET)
-    (tmp_path / "s3").mkdir()
-    with s3_server(tmp_path / "s3") as endpoint:
-        yield f"s3://{BUCKET}/a?endpoint={endpoint}&region=us-east-1&path_style=true"
+    at = f"endpoint={s3_endpoint}&region=us-east-1&path_style=true"
+    return f"s3://{BUCKET}/{new_id()}?{at}"
 
 
 @pytest.fixture
@@ -107,3 +109,17 @@ async def s3_service(start: Start, s3_url: str) -> Running:
 @pytest.fixture
 async def on_s3(s3_service: Running) -> Caller:
     return await s3_service.caller("ann")
+
+
+# The same on Cloud Storage.
+
+
+@pytest.fixture
+def gcs(gcs_endpoint: str) -> GcsFolder:
+    return GcsFolder(gcs_endpoint, new_id())
+
+
+@pytest.fixture
+async def on_gcs(start: Start, gcs: GcsFolder) -> Caller:
+    service = await start(storage_raw_url=gcs.url)
+    return await service.caller("ann")

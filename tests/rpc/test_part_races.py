@@ -7,7 +7,6 @@ from typing import Any
 
 import grpc
 import httpx
-import pytest
 from crc32c import crc32c as crc32c_of
 from google.protobuf.duration_pb2 import Duration
 from mediaservice.v1 import upload_pb2, upload_service_pb2
@@ -16,8 +15,8 @@ from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc.parts import Put, complete, files, listed, named, put, sign, without_etag
 from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.sessions import abort, write
-from tests.support.stores.gcs_server import GCS_BUCKET, gcs_server
-from tests.support.tools import eventually
+from tests.support.stores.gcs_server import GCS_BUCKET, GcsFolder
+from tests.support.tools import NO_TLS, eventually
 
 MIB = 1 << 20
 Upload = upload_pb2.Upload
@@ -30,18 +29,6 @@ REFUSED = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.OUT_OF_RANGE,
 }
-
-
-@pytest.fixture
-def gcs() -> Any:
-    with gcs_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-async def on_gcs(start: Start, gcs: str) -> Caller:
-    service = await start(storage_raw_url=f"gs://{GCS_BUCKET}/a?endpoint={gcs}")
-    return await service.caller("ann")
 
 
 async def test_signed_parts_without_bytes_are_listed_as_claimed(ann: Caller) -> None:
@@ -101,7 +88,9 @@ async def test_rows_agree_with_the_counted_bytes_in_any_order_of_callers(
             assert len(await ann.uploaded(upload_id)) == done.committed_size_bytes
 
 
-async def test_a_part_that_is_listed_while_it_is_put_is_kept(on_gcs: Caller, gcs: str) -> None:
+async def test_a_part_that_is_listed_while_it_is_put_is_kept(
+    on_gcs: Caller, gcs: GcsFolder
+) -> None:
     upload_id = (await on_gcs.create()).upload_id
     over = asyncio.Event()
 
@@ -119,7 +108,7 @@ async def test_a_part_that_is_listed_while_it_is_put_is_kept(on_gcs: Caller, gcs
     assert await on_gcs.uploaded(upload_id) == b"".join(parts)
 
 
-async def test_concurrent_completions_create_one_media(on_gcs: Caller, gcs: str) -> None:
+async def test_concurrent_completions_create_one_media(on_gcs: Caller, gcs: GcsFolder) -> None:
     data = jpeg()
     upload_id = (await on_gcs.create()).upload_id
     await sign(on_gcs, upload_id, named(1, data))
@@ -295,7 +284,7 @@ def parts_of(folder: Path) -> list[Path]:
     return list((folder / "raw/parts/blobs").glob("*/*"))
 
 
-async def test_a_put_part_fulfills_its_signed_claim(on_gcs: Caller, gcs: str) -> None:
+async def test_a_put_part_fulfills_its_signed_claim(on_gcs: Caller, gcs: GcsFolder) -> None:
     """PutPart and the signed URL run concurrently, in either order."""
     data = jpeg()
     upload_id = (await on_gcs.create()).upload_id
@@ -306,5 +295,6 @@ async def test_a_put_part_fulfills_its_signed_claim(on_gcs: Caller, gcs: str) ->
     )
     assert await listed(on_gcs, upload_id) == [named(1, data)]
     assert (await complete(on_gcs, upload_id)).state == Upload.FINISHED
-    left = httpx.get(f"{gcs}/storage/v1/b/{GCS_BUCKET}/o?prefix=a/parts/", trust_env=False)
+    parts = f"{gcs.endpoint}/storage/v1/b/{GCS_BUCKET}/o?prefix={gcs.prefix}/parts/"
+    left = httpx.get(parts, trust_env=False, verify=NO_TLS)
     assert left.json().get("items", []) == []

@@ -2,7 +2,7 @@
 and under any concurrency the recorded checksums match the stored bytes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,9 +13,8 @@ from mediaservice.v1 import upload_pb2, upload_service_pb2
 
 from tests.support.media.small_files import video_bytes
 from tests.support.rpc.parts import Part, complete, files, listed, named, put, sign
-from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.server import Caller, Running, refused
 from tests.support.rpc.sessions import abort, write
-from tests.support.stores.gcs_server import GCS_BUCKET, gcs_server
 from tests.support.tools import eventually
 
 MIB = 1 << 20
@@ -24,18 +23,6 @@ PutSigned = upload_service_pb2.PutSignedRequest
 Write = upload_service_pb2.WriteUploadRequest
 # S3 accepts a smaller part only as the last one.
 SIZE = 5 * MIB
-
-
-@pytest.fixture
-def gcs() -> Iterator[str]:
-    with gcs_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-async def on_gcs(start: Start, gcs: str) -> Caller:
-    service = await start(storage_raw_url=f"gs://{GCS_BUCKET}/a?endpoint={gcs}")
-    return await service.caller("ann")
 
 
 @pytest.fixture(params=["ann", "on_gcs", "on_s3"], ids=["disk", "gcs", "s3"])

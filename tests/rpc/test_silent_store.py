@@ -2,7 +2,7 @@
 are not delayed, nothing is lost, and work resumes when the store answers again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 
 import grpc
@@ -10,6 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mediaservice.v1 import media_pb2
 
+from media_service.ids import new_id
 from media_service.storage.blob_store import BlobStore, open_store
 from media_service.storage.drivers.gcs.driver import GcsDriver
 from media_service.storage.drivers.s3.driver import S3Driver
@@ -18,8 +19,8 @@ from tests.support.rpc.catalogue import listed, until_done
 from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.streams_of_writes import MIB, chunks
 from tests.support.stores.faulty_network import Network, network_before
-from tests.support.stores.gcs_server import GCS_BUCKET, gcs_server
-from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET, s3_server
+from tests.support.stores.gcs_server import GCS_BUCKET
+from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET
 
 PART = 8 * MIB
 
@@ -38,21 +39,9 @@ def impatient(name: str, url: str) -> BlobStore:
     return store
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(scope="module")
-def gcs() -> Iterator[str]:
-    with gcs_server() as endpoint:
-        yield endpoint
-
-
 URLS = {
-    "s3": f"s3://{BUCKET}/a?region=us-east-1&path_style=true&endpoint=",
-    "gcs": f"gs://{GCS_BUCKET}/a?endpoint=",
+    "s3": f"s3://{BUCKET}/{{folder}}?region=us-east-1&path_style=true&endpoint={{endpoint}}",
+    "gcs": f"gs://{GCS_BUCKET}/{{folder}}?endpoint={{endpoint}}",
 }
 
 
@@ -71,14 +60,15 @@ class Harness:
                 await asyncio.sleep(0.01)
 
 
-@pytest.fixture(params=["s3", "gcs"])
+@pytest.fixture(params=URLS)
 async def harness(
     request: pytest.FixtureRequest, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Harness]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    async with network_before(request.getfixturevalue(request.param)) as network:
-        url = URLS[request.param] + network.url
+    endpoint = request.getfixturevalue(f"{request.param}_endpoint")
+    async with network_before(endpoint) as network:
+        url = URLS[request.param].format(folder=new_id(), endpoint=network.url)
         service = await start(work=True, opener=impatient, storage_raw_url=url)
         yield Harness(network, service, await service.caller())
 

@@ -5,6 +5,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
@@ -22,6 +23,7 @@ from tests.support.rpc.held_calls import MIB, Held, Write
 from tests.support.rpc.parts import complete, listed, named, put, sign
 from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.stores.faulty_network import network_before
+from tests.support.tools import NO_TLS
 
 PART = 8 * MIB
 LEAST = 5 * MIB
@@ -62,6 +64,12 @@ async def bucket(s3_service: Running, s3_url: str) -> AsyncIterator[Bucket]:
     driver = S3Driver(parse_location(s3_url))
     yield Bucket(driver, s3_service)
     await driver.close()
+
+
+def put_signed(signed: Any, data: bytes) -> httpx.Response:
+    """Sends bytes to the URL of a signed part."""
+    headers = dict(signed.headers)
+    return httpx.put(signed.url, content=data, headers=headers, trust_env=False, verify=NO_TLS)
 
 
 async def numbers(caller: Caller, upload_id: str) -> list[int]:
@@ -139,7 +147,7 @@ async def test_a_stream_reuses_the_number_of_a_signed_part_that_never_arrived(
     other = b"other" * MIB
     (signed,) = (await sign(on_s3, upload_id, named(2, other))).parts
     await on_s3.write(messages(upload_id, data[: 2 * LEAST], LEAST))
-    sent = httpx.put(signed.url, content=other, headers=dict(signed.headers), trust_env=False)
+    sent = put_signed(signed, other)
     assert sent.status_code == 200  # stored by S3, but not a part of the upload
     await put(on_s3, upload_id, 3, data[2 * LEAST :])
     assert await numbers(on_s3, upload_id) == [1, 2, 3]
@@ -160,7 +168,7 @@ async def test_bytes_of_a_dead_stream_are_not_mistaken_for_an_identical_part(
     (signed,) = (await sign(on_s3, upload_id, named(2, data[PART:]))).parts
     assert await numbers(on_s3, upload_id) == [1]
     assert (await refused(complete(on_s3, upload_id))).reason == "UPLOAD_INCOMPLETE"
-    sent = httpx.put(signed.url, content=data[PART:], headers=dict(signed.headers), trust_env=False)
+    sent = put_signed(signed, data[PART:])
     assert sent.status_code == 200
     assert (await complete(on_s3, upload_id)).state == Upload.FINISHED
     assert await on_s3.uploaded(upload_id) == data

@@ -15,7 +15,7 @@ import httpx
 
 from tests.support.renditions import give
 from tests.support.service import Service
-from tests.support.tools import eventually
+from tests.support.tools import NO_TLS, eventually
 
 SETTLED = {"READY", "FAILED"}
 CONFLICT = 409
@@ -28,6 +28,7 @@ def client_of(service: Service, user: str, **claims: object) -> httpx.Client:
         headers=service.bearer(user, **claims),
         timeout=30,
         trust_env=False,
+        verify=NO_TLS,
     )
 
 

@@ -5,6 +5,8 @@ from typing import Any
 import httpx
 from crc32c import crc32c as crc32c_of
 
+from tests.support.tools import NO_TLS
+
 
 def put(client: httpx.Client, upload: str, number: int, data: bytes, **headers: str) -> Any:
     return client.put(
@@ -31,5 +33,5 @@ def sign(client: httpx.Client, upload: str, *parts: tuple[int, bytes], **more: A
 
 def send(signed: dict[str, Any], data: bytes) -> httpx.Response:
     """Sends bytes to a signed URL with its headers, as a browser does."""
-    with httpx.Client(timeout=30, trust_env=False) as client:
+    with httpx.Client(timeout=30, trust_env=False, verify=NO_TLS) as client:
         return client.put(signed["url"], content=data, headers=signed.get("headers", {}))

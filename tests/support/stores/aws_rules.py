@@ -17,6 +17,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.session import get_session
 
+from tests.support.tools import NO_TLS
+
 # Headers of one connection, not of the message.
 OWN = {"connection", "content-length", "expect", "keep-alive", "transfer-encoding"}
 NUMBER = re.compile(rb"<PartNumber>(\d+)</PartNumber>")
@@ -116,7 +118,7 @@ def as_on_aws(endpoint: str, access: str, secret: str) -> Iterator[str]:
         config=Config(s3={"addressing_style": "path"}),
     )
     with (
-        httpx.Client(timeout=120, limits=limits, trust_env=False) as client,
+        httpx.Client(timeout=120, limits=limits, trust_env=False, verify=NO_TLS) as client,
         Gate(endpoint, client, s3) as gate,
     ):
         thread = threading.Thread(target=gate.serve_forever, args=(0.05,))

@@ -3,11 +3,12 @@
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import httpx
 
 from tests.support.ports import free_port
-from tests.support.tools import await_answer, require_tool
+from tests.support.tools import NO_TLS, await_answer, require_tool
 
 GCS_BUCKET = "media"
 
@@ -33,5 +34,18 @@ def gcs_server() -> Iterator[str]:
 
 
 def make_bucket(endpoint: str, name: str) -> None:
-    made = httpx.post(f"{endpoint}/storage/v1/b", json={"name": name}, trust_env=False)
+    url = f"{endpoint}/storage/v1/b"
+    made = httpx.post(url, json={"name": name}, trust_env=False, verify=NO_TLS)
     made.raise_for_status()
+
+
+@dataclass(frozen=True)
+class GcsFolder:
+    """A place on Cloud Storage that only one test uses."""
+
+    endpoint: str
+    prefix: str
+
+    @property
+    def url(self) -> str:
+        return f"gs://{GCS_BUCKET}/{self.prefix}?endpoint={self.endpoint}"
