@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -43,10 +44,12 @@ async def accept(database: Database, *jobs: NewJob) -> None:
             await tx.enqueue(one)
 
 
-async def claimed(database: Database, queue: FairQueue, running: list[Claim]) -> Claim | None:
+async def claimed(
+    database: Database, queue: FairQueue, running: list[Claim], *, heavy: bool = True
+) -> Claim | None:
     async with database.connection() as db:
         await queries.release_due(db)
-        claim = await queue.claim(db, LEASE, running)
+        claim = await queue.claim(db, LEASE, running, heavy=heavy)
     if claim:
         running.append(claim)
     return claim
@@ -126,11 +129,40 @@ async def test_concurrent_claims_never_return_the_same_job(database: Database) -
     assert len(ids) == len(set(ids)) == 60
 
 
-@pytest.mark.parametrize(("owners_", "each"), [(1, 20_000), (4000, 2)])
-async def test_the_cost_of_a_claim_does_not_depend_on_the_queue_length(
-    database: Database, owners_: int, each: int
+async def test_a_slot_for_light_jobs_takes_no_heavy_ones(database: Database) -> None:
+    """Even of an owner whose heavy jobs are more urgent."""
+    ann, bob, _ = OWNERS
+    light = job(bob, priority=Priority.LOW)
+    await accept(database, job(ann, heavy=True), job(bob, heavy=True), light)
+    claim = await claimed(database, FairQueue(), [], heavy=False)
+    assert claim is not None
+    assert claim.job_id == light.job_id
+    assert await claimed(database, FairQueue(), [claim], heavy=False) is None
+
+
+async def test_a_subjob_in_the_slot_of_its_parent_does_not_count_as_a_slot(
+    database: Database,
 ) -> None:
-    """The cost is counted in pages read, which do not depend on the load of the machine."""
+    ann, bob, _ = OWNERS
+    parent = job(ann)
+    await accept(database, parent, job(ann, parent_id=parent.job_id, delay=LATER))
+    async with database.connection() as db:
+        claim = await claimed(database, FairQueue(), [])
+        assert claim is not None
+        await db.execute("update jobs set run_time = now()")
+        assert await queries.claim_subjob(db, parent.job_id, LEASE)
+        assert await queries.held_slots(db, ann) == [parent.job_id]
+        assert await queries.held_slots(db, bob) == []
+
+
+@pytest.mark.parametrize(
+    ("owners_", "each", "heavy"), [(1, 20_000, True), (4000, 2, True), (4000, 2, False)]
+)
+async def test_the_cost_of_a_claim_does_not_depend_on_the_queue_length(
+    database: Database, owners_: int, each: int, heavy: bool
+) -> None:
+    """The cost is counted in pages read, which do not depend on the load of the machine. In a slot
+    for light jobs, heavy jobs have no cost."""
     async with database.connection() as db:
         await db.execute(
             "insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id)"
@@ -138,12 +170,14 @@ async def test_the_cost_of_a_claim_does_not_depend_on_the_queue_length(
             " 'user ' || o from generate_series(1, %s) o, generate_series(1, %s)",
             (owners_, each),
         )
+        if not heavy:
+            await db.execute("update jobs set heavy = owner_id <= 'user 3990'")
         await db.execute("vacuum analyze jobs")
         await db.execute("select pg_stat_force_next_flush()")
         before = await pages(database)
         queue, running = FairQueue(), list[Claim]()
         for _ in range(20):
-            claim = await queue.claim(db, LEASE, running)
+            claim = await queue.claim(db, LEASE, running, heavy=heavy)
             assert claim is not None
         await db.execute("select pg_stat_force_next_flush()")
     assert (await pages(database) - before) / 20 < 200
@@ -176,6 +210,8 @@ class Model:
     place: int = 0
     percent: int = 0
     lapsed: bool = False
+    heavy: bool = False
+    holds_slot: bool = False
 
 
 @dataclass
@@ -225,18 +261,26 @@ class Jobs(RuleBasedStateMachine):
         owner=st.sampled_from([None, *OWNERS]),
         priority=st.sampled_from(Priority),
         delayed=st.booleans(),
+        heavy=st.booleans(),
     )
-    def accept(self, owner: Owner | None, priority: Priority, delayed: bool) -> None:
-        new = job(owner, priority=priority, delay=LATER if delayed else timedelta())
+    def accept(self, owner: Owner | None, priority: Priority, delayed: bool, heavy: bool) -> None:
+        heavy = heavy and owner is not None
+        delay = LATER if delayed else timedelta()
+        new = job(owner, priority=priority, delay=delay, heavy=heavy)
         self.run(accept(self.database, new))
-        self.jobs[new.job_id] = Model(new, due=not delayed, place=self.place())
+        self.jobs[new.job_id] = Model(new, due=not delayed, place=self.place(), heavy=heavy)
 
-    @rule()
-    def claim(self) -> None:
-        """Claims by a worker that runs nothing else."""
+    @property
+    def ready(self) -> list[Model]:
+        return [m for m in self.jobs.values() if m.state is JobState.QUEUED and m.due]
+
+    @rule(heavy=st.booleans())
+    def claim(self, heavy: bool) -> None:
+        """Claims by a worker that runs nothing else, for a slot that `heavy` jobs may use or may
+        not."""
         self.release()
-        claim = self.do(self.queue.claim, LEASE, [])
-        ready = [m for m in self.jobs.values() if m.state is JobState.QUEUED and m.due]
+        claim = self.do(partial(self.queue.claim, heavy=heavy), LEASE, [])
+        ready = [m for m in self.ready if heavy or not m.heavy]
         if claim is None:
             assert not ready
             return
@@ -251,14 +295,45 @@ class Jobs(RuleBasedStateMachine):
             assert model is best
             running = {o: self.running(o) for o in {m.new.owner for m in ready} - {None}}
             assert running[owner] == min(running.values())
-        model.state, model.percent = JobState.RUNNING, 0
+        model.state, model.percent, model.holds_slot = JobState.RUNNING, 0, True
         model.attempt += 1
         model.fence += 1
         assert (claim.attempt, claim.fence, claim.owner) == (model.attempt, model.fence, owner)
         self.held.append(Held(claim, model))
 
     def running(self, owner: Owner | None) -> int:
-        return sum(m.state is JobState.RUNNING and m.new.owner == owner for m in self.jobs.values())
+        """The slots that an owner holds."""
+        return sum(
+            m.state is JobState.RUNNING and m.holds_slot and m.new.owner == owner
+            for m in self.jobs.values()
+        )
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def become_heavy(self, data: st.DataObject) -> None:
+        held = data.draw(st.sampled_from(self.held))
+        assert self.do(queries.become_heavy, held.claim) == held.valid
+        if held.valid:
+            held.model.heavy = True
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def move_into_the_slot_of_another_job(self, data: st.DataObject) -> None:
+        """As the chunks of a stream, which run in the slot of its job."""
+        held = data.draw(st.sampled_from(self.held))
+        self.do(execute, "update jobs set holds_slot = false where job_id = %s", held.claim.job_id)
+        held.model.holds_slot = False
+
+    @rule(owner=st.sampled_from(OWNERS), slots=st.integers(0, 3), heavy=st.booleans())
+    def is_awaited(self, owner: Owner, slots: int, heavy: bool) -> None:
+        claimants = {m.new.owner for m in self.ready if heavy or not m.heavy} - {owner}
+        expected = any(self.running(claimant) < slots for claimant in claimants)
+        assert self.do(partial(queries.is_awaited, heavy=heavy), owner, slots) == expected
+
+    @rule(owner=st.sampled_from(OWNERS))
+    def held_slots(self, owner: Owner) -> None:
+        found = self.do(queries.held_slots, owner)
+        assert len(found) == len(set(found)) == self.running(owner)
 
     def release(self) -> None:
         self.do(queries.release_due)

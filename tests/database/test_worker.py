@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -27,7 +27,7 @@ from media_service.jobs.progress import Progress
 from media_service.jobs.worker import LEASE, Worker
 from tests.support import job_claims as claims
 
-ANN = Owner("user", "ann")
+ANN, BOB, CAT = Owner("user", "ann"), Owner("user", "bob"), Owner("user", "cat")
 Step = Callable[[Claim], Awaitable[None]]
 
 
@@ -59,6 +59,11 @@ async def nothing(claim: Claim) -> None:
 
 async def forever(claim: Claim) -> None:
     await asyncio.Event().wait()
+
+
+async def forever_but_for_bob(claim: Claim) -> None:
+    if claim.owner != BOB:
+        await forever(claim)
 
 
 def failing(error: Exception) -> Step:
@@ -189,6 +194,81 @@ async def test_no_more_jobs_are_claimed_than_there_are_slots(database: Database)
     async with working(database, handler):
         await in_state(database, first, JobState.RUNNING)
         assert (await job(database, second))["state"] == "QUEUED"
+
+
+async def test_heavy_jobs_leave_a_slot_for_light_ones(database: Database) -> None:
+    handler = Handler(database, forever)
+    first, second = [await enqueue(database, heavy=True) for _ in range(2)]
+    async with working(database, handler, slots=2):
+        await in_state(database, first, JobState.RUNNING)
+        light = await enqueue(database, CAT)
+        await in_state(database, light, JobState.RUNNING)
+        assert (await job(database, second))["state"] == "QUEUED"
+
+
+async def test_a_light_job_that_takes_long_becomes_heavy_and_makes_room_for_light_ones(
+    database: Database,
+) -> None:
+    handler = Handler(database, forever_but_for_bob)
+    heavy = await enqueue(database, ANN, heavy=True)
+    async with working(database, handler, slots=2, light_seconds=0.2):
+        await in_state(database, heavy, JobState.RUNNING)
+        long = await enqueue(database, CAT)
+        await in_state(database, long, JobState.RUNNING)
+        await in_state(database, await enqueue(database, BOB), JobState.SUCCEEDED)
+        row = await job(database, long)
+        assert (row["state"], row["heavy"], row["attempt"]) == ("QUEUED", True, 0)
+        assert (await job(database, heavy))["attempt"] == 1
+
+
+async def test_a_light_job_that_takes_long_keeps_its_slot_while_nobody_waits(
+    database: Database,
+) -> None:
+    handler = Handler(database, forever)
+    jobs = [await enqueue(database, owner, heavy=owner == ANN) for owner in (ANN, CAT)]
+    async with working(database, handler, slots=2, light_seconds=0.1):
+
+        async def all_heavy() -> bool:
+            return all([(await job(database, job_id))["heavy"] for job_id in jobs])
+
+        await until(all_heavy)
+        await enqueue(database, CAT)  # its own jobs do not count
+        await asyncio.sleep(2)
+    assert len(handler.ran) == 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_an_owner_with_several_slots_gives_the_last_one_to_an_owner_without_any(
+    database: Database, workers: int
+) -> None:
+    """Whether the slots are those of one worker or of several."""
+    handler = Handler(database, forever_but_for_bob)
+    async with AsyncExitStack() as stack:
+        for _ in range(workers):
+            await stack.enter_async_context(working(database, handler, slots=2 // workers))
+        first = await enqueue(database, ANN)
+        await in_state(database, first, JobState.RUNNING)
+        last = await enqueue(database, ANN)
+        await in_state(database, last, JobState.RUNNING)
+        await in_state(database, await enqueue(database, BOB), JobState.SUCCEEDED)
+        await in_state(database, last, JobState.RUNNING)
+        assert [(await job(database, one))["attempt"] for one in (first, last)] == [1, 1]
+        assert [claim.job_id for claim in handler.ran].count(first) == 1
+
+
+async def test_a_job_of_the_service_itself_gets_a_slot_of_an_owner_with_several(
+    database: Database,
+) -> None:
+    async def step(claim: Claim) -> None:
+        if claim.owner:
+            await forever(claim)
+
+    handler = Handler(database, step)
+    jobs = [await enqueue(database, ANN) for _ in range(2)]
+    async with working(database, handler, slots=2):
+        for job_id in jobs:
+            await in_state(database, job_id, JobState.RUNNING)
+        await in_state(database, await enqueue(database, None), JobState.SUCCEEDED)
 
 
 async def test_a_transient_failure_is_retried_later(database: Database) -> None:

@@ -13,7 +13,7 @@ NORMAL_PRIORITY = 2
 class NewJob:
     """`kind`: a `JobKind`. `owner` None: a job of the service itself. `pipeline`, `rendition`: see
     `Job`. `done`: the result exists already. `parent_id`: of the job that this is a subjob of;
-    subjobs are numbered from 0. `heavy`: it uses a whole machine for long. `actor_id`: of the user
+    subjobs are numbered from 0. `heavy`: it takes more than a few seconds. `actor_id`: of the user
     who started it; empty: the service itself."""
 
     kind: str

@@ -20,7 +20,7 @@ from media_service.errors import (
 )
 from media_service.ids import new_id
 from media_service.jobs import queries
-from media_service.jobs.handler import JobHandler
+from media_service.jobs.handler import GaveWay, JobHandler
 from media_service.jobs.model import Claim
 from media_service.jobs.progress import Progress
 
@@ -93,6 +93,9 @@ class Attempt:
         self._lease = lease
         self._progress = Progress()
         self._lost = False
+        self._giving_way = False
+        # Set when another process has changed the job, or when it must give way.
+        self._changed = asyncio.Event()
         self.claim = claim
 
     async def run(self) -> None:
@@ -103,6 +106,11 @@ class Attempt:
             await self._handler.give_up(self.claim, fault)
         else:
             await self._try()
+
+    def give_way(self) -> None:
+        """Stops the job and puts it back into the queue, unless it ends at this moment."""
+        self._giving_way = True
+        self._changed.set()
 
     async def _try(self) -> None:
         work = asyncio.create_task(self._work())
@@ -120,6 +128,9 @@ class Attempt:
             await asyncio.wait({recording})
         if held:
             await self._settle(work)
+        elif self._giving_way:
+            await self._put_back()
+            log.info("job %s gave way to the job of another owner", self.claim.job_id)
         else:
             log.info("job %s was cancelled, or another worker holds it", self.claim.job_id)
 
@@ -154,20 +165,22 @@ class Attempt:
             await asyncio.sleep(PROGRESS_SECONDS)
 
     async def _hold(self, work: asyncio.Task[None]) -> bool:
-        """Renews the lease until the work ends. If the job is lost, cancels the work and returns
-        False. Renews immediately when another process has changed the job."""
-        changed_elsewhere = asyncio.Event()
+        """Renews the lease until the work ends. If the job is lost or must give way, cancels the
+        work and returns False. Renews immediately when another process has changed the job."""
 
         def changed(event: JobChanged) -> None:
             if event.fence != self.claim.fence:
-                changed_elsewhere.set()
+                self._changed.set()
 
         with self._database.listen(JobChanged, self.claim.job_id, changed):
             pause = min(FIRST_RENEWAL, self._lease / 3)
             while True:
-                await until(work, changed_elsewhere, pause)
+                await until(work, self._changed, pause)
                 if work.done():
                     return True
+                if self._giving_way:
+                    await self._stop(work)
+                    return False
                 try:
                     async with self._database.connection() as db:
                         held = await queries.renew(db, self.claim, self._lease)
@@ -176,15 +189,21 @@ class Attempt:
                     continue
                 pause = self._lease / 3
                 if not held and not work.done():
-                    self._lost = True
-                    work.cancel()
-                    await asyncio.wait({work})
+                    await self._stop(work)
                     return False
+
+    async def _stop(self, work: asyncio.Task[None]) -> None:
+        self._lost = True
+        work.cancel()
+        await asyncio.wait({work})
 
     async def _settle(self, work: asyncio.Task[None]) -> None:
         """Records a failure. The handler records a success together with its effects."""
         error = asyncio.CancelledError() if work.cancelled() else work.exception()
         if error is None:
+            return
+        if isinstance(error, GaveWay):
+            await self._put_back()
             return
         claim, fault = self.claim, to_fault(error)
         transient = isinstance(error, TRANSIENT) or not isinstance(error, MediaError)
@@ -205,11 +224,9 @@ class Attempt:
             return  # the lease expires
 
 
-async def until(
-    work: asyncio.Task[None], changed_elsewhere: asyncio.Event, longest: timedelta
-) -> None:
-    """Waits for the end of the work, a change of the job by another process, or the timeout."""
-    change = asyncio.create_task(changed_elsewhere.wait())
+async def until(work: asyncio.Task[None], changed: asyncio.Event, longest: timedelta) -> None:
+    """Waits for the end of the work, for the event, or for the timeout."""
+    change = asyncio.create_task(changed.wait())
     try:
         await asyncio.wait(
             {work, change},
@@ -218,4 +235,4 @@ async def until(
         )
     finally:
         change.cancel()
-    changed_elsewhere.clear()
+    changed.clear()

@@ -15,6 +15,11 @@ from media_service.jobs.model import Claim, JobKind
 from media_service.jobs.progress import Progress
 
 
+class GaveWay(Exception):
+    """The handler stopped so that a job of another owner can run. The job returns to the queue, and
+    the attempt does not count."""
+
+
 class JobHandler(ABC):
     """Runs the jobs of one `kind`. `time_limit` is the maximum duration of one attempt. None means
     that the work itself is bounded."""
@@ -29,7 +34,7 @@ class JobHandler(ABC):
         and the transaction must be rolled back.
 
         Raises an error if the work fails. If a retry may succeed, the job is queued again with an
-        increasing delay.
+        increasing delay. Raises GaveWay to let others run.
         """
 
     @abstractmethod

@@ -93,7 +93,8 @@ async def release_due(db: Connection) -> None:
 CLAIM = SQL("""
     update jobs
     set state = 'RUNNING', attempt = attempt + 1, fence = fence + 1,
-        lease_until = now() + %(lease)s, start_time = now(), update_time = now(),
+        lease_until = now() + %(lease)s, holds_slot = %(holds_slot)s,
+        start_time = now(), update_time = now(),
         stage = '', progress_percent = 0, error_reason = null, error_message = null
     where job_id = (select job_id from chosen)
     returning job_id::text as job_id, kind, subject_id::text as subject_id, attempt, fence, org_id,
@@ -142,55 +143,65 @@ async def claim_of_service(db: Connection, lease: timedelta) -> Claim | None:
             {}
             """
         ).format(CLAIM),
-        {"lease": lease},
+        {"lease": lease, "holds_slot": True},
     )
     return await claimed(db, rows)
+
+
+# The owners with jobs to claim, in the order of their turns, with the number of slots that each
+# holds in all workers. It walks from owner to owner in an index, so that its cost does not depend
+# on the number of waiting jobs. `light` has its own index.
+OWNERS = SQL("""
+    recursive waiting as (
+        select 0 as step, %(org)s::text as org_id, %(type)s::text as owner_type,
+               %(id)s::text as owner_id, false as wrapped
+        union all
+        select w.step + 1, next.*
+        from waiting w cross join lateral (
+            (
+                select org_id, owner_type, owner_id, w.wrapped from jobs
+                where state = 'QUEUED' and ready and owner_type is not null {light}
+                  and (org_id, owner_type, owner_id) > (w.org_id, w.owner_type, w.owner_id)
+                  and (not w.wrapped
+                       or (org_id, owner_type, owner_id) <= (%(org)s, %(type)s, %(id)s))
+                order by org_id, owner_type, owner_id limit 1
+            ) union all (
+                select org_id, owner_type, owner_id, true from jobs
+                where state = 'QUEUED' and ready and owner_type is not null {light}
+                  and not w.wrapped
+                  and (org_id, owner_type, owner_id) <= (%(org)s, %(type)s, %(id)s)
+                order by org_id, owner_type, owner_id limit 1
+            )
+            limit 1
+        ) next
+    ), owners as (
+        select w.*, (
+            select count(*) from jobs r
+            where r.state = 'RUNNING' and r.holds_slot and r.owner_type is not null
+              and r.org_id = w.org_id and r.owner_type = w.owner_type
+              and r.owner_id = w.owner_id
+        ) as running
+        from waiting w where step > 0
+    )
+""")
+LIGHT, ANY = SQL("and not heavy"), SQL("")
 
 
 async def claim_of_owners(
     db: Connection, lease: timedelta, after: Owner, *, heavy: bool = True
 ) -> Claim | None:
-    """Claims a job of the owner with the fewest running jobs. If there are several such owners,
+    """Claims a job of the owner that holds the fewest slots. If there are several such owners,
     selects the next one `after` the given owner, round-robin. Of the owner's jobs, the one with the
     highest priority comes first, then the oldest. Returns None if there is none. `heavy` allows
     heavy jobs.
 
-    The query walks from owner to owner in the index and stops at the first one without running
-    jobs. Its cost therefore grows with the running jobs, not with the waiting ones or their owners.
+    The query stops at the first owner without running jobs. Its cost therefore grows with the
+    running jobs, not with the waiting ones or their owners.
     """
+    light = ANY if heavy else LIGHT
     rows = await db.execute(
         SQL("""
-        with recursive waiting as (
-            select 0 as step, %(org)s::text as org_id, %(type)s::text as owner_type,
-                   %(id)s::text as owner_id, false as wrapped
-            union all
-            select w.step + 1, next.*
-            from waiting w cross join lateral (
-                (
-                    select org_id, owner_type, owner_id, w.wrapped from jobs
-                    where state = 'QUEUED' and ready and owner_type is not null
-                      and (org_id, owner_type, owner_id) > (w.org_id, w.owner_type, w.owner_id)
-                      and (not w.wrapped
-                           or (org_id, owner_type, owner_id) <= (%(org)s, %(type)s, %(id)s))
-                    order by org_id, owner_type, owner_id limit 1
-                ) union all (
-                    select org_id, owner_type, owner_id, true from jobs
-                    where state = 'QUEUED' and ready and owner_type is not null
-                      and not w.wrapped
-                      and (org_id, owner_type, owner_id) <= (%(org)s, %(type)s, %(id)s)
-                    order by org_id, owner_type, owner_id limit 1
-                )
-                limit 1
-            ) next
-        ), owners as (
-            select w.*, (
-                select count(*) from jobs r
-                where r.state = 'RUNNING' and r.owner_type is not null
-                  and r.org_id = w.org_id and r.owner_type = w.owner_type
-                  and r.owner_id = w.owner_id
-            ) as running
-            from waiting w where step > 0
-        ), chosen as (
+        with {owners}, chosen as (
             select job.job_id
             from (
                 select * from owners where running = 0
@@ -198,24 +209,63 @@ async def claim_of_owners(
                 (select * from owners where running > 0 order by running, step)
             ) o cross join lateral (
                 select job_id from jobs j
-                where j.state = 'QUEUED' and j.ready and j.owner_type is not null
+                where j.state = 'QUEUED' and j.ready and j.owner_type is not null {light}
                   and j.org_id = o.org_id and j.owner_type = o.owner_type
-                  and j.owner_id = o.owner_id and (not j.heavy or %(heavy)s)
+                  and j.owner_id = o.owner_id
                 order by j.priority desc, j.run_time, j.job_id
                 limit 1 for update skip locked
             ) job
             limit 1
         )
-        {}
-        """).format(CLAIM),
-        {"lease": lease, "org": after.org_id, "type": after.type, "id": after.id, "heavy": heavy},
+        {claim}
+        """).format(owners=OWNERS.format(light=light), light=light, claim=CLAIM),
+        {
+            "lease": lease,
+            "holds_slot": True,
+            "org": after.org_id,
+            "type": after.type,
+            "id": after.id,
+        },
     )
     return await claimed(db, rows)
 
 
+async def is_awaited(db: Connection, owner: Owner, slots: int, *, heavy: bool) -> bool:
+    """Whether a job waits of another owner, or of the service itself, that holds fewer than `slots`
+    slots in all workers. With `heavy`, heavy jobs count, too."""
+    rows = await db.execute(
+        SQL("""
+        with {owners}
+        select exists (
+            select from jobs where state = 'QUEUED' and ready and owner_type is null
+        ) and %(slots)s > (
+            select count(*) from jobs
+            where state = 'RUNNING' and holds_slot and owner_type is null
+        ) or exists (
+            select from owners where running < %(slots)s
+              and (org_id, owner_type, owner_id) <> (%(org)s, %(type)s, %(id)s)
+        ) as awaited
+        """).format(owners=OWNERS.format(light=ANY if heavy else LIGHT)),
+        {"slots": slots, "org": owner.org_id, "type": owner.type, "id": owner.id},
+    )
+    row = await rows.fetchone()
+    return bool(row and row["awaited"])
+
+
+async def held_slots(db: Connection, owner: Owner) -> list[str]:
+    """Returns the jobs of an owner that hold slots in all workers, the last started first."""
+    rows = await db.execute(
+        "select job_id::text as job_id from jobs where state = 'RUNNING' and holds_slot"
+        " and org_id = %s and owner_type = %s and owner_id = %s order by start_time desc, job_id",
+        (owner.org_id, owner.type, owner.id),
+    )
+    return [row["job_id"] async for row in rows]
+
+
 async def claim_subjob(db: Connection, parent_id: str, lease: timedelta) -> Claim | None:
     """Claims the first subjob that is queued or whose lease has expired. Returns None if there is
-    none. It does not depend on `release_due`, because no other worker may be running to call it."""
+    none. It runs within the slot of its parent. It does not depend on `release_due`, because no
+    other worker may be running to call it."""
     rows = await db.execute(
         SQL(
             """
@@ -229,7 +279,7 @@ async def claim_subjob(db: Connection, parent_id: str, lease: timedelta) -> Clai
             {}
             """
         ).format(CLAIM),
-        {"lease": lease, "parent_id": parent_id},
+        {"lease": lease, "holds_slot": False, "parent_id": parent_id},
     )
     return await claimed(db, rows)
 
@@ -238,11 +288,10 @@ async def seconds_until_due(db: Connection, *, heavy: bool = True) -> float | No
     """Returns the seconds until the next job can be claimed, or None if no job is waiting. For
     `heavy`, see `claim_of_owners`."""
     rows = await db.execute(
-        """
+        SQL("""
         select extract(epoch from min(due) - now())::float8 as seconds from (
             (select run_time as due from jobs
-             where state = 'QUEUED' and ready and owner_type is not null
-               and (not heavy or %(heavy)s) limit 1)
+             where state = 'QUEUED' and ready and owner_type is not null {light} limit 1)
             union all
             (select run_time from jobs
              where state = 'QUEUED' and ready and owner_type is null limit 1)
@@ -251,8 +300,7 @@ async def seconds_until_due(db: Connection, *, heavy: bool = True) -> float | No
             union all
             select min(lease_until) from jobs where state = 'RUNNING'
         ) as waiting
-        """,
-        {"heavy": heavy},
+        """).format(light=ANY if heavy else LIGHT)
     )
     row = await rows.fetchone()
     return row["seconds"] if row else None
@@ -278,6 +326,15 @@ async def hold(db: Connection, claim: Claim) -> bool:
         (claim.job_id, claim.fence),
     )
     return rows.rowcount == 1
+
+
+async def become_heavy(db: Connection, claim: Claim) -> bool:
+    """Makes a light job heavy, because it takes long. From then on, it is claimed as such."""
+    done = await db.execute(
+        "update jobs set heavy = true where job_id = %s and fence = %s and state = 'RUNNING'",
+        (claim.job_id, claim.fence),
+    )
+    return done.rowcount == 1
 
 
 async def report(db: Connection, claim: Claim, stage: str, percent: int) -> bool:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 
 from media_service.db.database import Database
 from media_service.db.events import JobRunnable
@@ -20,6 +21,7 @@ from media_service.jobs.attempt import Attempt, take
 from media_service.jobs.fair_queue import FairQueue
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind
+from media_service.jobs.slots import LIGHT_SECONDS, HeldSlot, Slots
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=30)
 # The maximum delay of a job if a wake-up is lost.
 POLL_SECONDS = 10.0
+# The interval at which running jobs are compared with waiting ones.
+CHECK_SECONDS = 1.0
 # The pause after a database error.
 OUTAGE_SECONDS = 2.0
 
@@ -40,14 +44,15 @@ class Worker:
         handlers: Mapping[JobKind, JobHandler],
         slots: int,
         lease: timedelta = LEASE,
+        light_seconds: float = LIGHT_SECONDS,
     ) -> None:
         self._database = database
         self._handlers = handlers
-        self._slots = slots
+        self._slots = Slots(slots, light_seconds)
         self._lease = lease
         self._queue = FairQueue()
         self._wake = asyncio.Event()
-        self._running: dict[asyncio.Task[None], Claim] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Runs until cancelled. Then puts unfinished jobs back, so that other workers run them."""
@@ -57,11 +62,11 @@ class Worker:
                     self._wake.clear()
                     await self._wait(await self._fill())
         finally:
-            for task in self._running:
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _wait(self, seconds: float | None) -> None:
+    async def _wait(self, seconds: float) -> None:
         """Waits for a wake-up, the end of a job, or the timeout."""
         try:
             async with asyncio.timeout(seconds):
@@ -69,38 +74,35 @@ class Worker:
         except TimeoutError:
             return
 
-    async def _fill(self) -> float | None:
-        """Starts jobs in all free slots. Returns the seconds to wait before the next call, or None
-        to wait until a job ends."""
+    async def _fill(self) -> float:
+        """Starts jobs in all free slots. Returns the seconds to wait before the next call."""
         try:
-            if len(self._running) < self._slots:
+            await self._reclassify()
+            if not self._slots.full:
                 await self._release()
-            while len(self._running) < self._slots:
+            while not self._slots.full:
                 claim = await take(self._database, self._claim)
                 if claim is None:
-                    return await self._pause()
+                    break
                 failpoint("job.claim.after")
                 self._start(claim)
+            if self._slots.full or not self._slots.takes_heavy:
+                await self._make_room()
+                return CHECK_SECONDS
+            return await self._pause()
         except Exception as error:  # the loop must survive any error
             known = isinstance(error, Unavailable)
             log.warning("cannot claim jobs: %s", error, exc_info=None if known else error)
             return OUTAGE_SECONDS
-        return None
 
     async def _claim(self, db: Connection) -> Claim | None:
-        running = self._running.values()
-        return await self._queue.claim(db, self._lease, running, heavy=self._takes_heavy)
-
-    @property
-    def _takes_heavy(self) -> bool:
-        """Whether to claim heavy jobs. They leave one slot free for other jobs, if there is more
-        than one slot."""
-        return sum(claim.heavy for claim in self._running.values()) < max(1, self._slots - 1)
+        slots = self._slots
+        return await self._queue.claim(db, self._lease, slots.claims, heavy=slots.takes_heavy)
 
     async def _pause(self) -> float:
         """Returns the seconds until a job may be available."""
         async with self._database.connection() as db:
-            due = await queries.seconds_until_due(db, heavy=self._takes_heavy)
+            due = await queries.seconds_until_due(db)
         # A job that is due and was not claimed is being claimed by another worker.
         return POLL_SECONDS if due is None else min(max(due, 0.1), POLL_SECONDS)
 
@@ -109,15 +111,46 @@ class Worker:
         async with self._database.connection() as db:
             await queries.release_due(db)
 
+    async def _reclassify(self) -> None:
+        """Makes light jobs heavy that take long."""
+        for slot in self._slots.overdue:
+            async with self._database.connection() as db:
+                if slot.claim.owner is not None:
+                    await queries.become_heavy(db, slot.claim)
+            self._slots.make_heavy(slot)
+
+    async def _make_room(self) -> None:
+        """Puts jobs back into the queue to whose slots waiting jobs have a better right: light jobs
+        to the slot of light jobs, and an owner who holds no slot to one of an owner who holds
+        several in all workers."""
+        surplus = self._slots.surplus
+        async with self._database.connection() as db:
+            for slot in self._slots:
+                owner = slot.claim.owner
+                if owner is None or slot.seconds < CHECK_SECONDS:
+                    continue
+                last, *others = await queries.held_slots(db, owner) or [""]
+                if slot is surplus:
+                    unfair = await queries.is_awaited(db, owner, len(others) + 1, heavy=False)
+                elif others and last == slot.claim.job_id:
+                    unfair = await queries.is_awaited(db, owner, 1, heavy=slot.claim.heavy)
+                else:
+                    continue
+                if unfair:
+                    slot.attempt.give_way()
+
     def _start(self, claim: Claim) -> None:
         handler = self._handlers[claim.kind]
         attempt = Attempt(self._database, handler, claim, self._lease)
+        slot = HeldSlot(claim, attempt)
+        self._slots.add(slot)
         task = asyncio.create_task(attempt.run(), name=f"{claim.kind} {claim.subject_id}")
-        self._running[task] = claim
-        task.add_done_callback(self._ended)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, slot))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._running[task]
+    def _ended(self, slot: HeldSlot, task: asyncio.Task[None]) -> None:
+        self._tasks.remove(task)
+        self._slots.remove(slot)
         self._wake.set()
         if not task.cancelled() and (error := task.exception()):
             # The lease expires, and the job is claimed again.

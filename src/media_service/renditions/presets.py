@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from media_service.codecs.inspection import Info, VideoInfo
 from media_service.codecs.pipeline.pipeline import Pipeline
-from media_service.codecs.pipeline.route import find_route
+from media_service.codecs.pipeline.route import Route, find_route
 from media_service.codecs.pipeline.validation import parsed_pipeline
 from media_service.db.new_job import NewJob
 from media_service.jobs.model import JobKind
@@ -15,11 +15,11 @@ from media_service.media.model import STREAM, Kind, Media
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A rendition and the pipeline that renders it. For `heavy`, see `NewJob`."""
+    """A rendition and the pipeline that renders it, with its route."""
 
     name: str
     pipeline: Pipeline
-    heavy: bool
+    route: Route
 
 
 class Presets:
@@ -49,7 +49,7 @@ class Presets:
                 pipeline=preset.pipeline.text,
                 rendition=preset.name,
                 done=media.rendered(preset.name, preset.pipeline.text) is not None,
-                heavy=preset.heavy,
+                heavy=preset.route.is_heavy(info),
                 project_id=media.project_id,
             )
             for preset in self._presets.get(kind_of(media, info), ())
@@ -63,7 +63,7 @@ def kind_of(media: Media, info: Info) -> Kind:
 
 def preset(kind: Kind, name: str, text: str) -> Preset:
     found = parsed_pipeline(text)
-    heavy = find_route(found, kind).heavy
+    route = find_route(found, kind)
     if found.makes_stream is not (name == STREAM):
         raise ValueError(f"the name {STREAM!r} is reserved for streams, and required for them")
-    return Preset(name, found, heavy)
+    return Preset(name, found, route)

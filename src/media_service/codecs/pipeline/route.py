@@ -3,22 +3,41 @@ is an image."""
 
 from dataclasses import dataclass
 
+from media_service.codecs.inspection import AvInfo, DocumentInfo, Info
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.pipeline import STREAM, Pipeline, Step
 from media_service.errors import FailedPrecondition, Reason
 
 IMAGE, VIDEO = "IMAGE", "VIDEO"
+# Operations that read only a part of a video, and all pages of a document.
+FRAME, EXTRACT_TEXT = "frame", "extract_text"
+# What is read of longer inputs takes more than a few seconds.
+LIGHT_SECONDS_OF_INPUT = 300.0
+LIGHT_PAGES = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """The route of a pipeline. `steps` are the steps for video, audio or documents, in order.
     `image_pipeline` has the steps for the original or resulting image, or is None if the result is
-    not an image. `heavy` means that it encodes video, which takes a long time."""
+    not an image. `encodes_video` means that the result is a video."""
 
     steps: tuple[Step, ...]
     image_pipeline: Pipeline | None
-    heavy: bool = False
+    encodes_video: bool = False
+
+    def is_heavy(self, info: Info | None) -> bool:
+        """Predicts whether the work takes more than a few seconds. `info` is the result of the
+        inspection of the original, if it is known."""
+        if self.encodes_video:
+            return True
+        operation = self.steps[-1].name if self.steps else ""
+        match info:
+            case AvInfo():
+                return operation != FRAME and info.duration_seconds > LIGHT_SECONDS_OF_INPUT
+            case DocumentInfo():
+                return operation == EXTRACT_TEXT and info.page_count > LIGHT_PAGES
+        return False
 
 
 def find_route(pipeline: Pipeline, kind: str) -> Route:
@@ -39,8 +58,8 @@ def find_route(pipeline: Pipeline, kind: str) -> Route:
         (image_steps if kind == IMAGE else steps).append(step)
         kind = fields.output_kind(operation) or kind
         ended = name if fields.ends_pipeline(operation) else ""
-    heavy = kind == VIDEO and ended in {"", STREAM}
-    return Route(tuple(steps), Pipeline.of_steps(image_steps) if kind == IMAGE else None, heavy)
+    image_pipeline = Pipeline.of_steps(image_steps) if kind == IMAGE else None
+    return Route(tuple(steps), image_pipeline, kind == VIDEO and ended in {"", STREAM})
 
 
 def not_applicable(message: str) -> FailedPrecondition:

@@ -12,7 +12,8 @@ INIT = 0
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream for adaptive playback. `ready` means that it is complete."""
+    """A stream for adaptive playback. `ready`: it is complete. `tracks_ready`: all of its audio and
+    subtitle tracks are."""
 
     stream_id: str
     media_id: str
@@ -20,6 +21,7 @@ class Stream:
     ready: bool
     ladder: Ladder
     create_time: datetime
+    tracks_ready: bool
 
     def timescale(self, track: str) -> int:
         """Ticks per second of a track."""

@@ -26,6 +26,7 @@ from media_service.failpoints import failpoint
 from media_service.ids import new_id
 from media_service.jobs import queries as jobs
 from media_service.jobs.attempt import Attempt, take
+from media_service.jobs.handler import GaveWay
 from media_service.jobs.model import Claim, JobState, Subjob
 from media_service.jobs.progress import Progress
 from media_service.media.model import STREAM, Media, NewRendition
@@ -84,11 +85,9 @@ class StreamPackager:
         if stream is None:
             return
         progress.report("encode", ENCODE_PERCENT)
-        await run_together(
-            self._encode_audio(claim, stream, source, edits),
-            self._encode_subtitles(claim, stream, source, edits),
-            self._encode_video(claim, stream, source, edits, progress),
-        )
+        tracks = asyncio.create_task(self._encode_tracks(claim, stream, source, edits))
+        video = self._encode_video(claim, stream, source, edits, progress, tracks)
+        await run_together(tracks, video)
         progress.report("publish", PUBLISH_PERCENT)
         await self._publish(claim, media, stream)
 
@@ -113,6 +112,19 @@ class StreamPackager:
         failpoint("stream.begin.after")
         return stream
 
+    async def _encode_tracks(
+        self, claim: Claim, stream: Stream, source: AvSource, edits: Edits
+    ) -> None:
+        """Encodes all audio and subtitle tracks, unless an earlier attempt did."""
+        if stream.tracks_ready:
+            return
+        await run_together(
+            self._encode_audio(claim, stream, source, edits),
+            self._encode_subtitles(claim, stream, source, edits),
+        )
+        async with self._database.connection() as db:
+            await queries.set_tracks_ready(db, stream)
+
     async def _encode_audio(
         self, claim: Claim, stream: Stream, source: AvSource, edits: Edits
     ) -> None:
@@ -133,9 +145,16 @@ class StreamPackager:
                 await self._segments.add_subtitles(claim, stream, track.name, data)
 
     async def _encode_video(
-        self, claim: Claim, stream: Stream, source: AvSource, edits: Edits, progress: Progress
+        self,
+        claim: Claim,
+        stream: Stream,
+        source: AvSource,
+        edits: Edits,
+        progress: Progress,
+        tracks: asyncio.Task[None],
     ) -> None:
-        """Runs chunks until all are encoded, here or by other workers."""
+        """Runs chunks until all are encoded, here or by other workers. Between chunks, gives way to
+        owners who hold no slot. `tracks` encodes the other tracks, which would start over."""
         if stream.ladder.chunks == 1:
             report = partial(report_seconds, progress, stream)
             await self._chunks.encode(claim, stream, source, edits, 0, report)
@@ -157,10 +176,19 @@ class StreamPackager:
                 finally:
                     running.cancel()
                     await asyncio.gather(running, return_exceptions=True)
+                if tracks.done() and not waiting.done() and await self._is_awaited(claim):
+                    raise GaveWay
             await waiting
         finally:
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
+
+    async def _is_awaited(self, claim: Claim) -> bool:
+        """Whether a job of an owner waits who holds no slot."""
+        if claim.owner is None:
+            return False
+        async with self._database.connection() as db:
+            return await jobs.is_awaited(db, claim.owner, 1, heavy=True)
 
     async def _wait_for_chunks(self, claim: Claim, progress: Progress) -> None:
         """Returns when all chunks are encoded. Raises the error of a chunk that failed."""

@@ -13,7 +13,7 @@ from media_service.storage.checksums import Checksums
 
 SELECT = """
     select s.stream_id::text as stream_id, s.media_id::text as media_id, s.job_id::text as job_id,
-           s.ready, s.ladder, s.create_time
+           s.ready, s.ladder, s.create_time, s.tracks_ready
     from streams s
 """
 
@@ -33,6 +33,7 @@ def record(row: Mapping[str, Any]) -> Stream:
         row["ready"],
         Ladder.from_json(row["ladder"]),
         row["create_time"],
+        row["tracks_ready"],
     )
 
 
@@ -55,6 +56,12 @@ async def of_job(db: Connection, job_id: str, *, lock: bool = False) -> Stream |
     rows = await db.execute((SELECT + which).encode(), (job_id,))
     row = await rows.fetchone()
     return record(row) if row else None
+
+
+async def set_tracks_ready(db: Connection, stream: Stream) -> None:
+    await db.execute(
+        "update streams set tracks_ready = true where stream_id = %s", (stream.stream_id,)
+    )
 
 
 async def get(db: Connection, media_id: str, stream_id: str) -> Stream | None:
