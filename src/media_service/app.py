@@ -101,7 +101,11 @@ async def base(config: Config, opener: Opener = open_store) -> AsyncIterator[Bas
             )
         await check(raw)
         await check(public)
-        async with Database(config.database_url, config.database_pool_size) as database:
+        async with Database(
+            config.database_url,
+            config.database_pool_size,
+            config.database_timeout.total_seconds(),
+        ) as database:
             finisher = Finisher(database, raw, acceptance)
             yield Base(database, raw, public, acceptance, finisher)
 

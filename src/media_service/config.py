@@ -192,6 +192,11 @@ class Config:
         masked=True,
     )
     database_pool_size: int = setting("16", integer(2, 500), "connections per process")
+    database_timeout: timedelta = setting(
+        "8s",
+        duration,
+        "time limit of a statement, after which a silent database counts as unavailable",
+    )
     storage_raw_url: str = setting(
         "",
         store_url,

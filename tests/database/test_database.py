@@ -2,10 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from psycopg_pool.pool_async import WaitingClient
 
 from media_service.db.database import Database, Duplicate
 
@@ -44,37 +42,24 @@ async def test_a_connection_is_usable_after_a_duplicate(single: Database) -> Non
 
 @pytest.mark.parametrize("later", range(6))
 async def test_a_caller_cancelled_as_it_gets_a_connection_is_cancelled(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, later: int
+    single: Database, later: int
 ) -> None:
     """`later` is a number of iterations of the event loop."""
-    given = WaitingClient.set
-    waiting: list[asyncio.Task[None]] = []
 
-    async def cancel() -> None:
-        for _ in range(later):
-            await asyncio.sleep(0)
-        waiting[0].cancel()
-
-    async def give(client: WaitingClient[Any], connection: Any) -> bool:
-        waiting.append(asyncio.create_task(cancel()))
-        return await given(client, connection)
-
-    async def connect(database: Database) -> None:
-        async with database.connection():
+    async def connect() -> None:
+        async with single.connection():
             pass
         await asyncio.sleep(60)
 
-    # Two connections are open; a third is opened on demand.
-    async with (
-        Database(database_url, 3) as database,
-        database.connection(),
-        database.connection(),
-    ):
-        waiting.append(asyncio.create_task(connect(database)))
-        monkeypatch.setattr(WaitingClient, "set", give)
-        await asyncio.wait(waiting, timeout=5)
-        assert waiting[0].cancelled()
-        await asyncio.gather(*waiting, return_exceptions=True)
+    async with single.connection():
+        waiting = asyncio.create_task(connect())
+        await asyncio.sleep(0.01)
+    for _ in range(later):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting], timeout=5)
+    assert waiting.cancelled()
+    assert await pipelined(single) == [1, 2, 3], "the next caller gets its turn"
 
 
 @pytest.mark.parametrize("milliseconds", range(0, 20, 2))

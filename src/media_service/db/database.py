@@ -4,28 +4,42 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from typing import Self
 
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from media_service.db.connection import LimitedConnection
 from media_service.db.events import E
 from media_service.db.notify import Notifier
+from media_service.db.pool import Pool
+from media_service.db.pulse import Pulse
 from media_service.db.transaction import Connection, Transaction
 from media_service.errors import Reason, Unavailable
 
 log = logging.getLogger(__name__)
 
 OPEN_SECONDS = 10.0
+RECONNECT_SECONDS = 0.25
 # If no caller gets a connection for so long, the database is unavailable.
 STANDSTILL_SECONDS = 10.0
+# The time limit of a statement, unless a setting changes it. Callers hear of an outage within ten
+# seconds.
+TIMEOUT_SECONDS = 8.0
+# The time limit of a statement that reads a whole table.
+LONG_SECONDS = 600.0
+
+
+class Standstill(Exception):
+    """No caller gets a connection any more."""
 
 
 class Duplicate(Exception):
     """A row with this key exists already."""
+
+
+def unavailable() -> Unavailable:
+    return Unavailable(Reason.DATABASE_UNAVAILABLE, "The database is unavailable. Try again.")
 
 
 def json_bytes(value: bytes | None) -> str | None:
@@ -33,57 +47,59 @@ def json_bytes(value: bytes | None) -> str | None:
     return None if value is None else f"\\x{value.hex()}"
 
 
-def cancelled_times() -> int:
-    """How often this task was cancelled."""
-    task = asyncio.current_task()
-    return task.cancelling() if task else 0
-
-
-def heed(before: int) -> None:
-    """Raises CancelledError if this task was cancelled since `before`. Before Python 3.12,
-    `wait_for`, which the pool uses, loses a cancellation that arrives together with its result."""
-    if cancelled_times() > before:
-        raise asyncio.CancelledError
-
-
 class Database:
-    """A pool of connections to PostgreSQL, and the events between its processes."""
+    """Connections to PostgreSQL, and the events between its processes. `timeout`: the limit of each
+    statement, in seconds."""
 
-    def __init__(self, url: str, pool_size: int) -> None:
+    def __init__(self, url: str, pool_size: int, timeout: float = TIMEOUT_SECONDS) -> None:
         self.url = url
-        self._pool: AsyncConnectionPool[AsyncConnection[DictRow]] = AsyncConnectionPool(
-            url,
-            connection_class=AsyncConnection[DictRow],
-            min_size=2,
-            max_size=pool_size,
-            timeout=STANDSTILL_SECONDS,
-            open=False,
-            kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 1},
-        )
-        self._notifier = Notifier(url)
-        self._opened = AsyncExitStack()
+        self._pool = Pool(url, timeout)
+        self._pulse = Pulse(self._pool, timeout)
+        self._beating: asyncio.Task[None] | None = None
+        self._notifier = Notifier(url, timeout)
         self._turns = asyncio.Semaphore(pool_size)
         self._moved = time.monotonic()
 
     async def __aenter__(self) -> Self:
-        cancels = cancelled_times()
         try:
-            async with AsyncExitStack() as opening:
-                opening.push_async_callback(self._pool.close)
-                await self._pool.open(wait=True, timeout=OPEN_SECONDS)
-                heed(cancels)
-                async with asyncio.timeout(OPEN_SECONDS):
-                    await opening.enter_async_context(self._notifier)
-                self._opened = opening.pop_all()
-        except (PoolTimeout, TimeoutError) as error:
-            raise Unavailable(
-                Reason.DATABASE_UNAVAILABLE,
-                f"MEDIA_DATABASE_URL cannot be reached within {OPEN_SECONDS:g} seconds.",
-            ) from error
+            async with asyncio.timeout(OPEN_SECONDS):
+                await self._connect()
+                await self._notifier.open()
+        except BaseException as error:
+            await self._close()
+            if isinstance(error, TimeoutError):
+                raise Unavailable(
+                    Reason.DATABASE_UNAVAILABLE,
+                    f"MEDIA_DATABASE_URL cannot be reached within {OPEN_SECONDS:g} seconds.",
+                ) from error
+            raise
+        self._beating = asyncio.create_task(self._pulse.run(), name="database-pulse")
         return self
 
+    async def _connect(self) -> None:
+        """Waits until PostgreSQL accepts connections."""
+        while True:
+            try:
+                async with self._pool.connection():
+                    return
+            except psycopg.OperationalError as error:
+                log.warning("cannot connect to the database: %s", error)
+            await asyncio.sleep(RECONNECT_SECONDS)
+
     async def __aexit__(self, *_: object) -> None:
-        await self._opened.aclose()
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.wait([self._beating])
+        await self._close()
+
+    async def _close(self) -> None:
+        await self._notifier.close()
+        await self._pool.close()
+
+    @property
+    def available(self) -> bool:
+        """Whether PostgreSQL answered the last probe, which is at most a few seconds old."""
+        return self._pulse.up
 
     def listen(
         self, kind: type[E], key: str, listener: Callable[[E], None]
@@ -95,13 +111,13 @@ class Database:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """Waits while other callers make progress, because ten thousand callers form a long queue.
-        The pool alone would fail callers that wait too long."""
+        A limit on the wait alone would fail them."""
         if self._turns.locked():
             waiting = asyncio.ensure_future(self._turns.acquire())
             try:
                 while not (await asyncio.wait([waiting], timeout=STANDSTILL_SECONDS))[0]:
                     if time.monotonic() - self._moved > STANDSTILL_SECONDS:
-                        raise PoolTimeout("no caller gets a connection any more")
+                        raise Standstill("no caller gets a connection any more")
             except BaseException:
                 if not waiting.cancel() and not waiting.cancelled():
                     self._turns.release()
@@ -114,18 +130,20 @@ class Database:
             self._turns.release()
 
     @asynccontextmanager
-    async def _raw(self) -> AsyncIterator[AsyncConnection[DictRow]]:
-        cancels = cancelled_times()
+    async def _raw(self, *, long: bool = False) -> AsyncIterator[LimitedConnection]:
         try:
-            async with self._turn(), self._pool.connection() as raw:
+            async with self._turn():
                 self._moved = time.monotonic()
-                heed(cancels)
-                yield raw
-        except (psycopg.OperationalError, PoolTimeout) as error:
+                if not self.available:  # which is in the log
+                    raise unavailable()
+                async with self._lend(long=long) as raw:
+                    yield raw
+        except (psycopg.OperationalError, Standstill) as error:
             log.warning("database unavailable: %s", error)
-            raise Unavailable(
-                Reason.DATABASE_UNAVAILABLE, "The database is unavailable. Try again."
-            ) from error
+            raise unavailable() from error
+
+    def _lend(self, *, long: bool) -> AbstractAsyncContextManager[LimitedConnection]:
+        return self._pool.special(LONG_SECONDS) if long else self._pool.connection()
 
     def _publish(self, connection: Connection) -> None:
         for event in connection.events:
@@ -135,6 +153,16 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection on which every statement commits by itself."""
         async with self._raw() as raw:
+            connection = Connection(raw)
+            try:
+                yield connection
+            finally:
+                self._publish(connection)
+
+    @asynccontextmanager
+    async def long_connection(self) -> AsyncIterator[Connection]:
+        """Like `connection`, for statements that read a whole table and may take minutes."""
+        async with self._raw(long=True) as raw:
             connection = Connection(raw)
             try:
                 yield connection
@@ -170,7 +198,7 @@ class Database:
                     yield transaction
             except psycopg.Error as error:
                 # Statements after the failed one were not prepared, but psycopg assumes so, and
-                # they would fail from now on. The pool replaces a closed connection.
+                # they would fail from now on.
                 await raw.close()
                 if isinstance(error, psycopg.errors.UniqueViolation):
                     raise Duplicate from error

@@ -4,17 +4,25 @@ There are no downgrades: a change of the schema is a new file. Several processes
 an advisory lock lets one of them migrate while the others wait.
 """
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
 
-from psycopg import AsyncConnection, OperationalError
-from psycopg.rows import tuple_row
+from psycopg import OperationalError
+from psycopg.errors import LockNotAvailable
 
+from media_service.db.connection import LimitedConnection
 from media_service.errors import Reason, Unavailable
 
 LOCK = 0x6D656469  # "medi"
+CONNECT_SECONDS = 10.0
+# The time limit of a statement. One that rewrites a large table may take long.
+TIMEOUT_SECONDS = 4 * 3600.0
+# How long a migration waits for the lock of a table. Statements of running servers queue behind it,
+# so it must be less than the time limit of those. Then it lets them pass, and tries again.
+LOCK_TIMEOUT = "3s"
+LOCK_ATTEMPTS, LOCK_PAUSE_SECONDS = 20, 2.0
 
 
 @dataclass(frozen=True)
@@ -33,53 +41,76 @@ def migrations() -> list[Migration]:
     return [Migration(f.name.removesuffix(".sql"), f.read_text()) for f in files]
 
 
-async def connect(url: str) -> AsyncConnection[tuple[Any, ...]]:
+async def connect(url: str) -> LimitedConnection:
     try:
-        return await AsyncConnection.connect(url, autocommit=True, row_factory=tuple_row)
+        return await LimitedConnection.open(url, TIMEOUT_SECONDS, CONNECT_SECONDS)
     except OperationalError as error:
-        raise Unavailable(
-            Reason.DATABASE_UNAVAILABLE, f"MEDIA_DATABASE_URL cannot be reached: {error}"
-        ) from error
+        raise unavailable(f"MEDIA_DATABASE_URL cannot be reached: {error}") from error
+
+
+def unavailable(why: str) -> Unavailable:
+    return Unavailable(Reason.DATABASE_UNAVAILABLE, why)
 
 
 async def migrate(url: str) -> list[str]:
     """Applies the missing migrations and returns their names.
 
-    Raises RuntimeError if an applied migration was edited afterwards, or is newer than this code.
+    Raises RuntimeError if an applied migration was edited afterwards, or is newer than this code,
+    and Unavailable.
     """
-    applied = []
     async with await connect(url) as db:
-        await db.execute("select pg_advisory_lock(%s)", (LOCK,))
-        await db.execute(
-            "create table if not exists schema_migrations (name text primary key,"
-            " digest text not null, apply_time timestamptz not null default now())"
-        )
-        rows = await db.execute("select name, digest from schema_migrations")
-        done: dict[str, str] = dict(await rows.fetchall())
-        known = migrations()
-        if unknown := sorted(set(done) - {m.name for m in known}):
-            raise RuntimeError(f"the database is newer than this version: {', '.join(unknown)}")
-        for migration in known:
-            if migration.name in done:
-                if done[migration.name] != migration.digest:
-                    raise RuntimeError(f"migration {migration.name} was edited after it ran")
-                continue
+        try:
+            return await apply_missing(db)
+        except OperationalError as error:
+            raise unavailable(f"The database did not complete the migration: {error}") from error
+
+
+async def apply_missing(db: LimitedConnection) -> list[str]:
+    await db.execute("set lock_timeout = 0")
+    await db.execute("select pg_advisory_lock(%s)", (LOCK,))
+    await db.execute("select set_config('lock_timeout', %s, false)", (LOCK_TIMEOUT,))
+    await db.execute(
+        "create table if not exists schema_migrations (name text primary key,"
+        " digest text not null, apply_time timestamptz not null default now())"
+    )
+    rows = await db.execute("select name, digest from schema_migrations")
+    done = {row["name"]: row["digest"] async for row in rows}
+    known = migrations()
+    if unknown := sorted(set(done) - {m.name for m in known}):
+        raise RuntimeError(f"the database is newer than this version: {', '.join(unknown)}")
+    applied = []
+    for migration in known:
+        if migration.name in done:
+            if done[migration.name] != migration.digest:
+                raise RuntimeError(f"migration {migration.name} was edited after it ran")
+            continue
+        await apply(db, migration)
+        applied.append(migration.name)
+    return applied
+
+
+async def apply(db: LimitedConnection, migration: Migration) -> None:
+    for attempt in range(1, LOCK_ATTEMPTS + 1):
+        try:
             async with db.transaction():
                 await db.execute(migration.sql.encode())
                 await db.execute(
                     "insert into schema_migrations (name, digest) values (%s, %s)",
                     (migration.name, migration.digest),
                 )
-            applied.append(migration.name)
-    return applied
+            return
+        except LockNotAvailable:
+            if attempt == LOCK_ATTEMPTS:
+                raise
+            await asyncio.sleep(LOCK_PAUSE_SECONDS)
 
 
 async def is_current(url: str) -> bool:
     """Whether the database has exactly the schema of this version."""
     async with await connect(url) as db:
-        rows = await db.execute("select to_regclass('schema_migrations') is not null")
+        rows = await db.execute("select to_regclass('schema_migrations') is not null as there")
         row = await rows.fetchone()
-        if row is None or not row[0]:
+        if row is None or not row["there"]:
             return False
         rows = await db.execute("select name from schema_migrations")
-        return {name for (name,) in await rows.fetchall()} == {m.name for m in migrations()}
+        return {row["name"] async for row in rows} == {m.name for m in migrations()}

@@ -12,18 +12,20 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
 
+from media_service.db.connection import LimitedConnection
 from media_service.db.events import KINDS, E, Event, channel, decode, encode
 from media_service.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 1.0
+# After so long without an event, a statement finds out whether PostgreSQL still answers.
+PROBE_SECONDS = 5.0
 # Between two sends. Events that are published meanwhile are sent together.
 PAUSE_SECONDS = 0.005
 Key = tuple[type[Event], str]
@@ -32,27 +34,24 @@ Key = tuple[type[Event], str]
 class Notifier:
     """Publishes and delivers events."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout: float) -> None:
         self._url = url
+        self._timeout = timeout
         self._pending: dict[Key, Event] = {}
         self._wake = asyncio.Event()
         self._listeners: dict[Key, set[Callable[[Any], None]]] = defaultdict(set)
         self._tasks: list[asyncio.Task[None]] = []
         self._listening = asyncio.Event()
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
+        """Returns once events arrive."""
         self._tasks = [
             asyncio.create_task(self._forever(self._publish_loop), name="notify-publish"),
             asyncio.create_task(self._forever(self._listen_loop), name="notify-listen"),
         ]
-        try:
-            await self._listening.wait()
-        except BaseException:
-            await self.__aexit__()
-            raise
-        return self
+        await self._listening.wait()
 
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -75,16 +74,16 @@ class Notifier:
             if not listeners:
                 self._listeners.pop((kind, key), None)
 
-    async def _forever(self, loop: Callable[[AsyncConnection], object]) -> None:
+    async def _forever(self, loop: Callable[[LimitedConnection], Awaitable[None]]) -> None:
         while True:
             try:
-                async with await AsyncConnection.connect(self._url, autocommit=True) as connection:
-                    await loop(connection)  # type: ignore[misc]
+                async with await LimitedConnection.open(self._url, self._timeout) as connection:
+                    await loop(connection)
             except psycopg.OperationalError as error:
                 log.warning("events interrupted, reconnecting: %s", error)
             await asyncio.sleep(RECONNECT_SECONDS)
 
-    async def _publish_loop(self, connection: AsyncConnection) -> None:
+    async def _publish_loop(self, connection: LimitedConnection) -> None:
         await connection.execute("set synchronous_commit = off")
         while True:
             await self._wake.wait()
@@ -100,11 +99,14 @@ class Notifier:
             )
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _listen_loop(self, connection: AsyncConnection) -> None:
+    async def _listen_loop(self, connection: LimitedConnection) -> None:
         for name in KINDS:
             await connection.execute(f"listen {name}".encode())
         self._listening.set()
-        async for notification in connection.notifies():
-            event = decode(notification.channel, notification.payload)
-            for listener in tuple(self._listeners.get((type(event), event.key), ())):
-                listener(event)
+        while True:
+            quiet = min(PROBE_SECONDS, self._timeout)
+            async for notification in connection.notifies(timeout=quiet):
+                event = decode(notification.channel, notification.payload)
+                for listener in tuple(self._listeners.get((type(event), event.key), ())):
+                    listener(event)
+            await connection.execute("select 1")

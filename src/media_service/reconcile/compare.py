@@ -62,7 +62,7 @@ class Comparison:
         `progress` receives the bytes done and the bytes in total. Without `checksums`, only blobs
         of quarantined media are read.
         """
-        async with self._database.connection() as db:
+        async with self._database.long_connection() as db:
             total = await queries.total_size(db, self._store.name)
         done = count = 0
         slots = asyncio.Semaphore(PARALLEL)
@@ -89,7 +89,7 @@ class Comparison:
     async def _rows(self) -> AsyncGenerator[ReferencedBlob, None]:
         after = ""
         while True:
-            async with self._database.connection() as db:
+            async with self._database.long_connection() as db:
                 page = await queries.page(db, self._store.name, after, BATCH)
             for blob in page:
                 yield blob
@@ -152,7 +152,7 @@ class Comparison:
     ) -> list[T]:
         if not listed:
             return []
-        async with self._database.connection() as db:
+        async with self._database.long_connection() as db:
             referenced = await find_referenced(
                 db, [(one.key, blob_id_of(one.key)) for one in listed]
             )

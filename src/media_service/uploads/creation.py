@@ -54,10 +54,12 @@ class Creator:
                 ]
                 if atomic:
                     raise_first(results)
+                # If the database fails during the commit, the rows may exist, and then their
+                # sessions must too. Reconciliation removes those without a row.
+                for result in results:
+                    if isinstance(result, Upload):
+                        sessions.pop(result.blob_id, None)
             failpoint("upload.create.after")
-            for result in results:
-                if isinstance(result, Upload):
-                    sessions.pop(result.blob_id, None)
             return results
         finally:
             await self._abort(sessions)
