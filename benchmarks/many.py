@@ -19,7 +19,8 @@ from benchmarks.report import Outcome, Row
 from benchmarks.stack import await_port, free_ports
 
 SERVERS = 2
-CHANNELS = 8
+# The server admits 256 streams on a connection.
+CHANNELS = 20
 LIMIT = 1536 * MIB
 SAMPLE_SECONDS = 0.5
 # How long all uploads are kept open, to measure the cost of idle streams.

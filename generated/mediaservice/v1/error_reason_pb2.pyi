@@ -163,7 +163,9 @@ class ErrorReason(_message.Message):
         SUPERSEDED: ErrorReason._Value.ValueType  # 312
         """Another stream has taken over upload `upload_id`. Do not retry: two writers would take it from each other forever."""
         STREAM_TOO_SLOW: ErrorReason._Value.ValueType  # 313
-        """Fewer than 1 KiB arrived within `MEDIA_STREAM_TIMEOUT`. Committed bytes are kept: resume the upload."""
+        """Fewer than 1 KiB of an upload arrived within `MEDIA_STREAM_TIMEOUT`: committed bytes are kept, resume it. Or the
+        message of another call did not arrive in 10 seconds: send it with the call.
+        """
         FILE_EMPTY: ErrorReason._Value.ValueType  # 400
         """Files
 
@@ -284,7 +286,8 @@ class ErrorReason(_message.Message):
 
         Envoy reports these before a request reaches the service.
 
-        The request has malformed JSON, an unknown query parameter, or headers that are too large.
+        The request has malformed JSON, text that is not UTF-8, an unknown query parameter, or headers or a JSON body that
+        are too large. The service reports it for messages of gRPC.
         """
         ROUTE_NOT_FOUND: ErrorReason._Value.ValueType  # 1001
         """No route has this path."""
@@ -396,7 +399,9 @@ class ErrorReason(_message.Message):
     SUPERSEDED: ErrorReason.Value.ValueType  # 312
     """Another stream has taken over upload `upload_id`. Do not retry: two writers would take it from each other forever."""
     STREAM_TOO_SLOW: ErrorReason.Value.ValueType  # 313
-    """Fewer than 1 KiB arrived within `MEDIA_STREAM_TIMEOUT`. Committed bytes are kept: resume the upload."""
+    """Fewer than 1 KiB of an upload arrived within `MEDIA_STREAM_TIMEOUT`: committed bytes are kept, resume it. Or the
+    message of another call did not arrive in 10 seconds: send it with the call.
+    """
     FILE_EMPTY: ErrorReason.Value.ValueType  # 400
     """Files
 
@@ -517,7 +522,8 @@ class ErrorReason(_message.Message):
 
     Envoy reports these before a request reaches the service.
 
-    The request has malformed JSON, an unknown query parameter, or headers that are too large.
+    The request has malformed JSON, text that is not UTF-8, an unknown query parameter, or headers or a JSON body that
+    are too large. The service reports it for messages of gRPC.
     """
     ROUTE_NOT_FOUND: ErrorReason.Value.ValueType  # 1001
     """No route has this path."""

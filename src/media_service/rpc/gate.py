@@ -12,17 +12,20 @@ import grpc
 from google.protobuf.message import Message
 
 from media_service.access.access_tokens import TokenVerifier
+from media_service.access.owner import Owner
 from media_service.access.policy import Guard, current_guard
+from media_service.access.principal import Principal
 from media_service.errors import (
     PermissionDenied,
     Reason,
     Unauthenticated,
 )
-from media_service.rpc import wire
+from media_service.rpc import http, wire
 from media_service.rpc.caller import current_principal
 from media_service.rpc.error_status import abort, known
 from media_service.rpc.field_validation import FieldValidator
 from media_service.rpc.method_rules import MethodRule
+from media_service.rpc.request_reader import RequestReader
 from media_service.rpc.server_sent_events import unless_ended
 from media_service.watches.tickets import Watched, WatchTickets
 
@@ -101,6 +104,7 @@ class Gate:
         self._verifier = verifier
         self._tickets = tickets
         self._validator = FieldValidator()
+        self._requests = RequestReader()
 
     # Generated code calls these methods to register a servicer. Interceptors would cost more: gRPC
     # runs them for every call.
@@ -122,29 +126,39 @@ class Gate:
         self, handler: "grpc.RpcMethodHandler[Any, Any]", rule: MethodRule
     ) -> "grpc.RpcMethodHandler[Any, Any]":
         serializer = wire.unless_serialized(handler.response_serializer)
-        deserializer = handler.request_deserializer
+        # gRPC calls handlers of single requests once it has read the request. These are registered
+        # as handlers of streams, so that the gate comes before it.
         if handler.request_streaming:
-            call = self._guarded(closing(handler.stream_unary), rule, self._check_first)
-            call = reading(call)
+            call = self._guarded(closing(handler.stream_unary), rule, stream, self._check_first)
             return grpc.stream_unary_rpc_method_handler(
                 call, wire.deserializer(rule.request), serializer
             )
+        deserializer = handler.request_deserializer
         if handler.response_streaming:
-            call = self._guarded(handler.unary_stream, rule, self._check)
+            call = self._guarded(handler.unary_stream, rule, self._receive, self._check)
             if rule.ticket:
                 call = unless_ended(call)
-            return grpc.unary_stream_rpc_method_handler(call, deserializer, serializer)
-        call = self._guarded(handler.unary_unary, rule, self._check)
-        return grpc.unary_unary_rpc_method_handler(call, deserializer, serializer)
+            return grpc.stream_stream_rpc_method_handler(call, deserializer, serializer)
+        call = self._guarded(handler.unary_unary, rule, self._receive, self._check)
+        return grpc.stream_unary_rpc_method_handler(call, deserializer, serializer)
 
     def _guarded(
-        self, behavior: Any, rule: MethodRule, check: Callable[[Any, Record], Any]
+        self,
+        behavior: Any,
+        rule: MethodRule,
+        receive: Callable[[Context], Awaitable[Any]],
+        check: Callable[[Any, Record], Any],
     ) -> Callable[[Any, Context], Awaitable[Any]]:
-        async def call(request: Any, context: Context) -> Any:
+        async def call(_: Any, context: Context) -> Any:
             record = Record(rule.audit)
             try:
-                if rule.permission:
-                    await self._authenticate(context, rule, request)
+                token = bearer_token(context)
+                by_ticket = rule.ticket and not token
+                if rule.permission and not by_ticket:
+                    admit(await self._verify(token), rule)
+                request = await receive(context)
+                if by_ticket:
+                    admit(await self._redeem(request, rule), rule)
                 guard = Guard()
                 current_guard.set(guard)
                 response = await behavior(check(request, record), context)
@@ -164,25 +178,20 @@ class Gate:
 
         return call
 
-    async def _authenticate(self, context: Context, rule: MethodRule, request: Any) -> None:
-        token = bearer_token(context)
-        if not token and rule.ticket and request.ticket:
-            watched = Watched(rule.resource, getattr(request, rule.resource))
-            principal = await self._tickets.redeem(request.ticket, watched)
-        elif not token:
-            raise Unauthenticated(
-                Reason.TOKEN_MISSING,
-                "The call has no access token. Send the header `authorization: Bearer TOKEN`.",
-            )
-        else:
-            principal = await self._verifier.verify(token)
-        current_principal.set(principal)
-        if not principal.holds(rule.permission):
-            raise PermissionDenied(
-                Reason.SCOPE_MISSING,
-                f"The token's scope does not include {rule.permission}.",
-                permission=rule.permission,
-            )
+    async def _verify(self, token: str) -> Principal:
+        if not token:
+            raise no_token()
+        return await self._verifier.verify(token)
+
+    async def _redeem(self, request: Any, rule: MethodRule) -> Principal:
+        if not request.ticket:
+            raise no_token()
+        watched = Watched(rule.resource, getattr(request, rule.resource))
+        return await self._tickets.redeem(request.ticket, watched)
+
+    async def _receive(self, context: Context) -> Message:
+        message: Message = await self._requests.read(context, owner_of(context))
+        return message
 
     def _check(self, message: Message, record: Record) -> Message:
         self._validator.check(message)
@@ -202,19 +211,40 @@ class Gate:
             del piece  # otherwise each idle stream would hold its last message
 
 
-def reading(call: Callable[[Any, Context], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Returns a handler that reads messages one by one and keeps none. gRPC's own iterator keeps
-    each message until the next one arrives."""
+async def stream(context: Context) -> AsyncGenerator[wire.Piece, None]:
+    """The messages of a stream."""
+    return messages(context)
 
-    async def messages(context: Context) -> AsyncGenerator[wire.Piece, None]:
-        while (message := await context.read()) is not grpc.aio.EOF:
-            yield message
-            del message
 
-    async def read(_: Any, context: Context) -> Any:
-        return await call(messages(context), context)
+async def messages(context: Context) -> AsyncGenerator[wire.Piece, None]:
+    """Reads messages one by one and keeps none. gRPC's own iterator keeps each message until the
+    next one arrives."""
+    while (message := await context.read()) is not grpc.aio.EOF:
+        yield message
+        del message
 
-    return read
+
+def admit(principal: Principal, rule: MethodRule) -> None:
+    current_principal.set(principal)
+    if not principal.holds(rule.permission):
+        raise PermissionDenied(
+            Reason.SCOPE_MISSING,
+            f"The token's scope does not include {rule.permission}.",
+            permission=rule.permission,
+        )
+
+
+def no_token() -> Unauthenticated:
+    return Unauthenticated(
+        Reason.TOKEN_MISSING,
+        "The call has no access token. Send the header `authorization: Bearer TOKEN`.",
+    )
+
+
+def owner_of(context: Context) -> Owner:
+    """The owner of what a call takes up: the caller, or without a token the client's address."""
+    principal = current_principal.get(None)
+    return principal.owner if principal else Owner("address", http.client_address(context))
 
 
 def closing(behavior: Any) -> Callable[[AsyncGenerator[wire.Piece, None], Context], Awaitable[Any]]:

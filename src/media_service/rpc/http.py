@@ -40,6 +40,13 @@ def is_head(headers: Mapping[str, str]) -> bool:
     return headers.get("x-envoy-original-method") == "HEAD"
 
 
+def client_address(context: Any) -> str:
+    """The IP address of the client: of the one that Envoy serves, or else of the peer. Clients of
+    the gRPC port may forge it."""
+    forwarded = request_headers(context).get("x-forwarded-for", "").rpartition(",")[2].strip()
+    return forwarded or str(context.peer()).rpartition(":")[0]
+
+
 async def cut(context: Any, error: MediaError) -> None:
     """Aborts an answer after it has begun, so that HTTP clients notice that it is incomplete.
 

@@ -72,6 +72,9 @@ OPTIONS: Sequence[tuple[str, int]] = (
     # fast one continue to send while Python handles the previous message.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 524288),
+    # Of one connection. Envoy opens more connections. Streams above it, such as a series of resets,
+    # are refused before a handler runs.
+    ("grpc.max_concurrent_streams", 256),
     # A burst of calls waits instead of being rejected at random.
     ("grpc.server.max_pending_requests", 20000),
     ("grpc.server.max_pending_requests_hard_limit", 20000),
