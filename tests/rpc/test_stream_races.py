@@ -402,7 +402,7 @@ async def test_a_purge_stops_a_stream_that_is_being_encoded(
 ) -> None:
     service = await start(work=True)
     ann = await service.caller()
-    media = await ann.store_all(made(["testsrc2=s=640x360:r=30:d=100", "sine=d=100"]))
+    media = await ann.store_all(made(["testsrc2=s=426x240:r=30:d=60", "sine=d=60"]))
     job_id = (await process(ann, media.media_id, OPS)).job_id
 
     async def begun() -> bool:
