@@ -52,6 +52,7 @@ from media_service.storage.blob_store import BlobStore, open_store
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.admission import Admission, most_streams
 from media_service.uploads.finish import Finisher
+from media_service.uploads.loop_load import LoopLoad
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.parts.service import PartService
 from media_service.uploads.service import UploadService
@@ -223,8 +224,10 @@ async def server(
         base(config, opener) as parts,
         renders(config, parts, open_renderer) as rendering,
         UsageCounter(parts.database) as usage,
+        LoopLoad() as load,
     ):
-        admission = Admission(most_streams(config.max_streams, parts.raw.driver.limits, open_files))
+        most = most_streams(config.max_streams, parts.raw.driver.limits, open_files)
+        admission = Admission(most, load)
         runner = StreamRunner(admission)
         collector = Collector(parts.database, parts.raw, parts.acceptance, config.upload_expiry)
         uploads = UploadService(

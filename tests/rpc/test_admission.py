@@ -1,6 +1,7 @@
 """The limit of concurrent streams: a stream beyond it is refused before any work is done."""
 
 import asyncio
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,11 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from mediaservice.v1 import upload_pb2, upload_service_pb2
+from mediaservice.v1 import media_service_pb2, upload_pb2, upload_service_pb2
 
 from media_service_client import AsyncClient
 from tests.support.media.small_files import jpeg, video_bytes
-from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.server import Caller, Running, Start, refusal, refused
 from tests.support.rpc.streams_of_writes import chunks
 
 Message = upload_service_pb2.WriteUploadRequest
@@ -57,10 +58,10 @@ async def test_a_stream_beyond_the_limit_is_refused_with_server_busy(two_at_once
     ann = await two_at_once.caller()
     first, second = await hold(ann), await hold(ann)
     for too_many in ([one_message()], chunks(DATA)):
-        refusal = await refused(ann.write(too_many))
-        assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
-        assert refusal.metadata == {"max_streams": "2"}
-        assert refusal.headers["retry-after"] == "1"
+        busy = await refused(ann.write(too_many))
+        assert (busy.code, busy.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
+        assert busy.metadata == {"max_streams": "2"}
+        assert busy.headers["retry-after"] == "1"
     assert (await first.end()).state == Upload.FINISHED
     assert (await ann.write([one_message()])).state == Upload.FINISHED
     assert (await second.end()).state == Upload.FINISHED
@@ -72,9 +73,9 @@ async def test_another_caller_gets_a_place_of_the_caller_with_the_most(
     ann, bob = await two_at_once.caller("ann"), await two_at_once.caller("bob")
     first, second = await hold(ann), await hold(ann)
     bobs = await hold(bob)
-    refusal = await refused(second.call)
-    assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
-    assert refusal.headers["retry-after"] == "1"
+    evicted = await refused(second.call)
+    assert (evicted.code, evicted.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
+    assert evicted.headers["retry-after"] == "1"
     assert (await refused(ann.write([one_message()]))).reason == "SERVER_BUSY"
     assert (await bobs.end()).state == Upload.FINISHED
     half = len(DATA) // 2
@@ -156,6 +157,34 @@ async def test_the_client_waits_for_a_free_slot(start: Start, tmp_path: Path) ->
         assert not (await asyncio.wait({waiting}, timeout=1))[0]
         assert (await held.end()).state == Upload.FINISHED
         assert (await waiting).size_bytes == len(DATA)
+
+
+async def test_an_overloaded_server_refuses_uploads_and_answers_reads(start: Start) -> None:
+    ann = await (await start()).caller()
+    media = (await ann.write([one_message()])).media
+    blocking = asyncio.create_task(block_the_loop())
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await ann.call(ann.uploads.WriteUpload, iter([one_message()]))
+                except grpc.RpcError as error:
+                    busy = refusal(error)
+                    break
+        request = media_service_pb2.GetMediaRequest(media_id=media.media_id)
+        assert await ann.call(ann.media.GetMedia, request) == media
+    finally:
+        blocking.cancel()
+    assert (busy.code, busy.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
+    assert busy.headers["retry-after"] == "1"
+    await until_taken(ann)
+
+
+async def block_the_loop() -> None:
+    """Keeps the event loop, which the server shares, from running for longer than a server may."""
+    while True:
+        time.sleep(0.12)
+        await asyncio.sleep(0)
 
 
 def one_message() -> Message:

@@ -85,6 +85,15 @@ class FairPlaces:
         self._owners: dict[int, dict[Owner, None]] = {}  # by the number of their places
         self._highest = 0
 
+    @property
+    def owners(self) -> int:
+        """How many owners hold places."""
+        return len(self._places)
+
+    def of(self, owner: Owner) -> int:
+        """How many places an owner holds."""
+        return len(self._places.get(owner, ()))
+
     def take(self, owner: Owner, *, full: bool = False) -> Place | None:
         """Takes a place, or returns None if the owner has its share. With `full`, there is only
         room for one more if another owner loses a place."""
@@ -96,7 +105,7 @@ class FairPlaces:
         return place
 
     def _make_room(self, owner: Owner) -> bool:
-        if self._highest < len(self._places.get(owner, ())) + 2:
+        if self._highest < self.of(owner) + 2:
             return False
         if self._leaving >= self._most_leaving:
             return False
@@ -121,7 +130,7 @@ class FairPlaces:
             del self._places[owner]
 
     def _change(self, owner: Owner, by: int) -> None:
-        before = len(self._places.get(owner, ()))
+        before = self.of(owner)
         after = before + by
         if before:
             del self._owners[before][owner]

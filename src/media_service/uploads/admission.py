@@ -4,12 +4,14 @@ Above the limit, an upload is refused before any work is done, with a time to re
 limit, uploads would fail later, when memory or file descriptors run out.
 """
 
+import asyncio
 import logging
 
 from media_service.access.fair_places import FairPlaces, Place
 from media_service.access.owner import Owner
 from media_service.errors import Reason, ResourceExhausted
 from media_service.storage.driver import PartLimits
+from media_service.uploads.loop_load import LoopLoad
 
 log = logging.getLogger(__name__)
 
@@ -42,23 +44,31 @@ def most_streams(asked: int | None, limits: PartLimits, open_files: int) -> int:
 
 class Admission:
     """Admits up to `most` concurrent streams, and shares them among their owners; see
-    `FairPlaces`."""
+    `FairPlaces`. While the process is overloaded, a stream is admitted only in place of another."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, load: LoopLoad) -> None:
         self._places = FairPlaces(most)
+        self._load = load
 
     def stream(self, owner: Owner) -> Place:
         """Admits a stream of an owner. Raises ResourceExhausted (SERVER_BUSY) if too many are
-        running and no other owner has more of them."""
-        place = self._places.take(owner)
+        running, or the process is overloaded, and no other owner has more of them."""
+        overloaded = self._load.overloaded
+        place = self._places.take(owner, full=overloaded)
         if place is None:
+            cause = "is overloaded" if overloaded else "receives as many uploads as it accepts"
             raise ResourceExhausted(
                 Reason.SERVER_BUSY,
-                f"This server already receives {self._places.held} uploads, the most it accepts at"
-                " once. The upload was not started. Try again in a moment.",
+                f"This server {cause}. The upload was not started. Try again in a moment.",
                 max_streams=self._places.most,
             )
         return place
+
+    async def pace(self, place: Place) -> None:
+        """Waits before the next small message of a stream is read, if the load demands it."""
+        if self._load.pressure:
+            own = self._places.of(place.owner)
+            await asyncio.sleep(self._load.delay(own, self._places.owners))
 
     def evicted(self) -> ResourceExhausted:
         """The error that ends a stream in favor of an owner who has fewer."""

@@ -7,12 +7,14 @@ still ends in order and closes its files.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 
 from media_service.access.fair_places import Place
 from media_service.access.owner import Owner
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.uploads.admission import Admission
+from media_service.uploads.loop_load import SMALL_MESSAGE
 from media_service.uploads.model import Chunk
 
 log = logging.getLogger(__name__)
@@ -79,7 +81,7 @@ class StreamRunner:
         task = self._start(storing, stream)
         place.until_done(task)
         place.on_evicted(lambda: stream.interrupt(self._admission.evicted()))
-        feeding = asyncio.create_task(stream.feed(chunks))
+        feeding = asyncio.create_task(stream.feed(self._paced(place, chunks)))
         try:
             await asyncio.wait({task, feeding}, return_when=asyncio.FIRST_COMPLETED)
             return await asyncio.shield(task)
@@ -89,6 +91,17 @@ class StreamRunner:
                 Unavailable(Reason.INCOMPLETE_BODY, "The stream was interrupted. Resume it.")
             )
             await asyncio.wait([feeding])
+
+    async def _paced(
+        self, place: Place, chunks: AsyncGenerator[Chunk, None]
+    ) -> AsyncGenerator[Chunk, None]:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                small = len(chunk.data) < SMALL_MESSAGE
+                yield chunk
+                del chunk  # free its memory while waiting for the next one
+                if small:
+                    await self._admission.pace(place)
 
     def _start(self, storing: Coroutine[Any, Any, T], stream: Incoming | None) -> asyncio.Task[T]:
         task = asyncio.create_task(storing)
