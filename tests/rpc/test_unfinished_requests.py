@@ -102,7 +102,7 @@ async def test_streams_that_are_reset_at_once_are_refused_by_the_limit(
 
 async def test_a_message_that_is_not_valid_is_an_error_of_the_caller(ann: Caller) -> None:
     call: Any = ann.channel.unary_unary("/mediaservice.v1.MediaService/GetMedia")
-    refusal = await refused(call(b"\x0a\x01\xff", metadata=ann.metadata))
+    refusal = await refused(call(b"\x0a\x05a", metadata=ann.metadata))
     assert (refusal.code, refusal.reason) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         "INVALID_REQUEST",

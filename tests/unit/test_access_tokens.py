@@ -144,11 +144,47 @@ async def test_sub_and_exp_are_required(name: str) -> None:
         {"roles": {"admin": True}},
         {"scope": ["media.read"]},
         {"scope": 5},
+        {"exp": 10**400},
+        {"nbf": 10**400},
+        {"iat": 10**400},
+        {"sub": "a\0b"},
+        {"sub": "\ud800"},
+        {"org": "a\0b"},
+        {"org": "\udfff"},
+        {"iss": "a\0b"},
+        {"sub": "x" * 513},
+        {"iss": "x" * 256, "sub": "x" * 256},
+        {"org": "x" * 256},
+        {"sub": "\U0001f3d6" * 400, "org": "\U0001f3d6" * 200},
     ],
 )
 async def test_a_claim_of_another_type_is_refused(changes: dict[str, Any]) -> None:
     signed = hmac_signed({"alg": "HS256"}, claims(**changes), SECRET.encode())
     assert await refused(verifier(), signed) is Reason.TOKEN_INVALID
+
+
+async def test_the_longest_user_is_accepted() -> None:
+    stated = claims(iss="i" * 255, sub="s" * 256, org="o" * 255, roles=["a", 5, {}, "\0"])
+    principal = await verifier().verify(token(stated))
+    assert (len(principal.owner.id), len(principal.owner.org_id)) == (512, 255)
+    assert principal.roles == {"a", "\0"}
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (token(key="another secret of 32 bytes or more"), "its signature is wrong"),
+        (token(claims(nbf=int(time.time()) + 600)), "it is not valid yet (`nbf`, `iat`)"),
+        (token(without("exp")), "it lacks a claim that is required, such as `sub` or `exp`"),
+        (token(claims(iss="them")), "its issuer (`iss`) is not accepted"),
+        ("a.b.c", "it is not a JSON Web Token, or a time in it is not a number"),
+        (handmade(b"[" * 6000), "it is not a JSON Web Token, or a time in it is not a number"),
+    ],
+)
+async def test_a_refusal_is_not_in_the_words_of_a_library(value: str, why: str) -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        await verifier(issuer="us" if "issuer" in why else "").verify(value)
+    assert caught.value.message == f"The token is not valid: {why}."
 
 
 async def test_an_expired_token_has_its_own_reason() -> None:

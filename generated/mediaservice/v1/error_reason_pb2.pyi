@@ -284,10 +284,11 @@ class ErrorReason(_message.Message):
         INVALID_REQUEST: ErrorReason._Value.ValueType  # 1000
         """The REST gateway
 
-        Envoy reports these before a request reaches the service.
+        Envoy reports these before a request reaches the service. The service itself reports INVALID_REQUEST for bytes
+        that are not a message.
 
-        The request has malformed JSON, text that is not UTF-8, an unknown query parameter, or headers or a JSON body that
-        are too large. The service reports it for messages of gRPC.
+        The request has malformed JSON, an unknown query parameter, or headers or a JSON body that are too large; or its
+        message cannot be decoded.
         """
         ROUTE_NOT_FOUND: ErrorReason._Value.ValueType  # 1001
         """No route has this path."""
@@ -520,10 +521,11 @@ class ErrorReason(_message.Message):
     INVALID_REQUEST: ErrorReason.Value.ValueType  # 1000
     """The REST gateway
 
-    Envoy reports these before a request reaches the service.
+    Envoy reports these before a request reaches the service. The service itself reports INVALID_REQUEST for bytes
+    that are not a message.
 
-    The request has malformed JSON, text that is not UTF-8, an unknown query parameter, or headers or a JSON body that
-    are too large. The service reports it for messages of gRPC.
+    The request has malformed JSON, an unknown query parameter, or headers or a JSON body that are too large; or its
+    message cannot be decoded.
     """
     ROUTE_NOT_FOUND: ErrorReason.Value.ValueType  # 1001
     """No route has this path."""

@@ -9,6 +9,7 @@ issuer is configured, users of an issuer are known as `issuer|subject`.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,16 @@ import jwt
 from cachetools import TLRUCache
 
 from media_service.access.key_set import KeySet
+from media_service.access.owner import Owner
 from media_service.access.principal import Principal
 from media_service.errors import Reason, Unauthenticated
 
 MAX_CACHED = 10_000
 MAX_TOKEN = 8192  # characters
+# Characters, as the contract allows for `Owner`, and bytes of both, which an index must hold.
+MAX_USER = 512
+MAX_ORGANIZATION = 255
+MAX_OWNER_BYTES = 2000
 LEEWAY_SECONDS = 30
 
 
@@ -59,7 +65,7 @@ class TokenVerifier:
             return verified.principal
         claims, key = await self._claims(token)
         principal = principal_from(claims, self._issuer)
-        self._verified[token] = Verified(principal, float(claims["exp"]) + LEEWAY_SECONDS, key)
+        self._verified[token] = Verified(principal, expiry_from(claims) + LEEWAY_SECONDS, key)
         return principal
 
     async def _key_remains(self, key: jwt.PyJWK | None) -> bool:
@@ -86,8 +92,8 @@ class TokenVerifier:
             raise Unauthenticated(
                 Reason.TOKEN_EXPIRED, "The token has expired. Get a new one."
             ) from None
-        except jwt.PyJWTError as error:
-            raise invalid(str(error).rstrip(".")) from None
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise invalid(problem(error)) from None
 
     async def _key(self, header: dict[str, Any]) -> tuple[str | jwt.PyJWK, list[str]]:
         """The key that a token names, and the only algorithms that the key may be used with."""
@@ -97,6 +103,36 @@ class TokenVerifier:
         if header.get("alg") in ("RS256", "ES256", "EdDSA") and self._keys:
             return await self._keys.find(header.get("kid")), [header["alg"]]
         raise jwt.InvalidAlgorithmError("its algorithm is not accepted")
+
+
+# The most specific class of an error comes first. What the library says is not shown: it may quote
+# the token.
+PROBLEMS: Sequence[tuple[type[Exception], str]] = (
+    (jwt.InvalidSignatureError, "its signature is wrong"),
+    (jwt.InvalidAlgorithmError, "its algorithm is not accepted"),
+    (jwt.InvalidKeyError, "it names an unknown key"),
+    (jwt.InvalidAudienceError, "its audience (`aud`) is not this service"),
+    (jwt.InvalidIssuerError, "its issuer (`iss`) is not accepted"),
+    (jwt.ImmatureSignatureError, "it is not valid yet (`nbf`, `iat`)"),
+    (
+        jwt.MissingRequiredClaimError,
+        "it lacks a claim that is required, such as `sub` or `exp`",
+    ),
+    (jwt.DecodeError, "it is not a JSON Web Token, or a time in it is not a number"),
+)
+
+
+def problem(error: Exception) -> str:
+    return next(
+        (text for kind, text in PROBLEMS if isinstance(error, kind)), "a claim is malformed"
+    )
+
+
+def expiry_from(claims: dict[str, Any]) -> float:
+    try:
+        return float(claims["exp"])
+    except OverflowError:
+        raise invalid("`exp` must be a time in seconds") from None
 
 
 def principal_from(claims: dict[str, Any], own_issuer: str) -> Principal:
@@ -111,10 +147,32 @@ def principal_from(claims: dict[str, Any], own_issuer: str) -> Principal:
     if not isinstance(issuer, str) or "|" in (issuer if issuer or own_issuer else subject):
         # Otherwise a user could be mistaken for one of another issuer.
         raise invalid("`iss`, or `sub` without `iss`, must be a string without `|`")
-    return Principal(
+    principal = Principal(
         subject=subject,
         org_id=org,
-        roles=frozenset(map(str, roles)),
+        roles=frozenset(role for role in roles if isinstance(role, str)),
         scopes=None if scope is None else frozenset(scope.split()),
         issuer=issuer,
     )
+    check_owner_text(principal.owner)
+    return principal
+
+
+def check_owner_text(owner: Owner) -> None:
+    """Refuses names that the contract or the database does not allow."""
+    for claims, text, limit in (
+        ("`sub`, with the `iss` in front of it,", owner.id, MAX_USER),
+        ("`org`", owner.org_id, MAX_ORGANIZATION),
+    ):
+        if len(text) > limit or not storable(text):
+            raise invalid(f"{claims} must be text of at most {limit} characters without NUL")
+    if len(f"{owner.id}{owner.org_id}".encode()) > MAX_OWNER_BYTES:
+        raise invalid(f"`sub`, `iss` and `org` together are longer than {MAX_OWNER_BYTES} bytes")
+
+
+def storable(text: str) -> bool:
+    """Whether a text has neither a NUL nor half of a surrogate pair, as JSON may have."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False

@@ -22,6 +22,7 @@ from media_service.errors import (
 )
 from media_service.rpc import http, wire
 from media_service.rpc.caller import current_principal
+from media_service.rpc.decoding import Undecodable, decoding
 from media_service.rpc.error_status import abort, known
 from media_service.rpc.field_validation import FieldValidator
 from media_service.rpc.method_rules import MethodRule
@@ -131,9 +132,9 @@ class Gate:
         if handler.request_streaming:
             call = self._guarded(closing(handler.stream_unary), rule, stream, self._check_first)
             return grpc.stream_unary_rpc_method_handler(
-                call, wire.deserializer(rule.request), serializer
+                call, decoding(wire.deserializer(rule.request), rule.request), serializer
             )
-        deserializer = handler.request_deserializer
+        deserializer = decoding(rule.request.FromString, rule.request)
         if handler.response_streaming:
             call = self._guarded(handler.unary_stream, rule, self._receive, self._check)
             if rule.ticket:
@@ -184,26 +185,30 @@ class Gate:
         return await self._verifier.verify(token)
 
     async def _redeem(self, request: Any, rule: MethodRule) -> Principal:
-        if not request.ticket:
+        if isinstance(request, Undecodable) or not request.ticket:
             raise no_token()
         watched = Watched(rule.resource, getattr(request, rule.resource))
         return await self._tickets.redeem(request.ticket, watched)
 
-    async def _receive(self, context: Context) -> Message:
-        message: Message = await self._requests.read(context, owner_of(context))
+    async def _receive(self, context: Context) -> Message | Undecodable:
+        message: Message | Undecodable = await self._requests.read(context, owner_of(context))
         return message
 
-    def _check(self, message: Message, record: Record) -> Message:
+    def _check(self, message: Message | Undecodable, record: Record) -> Message:
+        if isinstance(message, Undecodable):
+            raise message.error
         self._validator.check(message)
         record.note(message)
         return message
 
     async def _check_first(
-        self, pieces: AsyncIterator[wire.Piece], record: Record
+        self, pieces: AsyncIterator[wire.Piece | Undecodable], record: Record
     ) -> AsyncGenerator[wire.Piece, None]:
         """Checks the first message of a stream. Later messages carry only content."""
         first = True
         async for piece in pieces:
+            if isinstance(piece, Undecodable):
+                raise piece.error
             if first:
                 self._check(piece.message, record)
                 first = False

@@ -14,6 +14,8 @@ from media_service.renditions.delete import DeletionService
 from media_service.rpc import http
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message, owner_from, time_from, visibility_from
+from media_service.rpc.field_validation import invalid_fields
+from media_service.rpc.idempotency import UUID
 from media_service.rpc.pagination import page, page_size
 from media_service.rpc.public_urls import PublicUrls
 
@@ -83,6 +85,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         self, request: media_service_pb2.UpdateMediaRequest, context: Context
     ) -> media_pb2.Media:
         wanted = request.media
+        check_media_id(wanted.media_id)
         names = list(request.update_mask.paths)
         if names == ["*"]:
             names = list(CHANGEABLE)
@@ -123,6 +126,13 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
     ) -> empty_pb2.Empty:
         await self._deletions.purge(caller(), request.media_id)
         return empty_pb2.Empty()
+
+
+def check_media_id(media_id: str) -> None:
+    """Checks the id in a message that is also a response, where the contract has no rule for it.
+    Raises InvalidArgument (INVALID_FIELD)."""
+    if not UUID.fullmatch(media_id):
+        raise invalid_fields([("media.media_id", "must be a UUID")])
 
 
 def value_from(media: media_pb2.Media, name: str) -> Any:

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from media_service.access.fair_places import FairPlaces
 from media_service.access.owner import Owner
@@ -30,14 +29,8 @@ class RequestReader:
     async def read(self, context: Context, owner: Owner) -> Any:
         """Returns the message of a call with a single one. Raises DeadlineExceeded
         (STREAM_TOO_SLOW), InvalidArgument (INVALID_REQUEST)."""
-        try:
-            with ExitStack() as held:
-                message = await self._wait(context, owner, held)
-        except DecodeError:
-            raise InvalidArgument(
-                Reason.INVALID_REQUEST,
-                "The request is not a valid message of its type. Texts must be UTF-8.",
-            ) from None
+        with ExitStack() as held:
+            message = await self._wait(context, owner, held)
         if message is grpc.aio.EOF:
             raise InvalidArgument(Reason.INVALID_REQUEST, "The call has no message. Send one.")
         return message

@@ -117,32 +117,39 @@ def detach(raw: memoryview, path: Sequence[int]) -> tuple[bytes, memoryview | No
     while at < end:
         start = at
         fields += 1
-        tag, at = read_varint(raw, at)
-        match tag & 7:
-            case 0:  # a number
-                length, at = 0, read_varint(raw, at)[1]
-            case 1:  # eight bytes
-                length = 8
-            case 2:  # a length, then as many bytes
-                length, at = read_varint(raw, at)
-            case 5:  # four bytes
-                length = 4
-            case _:  # proto3 has no groups
-                raise DecodeError("a field has an unknown wire type")
-        if at + length > end:
-            raise DecodeError("a field ends after its message")
+        tag, value, at = read_field(raw, at)
         if fields > MAX_FIELDS:
             raise DecodeError(f"a message has more than {MAX_FIELDS} fields")
-        if tag >> 3 != path[0] or tag & 7 != LENGTH_DELIMITED:
-            kept.append(raw[start : at + length])
+        if tag >> 3 != path[0] or value is None:
+            kept.append(raw[start:at])
         elif len(path) == 1:
-            data = raw[at : at + length]
+            data = value
         else:
-            inner, found = detach(raw[at : at + length], path[1:])
+            inner, found = detach(value, path[1:])
             data = data if found is None else found
             kept += (varint(tag), varint(len(inner)), inner)
-        at += length
     return b"".join(kept), data
+
+
+def read_field(raw: memoryview, at: int) -> tuple[int, memoryview | None, int]:
+    """The tag of the field at `at`, its value if it is length-delimited, and the position after
+    it. Raises DecodeError."""
+    tag, at = read_varint(raw, at)
+    match tag & 7:
+        case 0:  # a number
+            length, at = 0, read_varint(raw, at)[1]
+        case 1:  # eight bytes
+            length = 8
+        case 2:  # a length, then as many bytes
+            length, at = read_varint(raw, at)
+        case 5:  # four bytes
+            length = 4
+        case _:  # proto3 has no groups
+            raise DecodeError("a field has an unknown wire type")
+    end = at + length
+    if end > len(raw):
+        raise DecodeError("a field ends after its message")
+    return tag, raw[at:end] if tag & 7 == LENGTH_DELIMITED else None, end
 
 
 def read_varint(raw: memoryview, at: int) -> tuple[int, int]:
