@@ -235,10 +235,12 @@ async def test_purging_a_media_ends_its_ingest_job(
     database: Database, store: BlobStore, handler: IngestHandler
 ) -> None:
     media_id = await stored(database, store, jpeg())
+    claimed = await claim(database)
     async with database.transaction() as db:
         await remove_media(db, media_id)
-    await handler.run(await claim(database), Progress())
-    assert await job_state(database, media_id) == JobState.SUCCEEDED
+    assert await job_state(database, media_id) == JobState.FAILED
+    await handler.run(claimed, Progress())
+    assert await job_state(database, media_id) == JobState.FAILED
 
 
 async def test_a_worker_that_lost_the_job_changes_nothing(

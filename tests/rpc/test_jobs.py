@@ -23,7 +23,9 @@ from mediaservice.v1 import (
 
 from media_service.db.database import Database
 from media_service.jobs.service import forget_ended
+from tests.support import job_claims as claims
 from tests.support.media.small_files import jpeg, video_bytes
+from tests.support.rpc import catalogue
 from tests.support.rpc.jobs import (
     Job,
     Operation,
@@ -575,7 +577,10 @@ def busy_since(before: Mapping[int, float]) -> set[int]:
     return {pid for pid, used in used_seconds().items() if used > before.get(pid, 0) + 1}
 
 
-async def test_cancelling_a_running_job_kills_its_codec_process(working: Running) -> None:
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_cancelling_a_job_or_deleting_its_media_kills_its_codec_process(
+    working: Running, deleted: bool
+) -> None:
     ann = await working.caller()
     media = await ann.store(jpeg(width=64, height=48))
     before = used_seconds()
@@ -584,14 +589,42 @@ async def test_cancelling_a_running_job_kills_its_codec_process(working: Running
     async with asyncio.timeout(60):
         while not (busy := busy_since(before)):
             await asyncio.sleep(0.05)
-    cancelled = await cancel(ann, job.job_id)
-    assert cancelled.state == Job.CANCELLED
+    if deleted:
+        await catalogue.delete(ann, media.media_id)
+    else:
+        assert (await cancel(ann, job.job_id)).state == Job.CANCELLED
     async with asyncio.timeout(8):  # sooner than the next renewal of the lease
         while any(psutil.pid_exists(pid) for pid in busy):
             await asyncio.sleep(0.01)
-    assert (await ended(ann, job.job_id)).state == Job.CANCELLED
+    stopped = await ended(ann, job.job_id)
+    if deleted:
+        assert (stopped.state, reason(stopped)) == (Job.FAILED, "MEDIA_DELETED")
+        await catalogue.undelete(ann, media.media_id)
+        assert not (await cancel(ann, job.job_id)).HasField("error"), "it was queued again"
+    else:
+        assert stopped.state == Job.CANCELLED
     other = await process(ann, media.media_id, "negate")
     assert (await ended(ann, other.job_id)).state == Job.SUCCEEDED, "the worker is healthy"
+
+
+async def test_the_jobs_of_a_deleted_media_wait_until_it_is_undeleted(
+    ann: Caller, database: Database
+) -> None:
+    media = await ann.store(jpeg())
+    (ingest,) = await listed(ann)
+    await catalogue.delete(ann, media.media_id)
+    stopped = await get(ann, ingest.job_id)
+    assert (stopped.state, reason(stopped)) == (Job.FAILED, "MEDIA_DELETED")
+    async with database.connection() as db:
+        assert await claims.claim(db) is None
+    await catalogue.undelete(ann, media.media_id)
+    assert (await get(ann, ingest.job_id)).state == Job.QUEUED
+    await catalogue.delete(ann, media.media_id)
+    async with database.connection() as db:
+        await db.execute("delete from jobs")  # as after thirty days
+    await catalogue.undelete(ann, media.media_id)
+    (again,) = await listed(ann)
+    assert (again.type, again.state) == (Job.INGEST, Job.QUEUED)
 
 
 async def test_a_failed_ingest_job_can_be_retried(working: Running) -> None:

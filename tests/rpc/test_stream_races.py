@@ -412,7 +412,7 @@ async def test_a_purge_stops_a_stream_that_is_being_encoded(
     await eventually_async(begun, 60)
     await purge(ann, media.media_id)
     failed = await ended(ann, job_id)
-    assert (failed.state, reason(failed)) == (Job.FAILED, Reason.MEDIA_NOT_FOUND)
+    assert (failed.state, reason(failed)) == (Job.FAILED, Reason.MEDIA_DELETED)
 
     async def all_stopped() -> bool:
         return not encoders()

@@ -133,7 +133,8 @@ class MediaServiceServicer(object):
 
     def DeleteMedia(self, request, context):
         """Deletes a media. It leaves lists, its content is no longer served, and the service purges it at
-        `purge_time` unless it is undeleted. Deleting a deleted media returns it unchanged.
+        `purge_time` unless it is undeleted. Its jobs that have not ended become FAILED with the reason MEDIA_DELETED, and
+        workers stop them at once. Deleting a deleted media returns it unchanged.
 
         Permission: media.delete. Errors: MEDIA_NOT_FOUND, ETAG_MISMATCH. Safe to retry.
 
@@ -149,7 +150,7 @@ class MediaServiceServicer(object):
     def UndeleteMedia(self, request, context):
         """Restores a deleted media. Undeleting a media that is not deleted returns it unchanged.
 
-        If `expire_time` has passed, it is cleared.
+        If `expire_time` has passed, it is cleared. Jobs that failed because the media was deleted are queued again.
 
         Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
 

@@ -77,7 +77,8 @@ class MediaServiceStub:
     """
     DeleteMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.DeleteMediaRequest, _media_pb2.Media]
     """Deletes a media. It leaves lists, its content is no longer served, and the service purges it at
-    `purge_time` unless it is undeleted. Deleting a deleted media returns it unchanged.
+    `purge_time` unless it is undeleted. Its jobs that have not ended become FAILED with the reason MEDIA_DELETED, and
+    workers stop them at once. Deleting a deleted media returns it unchanged.
 
     Permission: media.delete. Errors: MEDIA_NOT_FOUND, ETAG_MISMATCH. Safe to retry.
 
@@ -89,7 +90,7 @@ class MediaServiceStub:
     UndeleteMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.UndeleteMediaRequest, _media_pb2.Media]
     """Restores a deleted media. Undeleting a media that is not deleted returns it unchanged.
 
-    If `expire_time` has passed, it is cleared.
+    If `expire_time` has passed, it is cleared. Jobs that failed because the media was deleted are queued again.
 
     Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
 
@@ -168,7 +169,8 @@ class MediaServiceAsyncStub(MediaServiceStub):
     """
     DeleteMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.DeleteMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
     """Deletes a media. It leaves lists, its content is no longer served, and the service purges it at
-    `purge_time` unless it is undeleted. Deleting a deleted media returns it unchanged.
+    `purge_time` unless it is undeleted. Its jobs that have not ended become FAILED with the reason MEDIA_DELETED, and
+    workers stop them at once. Deleting a deleted media returns it unchanged.
 
     Permission: media.delete. Errors: MEDIA_NOT_FOUND, ETAG_MISMATCH. Safe to retry.
 
@@ -180,7 +182,7 @@ class MediaServiceAsyncStub(MediaServiceStub):
     UndeleteMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.UndeleteMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
     """Restores a deleted media. Undeleting a media that is not deleted returns it unchanged.
 
-    If `expire_time` has passed, it is cleared.
+    If `expire_time` has passed, it is cleared. Jobs that failed because the media was deleted are queued again.
 
     Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
 
@@ -280,7 +282,8 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
         """Deletes a media. It leaves lists, its content is no longer served, and the service purges it at
-        `purge_time` unless it is undeleted. Deleting a deleted media returns it unchanged.
+        `purge_time` unless it is undeleted. Its jobs that have not ended become FAILED with the reason MEDIA_DELETED, and
+        workers stop them at once. Deleting a deleted media returns it unchanged.
 
         Permission: media.delete. Errors: MEDIA_NOT_FOUND, ETAG_MISMATCH. Safe to retry.
 
@@ -298,7 +301,7 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
         """Restores a deleted media. Undeleting a media that is not deleted returns it unchanged.
 
-        If `expire_time` has passed, it is cleared.
+        If `expire_time` has passed, it is cleared. Jobs that failed because the media was deleted are queued again.
 
         Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
 

@@ -13,7 +13,7 @@ from media_service.access.owner import Owner
 from media_service.access.policy import Condition
 from media_service.db.events import JobChanged, JobRunnable
 from media_service.db.transaction import Connection, Rows
-from media_service.errors import Fault
+from media_service.errors import Fault, Reason
 from media_service.jobs.model import Claim, Job, JobKind, JobState, Priority, Subjob
 
 SELECT = """
@@ -515,6 +515,33 @@ async def cancel(db: Connection, job_id: str) -> None:
         (job_id,),
     )
     db.emit(JobChanged(job_id))
+
+
+async def stop_all(db: Connection, media_id: str, fault: Fault) -> None:
+    """Fails the jobs on a media that have not ended. Their workers stop. Jobs of the service itself
+    continue."""
+    rows = await db.execute(
+        "update jobs set state = 'FAILED', lease_until = null, stage = '', error_reason = %s,"
+        " error_message = %s, update_time = now(), end_time = now() where subject_id = %s"
+        " and state in ('QUEUED', 'RUNNING') and owner_type is not null"
+        " returning job_id::text as job_id",
+        (fault.reason, fault.message, media_id),
+    )
+    async for row in rows:
+        db.emit(JobChanged(row["job_id"]))
+
+
+async def resume_all(db: Connection, media_id: str, reason: Reason) -> set[JobKind]:
+    """Queues the jobs on a media again that failed for this reason. Returns their kinds."""
+    rows = await db.execute(
+        "select job_id::text as job_id, kind from jobs where subject_id = %s and state = 'FAILED'"
+        " and error_reason = %s and parent_id is null and owner_type is not null for update",
+        (media_id, reason),
+    )
+    found = await rows.fetchall()
+    for row in found:
+        await restart(db, row["job_id"])
+    return {JobKind(row["kind"]) for row in found}
 
 
 async def restart(db: Connection, job_id: str) -> None:

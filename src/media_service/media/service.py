@@ -17,10 +17,12 @@ from media_service.db.transaction import Connection, Transaction
 from media_service.errors import (
     Aborted,
     FailedPrecondition,
+    Fault,
     InvalidArgument,
     NotFound,
     Reason,
 )
+from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
 from media_service.media.filter import parse_filter
@@ -28,6 +30,7 @@ from media_service.media.model import Media, MediaState, Rendition
 from media_service.media.paging import after_sql, order_sql, parse_order
 from media_service.media.reader import MediaReader, not_found
 
+UNINSPECTED = {MediaState.PENDING, MediaState.PROCESSING}
 CHANGEABLE = (
     "filename",
     "title",
@@ -218,7 +221,18 @@ class MediaService:
 
 async def record_change(tx: Transaction, before: Media, after: Media) -> None:
     """Notifies watchers of a change. If the renditions now belong in the other store, starts a job
-    that moves them."""
+    that moves them. The jobs on a media stop when it is deleted, and start again when it is
+    undeleted."""
+    if after.delete_time and not before.delete_time:
+        fault = Fault(Reason.MEDIA_DELETED, "The media was deleted.")
+        await jobs.stop_all(tx, after.media_id, fault)
+    if before.delete_time and not after.delete_time:
+        resumed = await jobs.resume_all(tx, after.media_id, Reason.MEDIA_DELETED)
+        if after.state in UNINSPECTED and JobKind.INGEST not in resumed:
+            ingest = NewJob(
+                JobKind.INGEST, after.media_id, after.owner, project_id=after.project_id
+            )
+            await tx.enqueue(ingest)
     if before.rendition_store != after.rendition_store:
         await tx.enqueue(NewJob(JobKind.PUBLISH, after.media_id))
     tx.emit(MediaChanged(after.media_id))

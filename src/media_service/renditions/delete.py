@@ -12,8 +12,9 @@ from media_service.db.database import Database
 from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
 from media_service.db.transaction import Transaction
-from media_service.errors import FailedPrecondition, Reason
+from media_service.errors import FailedPrecondition, Fault, Reason
 from media_service.failpoints import failpoint
+from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.media import queries
 from media_service.media.model import STREAM, Media
@@ -65,7 +66,9 @@ class DeletionService:
 
 async def remove_media(tx: Transaction, media_id: str) -> None:
     """Removes the rows of a media. Jobs remove its bytes. The caller must hold a lock on the
-    media."""
+    media. Workers stop its jobs."""
+    # Lock in the order of everywhere: media, jobs, streams.
+    await jobs.stop_all(tx, media_id, Fault(Reason.MEDIA_NOT_FOUND, "The media was purged."))
     await streams.lock_all(tx, media_id)
     await unlink(tx, await blobs.remove_references(tx, blob_references(), media_id))
     await queries.remove(tx, media_id)

@@ -29,6 +29,7 @@ from media_service.jobs.attempt import Attempt, take
 from media_service.jobs.handler import GaveWay
 from media_service.jobs.model import Claim, JobState, Subjob
 from media_service.jobs.progress import Progress
+from media_service.media import queries as media_queries
 from media_service.media.model import STREAM, Media, NewRendition
 from media_service.media.reader import not_found
 from media_service.renditions.handlers.chunk import (
@@ -96,6 +97,7 @@ class StreamPackager:
         None if this worker no longer holds the job, so that nothing starts for a cancelled job.
         Raises NotFound (MEDIA_NOT_FOUND)."""
         async with self._database.transaction() as tx:
+            await media_queries.lock(tx, media.media_id)  # media before jobs, as everywhere
             if not await jobs.hold(tx, claim):
                 return None
             stream = await queries.of_job(tx, claim.job_id, lock=True)
