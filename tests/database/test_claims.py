@@ -212,6 +212,7 @@ class Model:
     lapsed: bool = False
     heavy: bool = False
     holds_slot: bool = False
+    lost_leases: int = 0
 
 
 @dataclass
@@ -340,6 +341,7 @@ class Jobs(RuleBasedStateMachine):
         for model in self.jobs.values():
             if model.state is JobState.RUNNING and model.lapsed:
                 model.state, model.lapsed = JobState.QUEUED, False
+                model.lost_leases += 1
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
@@ -402,15 +404,16 @@ class Jobs(RuleBasedStateMachine):
         self.do(queries.restart, model.new.job_id)
         if model.state in {JobState.FAILED, JobState.CANCELLED}:
             model.state, model.due, model.attempt, model.percent = JobState.QUEUED, True, 0, 0
+            model.lost_leases = 0
             model.place = self.place()
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def die(self, data: st.DataObject) -> None:
-        """The lease of a worker expires."""
+        """The lease of a worker expired longer ago than any delay."""
         held = data.draw(st.sampled_from(self.held))
         if held.valid:
-            self.do(execute, "update jobs set lease_until = now() - interval '1 s'"
+            self.do(execute, "update jobs set lease_until = now() - interval '1 h'"
                     " where job_id = %s", held.claim.job_id)  # fmt: skip
             held.model.lapsed = True
 
@@ -435,6 +438,7 @@ class Jobs(RuleBasedStateMachine):
             model = self.jobs[row["job_id"]]
             found = (row["state"], row["attempt"], row["fence"], row["progress_percent"])
             assert found == (model.state, model.attempt, model.fence, model.percent)
+            assert row["lost_leases"] == model.lost_leases
             assert (row["lease_until"] is not None) == (model.state is JobState.RUNNING)
             assert (row["end_time"] is not None) == model.state.final
             assert not row["stage"] or model.state is JobState.RUNNING

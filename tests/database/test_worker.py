@@ -20,7 +20,7 @@ from media_service.db.transaction import Connection
 from media_service.errors import Fault, InvalidArgument, Reason, Unavailable
 from media_service.ids import new_id
 from media_service.jobs import queries
-from media_service.jobs.attempt import ATTEMPTS
+from media_service.jobs.attempt import ATTEMPTS, MAX_LOST_LEASES
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
@@ -342,13 +342,44 @@ async def test_the_job_of_a_dead_worker_is_reclaimed_and_its_late_result_rejecte
 
 async def test_a_job_that_always_kills_its_worker_fails_eventually(database: Database) -> None:
     job_id = await enqueue(database)
-    for _ in range(ATTEMPTS):
-        await claim(database, lease=timedelta(seconds=-1))
+    for _ in range(MAX_LOST_LEASES):
+        await claim(database, lease=-timedelta(hours=1))  # longer than any delay
     handler = Handler(database, nothing)
     async with working(database, handler):
         await until(lambda: handler.given_up)
     assert not handler.ran
     assert (await job(database, job_id))["state"] == "FAILED"
+    assert "10 workers died" in handler.given_up[0][1].message
+
+
+async def test_a_job_waits_longer_each_time_its_worker_dies(database: Database) -> None:
+    job_id = await enqueue(database)
+    delays = []
+    for _ in range(7):
+        await claim(database, lease=timedelta())
+        async with database.connection() as db:
+            await queries.release_due(db)
+        row = await job(database, job_id)
+        assert row["state"] == "QUEUED"
+        delays.append(0 if row["ready"] else row["delay"].total_seconds())
+        await change(database, job_id, "run_time = now()")
+    assert delays == pytest.approx([0, 5, 20, 80, 320, 600, 600], abs=3)
+
+
+async def test_dead_workers_do_not_use_up_the_attempts_of_a_job(database: Database) -> None:
+    """As in a rolling restart whose workers are killed."""
+    job_id = await enqueue(database)
+    for _ in range(MAX_LOST_LEASES - 1):
+        await claim(database, lease=-timedelta(hours=1))
+    failed = failing(Unavailable(Reason.STORAGE_UNAVAILABLE, "The storage is away."))
+    handler = Handler(database, failed)
+    async with working(database, handler):
+        await until(lambda: handler.ran)
+        await in_state(database, job_id, JobState.QUEUED)
+    row = await job(database, job_id)
+    assert (row["attempt"], row["lost_leases"]) == (MAX_LOST_LEASES, MAX_LOST_LEASES - 1)
+    assert 2 < row["delay"].total_seconds() <= 7.5, "the delay after the first failure"
+    assert not handler.given_up
 
 
 async def test_a_running_job_keeps_its_lease(database: Database) -> None:

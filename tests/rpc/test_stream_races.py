@@ -21,6 +21,7 @@ from media_service.db.database import Database
 from media_service.errors import Fault, NotFound, Reason
 from media_service.ids import new_id
 from media_service.jobs import queries as jobs
+from media_service.jobs.attempt import MAX_LOST_LEASES
 from media_service.jobs.handler import GaveWay, JobHandler, find_handlers
 from media_service.jobs.model import Claim, JobKind, JobState, Subjob
 from media_service.jobs.progress import Progress
@@ -45,6 +46,7 @@ LEASE = timedelta(minutes=1)
 FAULT = Fault(Reason.INTERNAL, "it broke")
 # As if their worker had died.
 DEAD = "lease_until = now() - interval '1 second'"
+LONG_DEAD = "lease_until = now() - interval '1 hour'"
 # Failed temporarily, and due for a retry.
 DUE = "state = 'QUEUED', ready = false, run_time = now(), lease_until = null"
 
@@ -285,7 +287,7 @@ async def test_a_stream_gives_way_between_chunks_to_an_owner_who_holds_no_slot(
     assert await wrong(service) == []
 
 
-async def test_a_job_whose_part_runs_out_of_attempts_fails_and_can_be_retried(
+async def test_a_job_whose_part_kills_its_workers_fails_and_can_be_retried(
     ann: Caller, hands: Hands, service: Running
 ) -> None:
     _, job_id = await ordered(ann)
@@ -296,7 +298,7 @@ async def test_a_job_whose_part_runs_out_of_attempts_fails_and_can_be_retried(
         await jobs.put_back(db, claim)
     async with worker(service):
         await others_done(hands, job_id)
-        await change(service, part.job_id, f"attempt = 5, {DEAD}")
+        await change(service, part.job_id, f"lost_leases = {MAX_LOST_LEASES}, {LONG_DEAD}")
         failed = await ended(ann, job_id)
         assert (failed.state, reason(failed)) == (Job.FAILED, Reason.INTERNAL)
         assert not await hands.states(job_id) & {JobState.QUEUED, JobState.RUNNING}

@@ -26,10 +26,16 @@ from media_service.jobs.progress import Progress
 
 log = logging.getLogger(__name__)
 
+# How often work may fail. An attempt whose worker died does not count.
 ATTEMPTS = 5
 # Each delay is four times the previous one: 5 s, 20 s, 80 s, 320 s. Together, they are longer than
 # a restart of a store.
 FIRST_DELAY_SECONDS = 5.0
+# How many workers may die while they run a job. Media is opened only in sandboxed children, so most
+# deaths are not the fault of the job: with the delays of `queries.LOST_DELAY`, a job survives an
+# hour in which its workers are restarted or out of memory all the time. But one that does kill its
+# workers must end, because the other jobs of these workers suffer.
+MAX_LOST_LEASES = 10
 # The minimum interval between two records of progress.
 PROGRESS_SECONDS = 0.25
 # The delay of the first renewal. The job may have been cancelled before this worker listened.
@@ -40,9 +46,9 @@ NEXT_RENEWAL = timedelta(seconds=0.2)
 TRANSIENT = (Unavailable, ResourceExhausted, DeadlineExceeded)
 
 
-def backoff(attempt: int) -> timedelta:
+def backoff(failures: int) -> timedelta:
     """The delay after the n-th failure, randomized so that retries do not coincide."""
-    seconds = FIRST_DELAY_SECONDS * 4 ** (attempt - 1)
+    seconds = FIRST_DELAY_SECONDS * 4 ** (failures - 1)
     return timedelta(seconds=seconds * random.uniform(0.5, 1.5))  # noqa: S311
 
 
@@ -100,10 +106,9 @@ class Attempt:
 
     async def run(self) -> None:
         """Runs the job, or puts it back when cancelled."""
-        if self.claim.attempt > ATTEMPTS:
-            # Earlier attempts ended without a result, so the job probably kills its worker.
-            fault = Fault(Reason.INTERNAL, "The job was started several times and never ended.")
-            await self._handler.give_up(self.claim, fault)
+        if self.claim.lost_leases >= MAX_LOST_LEASES:
+            why = f"{self.claim.lost_leases} workers died while they ran the job."
+            await self._handler.give_up(self.claim, Fault(Reason.INTERNAL, why))
         else:
             await self._try()
 
@@ -207,8 +212,8 @@ class Attempt:
             return
         claim, fault = self.claim, to_fault(error)
         transient = isinstance(error, TRANSIENT) or not isinstance(error, MediaError)
-        if transient and claim.attempt < ATTEMPTS:
-            delay = backoff(claim.attempt)
+        if transient and claim.try_number < ATTEMPTS:
+            delay = backoff(claim.try_number)
             log.warning("job %s runs again in %s: %s", claim.job_id, delay, fault.message)
             async with self._database.connection() as db:
                 await queries.retry_later(db, claim, delay, fault)

@@ -43,7 +43,8 @@ class Priority(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A job that a worker holds until its lease expires. `fence` is the fencing token: each claim
-    of a job increments it, and only the holder of the highest fence may change the job."""
+    of a job increments it, and only the holder of the highest fence may change the job.
+    `lost_leases`: how many of its workers died."""
 
     job_id: str
     kind: JobKind
@@ -56,6 +57,12 @@ class Claim:
     parent_id: str | None = None
     subjob_number: int = 0
     heavy: bool = False
+    lost_leases: int = 0
+
+    @property
+    def try_number(self) -> int:
+        """The number of this attempt, not counting those whose worker died."""
+        return self.attempt - self.lost_leases
 
 
 @dataclass(frozen=True, slots=True)

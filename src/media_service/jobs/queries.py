@@ -66,24 +66,36 @@ async def withdraw(db: Connection, kind: JobKind, subject_id: str) -> None:
 
 # Claims
 
+# How long after the end of its lease a job can be claimed again. Most workers that die are stopped
+# or run out of memory by no fault of the job: the first time, there is no delay. A job that kills
+# its workers waits longer each time: 5 s, 20 s, 80 s, 320 s, 10 minutes.
+LOST_DELAY = SQL("""
+    make_interval(secs => case lost_leases when 0 then 0
+                          else least(600, 5 * 4 ^ (least(lost_leases, 9) - 1)) end)
+""")
+
 
 async def release_due(db: Connection) -> None:
-    """Makes jobs claimable if they are due or their lease has expired."""
+    """Makes jobs claimable if they are due. A job whose lease has expired is due after a delay."""
     rows = await db.execute(
-        """
+        SQL("""
         with delayed as (
-            select job_id from jobs where state = 'QUEUED' and not ready and run_time <= now()
+            select job_id, run_time, 0 as lost from jobs
+            where state = 'QUEUED' and not ready and run_time <= now()
             order by run_time limit 1000 for update skip locked
         ), abandoned as (
-            select job_id from jobs where state = 'RUNNING' and lease_until < now()
+            select job_id, greatest(run_time, lease_until + {delay}) as run_time, 1 as lost
+            from jobs where state = 'RUNNING' and lease_until < now()
             order by lease_until limit 1000 for update skip locked
         )
         update jobs j
-        set state = 'QUEUED', ready = true, lease_until = null, stage = '', update_time = now()
+        set state = 'QUEUED', ready = due.run_time <= now(), lease_until = null, stage = '',
+            run_time = case when due.run_time <= now() then j.run_time else due.run_time end,
+            lost_leases = lost_leases + due.lost, update_time = now()
         from (select * from delayed union all select * from abandoned) due
         where due.job_id = j.job_id
         returning j.job_id::text as job_id, j.owner_type is not null as owned
-        """
+        """).format(delay=LOST_DELAY)
     )
     async for row in rows:
         if row["owned"]:
@@ -93,13 +105,14 @@ async def release_due(db: Connection) -> None:
 CLAIM = SQL("""
     update jobs
     set state = 'RUNNING', attempt = attempt + 1, fence = fence + 1,
+        lost_leases = lost_leases + (state = 'RUNNING')::integer,
         lease_until = now() + %(lease)s, holds_slot = %(holds_slot)s,
         start_time = now(), update_time = now(),
         stage = '', progress_percent = 0, error_reason = null, error_message = null
     where job_id = (select job_id from chosen)
     returning job_id::text as job_id, kind, subject_id::text as subject_id, attempt, fence, org_id,
               owner_type, owner_id, pipeline, rendition, parent_id::text as parent_id,
-              subjob_number, heavy
+              subjob_number, heavy, lost_leases
 """)
 
 
@@ -119,6 +132,7 @@ async def claimed(db: Connection, rows: Rows) -> Claim | None:
         row["parent_id"],
         row["subjob_number"],
         row["heavy"],
+        row["lost_leases"],
     )
     changed(db, claim)
     return claim
@@ -263,9 +277,9 @@ async def held_slots(db: Connection, owner: Owner) -> list[str]:
 
 
 async def claim_subjob(db: Connection, parent_id: str, lease: timedelta) -> Claim | None:
-    """Claims the first subjob that is queued or whose lease has expired. Returns None if there is
-    none. It runs within the slot of its parent. It does not depend on `release_due`, because no
-    other worker may be running to call it."""
+    """Claims the first subjob that is due, as in `release_due`. Returns None if there is none. It
+    runs within the slot of its parent. It does not depend on `release_due`, because no other worker
+    may be running to call it."""
     rows = await db.execute(
         SQL(
             """
@@ -273,12 +287,12 @@ async def claim_subjob(db: Connection, parent_id: str, lease: timedelta) -> Clai
                 select job_id from jobs
                 where parent_id = %(parent_id)s
                   and (state = 'QUEUED' and run_time <= now()
-                       or state = 'RUNNING' and lease_until < now())
+                       or state = 'RUNNING' and lease_until + {delay} < now())
                 order by subjob_number limit 1 for update skip locked
             )
-            {}
+            {claim}
             """
-        ).format(CLAIM),
+        ).format(delay=LOST_DELAY, claim=CLAIM),
         {"lease": lease, "holds_slot": False, "parent_id": parent_id},
     )
     return await claimed(db, rows)
@@ -436,8 +450,9 @@ async def restart_subjobs(db: Connection, parent_id: str) -> None:
     """Queues the failed and cancelled subjobs of a job again."""
     await db.execute(
         "update jobs set state = 'QUEUED', ready = true, run_time = now(), attempt = 0,"
-        " progress_percent = 0, error_reason = null, error_message = null, update_time = now(),"
-        " end_time = null where parent_id = %s and state in ('FAILED', 'CANCELLED')",
+        " lost_leases = 0, progress_percent = 0, error_reason = null, error_message = null,"
+        " update_time = now(), end_time = null"
+        " where parent_id = %s and state in ('FAILED', 'CANCELLED')",
         (parent_id,),
     )
     db.emit(JobRunnable())
@@ -548,8 +563,9 @@ async def restart(db: Connection, job_id: str) -> None:
     """Queues a FAILED or CANCELLED job again, and resets its attempts."""
     await db.execute(
         "update jobs set state = 'QUEUED', ready = true, run_time = now(), attempt = 0,"
-        " progress_percent = 0, error_reason = null, error_message = null, update_time = now(),"
-        " end_time = null where job_id = %s and state in ('FAILED', 'CANCELLED')",
+        " lost_leases = 0, progress_percent = 0, error_reason = null, error_message = null,"
+        " update_time = now(), end_time = null"
+        " where job_id = %s and state in ('FAILED', 'CANCELLED')",
         (job_id,),
     )
     db.emit(JobChanged(job_id))
