@@ -17,11 +17,13 @@ from tests.support.tools import require_tool
 
 @pytest.fixture(scope="session")
 def service(browser_origin: str) -> Iterator[Service]:
-    """One service for all tests, with two browser origins allowed."""
+    """One service for all tests, with two browser origins allowed. It renders nothing of a video
+    by itself, because that would delay the jobs of other tests."""
     with tempfile.TemporaryDirectory(prefix="media-e2e-") as folder:
         environ = environment(
             Path(folder) / "data",
             MEDIA_JWT_SECRET=secrets.token_hex(32),
+            MEDIA_VIDEO_PRESETS="-",
             MEDIA_CORS_ORIGINS=f"https://app.example,{browser_origin}",
         )
         with running(environ) as service:

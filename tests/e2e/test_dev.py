@@ -23,6 +23,7 @@ from jwt.algorithms import ECAlgorithm
 
 from media_service.clock import now
 from media_service.config import Config, variable
+from tests.support.media.numbered_frames import counted
 from tests.support.media.small_files import jpeg
 from tests.support.rest import NO_MEDIA, client_of, settled, store
 from tests.support.service import STOP_SECONDS, Service, alive, environment, running, start
@@ -71,6 +72,11 @@ def test_dev_names_an_invalid_setting(folder: Path) -> None:
     assert "MEDIA_MAX_PIXELS" in refusal(environment(folder, MEDIA_MAX_PIXELS="many"))
 
 
+def renditions(user: httpx.Client, media: str) -> set[str]:
+    found = user.get(f"/v1/media/{media}").raise_for_status().json()
+    return {rendition["name"] for rendition in found.get("renditions", [])}
+
+
 def test_a_second_dev_is_ready_to_use_and_has_its_own_secret(
     service: Service, folder: Path
 ) -> None:
@@ -79,6 +85,10 @@ def test_a_second_dev_is_ready_to_use_and_has_its_own_secret(
         headers = {"authorization": f"Bearer {token}"}
         answer = httpx.get(f"{second.base_url}/v1/media", headers=headers, trust_env=False)
         assert answer.json() == NO_MEDIA
+        with httpx.Client(base_url=second.base_url, headers=headers, trust_env=False) as user:
+            media = store(user, counted(1), "video.mp4")["mediaId"]
+            presets = {"stream", "poster", "storyboard", "preview"}
+            eventually(lambda: presets <= renditions(user, media), 60)
         # The first service has another key.
         answer = httpx.get(f"{service.base_url}/v1/media", headers=headers, trust_env=False)
         assert answer.status_code == 401

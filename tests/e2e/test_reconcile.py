@@ -79,17 +79,24 @@ def test_reconcile_uses_the_database_of_dev_and_leaves_it_as_it_was(folder: Path
     assert postgres_of(folder) == []
 
 
+@pytest.fixture(scope="module")
+def stopped() -> Iterator[Path]:
+    """The data of a `dev` that was stopped."""
+    with tempfile.TemporaryDirectory(prefix="media-reconcile-") as name:
+        folder = Path(name) / "data"
+        with running(environment(folder)):
+            pass
+        yield folder
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_reconcile_leaves_no_database_running(
-    folder: Path, number: signal.Signals
+    stopped: Path, number: signal.Signals
 ) -> None:
-    environ = environment(folder)
-    with running(environ):
-        pass
-    process = command(environ)
-    eventually(lambda: postgres_of(folder))
+    process = command(environment(stopped))
+    eventually(lambda: postgres_of(stopped))
     process.send_signal(number)
     _, complaints = process.communicate(timeout=60)
     assert process.returncode == 130
     assert complaints.splitlines() == ["media-service: stopped before the end"]
-    assert postgres_of(folder) == []
+    assert postgres_of(stopped) == []
