@@ -139,6 +139,8 @@ class RenditionHarness:
         new = NewMedia(media_id, ANN.owner, Kind.IMAGE, "image/jpeg", "a.jpg", blob)
         async with self.database.transaction() as db:
             await queries.insert(db, [new])
+            # Inspected, so that no job inspects it after it is undeleted.
+            await db.execute("update media set state = 'READY' where media_id = %s", (media_id,))
         return media_id
 
     async def read(self, media_id: str) -> Media | None:
