@@ -13,13 +13,14 @@ from datetime import timedelta
 from typing import Any
 
 import psutil
+import psycopg
 from mediaservice.v1 import media_service_pb2, media_service_pb2_grpc
 
 from benchmarks.many import Memory
 from benchmarks.measure import MIB, Bench, cpu_seconds, say
 from benchmarks.report import Outcome, Row
 from benchmarks.transfer import client
-from benchmarks.tricklers import Result
+from benchmarks.tricklers import SIZE, Result
 from media_service.cli.token_signing import sign
 from media_service.config import load
 
@@ -31,7 +32,7 @@ SMALL = 100_000
 # The calls of GetMedia that are made beside the uploads, each second.
 CALLS_PER_SECOND = 50
 P99_MS = 250.0
-MESSAGES_PER_CORE = 1500.0
+PER_CORE = 1500.0
 COMMIT_SECONDS = 2.0
 MEMORY = 800 * MIB
 
@@ -66,25 +67,47 @@ async def clients(bench: Bench, user: str, count: int) -> Clients:
     )
 
 
-async def read_media(bench: Bench, latencies: list[float]) -> None:
-    """Calls GetMedia at a fixed rate until cancelled, however long the calls take."""
-    async with client(bench.stack) as to, asyncio.TaskGroup() as group:
-        media: Any = media_service_pb2_grpc.MediaServiceStub(to.service)
-        media_id = await to.upload(bench.payload, SMALL)
-        request = media_service_pb2.GetMediaRequest(media_id=media_id)
+class Reads:
+    """Calls GetMedia at a fixed rate, however long the calls take."""
 
-        async def call() -> None:
-            start = time.perf_counter()
-            await media.GetMedia(request, metadata=to.metadata)
-            latencies.append((time.perf_counter() - start) * 1e3)
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._milliseconds: list[float] = []
+        self._pending: set[float] = set()
 
-        while True:
-            group.create_task(call())
-            await asyncio.sleep(1 / CALLS_PER_SECOND)
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        bench = self._bench
+        async with client(bench.stack) as to, asyncio.TaskGroup() as group:
+            media: Any = media_service_pb2_grpc.MediaServiceStub(to.service)
+            media_id = await to.upload(bench.payload, SMALL)
+            request = media_service_pb2.GetMediaRequest(media_id=media_id)
+
+            async def call() -> None:
+                start = time.perf_counter()
+                self._pending.add(start)
+                await media.GetMedia(request, metadata=to.metadata)
+                self._pending.remove(start)
+                self._milliseconds.append((time.perf_counter() - start) * 1e3)
+
+            while True:
+                group.create_task(call())
+                await asyncio.sleep(1 / CALLS_PER_SECOND)
+
+    def p99(self) -> float:
+        """Of the calls since the last time, including those that are not answered yet."""
+        now = time.perf_counter()
+        all_calls = self._milliseconds + [(now - start) * 1e3 for start in self._pending]
+        self._milliseconds.clear()
+        return statistics.quantiles(all_calls, n=100)[98]
 
 
-def p99(latencies: list[float]) -> float:
-    return statistics.quantiles(latencies, n=100)[98]
+async def durable(bench: Bench) -> int:
+    """The bytes of all uploads that are recorded as durable."""
+    async with await psycopg.AsyncConnection.connect(bench.stack.database_url) as db:
+        row = await (await db.execute("select sum(committed_size)::bigint from uploads")).fetchone()
+        assert row
+        return int(row[0])
 
 
 async def trickle(bench: Bench) -> Outcome:
@@ -92,30 +115,29 @@ async def trickle(bench: Bench) -> Outcome:
     memory = Memory([psutil.Process(bench.stack.pids[name]) for name in ("server", "Envoy")])
     before = memory.now()
     watching = asyncio.create_task(memory.watch())
-    latencies: list[float] = []
-    reading = asyncio.create_task(read_media(bench, latencies))
+    reads = Reads(bench)
+    reading = asyncio.create_task(reads.run())
     users = [f"trickler-{number}" for number in range(PROCESSES)]
     running = [await clients(bench, user, count // PROCESSES) for user in users]
     for one in running:
         await one.line()
-    opening = p99(latencies)
+    opening = reads.p99()
     say(f"  open, p99 of GetMedia meanwhile {opening:.0f} ms")
     for one in running:
         one.go_on()
         await one.line()
-    latencies.clear()
-    spent, start = cpu_seconds(bench.stack), time.perf_counter()
+    reads.p99()
+    stored, spent, start = await durable(bench), cpu_seconds(bench.stack), time.perf_counter()
     await asyncio.sleep(3 * bench.seconds)
-    seconds = time.perf_counter() - start
+    seconds, messages = time.perf_counter() - start, (await durable(bench) - stored) / SIZE
     cpu = {role: spent_now - spent[role] for role, spent_now in cpu_seconds(bench.stack).items()}
-    under_load = p99(latencies)
+    under_load = reads.p99()
     for one in running:
         one.go_on()
     results = [Result(**json.loads(await one.line())) for one in running]
     for one in running:
         await one.process.wait()
     reading.cancel()
-    sent = sum(result.sent for result in results)
     oldest = max(result.oldest_uncommitted for result in results)
     opened = sum(result.opened for result in results)
     errors: Counter[str] = Counter()
@@ -127,25 +149,19 @@ async def trickle(bench: Bench) -> Outcome:
     after = memory.now()
     what = f"{count} uploads that trickle"
     rows = [
-        row(
-            f"{what}: messages made durable per core", "/s", MESSAGES_PER_CORE, sent / cpu["server"]
-        ),
+        row(f"{what}: durable messages per core", "/s", PER_CORE, messages / cpu["server"]),
         row(f"{what}: age of the oldest uncommitted byte", "s", COMMIT_SECONDS, oldest, most=True),
         row(f"{what}: p99 of GetMedia", "ms", P99_MS, under_load, most=True),
         row(f"{what}: server and Envoy", "MiB", MEMORY / MIB, memory.highest / MIB, most=True),
-        row(
-            f"{what}: memory {6 * bench.seconds:g} s later",
-            "MiB",
-            1.3 * before / MIB,
-            after / MIB,
-            most=True,
-        ),
+        row(f"{what}: memory afterwards", "MiB", 1.3 * before / MIB, after / MIB, most=True),
     ]
-    each = ", ".join(f"{role} {spent / sent * 1e3:.2f} ms" for role, spent in cpu.items() if spent)
+    finished = sum(result.finished for result in results)
+    each = ", ".join(f"{role} {spent / messages * 1e3:.2f} ms" for role, spent in cpu.items())
     notes = [
-        f"{opened} of {count} were admitted and sent {sent / seconds:.0f} messages of 3 KiB a"
-        f" second; {sum(result.finished for result in results)} finished. CPU time of each message:"
-        f" {each}. p99 of GetMedia while they opened: {opening:.0f} ms."
+        f"{opened} of {count} were admitted, and {finished} finished. {messages / seconds:.0f}"
+        f" messages of 3 KiB became durable in a second. CPU time of each: {each}. p99 of GetMedia"
+        f" while the uploads opened: {opening:.0f} ms. Memory was {before / MIB:.0f} MiB before,"
+        f" {after / MIB:.0f} MiB {6 * bench.seconds:g} s after."
     ]
     notes += [f"failed {times} times: {why}" for why, times in errors.items()]
     return Outcome(rows, [], notes)

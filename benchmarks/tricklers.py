@@ -35,11 +35,10 @@ SAMPLE_SECONDS = 0.1
 
 @dataclass
 class Result:
-    """What a process saw: open uploads, messages it sent while measured, failures by cause, and the
-    largest age of an uncommitted byte, in seconds."""
+    """What a process saw: open uploads, uploads that finished, the largest age of an uncommitted
+    byte in seconds, and failures by cause."""
 
     opened: int = 0
-    sent: int = 0
     finished: int = 0
     oldest_uncommitted: float = 0
     errors: dict[str, int] = field(default_factory=dict)
@@ -52,7 +51,6 @@ class Trickle:
     call: Any
     upload_id: str
     size: int = SIZE
-    sent: int = 1
     # The ends of the latest messages, and when they were sent.
     latest: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=64))
 
@@ -64,7 +62,6 @@ class Trickle:
             start = time.monotonic()
             await self.call.write(Message(offset=self.size, data=NEXT))
             self.size += SIZE
-            self.sent += 1
             self.latest.append((self.size, start))
 
     def age_of(self, committed: int) -> float:
@@ -122,16 +119,12 @@ class Tricklers:
             self._oldest = max(self._oldest, trickle.age_of(upload.committed_size_bytes))
 
     @property
-    def sent(self) -> int:
-        return sum(trickle.sent for trickle in self._running.values())
-
-    @property
     def opened(self) -> int:
         return sum(not task.done() for task in self._running)
 
     async def end_all(self) -> Result:
         self._stop.set()
-        sent, opened = self.sent, self.opened
+        opened = self.opened
         ended = await asyncio.gather(*self._running, return_exceptions=True)
         good = [
             trickle
@@ -142,7 +135,7 @@ class Tricklers:
         failed = [error for error in ended if isinstance(error, BaseException)]
         self._errors.update(map(describe, failed))
         finished = len(self._running) - len(failed)
-        return Result(opened, sent, finished, self._oldest, dict(self._errors))
+        return Result(opened, finished, self._oldest, dict(self._errors))
 
 
 async def main(address: str, count: int, channels: int, interval: float) -> None:
@@ -159,13 +152,11 @@ async def main(address: str, count: int, channels: int, interval: float) -> None
         await tricklers.open_all()
         print(json.dumps(asdict(Result(tricklers.opened))), flush=True)
         await asyncio.to_thread(sys.stdin.readline)
-        before = tricklers.sent
         measuring = asyncio.create_task(tricklers.measure())
         print(flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         measuring.cancel()
         result = await tricklers.end_all()
-        result.sent -= before
         print(json.dumps(asdict(result)), flush=True)
 
 

@@ -78,6 +78,8 @@ class Base:
     """What servers and workers share."""
 
     database: Database
+    # For receiving bytes, which takes many statements. Other calls need not wait for them.
+    receiving: Database
     raw: BlobStore
     public: BlobStore
     acceptance: Acceptance
@@ -107,8 +109,9 @@ async def base(config: Config, opener: Opener = open_store) -> AsyncIterator[Bas
             config.database_pool_size,
             config.database_timeout.total_seconds(),
         ) as database:
-            finisher = Finisher(database, raw, acceptance)
-            yield Base(database, raw, public, acceptance, finisher)
+            receiving = database.share(config.database_pool_size // 2)
+            finisher = Finisher(receiving, raw, acceptance)
+            yield Base(database, receiving, raw, public, acceptance, finisher)
 
 
 def setting(name: str) -> str:
@@ -229,9 +232,10 @@ async def server(
         most = most_streams(config.max_streams, parts.raw.driver.limits, open_files)
         admission = Admission(most, load)
         runner = StreamRunner(admission)
-        collector = Collector(parts.database, parts.raw, parts.acceptance, config.upload_expiry)
+        collector = Collector(parts.receiving, parts.raw, parts.acceptance, config.upload_expiry)
         uploads = UploadService(
             parts.database,
+            parts.receiving,
             parts.raw,
             parts.finisher,
             parts.acceptance,
@@ -242,6 +246,7 @@ async def server(
         )
         upload_parts = PartService(
             parts.database,
+            parts.receiving,
             parts.raw,
             parts.acceptance,
             collector,

@@ -191,7 +191,9 @@ class Config:
         "URL of PostgreSQL; empty: an embedded one in the data directory",
         masked=True,
     )
-    database_pool_size: int = setting("16", integer(2, 500), "connections per process")
+    database_pool_size: int = setting(
+        "16", integer(2, 500), "connections per process; receiving bytes uses at most half of them"
+    )
     database_timeout: timedelta = setting(
         "8s",
         duration,

@@ -19,6 +19,7 @@ from tests.support.rpc.server import Caller, Running, Start, refusal, refused
 from tests.support.rpc.streams_of_writes import chunks
 
 Message = upload_service_pb2.WriteUploadRequest
+ListUploads = upload_service_pb2.ListUploadsRequest
 Upload = upload_pb2.Upload
 KIB = 1 << 10
 DATA = video_bytes(64 * KIB)
@@ -180,10 +181,33 @@ async def test_an_overloaded_server_refuses_uploads_and_answers_reads(start: Sta
     await until_taken(ann)
 
 
+async def test_reads_do_not_wait_for_uploads_that_wait_for_the_database(start: Start) -> None:
+    running = await start(database_pool_size="4")
+    ann = await running.caller()
+    media = (await ann.write([one_message()])).media
+    async with running.database() as db:
+        async with db.transaction():
+            await db.execute("lock table uploads in share mode")  # no upload can change
+            uploads = [asyncio.create_task(hold(ann)) for _ in range(20)]
+            waiting = (
+                "select count(*) > 1 from pg_locks where not granted and database ="
+                " (select oid from pg_database where datname = current_database())"
+            )
+            while await (await db.execute(waiting)).fetchone() != (True,):
+                await asyncio.sleep(0.02)
+            request = media_service_pb2.GetMediaRequest(media_id=media.media_id)
+            for _ in range(5):
+                assert await ann.call(ann.media.GetMedia, request) == media
+                await ann.call(ann.uploads.ListUploads, ListUploads())
+            assert not any(upload.done() for upload in uploads)
+        for upload in uploads:
+            (await upload).call.cancel()
+
+
 async def block_the_loop() -> None:
     """Keeps the event loop, which the server shares, from running for longer than a server may."""
     while True:
-        time.sleep(0.12)
+        time.sleep(0.105)
         await asyncio.sleep(0)
 
 

@@ -49,6 +49,7 @@ class Service:
         self.runner = StreamRunner(Admission(100, LoopLoad()))
         self.uploads = UploadService(
             self.database,
+            self.database,
             self.store,
             self.finisher,
             acceptance,

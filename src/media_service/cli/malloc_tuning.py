@@ -1,22 +1,37 @@
-"""Makes glibc's malloc keep the memory of message buffers.
+"""Makes glibc's malloc keep the memory of message buffers, but not that of a past peak.
 
 By default, every buffer of 512 KiB is a new mapping, or its memory returns to the kernel when it is
 freed. Then page faults take most of the CPU time of a download.
 """
 
+import asyncio
 import ctypes
 import sys
+from typing import Any
 
 # <malloc.h>
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
+TRIM_SECONDS = 20.0
+
+
+def glibc(function: str) -> Any:
+    """A function of the libc; None if it lacks it, as those other than glibc do."""
+    if not sys.platform.startswith("linux"):
+        return None
+    return getattr(ctypes.CDLL(None), function, None)
 
 
 def keep_buffers() -> None:
-    """Has no effect if libc is not glibc."""
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if mallopt := glibc("mallopt"):
         mallopt(M_MMAP_THRESHOLD, 32 << 20)
         mallopt(M_TRIM_THRESHOLD, 64 << 20)
+
+
+async def return_memory() -> None:
+    """Returns memory that is free to the kernel, again and again until cancelled. By default, most
+    of what thousands of streams took would stay with the process."""
+    malloc_trim = glibc("malloc_trim")
+    while malloc_trim:
+        await asyncio.sleep(TRIM_SECONDS)
+        await asyncio.to_thread(malloc_trim, 0)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import click
 import uvloop
 
-from media_service.cli.malloc_tuning import keep_buffers
+from media_service.cli.malloc_tuning import keep_buffers, return_memory
 from media_service.cli.open_file_limit import allow_open_files
 from media_service.codecs.sandbox.protections import kernel, lacking
 from media_service.config import REQUIRED, Config, ConfigError, load
@@ -97,6 +97,7 @@ def run(name: str, main: Main, config: Config) -> None:
 
 async def until_signalled(main: Main, config: Config, ready: Callable[[], None]) -> None:
     task = asyncio.ensure_future(main(config, ready))
+    trimming = asyncio.create_task(return_memory())
     stopping = asyncio.Event()
 
     def stop() -> None:
@@ -110,3 +111,5 @@ async def until_signalled(main: Main, config: Config, ready: Callable[[], None])
     except asyncio.CancelledError:
         if not stopping.is_set():
             raise
+    finally:
+        trimming.cancel()

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from copy import copy
 from typing import Self
 
 import psycopg
@@ -15,23 +15,18 @@ from media_service.db.notify import Notifier
 from media_service.db.pool import Pool
 from media_service.db.pulse import Pulse
 from media_service.db.transaction import Connection, Transaction
+from media_service.db.turns import Standstill, Turns
 from media_service.errors import Reason, Unavailable
 
 log = logging.getLogger(__name__)
 
 OPEN_SECONDS = 10.0
 RECONNECT_SECONDS = 0.25
-# If no caller gets a connection for so long, the database is unavailable.
-STANDSTILL_SECONDS = 10.0
 # The time limit of a statement, unless a setting changes it. Callers hear of an outage within ten
 # seconds.
 TIMEOUT_SECONDS = 8.0
 # The time limit of a statement that reads a whole table.
 LONG_SECONDS = 600.0
-
-
-class Standstill(Exception):
-    """No caller gets a connection any more."""
 
 
 class Duplicate(Exception):
@@ -57,8 +52,7 @@ class Database:
         self._pulse = Pulse(self._pool, timeout)
         self._beating: asyncio.Task[None] | None = None
         self._notifier = Notifier(url, timeout)
-        self._turns = asyncio.Semaphore(pool_size)
-        self._moved = time.monotonic()
+        self._turns = Turns(pool_size)
 
     async def __aenter__(self) -> Self:
         try:
@@ -96,6 +90,13 @@ class Database:
         await self._notifier.close()
         await self._pool.close()
 
+    def share(self, connections: int) -> "Database":
+        """The same database, for callers that together may use at most so many connections. Others
+        need not wait for them. Valid as long as this one is open."""
+        limited = copy(self)
+        limited._turns = Turns(connections, within=self._turns)  # noqa: SLF001 - of this class
+        return limited
+
     @property
     def available(self) -> bool:
         """Whether PostgreSQL answered the last probe, which is at most a few seconds old."""
@@ -109,31 +110,9 @@ class Database:
         return self._notifier.listen(kind, key, listener)
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Waits while other callers make progress, because ten thousand callers form a long queue.
-        A limit on the wait alone would fail them."""
-        if self._turns.locked():
-            waiting = asyncio.ensure_future(self._turns.acquire())
-            try:
-                while not (await asyncio.wait([waiting], timeout=STANDSTILL_SECONDS))[0]:
-                    if time.monotonic() - self._moved > STANDSTILL_SECONDS:
-                        raise Standstill("no caller gets a connection any more")
-            except BaseException:
-                if not waiting.cancel() and not waiting.cancelled():
-                    self._turns.release()
-                raise
-        else:
-            await self._turns.acquire()
-        try:
-            yield
-        finally:
-            self._turns.release()
-
-    @asynccontextmanager
     async def _raw(self, *, long: bool = False) -> AsyncIterator[LimitedConnection]:
         try:
-            async with self._turn():
-                self._moved = time.monotonic()
+            async with self._turns.turn():
                 if not self.available:  # which is in the log
                     raise unavailable()
                 async with self._lend(long=long) as raw:

@@ -1,60 +1,66 @@
 """A fair queue that selects the owner whose render starts next."""
 
 import asyncio
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from media_service.access.fair_places import FairPlaces, Place
 from media_service.access.owner import Owner
 from media_service.errors import Reason, ResourceExhausted
 
 
 class FairQueue:
     """Runs up to `concurrency` renders concurrently, and admits up to `capacity`, running or
-    waiting. Owners take turns. No owner may have more than half of the capacity."""
+    waiting. Owners share the places (see `FairPlaces`), and take turns."""
 
     def __init__(self, concurrency: int, capacity: int) -> None:
         self._free = concurrency
-        self._capacity = capacity
-        self._admitted: Counter[Owner] = Counter()
+        self._places = FairPlaces(capacity)
         self._waiting: OrderedDict[Owner, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
     async def turn(self, owner: Owner) -> AsyncIterator[None]:
         """Waits for a turn of the owner. Raises ResourceExhausted (RENDER_BUSY) immediately if the
-        queue is full."""
-        own, total = self._admitted[owner], self._admitted.total()
-        if total >= self._capacity or own >= (self._capacity + 1) // 2:
-            raise ResourceExhausted(
-                Reason.RENDER_BUSY,
-                f"The render queue of this server is full: {total} renders are running or waiting,"
-                f" {own} of them for this owner. Try again in a moment.",
-            )
-        self._admitted[owner] += 1
-        try:
-            await self._wait(owner)
+        queue is full, or later if another owner needs the place."""
+        place = self._places.take(owner)
+        if place is None:
+            raise self._busy(owner)
+        with place:
+            await self._wait(place)
             try:
                 yield
             finally:
                 self._next()
-        finally:
-            self._admitted[owner] -= 1
-            if not self._admitted[owner]:
-                del self._admitted[owner]
 
-    async def _wait(self, owner: Owner) -> None:
+    def _busy(self, owner: Owner) -> ResourceExhausted:
+        return ResourceExhausted(
+            Reason.RENDER_BUSY,
+            f"The render queue of this server is full: {self._places.held} renders are running or"
+            f" waiting, {self._places.of(owner)} of them for this owner. Try again in a moment.",
+        )
+
+    async def _wait(self, place: Place) -> None:
         if self._free:
             self._free -= 1
             return
+        owner = place.owner
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(owner, deque()).append(turn)
+
+        def give_up() -> None:
+            if not turn.done():  # otherwise it is running, and ends soon
+                self._forget(owner, turn)
+                turn.set_exception(self._busy(owner))
+
+        place.on_evicted(give_up)
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._next()  # it was granted at the same moment
-            else:
+            if turn.cancelled():
                 self._forget(owner, turn)
+            elif turn.exception() is None:
+                self._next()  # it was granted at the same moment
             raise
 
     def _next(self) -> None:

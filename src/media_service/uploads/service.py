@@ -64,12 +64,14 @@ class UploadService:
     """Creates, writes, completes and aborts uploads.
 
     A stream above the admission limit raises ResourceExhausted (SERVER_BUSY) and changes nothing.
+    Streams use `receiving`, so that other calls need not wait for their many statements.
     `expiry` is how long a session lives without new bytes. For `timeout`, see `UploadStream`.
     """
 
     def __init__(
         self,
         database: Database,
+        receiving: Database,
         store: BlobStore,
         finisher: Finisher,
         acceptance: Acceptance,
@@ -80,13 +82,14 @@ class UploadService:
         timeout: timedelta,
     ) -> None:
         self._database = database
+        self._receiving = receiving
         self._blobs = store
         self._finisher = finisher
         self._acceptance = acceptance
         self._creator = Creator(database, store, acceptance, expiry)
         self._collector = collector
         self._runner = runner
-        self._batcher = CheckpointBatcher(database)
+        self._batcher = CheckpointBatcher(receiving)
         self._expiry = expiry
         self._timeout = timeout
 
@@ -255,7 +258,7 @@ class UploadService:
         upload that the key created before, if it can be returned or continued."""
         if new.claim is None:
             return None
-        async with self._database.connection() as db:
+        async with self._receiving.connection() as db:
             upload_id, abandoned_id = await keys.claim(db, new.claim, LEASE)
             failpoint("key.claim.after")
             known = None
@@ -267,7 +270,7 @@ class UploadService:
             await self._drop(abandoned_id)
         if known is None or resumable or known.state in BEING_COMPLETED:
             return known
-        async with self._database.connection() as db:
+        async with self._receiving.connection() as db:
             await keys.claim_again(db, new.claim, upload_id)
         return None
 
@@ -276,7 +279,7 @@ class UploadService:
         IDEMPOTENCY_CONFLICT if they differ, IDEMPOTENCY_IN_PROGRESS if it is not finished."""
         if known.state is not UploadState.FINISHED:
             raise in_progress()
-        async with self._database.connection() as db:
+        async with self._receiving.connection() as db:
             crc32c = await queries.stored_crc32c(db, known.upload_id)
         stream = PartStream(known.committed_size, other_content(), self._timeout)
         with self._runner.admit(known.owner) as place:
@@ -287,16 +290,16 @@ class UploadService:
     async def _keyed(self, upload: NewUpload | Upload, storing: Coroutine[Any, Any, T]) -> T:
         """Renews the lease on the key of a new upload, if it has one, while storing runs."""
         claim = upload.claim if isinstance(upload, NewUpload) else None
-        async with held(self._database, claim):
+        async with held(self._receiving, claim):
             return await storing
 
     async def _take_over(self, principal: Principal, upload_id: str) -> Upload:
         """Starts a new epoch for a stream, and returns the upload. Raises FailedPrecondition
         (UPLOAD_NOT_ACTIVE, PARTS_OUTSTANDING) and InvalidArgument (PART_TOO_SMALL)."""
-        async with self._database.connection() as db:
+        async with self._receiving.connection() as db:
             upload = await load(db, principal, Permission.UPLOADS_WRITE, upload_id)
         await self._collector.collect(upload)
-        async with self._database.transaction() as tx:
+        async with self._receiving.transaction() as tx:
             locked = await queries.lock(tx, upload_id)
             if locked is None or locked.state is not UploadState.ACTIVE:
                 raise not_active(locked or upload)
@@ -312,7 +315,7 @@ class UploadService:
         failpoint("upload.take-over.after")
         if locked.settled and not dropped:
             return taken
-        return await self._runner.to_its_end(give_new_session(self._database, self._blobs, taken))
+        return await self._runner.to_its_end(give_new_session(self._receiving, self._blobs, taken))
 
     async def _receive_stream(
         self,
@@ -372,7 +375,7 @@ class UploadService:
                 raise
             # The store session ended in the meantime.
             raise await session_lost(
-                self._database, checkpoints.upload.upload_id, checkpoints.store_session
+                self._receiving, checkpoints.upload.upload_id, checkpoints.store_session
             ) from error
 
     @contextmanager
@@ -386,7 +389,7 @@ class UploadService:
             elif event.state in {UploadState.ABORTED, UploadState.EXPIRED}:
                 stream.interrupt(ended(upload_id, event.state))
 
-        with self._database.listen(UploadChanged, upload_id, changed):
+        with self._receiving.listen(UploadChanged, upload_id, changed):
             yield
 
     def _checkpoints(
@@ -397,7 +400,7 @@ class UploadService:
         resumable: bool = True,
     ) -> Checkpoints:
         return Checkpoints(
-            self._database,
+            self._receiving,
             self._batcher,
             upload,
             # A session that cannot be resumed remains only if the server dies.
@@ -419,7 +422,7 @@ class UploadService:
 
     async def _drop(self, upload_id: str) -> None:
         """Ends a session that cannot be resumed; a job deletes its bytes."""
-        async with self._database.transaction() as tx:
+        async with self._receiving.transaction() as tx:
             if await queries.end(tx, upload_id, UploadState.ACTIVE, UploadState.ABORTED):
                 await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
                 tx.emit(UploadChanged(upload_id, UploadState.ABORTED))

@@ -55,12 +55,13 @@ class SignedPart:
 
 
 class PartService:
-    """Receives and signs parts. `rest_url` is the absolute base URL of this service's own signed
-    links."""
+    """Receives and signs parts. Streams use `receiving`, as in `UploadService`. `rest_url` is the
+    absolute base URL of this service's own signed links."""
 
     def __init__(
         self,
         database: Database,
+        receiving: Database,
         store: BlobStore,
         acceptance: Acceptance,
         collector: Collector,
@@ -71,6 +72,7 @@ class PartService:
         timeout: timedelta,
     ) -> None:
         self._database = database
+        self._receiving = receiving
         self._store = store
         self._acceptance = acceptance
         self._collector = collector
@@ -124,7 +126,7 @@ class PartService:
     ) -> tuple[Upload, Part | None]:
         """Returns the upload and the part of a link. Raises PermissionDenied (LINK_INVALID) if the
         link is no longer valid."""
-        async with self._database.connection() as db:
+        async with self._receiving.connection() as db:
             upload, part = await part_queries.find(db, signed["u"], link.number)
         if upload is None or upload.state is not UploadState.ACTIVE:
             raise invalid()
@@ -315,14 +317,14 @@ class PartService:
             await writer.seal()
         except DataLoss as error:  # the store session ended in the meantime
             raise await session_lost(
-                self._database, upload.upload_id, upload.store_session
+                self._receiving, upload.upload_id, upload.store_session
             ) from error
 
     async def _begin(self, upload: Upload, *, of_claim: bool = False) -> Upload:
         """Starts a new epoch for this caller, and returns the upload. With `of_claim`, raises
         PermissionDenied (LINK_INVALID) if the claims that `upload` has are no longer valid."""
         since = upload.parts_since if of_claim else None
-        async with self._database.connection() as db:
+        async with self._receiving.connection() as db:
             taken = await part_queries.begin(db, upload.upload_id, since)
             found = taken or await queries.get(db, upload.upload_id)
             if taken is not None and taken.parts_since == taken.epoch:
@@ -332,13 +334,13 @@ class PartService:
         failpoint("part.begin.after")
         if taken.settled:
             return taken
-        return await self._runner.to_its_end(give_new_session(self._database, self._store, taken))
+        return await self._runner.to_its_end(give_new_session(self._receiving, self._store, taken))
 
     async def _find(
         self, principal: Principal, upload_id: str, number: int
     ) -> tuple[Upload, Part | None]:
         """Returns an ACTIVE upload and one of its parts."""
-        async with self._database.connection() as db:
+        async with self._receiving.connection() as db:
             upload, part = await part_queries.find(db, upload_id, number)
         missing = upload_not_found(upload_id)
         return active(authorize(principal, Permission.UPLOADS_WRITE, upload, missing)), part

@@ -58,7 +58,7 @@ READERS = 16
 # Small writes and syncs share trips to a thread.
 SMALL = 256 << 10
 MOST_WRITES = 2
-MOST_SYNCS = 4
+MOST_SYNCS = 16
 # The number of bytes that the disk reads ahead.
 READ_AHEAD = 8 << 20
 
