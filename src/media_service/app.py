@@ -318,6 +318,7 @@ class WorkerResources:
     streams: StreamPackager
     encode_threads: int
     purge_after: timedelta
+    keep_ended_uploads: timedelta
 
 
 @dataclass(frozen=True)
@@ -364,6 +365,7 @@ async def worker_resources(
             StreamPackager(parts.database, renditions, segments, chunks, config.video_profiles),
             config.encode_threads,
             config.purge_after,
+            config.keep_ended_uploads,
         )
 
 

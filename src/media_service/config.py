@@ -52,6 +52,15 @@ def duration(text: str) -> timedelta:
     return timedelta(seconds=int(match[1]) * DURATION_UNITS[match[2]])
 
 
+def duration_of_at_least(shortest: str) -> Callable[[str], timedelta]:
+    def parse(text: str) -> timedelta:
+        if (found := duration(text)) < duration(shortest):
+            raise ValueError(f"a duration of at least {shortest}, such as 7d")
+        return found
+
+    return parse
+
+
 def path(text: str) -> Path:
     try:
         return Path(text).expanduser().absolute()
@@ -254,6 +263,13 @@ class Config:
     )
     upload_expiry: timedelta = setting(
         "7d", duration, "how long an unfinished upload may be idle before it expires"
+    )
+    # At least twice as long as idempotency keys are kept, which name uploads.
+    keep_ended_uploads: timedelta = setting(
+        "7d",
+        duration_of_at_least("2d"),
+        "how long an upload that has ended can be read, before its row and its file name are"
+        " removed; its media is not affected",
     )
     stream_timeout: timedelta = setting(
         "60s", duration, "time in which an upload stream must send 1 KiB; slower ones are closed"

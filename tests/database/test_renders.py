@@ -15,6 +15,7 @@ from media_service.renders.cache import (
     remove_unused,
 )
 from media_service.renders.model import RenderSpec
+from tests.support.batches import changed_by
 from tests.support.killable_renditions import (
     ANN,
     KillableDatabase,
@@ -103,14 +104,14 @@ async def test_a_render_that_nobody_requests_is_removed_after_a_month(
     await keep(harness, old, b"old")
     await keep(harness, used, b"used")
     await harness.execute("update renders set use_time = now() - interval '29 days'")
-    assert await remove_unused(harness.database) == 0
+    assert await changed_by(remove_unused(harness.database)) == 0
     # Its use is recorded once a day.
     cache = RenderCache(harness.database, harness.raw)
     await cache.find(used)
     assert cache.known(used) is not None
     await cache.close()
     await harness.execute("update renders set use_time = use_time - interval '2 days'")
-    assert await remove_unused(harness.database) == 1
+    assert await changed_by(remove_unused(harness.database)) == 1
     await harness.settle()
     assert await stored_renders(harness) == [b"used"]
     assert await find(harness, old) is None
@@ -179,7 +180,7 @@ async def test_many_unused_renders_are_removed_at_once(harness: RenditionHarness
         [2 * BATCH + 1],
     )
     await harness.execute("update renders set use_time = now() - interval '31 days'")
-    assert await remove_unused(harness.database) == 2 * BATCH + 1
+    assert await changed_by(remove_unused(harness.database)) == 2 * BATCH + 1
     await harness.settle()
     assert (await count(harness), await stored_renders(harness)) == (0, [])
 

@@ -15,6 +15,7 @@ from media_service.uploads import queries
 from media_service.uploads.handlers.discard import DiscardHandler
 from media_service.uploads.model import NewUpload, UploadSpec, UploadState
 from media_service.uploads.periodic_tasks import expire_uploads
+from tests.support.batches import changed_by
 from tests.support.media.small_files import video_bytes
 from tests.support.reconciling import ANN, Service, opened, session
 
@@ -120,7 +121,7 @@ async def test_an_expired_upload_leaves_nothing_in_any_store(service: Service) -
     upload_id = await session(service, video_bytes(8 << 20))
     assert len(await opened(service)) == 1
     await service.execute("update uploads set expire_time = now() - interval '1 second'")
-    assert await expire_uploads(service.database) == 1
+    assert await changed_by(expire_uploads(service.database)) == 1
     handler = DiscardHandler(service.database, service.store)
     await handler.run(await service.claim(JobKind.DISCARD), Progress())
     assert await opened(service) == []

@@ -12,6 +12,7 @@ from mediaservice.v1 import media_service_pb2
 from media_service.db.database import Database
 from media_service.media.expiry import expire_due
 from media_service.renditions.delete import purge_due
+from tests.support.batches import changed_by
 from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rpc.catalogue import (
     Media,
@@ -186,8 +187,8 @@ async def test_a_media_is_deleted_when_it_expires(ann: Caller, service: Running)
     await ann.store(jpeg(), "stays.jpg")
     await update(ann, [], media_id=media.media_id, expire_time=time("2020-01-01T00:00:00Z"))
     async with Database(service.database_url, 2) as database:
-        assert await expire_due(database, timedelta(days=30)) == 1
-        assert await expire_due(database, timedelta(days=30)) == 0
+        assert await changed_by(expire_due(database, timedelta(days=30))) == 1
+        assert await changed_by(expire_due(database, timedelta(days=30))) == 0
     deleted = await get(ann, media.media_id)
     assert deleted.purge_time.seconds - deleted.delete_time.seconds == 30 * 24 * 3600
     assert await names(ann) == ["stays.jpg"]
@@ -369,7 +370,7 @@ async def test_a_media_past_its_purge_time_is_purged_automatically(
         await db.execute(
             "update media set purge_time = now() - interval '1 s' where purge_time is not null"
         )
-    assert await purge_due(database) == 1
+    assert await changed_by(purge_due(database)) == 1
     assert (await refused(get(ann, stored.media_id))).reason == "MEDIA_NOT_FOUND"
     assert await ann.content(kept.media_id) == jpeg()
 

@@ -24,6 +24,7 @@ from mediaservice.v1 import (
 from media_service.db.database import Database
 from media_service.jobs.service import forget_ended
 from tests.support import job_claims as claims
+from tests.support.batches import changed_by
 from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc import catalogue
 from tests.support.rpc.jobs import (
@@ -512,7 +513,7 @@ async def test_jobs_are_removed_30_days_after_their_end(
         old.job_id,
     )
     await execute(service, "update jobs set create_time = 'epoch' where job_id = %s", waits.job_id)
-    assert await forget_ended(database) == 1
+    assert await changed_by(forget_ended(database)) == 1
     left = {job.job_id for job in await listed(ann, type=Job.PROCESS)}
     assert left == {young.job_id, waits.job_id}
 
@@ -526,9 +527,9 @@ async def test_internal_jobs_are_removed_after_a_day(
         abort = upload_service_pb2.AbortUploadRequest(upload_id=upload.upload_id)
         await ann.call(ann.uploads.AbortUpload, abort)
     await execute(service, "update jobs set state = 'SUCCEEDED', end_time = now()")
-    assert await forget_ended(database) == 0
+    assert await changed_by(forget_ended(database)) == 0
     await execute(service, "update jobs set end_time = now() - interval '25 hours'")
-    assert await forget_ended(database) == 3
+    assert await changed_by(forget_ended(database)) == 3
     assert [job.type for job in await listed(ann)] == [Job.INGEST]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from datetime import timedelta
 
 import grpc
 import pytest
@@ -10,7 +11,8 @@ from google.rpc import error_details_pb2
 from mediaservice.v1 import media_service_pb2, upload_pb2, upload_service_pb2
 
 from media_service.db.database import Database
-from media_service.uploads.periodic_tasks import expire_uploads
+from media_service.uploads.periodic_tasks import expire_uploads, forget_ended
+from tests.support.batches import changed_by
 from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.sessions import Upload, abort, complete, write
@@ -285,9 +287,28 @@ async def test_an_idle_upload_expires_and_loses_its_bytes(
     await write(ann, upload.upload_id, b"x" * 1000)
     async with working.database() as db:
         await db.execute("update uploads set expire_time = now() - interval '1 s'")
-    await expire_uploads(database)
+    await changed_by(expire_uploads(database))
     assert (await ann.get_upload(upload.upload_id)).state == Upload.EXPIRED
     await nothing_left(working)
+
+
+async def test_an_upload_that_ended_long_ago_is_gone_and_its_media_remains(
+    ann: Caller, service: Running, database: Database
+) -> None:
+    upload = await ann.create(filename="beach.jpg")
+    await write(ann, upload.upload_id, jpeg())
+    done = await complete(ann, upload.upload_id)
+    open_upload = await ann.create(filename="b.jpg")
+    async with service.database() as db:
+        await db.execute("update uploads set update_time = now() - interval '7 days 1 second'")
+    assert await changed_by(forget_ended(database, timedelta(days=7))) == 1
+    assert (await refused(ann.get_upload(upload.upload_id))).reason == "UPLOAD_NOT_FOUND"
+    listed = await ann.call(ann.uploads.ListUploads, upload_service_pb2.ListUploadsRequest())
+    assert [each.upload_id for each in listed.uploads] == [open_upload.upload_id]
+    request = media_service_pb2.GetMediaRequest(media_id=done.media_id)
+    media = await ann.call(ann.media.GetMedia, request)
+    assert media.original_filename == "beach.jpg"
+    assert await ann.content(media.media_id) == jpeg()
 
 
 async def test_a_watch_reports_progress_and_ends_with_the_upload(ann: Caller) -> None:

@@ -31,6 +31,7 @@ from media_service.renditions.streams.cleanup import remove_abandoned
 from media_service.renditions.streams.model import NewSegment, Stream
 from media_service.renditions.streams.segments import Segments
 from media_service.storage.checksums import Checksums
+from tests.support.batches import changed_by
 from tests.support.crash.invariants import INVARIANTS
 from tests.support.job_claims import claim as claim_next
 from tests.support.media.numbered_frames import counted, made
@@ -221,7 +222,7 @@ async def test_leftover_parts_are_cancelled_when_their_job_has_no_work_left(
     await hands.run(await hands.claim(first_id))
     assert (await ended(ann, first_id)).state == Job.SUCCEEDED
     assert await hands.states(first_id) == {JobState.CANCELLED}
-    await remove_abandoned(hands.database)
+    await changed_by(remove_abandoned(hands.database))
     assert await wrong(service) == []
 
 
@@ -318,7 +319,7 @@ async def test_a_part_that_ends_after_its_job_was_cancelled_adds_no_segments(
     await hands.chunks.run(part, Progress())
     assert await segments_of(hands, stream) == before
     assert JobState.SUCCEEDED not in await hands.states(job_id)
-    await remove_abandoned(hands.database)
+    await changed_by(remove_abandoned(hands.database))
     assert await wrong(service) == []
 
 
@@ -339,7 +340,7 @@ async def test_a_restarted_stream_is_not_removed_as_abandoned(
     async with hands.database.transaction() as db:
         await jobs.restart(db, job_id)
         assert await queries.of_job(db, job_id, lock=True)
-        sweeping = asyncio.create_task(remove_abandoned(hands.database))
+        sweeping = asyncio.create_task(changed_by(remove_abandoned(hands.database)))
         await until_blocked(service, sweeping)
     await sweeping
     assert await hands.stream(job_id) is not None
@@ -420,7 +421,7 @@ async def test_a_purge_stops_a_stream_that_is_being_encoded(
         return not encoders()
 
     await eventually_async(all_stopped)
-    await remove_abandoned(database)
+    await changed_by(remove_abandoned(database))
     assert await wrong(service) == []
 
 

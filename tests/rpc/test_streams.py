@@ -21,6 +21,7 @@ from mediaservice.v1 import download_service_pb2, job_pb2, media_pb2, media_serv
 
 from media_service.db.database import Database
 from media_service.renditions.streams.cleanup import remove_abandoned
+from tests.support.batches import changed_by
 from tests.support.media.numbered_frames import (
     audio_seconds,
     counted,
@@ -233,7 +234,7 @@ async def test_a_second_stream_replaces_the_first(streaming: Running, database: 
             "update streams set replace_time = now() - interval '7 hours'"
             " where replace_time is not null"
         )
-        assert await remove_abandoned(database) > 0
+        assert await changed_by(remove_abandoned(database)) > 0
         rows = await db.execute("select distinct track from stream_segments")
         assert {track async for (track,) in rows} == {"144p", "a1"}
     assert (await refused(text(ann, media_id, before[0]))).reason == "RENDITION_NOT_FOUND"
@@ -344,7 +345,7 @@ async def test_cancelling_a_stream_kills_its_encoders_and_leaves_no_files(
     assert not alive
     await asyncio.to_thread(eventually, lambda: not encoders())
     await asyncio.to_thread(eventually, lambda: not list(folder.glob("media-program-*")))
-    await remove_abandoned(database)
+    await changed_by(remove_abandoned(database))
     async with streaming.database() as db:
         rows = await db.execute("select count(*) from streams")
         assert await rows.fetchone() == (0,)

@@ -27,6 +27,7 @@ from mediaservice.v1 import (
 from media_service.access.principal import Principal
 from media_service.db.database import Database
 from media_service.watches.tickets import from_json, remove_expired_tickets, to_json
+from tests.support.batches import changed_by
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.jobs import cancel, ended, get, process
 from tests.support.rpc.server import Caller, Running, Start, refused, unknown_id
@@ -332,7 +333,7 @@ async def test_a_ticket_expires_and_is_removed(
         )
     refusal = await refused(received(job_events(ann, queued.job_id, ticket=before.ticket)))
     assert refusal.reason == "TICKET_INVALID"
-    assert await remove_expired_tickets(database) == 1
+    assert await changed_by(remove_expired_tickets(database)) == 1
     call = job_events(ann, queued.job_id, ticket=kept)
     assert (await anext(blocks(call))).data["state"] == "QUEUED"
     call.cancel()

@@ -124,7 +124,7 @@ class ErrorReason(_message.Message):
         UPLOAD_NOT_FOUND: ErrorReason._Value.ValueType  # 300
         """Uploads
 
-        No upload has the id `upload_id`, or it belongs to another caller.
+        No upload has the id `upload_id`, it belongs to another caller, or it ended long ago and was removed.
         """
         UPLOAD_NOT_ACTIVE: ErrorReason._Value.ValueType  # 301
         """The upload `upload_id` has ended and accepts no more bytes. `state` is its state; `cause` is the reason if it
@@ -361,7 +361,7 @@ class ErrorReason(_message.Message):
     UPLOAD_NOT_FOUND: ErrorReason.Value.ValueType  # 300
     """Uploads
 
-    No upload has the id `upload_id`, or it belongs to another caller.
+    No upload has the id `upload_id`, it belongs to another caller, or it ended long ago and was removed.
     """
     UPLOAD_NOT_ACTIVE: ErrorReason.Value.ValueType  # 301
     """The upload `upload_id` has ended and accepts no more bytes. `state` is its state; `cause` is the reason if it

@@ -348,6 +348,9 @@ class UploadServiceServicer(object):
     def GetUpload(self, request, context):
         """Returns an upload: how many bytes are durable, and its media once it is finished.
 
+        An upload that has ended (finished, failed, aborted or expired) is removed seven days later, unless the operator
+        chose another time. From then on, this is UPLOAD_NOT_FOUND. The media remains, with its `original_filename`.
+
         Permission: uploads.read. Errors: UPLOAD_NOT_FOUND. Safe to retry.
 
         Example:
@@ -360,7 +363,8 @@ class UploadServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListUploads(self, request, context):
-        """Lists uploads, newest first: those that the caller owns.
+        """Lists uploads, newest first: those that the caller owns. Uploads that ended long ago are not included, see
+        GetUpload.
 
         Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 

@@ -214,6 +214,9 @@ class UploadServiceStub:
     GetUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadRequest, _upload_pb2.Upload]
     """Returns an upload: how many bytes are durable, and its media once it is finished.
 
+    An upload that has ended (finished, failed, aborted or expired) is removed seven days later, unless the operator
+    chose another time. From then on, this is UPLOAD_NOT_FOUND. The media remains, with its `original_filename`.
+
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND. Safe to retry.
 
     Example:
@@ -222,7 +225,8 @@ class UploadServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/GetUpload
     """
     ListUploads: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.ListUploadsRequest, _upload_service_pb2.ListUploadsResponse]
-    """Lists uploads, newest first: those that the caller owns.
+    """Lists uploads, newest first: those that the caller owns. Uploads that ended long ago are not included, see
+    GetUpload.
 
     Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -462,6 +466,9 @@ class UploadServiceAsyncStub(UploadServiceStub):
     GetUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
     """Returns an upload: how many bytes are durable, and its media once it is finished.
 
+    An upload that has ended (finished, failed, aborted or expired) is removed seven days later, unless the operator
+    chose another time. From then on, this is UPLOAD_NOT_FOUND. The media remains, with its `original_filename`.
+
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND. Safe to retry.
 
     Example:
@@ -470,7 +477,8 @@ class UploadServiceAsyncStub(UploadServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/GetUpload
     """
     ListUploads: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.ListUploadsRequest, _upload_service_pb2.ListUploadsResponse]  # type: ignore[assignment]
-    """Lists uploads, newest first: those that the caller owns.
+    """Lists uploads, newest first: those that the caller owns. Uploads that ended long ago are not included, see
+    GetUpload.
 
     Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -767,6 +775,9 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_upload_pb2.Upload, _abc.Awaitable[_upload_pb2.Upload]]:
         """Returns an upload: how many bytes are durable, and its media once it is finished.
 
+        An upload that has ended (finished, failed, aborted or expired) is removed seven days later, unless the operator
+        chose another time. From then on, this is UPLOAD_NOT_FOUND. The media remains, with its `original_filename`.
+
         Permission: uploads.read. Errors: UPLOAD_NOT_FOUND. Safe to retry.
 
         Example:
@@ -781,7 +792,8 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.ListUploadsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.ListUploadsResponse, _abc.Awaitable[_upload_service_pb2.ListUploadsResponse]]:
-        """Lists uploads, newest first: those that the caller owns.
+        """Lists uploads, newest first: those that the caller owns. Uploads that ended long ago are not included, see
+        GetUpload.
 
         Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 

@@ -7,9 +7,11 @@ parameters name.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic
 
 from media_service.discovery import call_with, find_modules
 from media_service.errors import MediaError
@@ -17,16 +19,27 @@ from media_service.errors import MediaError
 log = logging.getLogger(__name__)
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+# The longest pause between two batches.
+PAUSE_SECONDS = 5.0
+# A run that takes longer logs how far it is at this interval.
+LOG_SECONDS = 60.0
+
+# The numbers of items that the batches of a run have changed.
+Batches = AsyncGenerator[int, None]
 
 
 @dataclass(frozen=True, slots=True)
 class PeriodicTask:
-    """A task that `run` performs. `run` returns the number of items that it changed. `name` says
-    which items, such as "expired uploads". Several workers may run it at the same time."""
+    """A task that `run` performs in batches until nothing is due.
+
+    `run` yields the number of items that each batch has changed. `name` says which items, such as
+    "expired uploads". Several workers may run the task at the same time, so a batch skips the items
+    that another one holds.
+    """
 
     name: str
     interval: timedelta
-    run: Callable[..., Awaitable[int]]
+    run: Callable[..., Batches]
 
 
 def find_periodic_tasks() -> list[PeriodicTask]:
@@ -44,10 +57,30 @@ async def run_periodically(tasks: Sequence[PeriodicTask], resources: object) -> 
 async def repeat(task: PeriodicTask, resources: object) -> None:
     while True:
         try:
-            if changed := await call_with(task.run, resources):
+            if changed := await run_batches(task, resources):
                 log.info("%s: %d", task.name, changed)
         except MediaError as error:
             log.warning("%s: postponed: %s", task.name, error.message)
         except Exception:
             log.exception("%s: failed", task.name)
         await asyncio.sleep(task.interval.total_seconds())
+
+
+async def run_batches(task: PeriodicTask, resources: object) -> int:
+    """Runs all batches that are due. Returns the number of items that they changed.
+
+    After each batch, it pauses for as long as the batch took. So however much is due, a task uses
+    at most half of the time of one database connection.
+    """
+    changed = 0
+    logged = monotonic()
+    async with aclosing(call_with(task.run, resources)) as batches:
+        begun = monotonic()
+        async for count in batches:
+            changed += count
+            if monotonic() - logged > LOG_SECONDS:
+                log.info("%s: %d so far", task.name, changed)
+                logged = monotonic()
+            await asyncio.sleep(min(monotonic() - begun, PAUSE_SECONDS))
+            begun = monotonic()
+    return changed

@@ -19,6 +19,7 @@ from media_service.idempotency.model import KeyClaim, RequestKey
 from media_service.ids import new_id
 from media_service.jobs import queries
 from media_service.jobs.model import Job, JobKind, JobState
+from media_service.jobs.periodic import Batches
 
 # How long ended jobs are kept: jobs with an owner, and the more numerous jobs of the service.
 KEPT = timedelta(days=30)
@@ -152,12 +153,11 @@ def not_retryable(job: Job) -> FailedPrecondition:
     )
 
 
-async def forget_ended(database: Database) -> int:
-    """Removes jobs that ended long ago. Returns their number."""
-    total = 0
+async def forget_ended(database: Database) -> Batches:
+    """Removes jobs that ended long ago."""
     while True:
         async with database.connection() as db:
             removed = await queries.forget_ended(db, BATCH, owned=KEPT, own=KEPT_OF_SERVICE)
-        total += removed
+        yield removed
         if removed < BATCH:
-            return total
+            return

@@ -3,15 +3,15 @@
 from datetime import timedelta
 
 from media_service.db.database import Database
+from media_service.jobs.periodic import Batches
 from media_service.media import queries
 from media_service.media.service import record_change
 
 BATCH = 100
 
 
-async def expire_due(database: Database, purge_after: timedelta) -> int:
-    """Soft-deletes the media that have expired. Returns their number."""
-    count = 0
+async def expire_due(database: Database, purge_after: timedelta) -> Batches:
+    """Soft-deletes the media that have expired."""
     while True:
         async with database.transaction() as tx:
             due = await queries.due_for_expiry(tx, BATCH)
@@ -21,6 +21,6 @@ async def expire_due(database: Database, purge_after: timedelta) -> int:
             after = await queries.get_many(tx, due)
             for media_id in due:
                 await record_change(tx, before[media_id], after[media_id])
-        count += len(due)
+        yield len(due)
         if len(due) < BATCH:
-            return count
+            return

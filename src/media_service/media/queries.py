@@ -455,9 +455,10 @@ async def due_for_expiry(db: Connection, limit: int) -> list[str]:
 
 
 async def due_for_purge(db: Connection, limit: int) -> list[str]:
+    """Locks and returns media whose `purge_time` has passed. Skips media that are locked."""
     rows = await db.execute(
         "select media_id::text as media_id from media where purge_time < now()"
-        " order by purge_time limit %s for update",
+        " order by purge_time limit %s for update skip locked",
         (limit,),
     )
     return [row["media_id"] async for row in rows]

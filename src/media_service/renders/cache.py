@@ -20,6 +20,7 @@ from media_service.db.database import Database
 from media_service.db.transaction import Transaction
 from media_service.errors import MediaError
 from media_service.failpoints import failpoint
+from media_service.jobs.periodic import Batches
 from media_service.media.reader import not_found
 from media_service.renders import queries
 from media_service.renders.buffered_renders import BufferedRenders
@@ -194,9 +195,8 @@ async def log_failure(work: Coroutine[Any, Any, None]) -> None:
         log.exception("a render was not cached")
 
 
-async def remove_unused(database: Database) -> int:
-    """Removes renders that were not requested for a month. Returns their number."""
-    count = 0
+async def remove_unused(database: Database) -> Batches:
+    """Removes renders that were not requested for a month."""
     while True:
         async with database.transaction() as tx:
             blob_ids = await queries.remove_unused(tx, UNUSED_TTL, BATCH)
@@ -204,6 +204,6 @@ async def remove_unused(database: Database) -> int:
                 await release(tx, blob_id)
         if blob_ids:
             failpoint("render.forget.after")
-        count += len(blob_ids)
+        yield len(blob_ids)
         if len(blob_ids) < BATCH:
-            return count
+            return

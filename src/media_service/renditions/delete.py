@@ -16,12 +16,11 @@ from media_service.errors import FailedPrecondition, Fault, Reason
 from media_service.failpoints import failpoint
 from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
+from media_service.jobs.periodic import Batches
 from media_service.media import queries
 from media_service.media.model import STREAM, Media
 from media_service.media.service import check_etag, find_rendition, gone, load
 from media_service.renditions.streams import queries as streams
-
-BATCH = 100
 
 
 class DeletionService:
@@ -80,17 +79,15 @@ async def unlink(tx: Transaction, blob_ids: list[str]) -> None:
     await tx.enqueue(*(NewJob(JobKind.UNLINK, blob_id) for blob_id in blob_ids))
 
 
-async def purge_due(database: Database) -> int:
-    """Purges deleted media past their `purge_time`. Returns their number."""
-    purged = 0
-    for _ in range(BATCH):
+async def purge_due(database: Database) -> Batches:
+    """Purges deleted media past their `purge_time`."""
+    while True:
         # Use one transaction for each media, because a long video has thousands of segments.
         async with database.transaction() as tx:
             due = await queries.due_for_purge(tx, 1)
             for media_id in due:
                 await remove_media(tx, media_id)
         if not due:
-            break
+            return
         failpoint("media.purge-due.after")
-        purged += 1
-    return purged
+        yield 1

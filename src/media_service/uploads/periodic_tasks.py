@@ -1,4 +1,6 @@
-"""Expires idle uploads and old idempotency keys."""
+"""Expires idle uploads, and removes ended uploads and old idempotency keys."""
+
+from datetime import timedelta
 
 from media_service.db.database import Database
 from media_service.db.events import UploadChanged
@@ -6,41 +8,56 @@ from media_service.db.new_job import NewJob
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.jobs.model import JobKind
-from media_service.jobs.periodic import MINUTE, PeriodicTask
+from media_service.jobs.periodic import MINUTE, Batches, PeriodicTask
 from media_service.uploads import queries
 from media_service.uploads.model import UploadState
 
 BATCH = 100
 KEYS_BATCH = 1000
+PARTS_BATCH = 10_000
 
 
-async def expire_uploads(database: Database) -> int:
-    """Sets uploads past their `expire_time` to EXPIRED. Returns their number."""
-    async with database.transaction() as tx:
-        expired = await queries.expire(tx, BATCH)
-        await tx.enqueue(*(NewJob(JobKind.DISCARD, upload.upload_id) for upload in expired))
-        for upload in expired:
-            tx.emit(UploadChanged(upload.upload_id, UploadState.EXPIRED, upload.epoch))
+async def expire_uploads(database: Database) -> Batches:
+    """Sets uploads past their `expire_time` to EXPIRED."""
+    while True:
+        async with database.transaction() as tx:
+            expired = await queries.expire(tx, BATCH)
+            await tx.enqueue(*(NewJob(JobKind.DISCARD, upload.upload_id) for upload in expired))
+            for upload in expired:
+                tx.emit(UploadChanged(upload.upload_id, UploadState.EXPIRED, upload.epoch))
+            if expired:
+                failpoint("upload.expire.before")
         if expired:
-            failpoint("upload.expire.before")
-    if expired:
-        failpoint("upload.expire.after")
-    return len(expired)
+            failpoint("upload.expire.after")
+        yield len(expired)
+        if len(expired) < BATCH:
+            return
 
 
-async def expire_keys(database: Database) -> int:
-    """Removes expired idempotency keys. Returns their number."""
-    total = 0
+async def forget_ended(database: Database, keep_ended_uploads: timedelta) -> Batches:
+    """Removes the rows of uploads that ended long ago, with their parts."""
+    while True:
+        async with database.transaction() as tx:
+            ended = await queries.ended(tx, keep_ended_uploads, BATCH)
+            whole = await queries.forget(tx, ended, PARTS_BATCH)
+        yield len(ended) if whole else 0
+        if whole and len(ended) < BATCH:
+            return
+
+
+async def expire_keys(database: Database) -> Batches:
+    """Removes expired idempotency keys."""
     while True:
         async with database.transaction() as tx:
             await queries.prolong_keys(tx)
             removed = await keys.forget_expired(tx, KEYS_BATCH)
-        total += removed
+        yield removed
         if removed < KEYS_BATCH:
-            return total
+            return
 
 
 TASKS = (
     PeriodicTask("expired uploads", MINUTE, expire_uploads),
+    PeriodicTask("ended uploads", MINUTE, forget_ended),
     PeriodicTask("expired idempotency keys", MINUTE, expire_keys),
 )

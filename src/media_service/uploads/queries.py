@@ -12,7 +12,7 @@ from media_service.access.owner import Owner
 from media_service.access.policy import Condition
 from media_service.db.database import json_bytes
 from media_service.db.transaction import Connection, Rows
-from media_service.errors import Fault
+from media_service.errors import Fault, Reason
 from media_service.idempotency.model import KEPT
 from media_service.media.model import NewMedia
 from media_service.media.queries import attributes_from_json, attributes_to_json
@@ -437,3 +437,44 @@ async def expire(db: Connection, limit: int) -> list[Upload]:
         (limit,),
     )
     return [record(row) async for row in rows]
+
+
+async def ended(db: Connection, ttl: timedelta, limit: int) -> list[str]:
+    """Locks and returns uploads that ended longer than `ttl` ago. Skips uploads that are locked.
+
+    An upload remains while a job must still remove or join its bytes, and, if it failed because its
+    store was unavailable, until it expires.
+    """
+    rows = await db.execute(
+        """
+        select u.upload_id::text as upload_id from uploads u
+        where u.state in ('FINISHED', 'FAILED', 'ABORTED', 'EXPIRED')
+          and not (u.owner_type = 'service' and u.owner_id = 'reconcile')
+          and u.update_time < now() - %s
+          and not (u.state = 'FAILED' and u.error_reason = %s and u.expire_time > now())
+          and not exists (
+              select from jobs j
+              where j.subject_id = u.upload_id and j.state in ('QUEUED', 'RUNNING')
+          )
+        order by u.update_time limit %s for update of u skip locked
+        """,
+        (ttl, Reason.STORAGE_UNAVAILABLE, limit),
+    )
+    return [row["upload_id"] async for row in rows]
+
+
+async def forget(db: Connection, upload_ids: Sequence[str], max_parts: int) -> bool:
+    """Removes uploads and their parts. If they have more than `max_parts` parts, removes only that
+    many parts, and returns False."""
+    done = await db.execute(
+        """
+        delete from upload_parts where (upload_id, number) in (
+            select upload_id, number from upload_parts where upload_id = any(%s::uuid[]) limit %s
+        )
+        """,
+        (list(upload_ids), max_parts),
+    )
+    if done.rowcount == max_parts:
+        return False
+    await db.execute("delete from uploads where upload_id = any(%s::uuid[])", (list(upload_ids),))
+    return True

@@ -39,7 +39,15 @@ async def redeem(
     return row["principal"] if row else None
 
 
-async def remove_expired(db: Connection) -> int:
+async def remove_expired(db: Connection, limit: int) -> int:
     """Returns the number of removed tickets."""
-    done = await db.execute("delete from watch_tickets where expire_time < now()")
+    done = await db.execute(
+        """
+        delete from watch_tickets where ticket_hash in (
+            select ticket_hash from watch_tickets where expire_time < now()
+            order by expire_time limit %s for update skip locked
+        )
+        """,
+        (limit,),
+    )
     return done.rowcount

@@ -10,9 +10,11 @@ from media_service.access.principal import Principal
 from media_service.clock import now
 from media_service.db.database import Database
 from media_service.errors import Reason, Unauthenticated
+from media_service.jobs.periodic import Batches
 from media_service.watches import queries
 
 TTL = timedelta(seconds=60)
+BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,10 @@ def from_json(fields: dict[str, Any]) -> Principal:
     return Principal(**values)
 
 
-async def remove_expired_tickets(database: Database) -> int:
-    """Returns the number of removed tickets."""
-    async with database.connection() as db:
-        return await queries.remove_expired(db)
+async def remove_expired_tickets(database: Database) -> Batches:
+    while True:
+        async with database.connection() as db:
+            removed = await queries.remove_expired(db, BATCH)
+        yield removed
+        if removed < BATCH:
+            return

@@ -196,16 +196,19 @@ async def remove_ready(db: Connection, media_id: str) -> list[str]:
     return await remove(db, "media_id = %s and ready", (media_id,))
 
 
-async def remove_abandoned(db: Connection, limit: int) -> list[str]:
-    """Removes streams that can no longer be played. Returns the blobs that have no references
-    now."""
+async def abandoned(db: Connection, limit: int) -> list[str]:
+    """Locks and returns streams that can no longer be played. Skips streams that are locked."""
     rows = await db.execute(
         f"select stream_id from streams where {ABANDONED} limit %s for update skip locked".encode(),  # noqa: S608 - made of constants
         (limit,),
     )
-    found = [row["stream_id"] async for row in rows]
+    return [row["stream_id"] async for row in rows]
+
+
+async def remove_abandoned(db: Connection, stream_ids: Sequence[str]) -> list[str]:
+    """Removes locked streams. Returns the blobs that have no references now."""
     # Check again under the lock, because a job may have been retried.
-    return await remove(db, f"{ABANDONED} and stream_id = any(%s)", (found,))
+    return await remove(db, f"{ABANDONED} and stream_id = any(%s)", (list(stream_ids),))
 
 
 async def forget_chunk_jobs(db: Connection) -> None:

@@ -1,0 +1,187 @@
+"""No table only grows: periodic tasks remove everything that is due, in batches."""
+
+import asyncio
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from media_service.db.database import Database
+from media_service.ids import new_id
+from media_service.jobs.periodic import Batches
+from media_service.renditions.delete import purge_due
+from media_service.uploads.periodic_tasks import BATCH, PARTS_BATCH, expire_uploads, forget_ended
+from media_service.watches.tickets import remove_expired_tickets
+from tests.support.batches import changed_by
+
+DOCUMENT = Path(__file__).parents[2] / "docs/design/database.md"
+WEEK = timedelta(days=7)
+
+UPLOADS = """
+    insert into uploads (upload_id, media_id, owner_type, owner_id, state, blob_id, expire_time,
+                         update_time, error_reason)
+    select gen_random_uuid(), gen_random_uuid(), 'user', %(owner)s, %(state)s, gen_random_uuid(),
+           now() + %(expires)s::interval, now() - %(age)s::interval, %(reason)s
+    from generate_series(1, %(count)s)
+    returning upload_id::text as upload_id
+"""
+MEDIA = """
+    insert into media (media_id, owner_type, owner_id, state, kind, content_type, size_bytes,
+                       delete_time, purge_time, expire_time)
+    select gen_random_uuid(), 'user', %(owner)s, 'READY', 'IMAGE', 'image/png', 1,
+           case when %(deleted)s then now() end,
+           case when %(deleted)s then now() - interval '1 hour' end,
+           now() - interval '1 hour'
+    from generate_series(1, %(count)s)
+    returning media_id::text as media_id
+"""
+
+
+async def add_uploads(
+    database: Database,
+    count: int,
+    state: str,
+    *,
+    owner: str = "ann",
+    age: str = "8 days",
+    expires: str = "-1 day",
+    reason: str | None = None,
+) -> list[str]:
+    values = {
+        "owner": owner, "state": state, "expires": expires, "age": age, "reason": reason,
+        "count": count,
+    }  # fmt: skip
+    async with database.connection() as db:
+        return [row["upload_id"] async for row in await db.execute(UPLOADS, values)]
+
+
+async def add_media(
+    database: Database, count: int, owner: str = "ann", *, deleted: bool
+) -> list[str]:
+    values = {"owner": owner, "count": count, "deleted": deleted}
+    async with database.connection() as db:
+        return [row["media_id"] async for row in await db.execute(MEDIA, values)]
+
+
+async def count_rows(database: Database, table: str) -> int:
+    async with database.connection() as db:
+        rows = await db.execute(f"select count(*) as n from {table}".encode())  # noqa: S608
+        row = await rows.fetchone()
+    assert row
+    return int(row["n"])
+
+
+async def of_batches(batches: Batches) -> list[int]:
+    return [count async for count in batches]
+
+
+async def test_the_document_says_what_bounds_each_table(database: Database) -> None:
+    text = DOCUMENT.read_text()
+    section = text.partition("## What bounds each table\n")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| `(\w+)` \| \S.*\|$", section, re.MULTILINE)
+    async with database.connection() as db:
+        rows = await db.execute("select tablename from pg_tables where schemaname = 'public'")
+        tables = {row["tablename"] async for row in rows}
+    assert sorted(listed) == sorted(tables)
+
+
+async def test_all_due_uploads_expire_in_one_run(database: Database) -> None:
+    await add_uploads(database, 2 * BATCH + 50, "ACTIVE")
+    alive = await add_uploads(database, 1, "ACTIVE", expires="1 day")
+    assert await of_batches(expire_uploads(database)) == [BATCH, BATCH, 50]
+    async with database.connection() as db:
+        rows = await db.execute("select upload_id::text from uploads where state = 'ACTIVE'")
+        assert [row["upload_id"] async for row in rows] == alive
+    assert await count_rows(database, "jobs") == 2 * BATCH + 50
+
+
+async def test_all_deleted_media_are_purged_in_one_run(database: Database) -> None:
+    await add_media(database, 130, deleted=True)
+    (kept,) = await add_media(database, 1, deleted=False)
+    assert await changed_by(purge_due(database)) == 130
+    async with database.connection() as db:
+        rows = await db.execute("select media_id::text from media")
+        assert [row["media_id"] async for row in rows] == [kept]
+
+
+async def test_concurrent_runs_share_the_work(database: Database) -> None:
+    await add_media(database, 40, deleted=True)
+    await add_uploads(database, 3 * BATCH, "ACTIVE")
+    runs = [purge_due(database), purge_due(database)]
+    assert sum(await asyncio.gather(*map(changed_by, runs))) == 40
+    runs = [expire_uploads(database), expire_uploads(database)]
+    assert sum(await asyncio.gather(*map(changed_by, runs))) == 3 * BATCH
+    assert await count_rows(database, "media") == 0
+
+
+async def test_a_run_does_not_wait_for_rows_that_another_holds(database: Database) -> None:
+    first, *_ = await add_media(database, 3, deleted=True)
+    async with database.transaction() as tx:
+        await tx.execute("select from media where media_id = %s for update", (first,))
+        async with asyncio.timeout(20):
+            assert await changed_by(purge_due(database)) == 2
+    assert await changed_by(purge_due(database)) == 1
+
+
+async def test_ended_uploads_are_removed_after_a_time(database: Database) -> None:
+    for state in ("FINISHED", "FAILED", "ABORTED", "EXPIRED"):
+        await add_uploads(database, BATCH // 2, state)
+    kept = [
+        *await add_uploads(database, 1, "FINISHED", age="6 days"),
+        *await add_uploads(database, 1, "ACTIVE", expires="1 day"),
+        *await add_uploads(database, 1, "VERIFYING"),
+    ]
+    assert await of_batches(forget_ended(database, WEEK)) == [BATCH, BATCH, 0]
+    async with database.connection() as db:
+        rows = await db.execute("select upload_id::text from uploads")
+        assert {row["upload_id"] async for row in rows} == set(kept)
+
+
+async def test_an_upload_stays_while_its_bytes_are_needed_to_be_removed(
+    database: Database,
+) -> None:
+    (discarded,) = await add_uploads(database, 1, "ABORTED")
+    (unavailable,) = await add_uploads(
+        database, 1, "FAILED", expires="1 day", reason="STORAGE_UNAVAILABLE"
+    )
+    await add_uploads(database, 1, "ABORTED", owner="reconcile")
+    async with database.connection() as db:
+        await db.execute("update uploads set owner_type = 'service' where owner_id = 'reconcile'")
+        await db.execute(
+            "insert into jobs (job_id, kind, subject_id, state)"
+            " values (%s, 'DISCARD', %s, 'QUEUED')",
+            (new_id(), discarded),
+        )
+    assert await changed_by(forget_ended(database, WEEK)) == 0
+    async with database.connection() as db:
+        await db.execute("update jobs set state = 'SUCCEEDED', end_time = now()")
+        await db.execute(
+            "update uploads set expire_time = now() where upload_id = %s", (unavailable,)
+        )
+    assert await changed_by(forget_ended(database, WEEK)) == 2
+    assert await count_rows(database, "uploads") == 1, "the retired blob id"
+
+
+async def test_many_parts_are_removed_in_batches(database: Database) -> None:
+    ids = await add_uploads(database, 3, "FINISHED")
+    async with database.connection() as db:
+        await db.execute(
+            "insert into upload_parts (upload_id, number, size_bytes, crc32c, epoch, sealed)"
+            " select id, n, 1, 1, 1, true from unnest(%s::uuid[]) id, generate_series(1, %s) n",
+            (ids, PARTS_BATCH // 2),
+        )
+    assert await of_batches(forget_ended(database, WEEK)) == [0, 3]
+    assert await count_rows(database, "upload_parts") == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 2500])
+async def test_all_expired_tickets_are_removed(database: Database, count: int) -> None:
+    async with database.connection() as db:
+        await db.execute(
+            "insert into watch_tickets (ticket_hash, resource_field, resource_id, principal,"
+            " expire_time) select sha256(n::text::bytea), 'job_id', gen_random_uuid(), '{}',"
+            " now() - interval '1 second' from generate_series(1, %s) n",
+            (count,),
+        )
+    assert await changed_by(remove_expired_tickets(database)) == count
