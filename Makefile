@@ -66,6 +66,7 @@ bench: compiled  ## Run the benchmarks.
 
 # Kills the service at random failpoints, and writes the results to docs/crash.md.
 soak: compiled  ## Kill the service 500 times and report to docs/crash.md.
+	$(BIN)/python -m tests.crash.outage_soak
 	$(BIN)/python -m tests.crash.soak --kills 500
 
 # The service has many processes. Sandboxed ones cannot write bytecode, so each would compile every

@@ -4,9 +4,10 @@ import asyncio
 import os
 import resource
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from media_service.access.access_tokens import TokenVerifier
 from media_service.access.link_signer import LinkSigner, key_from
@@ -47,6 +48,8 @@ from media_service.renditions.results import JobResults
 from media_service.renditions.streams.packager import StreamPackager
 from media_service.renditions.streams.segments import Segments
 from media_service.renditions.thumbnails import ThumbnailRenderer
+from media_service.rpc.health import health_server
+from media_service.rpc.readiness import Readiness
 from media_service.rpc.server import RpcServer, Services
 from media_service.storage.blob_store import BlobStore, open_store
 from media_service.uploads.acceptance import Acceptance
@@ -141,6 +144,17 @@ async def check(opened: BlobStore) -> None:
         raise Unavailable(Reason.STORAGE_UNAVAILABLE, what) from error
 
 
+def readiness_of(parts: Base) -> Readiness:
+    return Readiness(parts.database, [partial(check, store) for store in parts.stores.values()])
+
+
+def health_of_worker(config: Config, readiness: Readiness) -> AbstractAsyncContextManager[None]:
+    """Answers health checks if there is a port for them."""
+    if config.worker_health_port is None:
+        return nullcontext()
+    return health_server(readiness, f"{config.host}:{config.worker_health_port}")
+
+
 def link_keys(config: Config) -> Sequence[str]:
     """The keys of links and page tokens: the configured ones, or one derived from the secret of
     access tokens."""
@@ -209,8 +223,11 @@ async def server(
     port: int | None = None,
     opener: Opener = open_store,
     open_renderer: OpenRenderer = on_demand_renderer,
+    *,
+    drain_seconds: float = 0,
 ) -> AsyncIterator[RpcServer]:
-    """Runs a gRPC server for the context. `port` replaces the configured one; 0: a free one."""
+    """Runs a gRPC server for the context. `port` replaces the configured one; 0: a free one. See
+    `RpcServer.drain`."""
     try:
         verifier = TokenVerifier(
             secret=config.jwt_secret,
@@ -228,6 +245,7 @@ async def server(
         renders(config, parts, open_renderer) as rendering,
         UsageCounter(parts.database) as usage,
         LoopLoad() as load,
+        readiness_of(parts) as readiness,
     ):
         most = most_streams(config.max_streams, parts.raw.driver.limits, open_files)
         admission = Admission(most, load)
@@ -277,6 +295,7 @@ async def server(
             services,
             verifier,
             page_tokens,
+            readiness,
             address=f"{config.host}:{config.grpc_port if port is None else port}",
             rest_url=config.rest_url,
             public_url=config.public_base_url,
@@ -288,6 +307,7 @@ async def server(
         try:
             yield rpc
         finally:
+            await rpc.drain(drain_seconds)
             stopping = asyncio.create_task(rpc.stop(GRACE_SECONDS))
             await runner.close()
             await stopping
@@ -295,7 +315,7 @@ async def server(
 
 async def serve(config: Config, ready: Callable[[], None]) -> None:
     """Runs the gRPC server until cancelled."""
-    async with server(config):
+    async with server(config, drain_seconds=config.drain_seconds):
         ready()
         await asyncio.Event().wait()
 
@@ -379,6 +399,8 @@ async def work(
     async with (
         base(config, opener) as shared,
         worker_resources(config, shared, open_codecs) as resources,
+        readiness_of(shared) as readiness,
+        health_of_worker(config, readiness),
     ):
         worker = Worker(shared.database, find_handlers(resources), config.worker_slots)
         async with asyncio.TaskGroup() as tasks:

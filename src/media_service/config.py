@@ -317,6 +317,17 @@ class Config:
         "on a machine that lacks a part of the sandbox of media files: required: `serve` and `work`"
         " do not start; degraded: they start and warn, as `dev` does unless this is set",
     )
+    drain_seconds: int = setting(
+        "2",
+        integer(0, 600),
+        "how long a server that stops goes on serving, while load balancers see that it is not"
+        " ready",
+    )
+    worker_health_port: int | None = setting(
+        "",
+        integer_or_none(1, 65535),
+        "port on which a worker answers grpc.health.v1; empty: none",
+    )
     log_level: str = setting("INFO", level, "DEBUG, INFO, WARNING or ERROR")
 
     @property

@@ -91,6 +91,10 @@ class Internal(MediaError):
     """The service has a bug."""
 
 
+def shutting_down() -> Unavailable:
+    return Unavailable(Reason.SHUTTING_DOWN, "The server is shutting down. Resume in a moment.")
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Why an upload, a media or a job is FAILED: a `Reason`, and a message for people."""

@@ -218,6 +218,9 @@ def test_an_allowed_origin_sees_errors_and_the_headers_it_needs(http: httpx.Clie
 def test_health_needs_no_token(http: httpx.Client) -> None:
     answer = http.get("/healthz")
     assert (answer.status_code, answer.content) == (200, b"")
+    for path in ("/healthz/live", "/healthz/ready"):
+        answer = http.get(path)
+        assert (answer.status_code, answer.json()) == (200, {"state": "SERVING", "reasons": []})
 
 
 def test_neither_tokens_nor_queries_are_logged(alice: httpx.Client, service: Service) -> None:

@@ -25,6 +25,7 @@ from media_service.db.database import Database
 from media_service.ids import new_id
 from media_service.rpc.gate import Gate
 from media_service.rpc.method_rules import MethodRule, read_rules
+from media_service.rpc.running_calls import RunningCalls
 from media_service.rpc.server import SERVICES
 from media_service.watches.tickets import WatchTickets
 from tests.support.media.small_files import jpeg
@@ -153,7 +154,7 @@ async def faulty_stub() -> Any:
     verifier = TokenVerifier(secret=SECRET, jwks="", issuer="", audience="")
     server = grpc.aio.server()
     tickets = WatchTickets(Database("postgresql://nowhere", 2))  # no method here accepts one
-    gate = Gate(server, RULES, verifier, tickets)
+    gate = Gate(server, RULES, verifier, tickets, RunningCalls())
     servicer: Any = Forgetful  # it lacks the other methods
     registering: Any = gate  # it has what generated code calls
     media_service_pb2_grpc.add_MediaServiceServicer_to_server(servicer(), registering)

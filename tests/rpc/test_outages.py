@@ -2,13 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
 import psycopg
-from mediaservice.v1 import upload_pb2, upload_service_pb2, upload_service_pb2_grpc
+import pytest
+from mediaservice.v1 import (
+    download_service_pb2,
+    upload_pb2,
+    upload_service_pb2,
+    upload_service_pb2_grpc,
+)
 
 from media_service import app
 from media_service.config import load
@@ -86,3 +93,51 @@ async def test_a_stopping_server_ends_streams_and_keeps_their_bytes(
     assert (await again.get_upload(upload.upload_id)).committed_size_bytes == MIB
     done = await again.write(chunks(data, upload_id=upload.upload_id, start=MIB))
     assert await again.content(done.media.media_id) == data
+
+
+async def test_a_stopping_server_ends_watches_and_downloads_with_a_reason(
+    service: Running, ann: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "GRACE_SECONDS", 2)
+    data = video_bytes(16 * MIB)
+    kept = await ann.store_all(data)
+    upload = await ann.create(size_bytes=1)
+    config = load(service.environ)
+    async with AsyncExitStack() as stack:
+        async with app.server(config, port=0) as server:
+            address = f"127.0.0.1:{server.port}"
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
+            stopping = Caller(address, channel, ann.token)
+            request = upload_service_pb2.WatchUploadRequest(upload_id=upload.upload_id)
+            watch: Any = stopping.uploads.WatchUpload(request, metadata=ann.metadata)
+            assert (await watch.read()).upload_id == upload.upload_id
+            asked = download_service_pb2.DownloadRequest(media_id=kept.media_id)
+            download: Any = stopping.downloads.Download(asked, metadata=ann.metadata)
+            received: list[Any] = [await download.read()]
+            reading = asyncio.create_task(read_slowly(download, received))
+        for ended in (rest_of(watch), reading):
+            refusal = await refused(ended)
+            assert (refusal.code, refusal.reason) == (
+                grpc.StatusCode.UNAVAILABLE,
+                "SHUTTING_DOWN",
+            )
+            assert refusal.headers["retry-after"] == "1"
+    position = sum(len(message.data) for message in received)
+    assert 0 < position < len(data)
+    assert (
+        b"".join(message.data for message in received)
+        + await ann.content(kept.media_id, offset=position)
+        == data
+    )
+
+
+async def read_slowly(call: Any, received: list[Any]) -> None:
+    """Reads until the server ends the call, so slowly that it cannot send everything."""
+    while message := await call.read():
+        received.append(message)
+        await asyncio.sleep(0.1)
+
+
+async def rest_of(call: Any) -> None:
+    while await call.read():
+        pass

@@ -264,6 +264,8 @@ class ErrorReason(_message.Message):
         """The keys that verify tokens (`MEDIA_JWT_JWKS`) cannot be fetched."""
         DATABASE_UNAVAILABLE: ErrorReason._Value.ValueType  # 903
         """PostgreSQL cannot be reached."""
+        SCHEMA_OUTDATED: ErrorReason._Value.ValueType  # 911
+        """The database has not been upgraded to this version yet. Try again; the operator runs `media-service migrate`."""
         STORAGE_FULL: ErrorReason._Value.ValueType  # 904
         """The store has no space left."""
         STORAGE_UNAVAILABLE: ErrorReason._Value.ValueType  # 905
@@ -501,6 +503,8 @@ class ErrorReason(_message.Message):
     """The keys that verify tokens (`MEDIA_JWT_JWKS`) cannot be fetched."""
     DATABASE_UNAVAILABLE: ErrorReason.Value.ValueType  # 903
     """PostgreSQL cannot be reached."""
+    SCHEMA_OUTDATED: ErrorReason.Value.ValueType  # 911
+    """The database has not been upgraded to this version yet. Try again; the operator runs `media-service migrate`."""
     STORAGE_FULL: ErrorReason.Value.ValueType  # 904
     """The store has no space left."""
     STORAGE_UNAVAILABLE: ErrorReason.Value.ValueType  # 905

@@ -92,6 +92,8 @@ def run(config: Config, stop: threading.Event) -> None:
             **os.environ,
             "MEDIA_DATABASE_URL": url,
             "MEDIA_JWT_SECRET": key,
+            # Envoy stops first, and there is no other server.
+            "MEDIA_DRAIN_SECONDS": os.environ.get("MEDIA_DRAIN_SECONDS") or "0",
             "MEDIA_SANDBOX": os.environ.get("MEDIA_SANDBOX") or DEGRADED,
         }
         if not key and not config.link_keys:

@@ -73,11 +73,8 @@ class Database:
     async def _connect(self) -> None:
         """Waits until PostgreSQL accepts connections."""
         while True:
-            try:
-                async with self._pool.connection():
-                    return
-            except psycopg.OperationalError as error:
-                log.warning("cannot connect to the database: %s", error)
+            if await self._pulse.begin():
+                return
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def __aexit__(self, *_: object) -> None:
@@ -102,6 +99,11 @@ class Database:
         """Whether PostgreSQL answered the last probe, which is at most a few seconds old."""
         return self._pulse.up
 
+    @property
+    def migrated(self) -> bool:
+        """Whether the database has the schema that this version needs."""
+        return self._pulse.migrated
+
     def listen(
         self, kind: type[E], key: str, listener: Callable[[E], None]
     ) -> AbstractContextManager[None]:
@@ -115,6 +117,10 @@ class Database:
             async with self._turns.turn():
                 if not self.available:  # which is in the log
                     raise unavailable()
+                if not self.migrated:
+                    raise Unavailable(
+                        Reason.SCHEMA_OUTDATED, "The service is being upgraded. Try again."
+                    )
                 async with self._lend(long=long) as raw:
                     yield raw
         except (psycopg.OperationalError, Standstill) as error:

@@ -78,15 +78,15 @@ async def apply_missing(db: LimitedConnection) -> list[str]:
     known = migrations()
     if unknown := sorted(set(done) - {m.name for m in known}):
         raise RuntimeError(f"the database is newer than this version: {', '.join(unknown)}")
-    applied = []
+    applied_now = []
     for migration in known:
         if migration.name in done:
             if done[migration.name] != migration.digest:
                 raise RuntimeError(f"migration {migration.name} was edited after it ran")
             continue
         await apply(db, migration)
-        applied.append(migration.name)
-    return applied
+        applied_now.append(migration.name)
+    return applied_now
 
 
 async def apply(db: LimitedConnection, migration: Migration) -> None:
@@ -105,12 +105,23 @@ async def apply(db: LimitedConnection, migration: Migration) -> None:
             await asyncio.sleep(LOCK_PAUSE_SECONDS)
 
 
+async def applied(db: LimitedConnection) -> set[str]:
+    """The names of the applied migrations."""
+    rows = await db.execute("select to_regclass('schema_migrations') is not null as there")
+    row = await rows.fetchone()
+    if row is None or not row["there"]:
+        return set()
+    rows = await db.execute("select name from schema_migrations")
+    return {row["name"] async for row in rows}
+
+
 async def is_current(url: str) -> bool:
     """Whether the database has exactly the schema of this version."""
     async with await connect(url) as db:
-        rows = await db.execute("select to_regclass('schema_migrations') is not null as there")
-        row = await rows.fetchone()
-        if row is None or not row["there"]:
-            return False
-        rows = await db.execute("select name from schema_migrations")
-        return {row["name"] async for row in rows} == {m.name for m in migrations()}
+        return await applied(db) == {m.name for m in migrations()}
+
+
+async def is_sufficient(db: LimitedConnection) -> bool:
+    """Whether the database has at least the schema of this version. While servers are replaced by
+    those of a newer version, it has that one."""
+    return await applied(db) >= {m.name for m in migrations()}

@@ -10,6 +10,7 @@ import time
 
 import psycopg
 
+from media_service.db.migrate import is_sufficient
 from media_service.db.pool import Pool
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ class Pulse:
         self._pool = pool
         self._seconds = seconds * SHARE
         self.up = True
+        # Whether the migrations of this version are applied. There are no downgrades.
+        self.migrated = False
 
     async def run(self) -> None:
         while True:
@@ -38,6 +41,18 @@ class Pulse:
             self.up = up
             if not up:
                 self._pool.cut()
+
+    async def begin(self) -> bool:
+        """Whether the database answers its first probe."""
+        if answers := await self._answers():
+            self._report_schema()
+        return answers
+
+    def _report_schema(self) -> None:
+        if not self.migrated:
+            log.warning(
+                "the database lacks migrations of this version; run `media-service migrate`"
+            )
 
     async def _is_up(self) -> bool:
         began = time.monotonic()
@@ -50,6 +65,8 @@ class Pulse:
                 # A little less, because cancelling a statement may take more time.
                 before, connection.seconds = connection.seconds, 0.9 * self._seconds
                 await connection.execute("select 1")
+                if not self.migrated:
+                    self.migrated = await is_sufficient(connection)
                 connection.seconds = before
         except (psycopg.OperationalError, TimeoutError) as error:
             log.info("a probe of the database failed: %s", error or "no answer")

@@ -27,6 +27,7 @@ from media_service.rpc.error_status import abort, known
 from media_service.rpc.field_validation import FieldValidator
 from media_service.rpc.method_rules import MethodRule
 from media_service.rpc.request_reader import RequestReader
+from media_service.rpc.running_calls import RunningCalls
 from media_service.rpc.server_sent_events import unless_ended
 from media_service.watches.tickets import Watched, WatchTickets
 
@@ -99,8 +100,10 @@ class Gate:
         rules: Mapping[str, MethodRule],
         verifier: TokenVerifier,
         tickets: WatchTickets,
+        calls: RunningCalls,
     ) -> None:
         self._server = server
+        self._calls = calls
         self._rules = rules
         self._verifier = verifier
         self._tickets = tickets
@@ -132,15 +135,19 @@ class Gate:
         if handler.request_streaming:
             call = self._guarded(closing(handler.stream_unary), rule, stream, self._check_first)
             return grpc.stream_unary_rpc_method_handler(
-                call, decoding(wire.deserializer(rule.request), rule.request), serializer
+                self._calls.tracked(call),
+                decoding(wire.deserializer(rule.request), rule.request),
+                serializer,
             )
         deserializer = decoding(rule.request.FromString, rule.request)
         if handler.response_streaming:
             call = self._guarded(handler.unary_stream, rule, self._receive, self._check)
             if rule.ticket:
                 call = unless_ended(call)
+            call = self._calls.tracked(call, streams=True)
             return grpc.stream_stream_rpc_method_handler(call, deserializer, serializer)
         call = self._guarded(handler.unary_unary, rule, self._receive, self._check)
+        call = self._calls.tracked(call)
         return grpc.stream_unary_rpc_method_handler(call, deserializer, serializer)
 
     def _guarded(

@@ -1,5 +1,6 @@
 """The gRPC server: servicers behind the gate, health, reflection, TLS."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,11 +9,13 @@ from typing import cast
 
 import grpc
 from google.protobuf.descriptor_pool import DescriptorPool
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
+    health_service_pb2,
+    health_service_pb2_grpc,
     job_service_pb2,
     job_service_pb2_grpc,
     media_service_pb2,
@@ -39,11 +42,14 @@ from media_service.renditions.processing import ProcessingService
 from media_service.renditions.results import JobResults
 from media_service.rpc.download_service import DownloadServicer
 from media_service.rpc.gate import Gate
+from media_service.rpc.health import HealthReporter, HealthServicer
 from media_service.rpc.job_service import JobServicer
 from media_service.rpc.media_service import MediaServicer
 from media_service.rpc.method_rules import read_rules
 from media_service.rpc.processing_service import ProcessingServicer
 from media_service.rpc.public_urls import PublicUrls
+from media_service.rpc.readiness import Readiness
+from media_service.rpc.running_calls import RunningCalls
 from media_service.rpc.upload_service import UploadServicer
 from media_service.rpc.watch_limiter import WatchLimiter
 from media_service.rpc.watch_service import WatchServicer
@@ -58,8 +64,11 @@ SERVICES = [
     processing_service_pb2.DESCRIPTOR.services_by_name["ProcessingService"],
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
     watch_service_pb2.DESCRIPTOR.services_by_name["WatchService"],
+    health_service_pb2.DESCRIPTOR.services_by_name["HealthService"],
 ]
 
+# The part of the grace period that is left for telling callers why their calls end.
+LAST_SECONDS = 1.0
 # Of one caller, in each process.
 MAX_WATCHES = 100
 WATCH_LIFE = timedelta(hours=1)
@@ -115,6 +124,7 @@ class RpcServer:
         services: Services,
         verifier: TokenVerifier,
         page_tokens: PageTokens,
+        readiness: Readiness,
         *,
         address: str,
         rest_url: str,
@@ -123,12 +133,17 @@ class RpcServer:
         stream_timeout: timedelta,
         tls: tuple[Path, Path] | None = None,
     ) -> None:
-        self._health = health.aio.HealthServicer()
+        names = [service.full_name for service in SERVICES]
+        self._readiness = readiness
+        self._health = HealthReporter(readiness, names)
+        self._reporting: asyncio.Task[None] | None = None
         server = grpc.aio.server(options=list(OPTIONS))
         public_urls = PublicUrls(public_url, f"{rest_url}/v1/public")
         watches = WatchLimiter(MAX_WATCHES, WATCH_LIFE)
+        self._watches, self._calls = watches, RunningCalls()
         gate = cast(
-            "grpc.aio.Server", Gate(server, read_rules(SERVICES), verifier, services.watch_tickets)
+            "grpc.aio.Server",
+            Gate(server, read_rules(SERVICES), verifier, services.watch_tickets, self._calls),
         )
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(
             UploadServicer(
@@ -162,8 +177,8 @@ class RpcServer:
         watch_service_pb2_grpc.add_WatchServiceServicer_to_server(
             WatchServicer(services.watch_tickets, services.uploads, services.jobs), gate
         )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = [service.full_name for service in SERVICES]
+        health_service_pb2_grpc.add_HealthServiceServicer_to_server(HealthServicer(readiness), gate)
+        self._health.add_to(server)
         reflection.enable_server_reflection(
             [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server, reflected()
         )
@@ -176,13 +191,27 @@ class RpcServer:
 
     async def start(self) -> None:
         await self._server.start()
-        for name in ("", *(service.full_name for service in SERVICES)):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._reporting = asyncio.create_task(self._health.run(), name="health")
+
+    async def drain(self, seconds: float) -> None:
+        """Reports that the server is not ready, and serves until load balancers have noticed."""
+        self._readiness.drain()
+        await self._health.report()
+        await asyncio.sleep(seconds)
 
     async def stop(self, grace: float) -> None:
-        """Refuses new calls. Running calls have `grace` seconds to end."""
-        await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace)
+        """Refuses new calls, and ends watches. Other running calls have `grace` seconds to end.
+        Whatever is ended gets SHUTTING_DOWN."""
+        self._readiness.drain()
+        await self._health.report()
+        stopping = asyncio.create_task(self._server.stop(grace))
+        self._watches.stop()
+        await asyncio.wait([stopping], timeout=grace - LAST_SECONDS)
+        self._calls.end()
+        await stopping
+        if self._reporting is not None:
+            self._reporting.cancel()
+            await asyncio.wait([self._reporting])
 
 
 def reflected() -> DescriptorPool:

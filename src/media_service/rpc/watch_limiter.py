@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from media_service.access.owner import Owner
-from media_service.errors import Reason, ResourceExhausted
+from media_service.errors import Reason, ResourceExhausted, shutting_down
 from media_service.rpc.caller import caller
 
 T = TypeVar("T")
@@ -22,25 +22,39 @@ class WatchLimiter:
         self._max_watches = max_watches
         self._max_duration = max_duration
         self._running: Counter[Owner] = Counter()
+        self._limits: set[asyncio.Timeout] = set()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Ends all watches with SHUTTING_DOWN. Their clients start them again elsewhere."""
+        self._stopping = True
+        for limit in self._limits:
+            limit.reschedule(0)
 
     async def run(
         self, states: AsyncGenerator[T, None], send: Callable[[T], Awaitable[None]]
     ) -> None:
         """Sends states until they end or the watch has lasted for the maximum duration.
 
-        Raises ResourceExhausted (WATCH_LIMIT_EXCEEDED), and what `states` and `send` raise.
+        Raises ResourceExhausted (WATCH_LIMIT_EXCEEDED), Unavailable (SHUTTING_DOWN), and what
+        `states` and `send` raise.
         """
+        if self._stopping:
+            raise shutting_down()
         with self._slot(caller().owner):
+            limit = asyncio.timeout(self._max_duration.total_seconds())
+            self._limits.add(limit)
             try:
-                async with (
-                    asyncio.timeout(self._max_duration.total_seconds()) as limit,
-                    aclosing(states),
-                ):
+                async with limit, aclosing(states):
                     async for state in states:
                         await send(state)
             except TimeoutError:
                 if not limit.expired():
                     raise
+            finally:
+                self._limits.remove(limit)
+            if self._stopping and limit.expired():
+                raise shutting_down()
 
     @contextmanager
     def _slot(self, owner: Owner) -> Iterator[None]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from media_service.access.fair_places import Place
 from media_service.access.owner import Owner
-from media_service.errors import MediaError, Reason, Unavailable
+from media_service.errors import MediaError, Reason, Unavailable, shutting_down
 from media_service.uploads.admission import Admission
 from media_service.uploads.loop_load import SMALL_MESSAGE
 from media_service.uploads.model import Chunk
@@ -20,10 +20,6 @@ from media_service.uploads.model import Chunk
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-def shutting_down() -> Unavailable:
-    return Unavailable(Reason.SHUTTING_DOWN, "The server is shutting down. Resume in a moment.")
 
 
 class Incoming(Protocol):

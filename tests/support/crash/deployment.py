@@ -112,6 +112,7 @@ class Deployment:
             "MEDIA_JWT_SECRET": JWT_SECRET,
             "MEDIA_SANDBOX": "degraded",  # for machines without Landlock
             "MEDIA_VIDEO_PRESETS": "-",
+            "MEDIA_DRAIN_SECONDS": "0",
             **settings,
         }
 
@@ -127,8 +128,8 @@ class Deployment:
         """Starts `serve` or `work`, and waits until it is ready."""
         return self.launch(role, failpoint).ready()
 
-    def launch(self, role: str, failpoint: str = "") -> Running:
-        port = free_port()
+    def launch(self, role: str, failpoint: str = "", port: int = 0) -> Running:
+        port = port or free_port()
         log = self._folder / f"{role}-{len(self._processes)}.log"
         environ = {**self.environ, "MEDIA_GRPC_PORT": str(port)}
         if failpoint:
