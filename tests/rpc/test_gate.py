@@ -58,9 +58,10 @@ async def call_raw(
         await call(argument, metadata=metadata)
 
 
-def test_only_link_and_public_methods_need_no_token() -> None:
+def test_only_links_public_content_and_health_need_no_token() -> None:
     public = {method.name for service, method in ALL_CALLS if (service, method) not in CALLS}
-    assert public == {"GetSigned", "PutSigned", "GetPublic", "ListOperations"}
+    links = {"GetSigned", "PutSigned"}
+    assert public == {*links, "GetPublic", "ListOperations", "CheckLiveness", "CheckReadiness"}
 
 
 @pytest.mark.parametrize(("service_", "method"), CALLS, ids=lambda it: it.name)
