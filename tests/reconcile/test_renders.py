@@ -34,7 +34,7 @@ async def test_a_lost_or_damaged_render_is_removed_and_its_media_is_not_quaranti
         kinds = {finding.kind: finding.media_ids for finding in await reconcile_renditions(harness)}
         assert JobRunnable() in await woken.all()
     assert kinds == {"MISSING": (media_id,), "CORRUPT": (media_id,)}
-    assert (await harness.there(media_id)).state == "PENDING"
+    assert (await harness.there(media_id)).state == "READY"
     assert await reconcile_renditions(harness) == []
     assert await count(harness) == 0
     await harness.settle()

@@ -43,7 +43,7 @@ async def test_a_lost_rendition_is_reported_without_quarantining_its_media(
     await harness.public.driver.delete(small.blob.key)
     (found,) = await reconcile_renditions(harness)
     assert (found.kind, found.store, found.media_ids) == (Kind.MISSING, "public", (media_id,))
-    assert (await harness.there(media_id)).state is MediaState.PENDING
+    assert (await harness.there(media_id)).state is MediaState.READY
 
 
 async def test_renditions_of_a_quarantined_media_are_not_public(harness: RenditionHarness) -> None:

@@ -215,10 +215,10 @@ class Deployment:
         asyncio.run(give(self.environ, media_id, name, data))
 
     def wear_out(self, media_id: str) -> None:
-        """Sets the attempts as if five workers had died of moving the media's renditions."""
+        """Sets the attempts as if ten workers had died while moving the media's renditions."""
         with psycopg.connect(self.database_url, autocommit=True) as db:
             db.execute(
-                "update jobs set attempt = 5"
+                "update jobs set attempt = 10, lost_leases = 10"
                 " where subject_id = %s and kind = 'PUBLISH' and state = 'QUEUED'",
                 (media_id,),
             )

@@ -17,7 +17,7 @@ SMALL, STREAM, LARGE = 100 * KIB, 3 * MIB, 9 * MIB
 @dataclass(frozen=True)
 class Trigger:
     """How to reach a failpoint. `nth` is the pass at which the process is killed, late enough that
-    something is acknowledged before. `worker`: a worker runs first. `worn_out`: five workers have
+    something is acknowledged before. `worker`: a worker runs first. `worn_out`: ten workers have
     already died of the job."""
 
     scenario: Scenario
