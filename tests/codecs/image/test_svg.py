@@ -183,3 +183,15 @@ async def test_svg_text_is_set_in_roboto_whatever_was_drawn_before(
         assert bold[3].avg() > plain[3].avg() * 1.1
         named = await drawn("Жω", 'font-family="Roboto"')
         assert (named - plain).abs().max() == 0
+
+
+@pytest.mark.parametrize("size", ['width="1e9" height="10"', 'viewBox="0 0 1e9 1"'])
+async def test_a_drawing_of_a_billion_pixels_is_refused(
+    renderer: ImageRenderer, inspector: Inspector, tmp_path: Path, size: str
+) -> None:
+    """libvips reports a size of a few pixels for it."""
+    source = drawing(tmp_path, f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{GREEN}</svg>')
+    info = (await inspector.inspect(source.path, "IMAGE", source.content_type)).info
+    source = ImageSource(source.path, source.content_type, info.width, info.height, 1)
+    for pipeline in ("resize:100x", "resize:100x100:fit=FILL"):
+        assert await refusal(renderer, source, pipeline) is Reason.MEDIA_CORRUPT

@@ -26,7 +26,7 @@ def open_pdf(media: int) -> Iterator[Any]:
             if error.err_code in ENCRYPTED:
                 message = "The document is encrypted; opening it needs a password or a key."
                 raise FailedPrecondition(Reason.DOCUMENT_ENCRYPTED, message) from None
-            raise corrupt(f"The document cannot be read: {error}") from None
+            raise corrupt("The document cannot be read: it is damaged.") from error
         with closing(document):
             yield document
 

@@ -7,7 +7,7 @@ import pi_heif
 import pyvips
 
 from media_service.codecs.image.out_of_memory import is_out_of_memory
-from media_service.errors import InvalidArgument, Reason
+from media_service.codecs.sandbox.exit_cause import corrupt
 
 
 def load(media: int) -> Any:
@@ -33,7 +33,5 @@ def decode(media: int) -> Any:
         except (ValueError, EOFError, SyntaxError, RuntimeError, OSError) as error:
             if is_out_of_memory(str(error)):
                 raise MemoryError from None
-            raise InvalidArgument(
-                Reason.MEDIA_CORRUPT, f"The image cannot be decoded: {error}"
-            ) from None
+            raise corrupt("The image cannot be decoded: it is damaged.") from error
     return decoded

@@ -10,7 +10,8 @@ import pyvips
 from media_service.codecs.image.load import decode
 from media_service.codecs.image.out_of_memory import is_out_of_memory
 from media_service.codecs.sandbox.errors import SandboxBroken
-from media_service.errors import InvalidArgument, MediaError, Reason
+from media_service.codecs.sandbox.exit_cause import corrupt
+from media_service.errors import MediaError
 
 Task: TypeAlias = Callable[..., Any]
 
@@ -25,9 +26,7 @@ def decoding() -> Iterator[None]:
     except pyvips.Error as error:
         if is_out_of_memory(str(error)):
             raise MemoryError from None
-        raise InvalidArgument(
-            Reason.MEDIA_CORRUPT, f"The image cannot be decoded: {error.detail.strip()}"
-        ) from None
+        raise corrupt("The image cannot be decoded: it is damaged.") from error
 
 
 def translate_errors(task: Task) -> Task:

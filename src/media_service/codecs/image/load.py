@@ -11,6 +11,8 @@ import pyvips
 from media_service.codecs.image import heic
 from media_service.codecs.image.geometry import Image, Size, resized
 from media_service.codecs.image.loaders import ANIMATED, is_hevc, loader_of, open_page, value
+from media_service.codecs.image.out_of_memory import is_out_of_memory
+from media_service.codecs.sandbox.exit_cause import corrupt
 from media_service.errors import InvalidArgument, Reason
 
 # Returns the target size for an original size.
@@ -78,6 +80,17 @@ def decode(media: int, content_type: str) -> None:
         header.avg()
 
 
+def open_drawing(media: int, loader: str, scale: float) -> Image:
+    """Opens a vector drawing. libvips reports a wrong size for one that declares a side of millions
+    of pixels, and cannot scale it. Raises InvalidArgument (MEDIA_CORRUPT), MemoryError."""
+    try:
+        return open_page(media, loader, scale=scale)
+    except pyvips.Error as error:
+        if is_out_of_memory(str(error)):
+            raise MemoryError from None
+        raise corrupt("The drawing declares a size that cannot be rendered.") from error
+
+
 def fits(size: Size, limit: Size) -> bool:
     return size[0] <= limit[0] and size[1] <= limit[1]
 
@@ -139,7 +152,7 @@ def open_scaled(
     if loader == "svgload" and shrink != 1:
         # Scaled by the larger factor, it can exceed the target size in the other direction.
         max_scale = math.sqrt(max_pixels / (stored[0] * stored[1]))
-        return open_page(media, loader, scale=min(1 / shrink, max_scale))
+        return open_drawing(media, loader, min(1 / shrink, max_scale))
     return header
 
 

@@ -113,7 +113,7 @@ def open_media(media: int, content_type: str) -> Iterator[Any]:
         with open_container(media, DEMUXERS[content_type]) as container:
             yield container
     except av.FFmpegError as error:
-        raise corrupt(f"The file is not readable as {content_type}: {error.strerror}.") from None
+        raise corrupt(f"The file cannot be read as {content_type}: it is damaged.") from error
 
 
 def first_decodable(tracks: Iterable[Any]) -> Any:

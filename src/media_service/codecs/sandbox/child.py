@@ -67,7 +67,7 @@ def perform(
     except MediaError as error:
         # Data that cannot be decoded may have corrupted the process.
         reusable = error.reason is not Reason.MEDIA_CORRUPT
-        return error_reply(error, reusable=reusable)
+        return error_reply(error, error.__cause__, reusable=reusable)
     except MemoryError:
         return error_reply(exceeded(limits, "memory_bytes"))
     except Exception as error:
@@ -75,9 +75,11 @@ def perform(
         if isinstance(error, OSError) and error.errno in LIMIT_ERRORS:
             return error_reply(exceeded(limits, LIMIT_ERRORS[error.errno]))
         if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
-            return error_reply(unavailable(f"Processing failed: {error}."))
+            full = unavailable("The machine that processes the file has no memory or space left.")
+            return error_reply(full, error)
         # A task raises MediaError if a file is invalid, so any other error is a bug.
-        return error_reply(Internal(Reason.INTERNAL, repr(error), error_id=""))
+        bug = Internal(Reason.INTERNAL, "A task failed.", error_id="")
+        return error_reply(bug, error)
 
 
 def progress_sender(channel: socket.socket) -> Callable[[float], None]:
@@ -96,13 +98,16 @@ def progress_sender(channel: socket.socket) -> Callable[[float], None]:
     return report
 
 
-def error_reply(error: MediaError, *, reusable: bool = False) -> bytes:
-    """Encodes an error. `reusable` means that the process is unchanged and can serve other
-    tasks."""
+def error_reply(
+    error: MediaError, cause: BaseException | None = None, *, reusable: bool = False
+) -> bytes:
+    """Encodes an error, and for the log its cause in the words of a library. `reusable` means that
+    the process is unchanged and can serve other tasks."""
     return encode(
         {
             "reason": error.reason,
             "message": error.message[:MAX_MESSAGE],
+            "cause": "" if cause is None else repr(cause)[:MAX_MESSAGE],
             "metadata": error.metadata,
             "reusable": reusable,
         }

@@ -206,15 +206,17 @@ class Child:
             self.reusable = True
             return reply["result"]
         message = printable(str(reply.get("message")))
+        cause = printable(str(reply.get("cause", "")))
         reason = reply.get("reason")
         if reason == Reason.INTERNAL:
             stderr_tail = self.stderr_tail().decode(errors="replace")
             log.error("a task failed in a child process: %s", stderr_tail)
-            raise SandboxBroken(f"a task failed: {message}")
+            raise SandboxBroken(f"a task failed: {cause}")
         if isinstance(reason, str) and reason in CHILD_ERRORS:
             self.reusable = reply.get("reusable") is True
+            log.info("a task failed: %s: %s %s", reason, message, cause)
             raise CHILD_ERRORS[reason](Reason(reason), message, **metadata_of(reply))
-        log.info("a media file cannot be read: %s", message)
+        log.info("a media file cannot be read: %s %s", message, cause)
         raise corrupt(message)
 
     async def close(self) -> None:

@@ -151,9 +151,7 @@ class Program:
             return cause
         if code < 0:
             return crashed()
-        lines = self.stderr_tail.splitlines()
-        reason = f": {printable(lines[-1])}" if lines else "."
-        return corrupt(f"The file cannot be processed{reason}")
+        return corrupt("The file cannot be processed: it is damaged.")
 
 
 def pipe_of(stream: asyncio.StreamReader | None) -> asyncio.StreamReader:
