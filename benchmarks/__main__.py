@@ -15,6 +15,7 @@ import uvloop
 
 from benchmarks.audio import audio
 from benchmarks.calls import calls
+from benchmarks.crafted import crafted
 from benchmarks.downloads import downloads
 from benchmarks.images import images
 from benchmarks.jobs import jobs
@@ -48,6 +49,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "memory": memory,
     "many": many,
     "trickle": trickle,
+    "crafted": crafted,
     "images": images,
     "videos": videos,
     "audio": audio,

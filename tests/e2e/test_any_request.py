@@ -17,6 +17,7 @@ from tests.support.any_input import (
     MESSAGE,
     NOT_UTF8,
     ROUNDS,
+    SEED,
     STRING,
     generator,
     leaves,
@@ -171,4 +172,4 @@ def test_no_request_is_an_error_of_the_server(service: Service) -> None:
         if found:
             problems.append(f"{request.verb} {request.url[:200]} {request.what}: {found}")
     connection.close()
-    assert not problems, "\n".join(problems)
+    assert not problems, "\n".join([f"SOAK_SEED={SEED}", *problems])

@@ -12,7 +12,7 @@ from mediaservice.v1.error_reason_pb2 import ErrorReason
 from mediaservice.v1.media_pb2 import Media
 from mediaservice.v1.upload_pb2 import UploadSpec
 
-from tests.support.any_input import Requests, generator, methods
+from tests.support.any_input import SEED, Requests, generator, methods
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.server import Caller, Refusal, Running, refused
 
@@ -91,7 +91,7 @@ async def test_no_input_is_an_error_of_the_server(service: Running, ann: Caller)
     problems: list[str] = []
     async for path, method, raw, what in cases(requests):
         problems += await problems_of(ann, path, method, raw, what)
-    assert not problems, "\n".join(problems)
+    assert not problems, "\n".join([f"SOAK_SEED={SEED}", *problems])
 
 
 async def raw(caller: Caller, path: str, request: bytes, token: bool = True) -> Refusal:
