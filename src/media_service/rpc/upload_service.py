@@ -35,7 +35,7 @@ from media_service.rpc.error_status import to_status
 from media_service.rpc.field_validation import FieldValidator
 from media_service.rpc.idempotency import header_key, item_keys, key_of, request_key
 from media_service.rpc.multipart import MultipartFile, boundary_of, plain_type
-from media_service.rpc.pagination import page, page_size
+from media_service.rpc.pagination import each, page, page_size
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.request_body import body_chunks
 from media_service.rpc.server_sent_events import send_events
@@ -110,17 +110,14 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self, request: upload_service_pb2.BatchCreateUploadsRequest, context: Context
     ) -> upload_service_pb2.BatchCreateUploadsResponse:
         header = header_key(http.request_headers(context))
-        wanted = [
-            (spec_from(item.spec), key_of(CREATE, key, item.spec))
-            for item, key in zip(
-                request.requests,
-                item_keys(header, [item.request_id for item in request.requests]),
-                strict=True,
-            )
-        ]
+        keys = item_keys(header, [item.request_id for item in request.requests])
+        wanted = await each(
+            zip(request.requests, keys, strict=True),
+            lambda pair: (spec_from(pair[0].spec), key_of(CREATE, pair[1], pair[0].spec)),
+        )
         results = await self._uploads.create(caller(), wanted, atomic=request.atomic)
         return upload_service_pb2.BatchCreateUploadsResponse(
-            results=[self._result(result) for result in results]
+            results=await each(results, self._result)
         )
 
     def _result(

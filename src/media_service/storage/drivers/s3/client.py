@@ -92,7 +92,8 @@ def translated(key: str = "") -> Iterator[None]:
             raise blob_missing(key) from error
         raise unavailable(f"it answered {code_of(error)}") from error
     except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise unavailable(type(error).__name__) from error
+        log.warning("the object store cannot be reached: %r", error)
+        raise unavailable("it cannot be reached, or its answer is malformed") from error
 
 
 @contextmanager
