@@ -13,7 +13,7 @@ from benchmarks.many import Memory
 from benchmarks.measure import MIB, Bench, say
 from benchmarks.report import Outcome
 from benchmarks.transfer import client
-from benchmarks.trickle import MEMORY, P99_MS, p99, read_media, row
+from benchmarks.trickle import MEMORY, P99_MS, Reads, row
 
 # A file of empty segments: its size is behind all of them.
 CRAFTED = (b"\xff\xd8" + b"\xff\xe0\0\2" * (MIB // 4))[:MIB]
@@ -41,18 +41,17 @@ async def send_crafted(bench: Bench, outcomes: Counter[str]) -> None:
 
 async def crafted(bench: Bench) -> Outcome:
     memory = Memory([psutil.Process(bench.stack.pids[name]) for name in ("server", "Envoy")])
-    latencies: list[float] = []
+    reads = Reads(bench)
     outcomes: Counter[str] = Counter()
-    reading = asyncio.create_task(read_media(bench, latencies))
+    reading = asyncio.create_task(reads.run())
     await asyncio.sleep(bench.seconds)
-    alone = p99(latencies)
+    alone = reads.p99()
     watching = asyncio.create_task(memory.watch())
-    latencies.clear()
     sending = asyncio.create_task(send_crafted(bench, outcomes))
     start = time.perf_counter()
     await asyncio.sleep(3 * bench.seconds)
     seconds = time.perf_counter() - start
-    under_load = p99(latencies)
+    under_load = reads.p99()
     for task in (sending, reading, watching):
         task.cancel()
     await asyncio.gather(sending, reading, watching, return_exceptions=True)
