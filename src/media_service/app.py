@@ -45,6 +45,7 @@ from media_service.renditions.processing import ProcessingService
 from media_service.renditions.renderers import Renderers
 from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.results import JobResults
+from media_service.renditions.standard import StandardRenditions
 from media_service.renditions.streams.packager import StreamPackager
 from media_service.renditions.streams.segments import Segments
 from media_service.renditions.thumbnails import ThumbnailRenderer
@@ -286,6 +287,7 @@ async def server(
             MediaService(parts.database, reader, page_tokens, config.purge_after),
             DeletionService(parts.database),
             ProcessingService(parts.database),
+            StandardRenditions(parts.database),
             JobService(parts.database),
             JobResults(parts.database, reader),
             WatchTickets(parts.database),

@@ -1,5 +1,6 @@
 """Jobs, from the client and from the command line."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,15 @@ async def test_a_job_is_started_once_even_if_the_response_is_lost(
     job = await client.process(media_id, "resize:10x", rendition="tiny", priority=Job.HIGH)
     assert list(fake.jobs) == [job.job_id]
     assert (job.rendition_name, job.priority) == ("tiny", Job.HIGH)
+
+
+async def test_a_media_is_reprocessed_once_even_if_the_response_is_lost(
+    client: AsyncClient, fake: Fake, media_id: str
+) -> None:
+    fake.inject("ReprocessMedia", Fault("UNAVAILABLE", at_finish=True))
+    job = await client.reprocess(media_id)
+    assert [job.type for job in fake.jobs.values()] == [Job.INGEST, Job.PROCESS]
+    assert (job.type, job.media_id) == (Job.INGEST, media_id)
 
 
 async def test_a_watch_survives_a_disconnect_and_ends_with_the_job(
@@ -122,6 +132,35 @@ def test_process_explains_an_invalid_pipeline(run: Run, media_id: str) -> None:
     result = run("process", media_id, "nonsense")
     assert result.exit_code == 1
     assert "INVALID_OPERATIONS" in result.stderr
+
+
+def test_reprocess_waits_for_its_job_and_those_of_presets(
+    run: Run, fake: Fake, media_id: str
+) -> None:
+    run("process", media_id, "resize:10x", "--name", "of a caller")
+    result = run("reprocess", media_id)
+    _, ingest, preset = fake.jobs
+    assert result.stdout.splitlines() == [
+        f"{ingest}\tSUCCEEDED\tINGEST\t100\t{media_id}\t",
+        f"{preset}\tSUCCEEDED\tPROCESS\t100\t{media_id}\tpreview",
+    ]
+
+
+def test_reprocess_prints_json(run: Run, fake: Fake, media_id: str) -> None:
+    lines = run("reprocess", media_id, "--json").stdout.splitlines()
+    jobs = [json.loads(line) for line in lines]
+    assert [(job["type"], job["state"]) for job in jobs] == [
+        ("INGEST", "SUCCEEDED"),
+        ("PROCESS", "SUCCEEDED"),
+    ]
+
+
+def test_reprocess_fails_with_one_of_its_jobs(run: Run, fake: Fake, media_id: str) -> None:
+    fake.inject("WatchJob", Fault("TYPE_NOT_ALLOWED", at_finish=True))
+    result = run("reprocess", media_id)
+    assert result.exit_code == 1
+    assert "it is TYPE_NOT_ALLOWED" in result.stderr
+    assert [line.split("\t")[1] for line in result.stdout.splitlines()] == ["FAILED", "SUCCEEDED"]
 
 
 def test_the_operations_command_prints_the_manual(run: Run) -> None:

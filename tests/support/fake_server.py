@@ -425,6 +425,30 @@ class Fake(
             abort(context, fault.kind)
         return job
 
+    def ReprocessMedia(  # noqa: N802
+        self, request: processing_service_pb2.ReprocessMediaRequest, context: grpc.ServicerContext
+    ) -> job_pb2.Job:
+        """Starts the job of the preset "preview" at once."""
+        fault = self._unary("ReprocessMedia", context)
+        self._find(request.media_id, context)
+        first = request.request_id not in self.requests
+        job_id = self.requests.setdefault(request.request_id, new_id())
+        if first:
+            self._start_standard(job_id, request.media_id, job_pb2.Job.INGEST)
+            preset = self._start_standard(new_id(), request.media_id, job_pb2.Job.PROCESS)
+            preset.actor.type, preset.rendition_name = "service", "preview"
+        if fault:
+            abort(context, fault.kind)
+        return self.jobs[job_id]
+
+    def _start_standard(
+        self, job_id: str, media_id: str, kind: job_pb2.Job.Type.ValueType
+    ) -> job_pb2.Job:
+        job = job_pb2.Job(job_id=job_id, media_id=media_id, type=kind, state=job_pb2.Job.QUEUED)
+        job.create_time.GetCurrentTime()
+        self.jobs[job_id] = job
+        return job
+
     def _job(self, job_id: str, context: grpc.ServicerContext) -> job_pb2.Job:
         if job_id not in self.jobs:
             abort(context, "JOB_NOT_FOUND")

@@ -39,7 +39,9 @@ class Job(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         TYPE_UNSPECIFIED: Job._Type.ValueType  # 0
         INGEST: Job._Type.ValueType  # 1
-        """Inspects an uploaded file and renders its standard renditions. Every upload starts one."""
+        """Inspects an uploaded file and renders its standard renditions. Every upload starts one, and so does
+        ReprocessMedia.
+        """
         PROCESS: Job._Type.ValueType  # 2
         """Renders a rendition with a pipeline of operations. ProcessMedia starts one."""
 
@@ -48,7 +50,9 @@ class Job(_message.Message):
 
     TYPE_UNSPECIFIED: Job.Type.ValueType  # 0
     INGEST: Job.Type.ValueType  # 1
-    """Inspects an uploaded file and renders its standard renditions. Every upload starts one."""
+    """Inspects an uploaded file and renders its standard renditions. Every upload starts one, and so does
+    ReprocessMedia.
+    """
     PROCESS: Job.Type.ValueType  # 2
     """Renders a rendition with a pipeline of operations. ProcessMedia starts one."""
 

@@ -164,7 +164,7 @@ class MediaServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteRendition(self, request, context):
-        """Deletes a rendition immediately and permanently. Standard renditions are not created again either.
+        """Deletes a rendition immediately and permanently. Only ReprocessMedia creates standard renditions again.
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also if an earlier
         attempt succeeded), ETAG_MISMATCH. Safe to retry.

@@ -100,7 +100,7 @@ class MediaServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/UndeleteMedia
     """
     DeleteRendition: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.DeleteRenditionRequest, _media_pb2.Media]
-    """Deletes a rendition immediately and permanently. Standard renditions are not created again either.
+    """Deletes a rendition immediately and permanently. Only ReprocessMedia creates standard renditions again.
 
     Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also if an earlier
     attempt succeeded), ETAG_MISMATCH. Safe to retry.
@@ -192,7 +192,7 @@ class MediaServiceAsyncStub(MediaServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/UndeleteMedia
     """
     DeleteRendition: _aio.UnaryUnaryMultiCallable[_media_service_pb2.DeleteRenditionRequest, _media_pb2.Media]  # type: ignore[assignment]
-    """Deletes a rendition immediately and permanently. Standard renditions are not created again either.
+    """Deletes a rendition immediately and permanently. Only ReprocessMedia creates standard renditions again.
 
     Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also if an earlier
     attempt succeeded), ETAG_MISMATCH. Safe to retry.
@@ -317,7 +317,7 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _media_service_pb2.DeleteRenditionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
-        """Deletes a rendition immediately and permanently. Standard renditions are not created again either.
+        """Deletes a rendition immediately and permanently. Only ReprocessMedia creates standard renditions again.
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, RENDITION_NOT_FOUND (also if an earlier
         attempt succeeded), ETAG_MISMATCH. Safe to retry.

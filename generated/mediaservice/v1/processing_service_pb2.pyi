@@ -73,6 +73,32 @@ class ProcessMediaRequest(_message.Message):
 Global___ProcessMediaRequest: _TypeAlias = ProcessMediaRequest  # noqa: Y015
 
 @_typing.final
+class ReprocessMediaRequest(_message.Message):
+    """Which media ReprocessMedia processes anew."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    media_id: _builtins.str
+    """UUID of the media."""
+    request_id: _builtins.str
+    """Idempotency key: a UUID. The header `Idempotency-Key` can be used instead."""
+    def __init__(
+        self,
+        *,
+        media_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_id", b"media_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReprocessMediaRequest: _TypeAlias = ReprocessMediaRequest  # noqa: Y015
+
+@_typing.final
 class BatchProcessMediaRequest(_message.Message):
     """The renditions that BatchProcessMedia renders."""
 

@@ -51,6 +51,11 @@ class ProcessingServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_processing__service__pb2.BatchProcessMediaRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_processing__service__pb2.BatchProcessMediaResponse.FromString,
                 _registered_method=True)
+        self.ReprocessMedia = channel.unary_unary(
+                '/mediaservice.v1.ProcessingService/ReprocessMedia',
+                request_serializer=mediaservice_dot_v1_dot_processing__service__pb2.ReprocessMediaRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_job__pb2.Job.FromString,
+                _registered_method=True)
         self.ListOperations = channel.unary_unary(
                 '/mediaservice.v1.ProcessingService/ListOperations',
                 request_serializer=mediaservice_dot_v1_dot_processing__service__pb2.ListOperationsRequest.SerializeToString,
@@ -103,6 +108,28 @@ class ProcessingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReprocessMedia(self, request, context):
+        """Inspects a media again, and renders its standard renditions anew: thumbnails and presets, also those that were
+        deleted or failed. Use it after the settings of thumbnails or presets have changed, or to repair a media. Existing
+        renditions are served until the new ones replace them. Renditions that callers requested remain, except a stream:
+        it is replaced if there is a preset for streams.
+
+        The job inspects the media, renders its thumbnails, and starts a PROCESS job for each preset, as the job of an upload
+        does. If it fails, a media that was READY remains so. If the media is being inspected at the moment, no other job
+        starts, and the response is the running one.
+
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, IDEMPOTENCY_CONFLICT. Safe to
+        retry with an idempotency key.
+
+        Example:
+
+        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:reprocess -d '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\"}" $GRPC mediaservice.v1.ProcessingService/ReprocessMedia
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListOperations(self, request, context):
         """Lists the operations that a pipeline can contain, with their parameters and an example of each.
 
@@ -129,6 +156,11 @@ def add_ProcessingServiceServicer_to_server(servicer, server):
                     servicer.BatchProcessMedia,
                     request_deserializer=mediaservice_dot_v1_dot_processing__service__pb2.BatchProcessMediaRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_processing__service__pb2.BatchProcessMediaResponse.SerializeToString,
+            ),
+            'ReprocessMedia': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReprocessMedia,
+                    request_deserializer=mediaservice_dot_v1_dot_processing__service__pb2.ReprocessMediaRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_job__pb2.Job.SerializeToString,
             ),
             'ListOperations': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOperations,
@@ -196,6 +228,33 @@ class ProcessingService(object):
             '/mediaservice.v1.ProcessingService/BatchProcessMedia',
             mediaservice_dot_v1_dot_processing__service__pb2.BatchProcessMediaRequest.SerializeToString,
             mediaservice_dot_v1_dot_processing__service__pb2.BatchProcessMediaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReprocessMedia(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.ProcessingService/ReprocessMedia',
+            mediaservice_dot_v1_dot_processing__service__pb2.ReprocessMediaRequest.SerializeToString,
+            mediaservice_dot_v1_dot_job__pb2.Job.FromString,
             options,
             channel_credentials,
             insecure,

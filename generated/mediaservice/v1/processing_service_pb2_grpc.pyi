@@ -68,6 +68,24 @@ class ProcessingServiceStub:
         curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}, {\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"blur:4\\"}]}" $REST/v1/media:batchProcess
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}]}" $GRPC mediaservice.v1.ProcessingService/BatchProcessMedia
     """
+    ReprocessMedia: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.ReprocessMediaRequest, _job_pb2.Job]
+    """Inspects a media again, and renders its standard renditions anew: thumbnails and presets, also those that were
+    deleted or failed. Use it after the settings of thumbnails or presets have changed, or to repair a media. Existing
+    renditions are served until the new ones replace them. Renditions that callers requested remain, except a stream:
+    it is replaced if there is a preset for streams.
+
+    The job inspects the media, renders its thumbnails, and starts a PROCESS job for each preset, as the job of an upload
+    does. If it fails, a media that was READY remains so. If the media is being inspected at the moment, no other job
+    starts, and the response is the running one.
+
+    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, IDEMPOTENCY_CONFLICT. Safe to
+    retry with an idempotency key.
+
+    Example:
+
+        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:reprocess -d '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.ProcessingService/ReprocessMedia
+    """
     ListOperations: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.ListOperationsRequest, _processing_service_pb2.ListOperationsResponse]
     """Lists the operations that a pipeline can contain, with their parameters and an example of each.
 
@@ -117,6 +135,24 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
 
         curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}, {\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"blur:4\\"}]}" $REST/v1/media:batchProcess
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}]}" $GRPC mediaservice.v1.ProcessingService/BatchProcessMedia
+    """
+    ReprocessMedia: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.ReprocessMediaRequest, _job_pb2.Job]  # type: ignore[assignment]
+    """Inspects a media again, and renders its standard renditions anew: thumbnails and presets, also those that were
+    deleted or failed. Use it after the settings of thumbnails or presets have changed, or to repair a media. Existing
+    renditions are served until the new ones replace them. Renditions that callers requested remain, except a stream:
+    it is replaced if there is a preset for streams.
+
+    The job inspects the media, renders its thumbnails, and starts a PROCESS job for each preset, as the job of an upload
+    does. If it fails, a media that was READY remains so. If the media is being inspected at the moment, no other job
+    starts, and the response is the running one.
+
+    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, IDEMPOTENCY_CONFLICT. Safe to
+    retry with an idempotency key.
+
+    Example:
+
+        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:reprocess -d '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.ProcessingService/ReprocessMedia
     """
     ListOperations: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.ListOperationsRequest, _processing_service_pb2.ListOperationsResponse]  # type: ignore[assignment]
     """Lists the operations that a pipeline can contain, with their parameters and an example of each.
@@ -176,6 +212,30 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}, {\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"blur:4\\"}]}" $REST/v1/media:batchProcess
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}]}" $GRPC mediaservice.v1.ProcessingService/BatchProcessMedia
+        """
+
+    @_abc_1.abstractmethod
+    def ReprocessMedia(
+        self,
+        request: _processing_service_pb2.ReprocessMediaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
+        """Inspects a media again, and renders its standard renditions anew: thumbnails and presets, also those that were
+        deleted or failed. Use it after the settings of thumbnails or presets have changed, or to repair a media. Existing
+        renditions are served until the new ones replace them. Renditions that callers requested remain, except a stream:
+        it is replaced if there is a preset for streams.
+
+        The job inspects the media, renders its thumbnails, and starts a PROCESS job for each preset, as the job of an upload
+        does. If it fails, a media that was READY remains so. If the media is being inspected at the moment, no other job
+        starts, and the response is the running one.
+
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, IDEMPOTENCY_CONFLICT. Safe to
+        retry with an idempotency key.
+
+        Example:
+
+            curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:reprocess -d '{}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.ProcessingService/ReprocessMedia
         """
 
     @_abc_1.abstractmethod

@@ -25,6 +25,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "link": ("media_service.cli.link:link", "Sign a URL that reads a media without a token."),
     "rm": ("media_service.cli.media:rm", "Delete media."),
     "process": ("media_service.cli.processing:process", "Start a job that creates a rendition."),
+    "reprocess": (
+        "media_service.cli.processing:reprocess",
+        "Render the standard renditions of a media anew.",
+    ),
     "operations": ("media_service.cli.processing:operations", "List the operations of pipelines."),
     "jobs": ("media_service.cli.jobs:jobs", "List jobs."),
     "cancel": ("media_service.cli.jobs:cancel", "Cancel jobs."),

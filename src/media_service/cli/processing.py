@@ -1,6 +1,9 @@
-"""`media-service process` and `operations`: renditions by pipelines."""
+"""`media-service process`, `reprocess` and `operations`: renditions by pipelines and presets."""
+
+import json
 
 import click
+from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
@@ -60,10 +63,53 @@ def process(
     report(job)
 
 
+@click.command(
+    epilog="""\b
+Examples:
+  media-service reprocess ID
+  media-service ls --all | cut -f1 | xargs -n 1 media-service reprocess
+"""
+)
+@click.argument("media_id", metavar="ID")
+@click.option("--json", "json_", is_flag=True, help="Print one JSON object per job and line.")
+@client_command
+def reprocess(client: Client, media_id: str, json_: bool) -> None:
+    """Renders the standard renditions of a media anew: thumbnails and presets.
+
+    This includes renditions that were deleted. It waits for the jobs, which continue if this
+    command ends. In a pipe, the output is one line per job: job id, state, type, percent, media id
+    and name of the rendition, separated by tabs.
+    """
+    first = follow(client, client.reprocess(media_id))
+    started = [job for job in client.jobs(media_id=media_id) if is_preset(job, first)]
+    jobs = [first, *(follow(client, job) for job in reversed(started))]
+    for job in jobs:
+        if json_:
+            click.echo(json.dumps(MessageToDict(job), ensure_ascii=False))
+        elif not output.on_terminal():
+            click.echo(output.job_line(job))
+        elif job.state == Job.SUCCEEDED:
+            click.echo(f"rendered {job.rendition_name or 'thumbnails'}")
+    problems = [job.error.message or "a job was cancelled" for job in jobs if is_in_vain(job)]
+    if problems:
+        fail("; ".join(problems))
+
+
+def is_preset(job: Job, first: Job) -> bool:
+    """Whether a job renders a preset, and was started by the job `first`, or after it."""
+    since = first.create_time.ToNanoseconds()
+    by_service = job.type == Job.PROCESS and job.actor.type == "service"
+    return by_service and job.create_time.ToNanoseconds() >= since
+
+
+def is_in_vain(job: Job) -> bool:
+    return job.state in {Job.FAILED, Job.CANCELLED}
+
+
 def follow(client: Client, job: Job) -> Job:
     """Shows a job until it has ended."""
     try:
-        with output.job_progress(job.rendition_name or "job") as show:
+        with output.job_progress(job.rendition_name or Job.Type.Name(job.type).lower()) as show:
             for seen in client.watch_job(job.job_id):
                 show(seen)
                 job = seen
@@ -85,7 +131,7 @@ def report(job: Job) -> None:
         click.echo(f"  media-service download {job.media_id} --rendition {rendition.name}")
     else:
         click.echo(f"{Job.State.Name(job.state).lower()} job {job.job_id}")
-    if job.state in {Job.FAILED, Job.CANCELLED}:
+    if is_in_vain(job):
         fail(job.error.message or "the job was cancelled")
 
 

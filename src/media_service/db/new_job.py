@@ -13,7 +13,8 @@ NORMAL_PRIORITY = 2
 class NewJob:
     """`kind`: a `JobKind`. `owner` None: a job of the service itself. `pipeline`, `rendition`: see
     `Job`. `done`: the result exists already. `parent_id`: of the job that this is a subjob of;
-    subjobs are numbered from 0. `heavy`: it takes more than a few seconds. `actor_id`: of the user
+    subjobs are numbered from 0. `anew`: it renders what exists
+    already, too. `heavy`: it takes more than a few seconds. `actor_id`: of the user
     who started it; empty: the service itself."""
 
     kind: str
@@ -29,6 +30,7 @@ class NewJob:
     heavy: bool = False
     project_id: str = ""
     actor_id: str = ""
+    anew: bool = False
     job_id: str = field(default_factory=new_id)
 
     @property

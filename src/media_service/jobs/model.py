@@ -58,6 +58,7 @@ class Claim:
     subjob_number: int = 0
     heavy: bool = False
     lost_leases: int = 0
+    anew: bool = False
 
     @property
     def try_number(self) -> int:

@@ -112,7 +112,7 @@ CLAIM = SQL("""
     where job_id = (select job_id from chosen)
     returning job_id::text as job_id, kind, subject_id::text as subject_id, attempt, fence, org_id,
               owner_type, owner_id, pipeline, rendition, parent_id::text as parent_id,
-              subjob_number, heavy, lost_leases
+              subjob_number, heavy, lost_leases, anew
 """)
 
 
@@ -133,6 +133,7 @@ async def claimed(db: Connection, rows: Rows) -> Claim | None:
         row["subjob_number"],
         row["heavy"],
         row["lost_leases"],
+        row["anew"],
     )
     changed(db, claim)
     return claim
@@ -473,6 +474,17 @@ async def is_rendering(db: Connection, media_id: str, rendition: str) -> bool:
         (media_id, rendition),
     )
     return rows.rowcount == 1
+
+
+async def unfinished(db: Connection, kind: JobKind, subject_id: str) -> str | None:
+    """Returns the job of this kind on a subject that has not ended, if there is one."""
+    rows = await db.execute(
+        "select job_id::text as job_id from jobs where subject_id = %s and kind = %s"
+        " and state in ('QUEUED', 'RUNNING') order by create_time limit 1",
+        (subject_id, kind),
+    )
+    row = await rows.fetchone()
+    return row["job_id"] if row else None
 
 
 async def get_many(db: Connection, job_ids: Sequence[str]) -> dict[str, Job]:

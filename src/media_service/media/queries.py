@@ -326,7 +326,8 @@ async def set_info(
     Keeps a `capture_time` set by a caller, and a placeholder from a rendition."""
     await db.execute(
         "update media set state = 'READY', error_reason = null, error_message = null, info = %s,"
-        " private_info = %s, capture_time = coalesce(capture_time, %s), ready_time = now(),"
+        " private_info = %s, capture_time = coalesce(capture_time, %s),"
+        " ready_time = coalesce(ready_time, now()),"
         " blurhash = coalesce(nullif(%s, ''), blurhash),"
         " dominant_color = coalesce(nullif(%s, ''), dominant_color),"
         " revision = revision + 1, update_time = now()"

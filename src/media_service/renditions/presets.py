@@ -39,8 +39,9 @@ class Presets:
         """The names of all renditions."""
         return list(dict.fromkeys(p.name for found in self._presets.values() for p in found))
 
-    def jobs(self, media: Media, info: Info) -> list[NewJob]:
-        """Returns the jobs of a media's presets. `info` is the result of inspection."""
+    def jobs(self, media: Media, info: Info, *, anew: bool = False) -> list[NewJob]:
+        """Returns the jobs of a media's presets. `info` is the result of inspection. `anew`: render
+        those that exist, too."""
         return [
             NewJob(
                 JobKind.PROCESS,
@@ -48,9 +49,10 @@ class Presets:
                 media.owner,
                 pipeline=preset.pipeline.text,
                 rendition=preset.name,
-                done=media.rendered(preset.name, preset.pipeline.text) is not None,
+                done=not anew and media.rendered(preset.name, preset.pipeline.text) is not None,
                 heavy=preset.route.is_heavy(info),
                 project_id=media.project_id,
+                anew=anew,
             )
             for preset in self._presets.get(kind_of(media, info), ())
         ]

@@ -20,6 +20,7 @@ from media_service.jobs.model import Job, Priority
 from media_service.media.model import STREAM
 from media_service.renditions.processing import ProcessingService, RenditionRequest
 from media_service.renditions.results import JobResult, JobResults
+from media_service.renditions.standard import StandardRenditions
 from media_service.rpc import http
 from media_service.rpc.batch import request_at
 from media_service.rpc.caller import caller
@@ -49,11 +50,13 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
     def __init__(
         self,
         processing: ProcessingService,
+        standard: StandardRenditions,
         results: JobResults,
         public_urls: PublicUrls,
         reserved: Collection[str],
     ) -> None:
         self._processing = processing
+        self._standard = standard
         self._results = results
         self._public_urls = public_urls
         self._reserved = reserved
@@ -63,6 +66,16 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
         key = request_key(headers, PROCESS, request.request_id, content_of(request))
         (job,) = await self._processing.start(caller(), [self._checked(request, key)])
         assert isinstance(job, Job)  # noqa: S101 - a refusal is raised
+        return job_to_message(job, await self._results.of(job), self._public_urls)
+
+    async def ReprocessMedia(  # noqa: N802
+        self, request: processing_service_pb2.ReprocessMediaRequest, context: Context
+    ) -> job_pb2.Job:
+        media_id = request.media_id.lower()
+        content = processing_service_pb2.ReprocessMediaRequest(media_id=media_id)
+        headers = http.request_headers(context)
+        key = request_key(headers, "ReprocessMedia", request.request_id, content)
+        job = await self._standard.reprocess(caller(), media_id, key)
         return job_to_message(job, await self._results.of(job), self._public_urls)
 
     async def BatchProcessMedia(  # noqa: N802

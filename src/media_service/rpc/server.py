@@ -40,6 +40,7 @@ from media_service.renders.service import RenderService
 from media_service.renditions.delete import DeletionService
 from media_service.renditions.processing import ProcessingService
 from media_service.renditions.results import JobResults
+from media_service.renditions.standard import StandardRenditions
 from media_service.rpc.download_service import DownloadServicer
 from media_service.rpc.gate import Gate
 from media_service.rpc.health import HealthReporter, HealthServicer
@@ -110,6 +111,7 @@ class Services:
     media: MediaService
     deletions: DeletionService
     processing: ProcessingService
+    standard_renditions: StandardRenditions
     jobs: JobService
     job_results: JobResults
     watch_tickets: WatchTickets
@@ -167,7 +169,13 @@ class RpcServer:
             MediaServicer(services.media, services.deletions, services.links, public_urls), gate
         )
         processing_service_pb2_grpc.add_ProcessingServiceServicer_to_server(
-            ProcessingServicer(services.processing, services.job_results, public_urls, standard),
+            ProcessingServicer(
+                services.processing,
+                services.standard_renditions,
+                services.job_results,
+                public_urls,
+                standard,
+            ),
             gate,
         )
         job_service_pb2_grpc.add_JobServiceServicer_to_server(

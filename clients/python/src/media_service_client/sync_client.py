@@ -260,6 +260,15 @@ class Client:
         job: job_pb2.Job = self._transport.run(calls.call("ProcessMedia", request, self._backoff))
         return job
 
+    def reprocess(self, media_id: str) -> job_pb2.Job:
+        """Starts a job that inspects a media again and renders its standard renditions anew, also
+        those that were deleted. It starts a job for each preset when it ends."""
+        request = processing_service_pb2.ReprocessMediaRequest(
+            media_id=media_id, request_id=str(uuid.uuid4())
+        )
+        job: job_pb2.Job = self._transport.run(calls.call("ReprocessMedia", request, self._backoff))
+        return job
+
     def job(self, job_id: str) -> job_pb2.Job:
         """A job as it is now."""
         return self._transport.run(calls.job("GetJob", job_id, self._backoff))

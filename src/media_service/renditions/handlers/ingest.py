@@ -77,7 +77,7 @@ class IngestHandler(JobHandler):
         if not await jobs.finish(tx, claim, JobState.SUCCEEDED):
             return False
         await queries.set_info(tx, media.media_id, found, placeholder)
-        presets = self._presets.jobs(media, found.info)
+        presets = self._presets.jobs(media, found.info, anew=claim.anew)
         # If a caller already started a job for the same rendition, that job takes precedence.
         requested = {
             p.rendition for p in presets if await jobs.is_rendering(tx, p.subject_id, p.rendition)
@@ -87,8 +87,11 @@ class IngestHandler(JobHandler):
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         async with self._database.transaction() as tx:
-            await queries.lock(tx, claim.subject_id)  # lock media before jobs, as everywhere
+            # Lock media before jobs, as everywhere.
+            media = await queries.lock(tx, claim.subject_id)
             if not await jobs.finish(tx, claim, JobState.FAILED, fault):
+                return
+            if media is None or media.state is MediaState.READY:  # as before it was processed anew
                 return
             await queries.set_state(tx, claim.subject_id, MediaState.FAILED, fault)
             tx.emit(MediaChanged(claim.subject_id))

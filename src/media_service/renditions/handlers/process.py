@@ -54,7 +54,8 @@ class ProcessHandler(JobHandler):
     async def run(self, claim: Claim, progress: Progress) -> None:
         pipeline = stored_pipeline(claim.pipeline)
         media, overlays = await self._load(claim, pipeline)
-        if media.rendered(claim.rendition, claim.pipeline):  # another job rendered it
+        exists = media.rendered(claim.rendition, claim.pipeline)  # by another job
+        if exists and not claim.anew:
             await self._end(claim, JobState.SUCCEEDED)
             return
         check_rendition_limit(media, claim.rendition)
