@@ -8,9 +8,16 @@ from pathlib import Path
 import pytest
 
 from media_service.db.database import Database
+from media_service.db.new_job import NewJob
+from media_service.errors import Reason, Unavailable
 from media_service.ids import new_id
+from media_service.jobs.model import JobKind
 from media_service.jobs.periodic import Batches
+from media_service.jobs.side_queue import CONCURRENT
 from media_service.renditions.delete import purge_due
+from media_service.renditions.periodic_tasks import remove_blobs
+from media_service.storage.blob_store import BlobStore
+from media_service.storage.drivers.local.driver import LocalDriver
 from media_service.uploads.periodic_tasks import BATCH, PARTS_BATCH, expire_uploads, forget_ended
 from media_service.watches.tickets import remove_expired_tickets
 from tests.support.batches import changed_by
@@ -185,3 +192,60 @@ async def test_all_expired_tickets_are_removed(database: Database, count: int) -
             (count,),
         )
     assert await changed_by(remove_expired_tickets(database)) == count
+
+
+class Observed(LocalDriver):
+    """Counts the concurrent removals."""
+
+    running = most = 0
+
+    async def delete(self, key: str) -> None:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await super().delete(key)
+        self.running -= 1
+
+
+async def add_unreferenced(database: Database, driver: LocalDriver, count: int) -> None:
+    """Blobs without references, and the jobs that remove them."""
+    ids = [new_id() for _ in range(count)]
+    for blob_id in ids:
+        await driver.put(f"blobs/{blob_id}", b"bytes")
+    async with database.transaction() as tx:
+        await tx.execute(
+            "insert into blobs (blob_id, store, key, size_bytes, crc32c, reference_count)"
+            " select id, 'raw', 'blobs/' || id, 5, 0, 0 from unnest(%s::uuid[]) id",
+            (ids,),
+        )
+        await tx.enqueue(*(NewJob(JobKind.UNLINK, blob_id) for blob_id in ids))
+
+
+async def test_all_unreferenced_blobs_are_removed_several_at_once(
+    database: Database, tmp_path: Path
+) -> None:
+    driver = Observed(tmp_path / "raw")
+    stores = {"raw": BlobStore("raw", driver)}
+    await add_unreferenced(database, driver, 5 * CONCURRENT + 1)
+    counts = await of_batches(remove_blobs(database, stores))
+    assert counts == [*[CONCURRENT] * 5, 1]
+    assert 1 < driver.most <= CONCURRENT
+    assert await count_rows(database, "blobs") == 0
+    assert [info async for info in driver.list("")] == []
+    await driver.close()
+
+
+async def test_a_removal_that_fails_is_retried_later(database: Database, tmp_path: Path) -> None:
+    class Away(LocalDriver):
+        async def delete(self, key: str) -> None:
+            raise Unavailable(Reason.STORAGE_UNAVAILABLE, "The store is away.")
+
+    driver = Away(tmp_path / "raw")
+    await add_unreferenced(database, driver, 3)
+    stores = {"raw": BlobStore("raw", driver)}
+    assert await of_batches(remove_blobs(database, stores)) == [3]
+    async with database.connection() as db:
+        rows = await db.execute("select state, ready, attempt from jobs")
+        jobs = [(row["state"], row["ready"], row["attempt"]) async for row in rows]
+    assert jobs == [("QUEUED", False, 1)] * 3
+    assert await count_rows(database, "blobs") == 3
+    await driver.close()

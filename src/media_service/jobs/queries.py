@@ -109,7 +109,7 @@ CLAIM = SQL("""
         lease_until = now() + %(lease)s, holds_slot = %(holds_slot)s,
         start_time = now(), update_time = now(),
         stage = '', progress_percent = 0, error_reason = null, error_message = null
-    where job_id = (select job_id from chosen)
+    where job_id in (select job_id from chosen)
     returning job_id::text as job_id, kind, subject_id::text as subject_id, attempt, fence, org_id,
               owner_type, owner_id, pipeline, rendition, parent_id::text as parent_id,
               subjob_number, heavy, lost_leases, anew
@@ -118,8 +118,10 @@ CLAIM = SQL("""
 
 async def claimed(db: Connection, rows: Rows) -> Claim | None:
     row = await rows.fetchone()
-    if row is None:
-        return None
+    return claim_from(db, row) if row else None
+
+
+def claim_from(db: Connection, row: Mapping[str, Any]) -> Claim:
     claim = Claim(
         row["job_id"],
         JobKind(row["kind"]),
@@ -161,6 +163,24 @@ async def claim_of_service(db: Connection, lease: timedelta) -> Claim | None:
         {"lease": lease, "holds_slot": True},
     )
     return await claimed(db, rows)
+
+
+async def claim_of_kind(db: Connection, kind: JobKind, limit: int, lease: timedelta) -> list[Claim]:
+    """Claims up to `limit` jobs of the service itself, of one kind, for no slot."""
+    rows = await db.execute(
+        SQL(
+            """
+            with chosen as (
+                select job_id from jobs
+                where state = 'QUEUED' and ready and owner_type is null and kind = %(kind)s
+                order by run_time, job_id limit %(limit)s for update skip locked
+            )
+            {}
+            """
+        ).format(CLAIM),
+        {"kind": kind, "limit": limit, "lease": lease, "holds_slot": False},
+    )
+    return [claim_from(db, row) async for row in rows]
 
 
 # The owners with jobs to claim, in the order of their turns, with the number of slots that each

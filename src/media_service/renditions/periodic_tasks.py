@@ -1,13 +1,26 @@
-"""Purges deleted media, removes the segments of abandoned streams, and retries standard
-renditions."""
+"""Purges deleted media, removes the segments of abandoned streams and unreferenced blobs, and
+retries standard renditions."""
 
-from media_service.jobs.periodic import HOUR, MINUTE, PeriodicTask
+from collections.abc import Mapping
+
+from media_service.blobs.handlers.unlink import UnlinkHandler
+from media_service.db.database import Database
+from media_service.jobs.periodic import HOUR, MINUTE, Batches, PeriodicTask
+from media_service.jobs.side_queue import run_waiting
 from media_service.renditions.delete import purge_due
 from media_service.renditions.standard import retry_failed
 from media_service.renditions.streams.cleanup import remove_abandoned
+from media_service.storage.blob_store import BlobStore
+
+
+def remove_blobs(database: Database, stores: Mapping[str, BlobStore]) -> Batches:
+    """Removes blobs that nothing refers to, and their bytes."""
+    return run_waiting(database, UnlinkHandler(database, stores))
+
 
 TASKS = (
     PeriodicTask("purged media", MINUTE, purge_due),
     PeriodicTask("segments of abandoned streams", MINUTE, remove_abandoned),
+    PeriodicTask("unreferenced blobs", MINUTE, remove_blobs),
     PeriodicTask("failed jobs of standard renditions", HOUR, retry_failed),
 )

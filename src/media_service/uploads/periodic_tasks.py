@@ -9,7 +9,10 @@ from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.jobs.model import JobKind
 from media_service.jobs.periodic import MINUTE, Batches, PeriodicTask
+from media_service.jobs.side_queue import run_waiting
+from media_service.storage.blob_store import BlobStore
 from media_service.uploads import queries
+from media_service.uploads.handlers.discard import DiscardHandler
 from media_service.uploads.model import UploadState
 
 BATCH = 100
@@ -32,6 +35,11 @@ async def expire_uploads(database: Database) -> Batches:
         yield len(expired)
         if len(expired) < BATCH:
             return
+
+
+def discard(database: Database, raw: BlobStore) -> Batches:
+    """Removes the bytes of uploads that ended without creating a media."""
+    return run_waiting(database, DiscardHandler(database, raw))
 
 
 async def forget_ended(database: Database, keep_ended_uploads: timedelta) -> Batches:
@@ -58,6 +66,7 @@ async def expire_keys(database: Database) -> Batches:
 
 TASKS = (
     PeriodicTask("expired uploads", MINUTE, expire_uploads),
+    PeriodicTask("discarded uploads", MINUTE, discard),
     PeriodicTask("ended uploads", MINUTE, forget_ended),
     PeriodicTask("expired idempotency keys", MINUTE, expire_keys),
 )
