@@ -165,6 +165,19 @@ async def test_concurrent_equal_calls_create_one_upload(ann: Caller, service: Ru
     assert await count(service, "uploads") == 1
 
 
+async def test_a_key_whose_first_call_still_creates_its_upload_is_refused_after_a_while(
+    start: Start,
+) -> None:
+    service = await start(database_timeout="1s")
+    ann, key = await service.caller(), new_id()
+    upload = await create(ann, request_id=key, spec={})
+    async with service.database() as db, db.transaction():
+        await db.execute("update idempotency_keys set expire_time = expire_time")
+        refusal = await refused(create(ann, request_id=key, spec={}))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "IDEMPOTENCY_IN_PROGRESS")
+    assert (await create(ann, request_id=key, spec={})).upload_id == upload.upload_id
+
+
 @pytest.mark.parametrize("size", [100, 3 * MIB], ids=["in one step", "in a session"])
 async def test_concurrent_equal_files_are_stored_once(
     ann: Caller, service: Running, size: int

@@ -12,7 +12,7 @@ from media_service.ids import new_id
 from media_service.uploads.periodic_tasks import expire_keys
 from tests.support.batches import changed_by
 from tests.support.media.small_files import jpeg
-from tests.support.rpc.server import Caller, Running, refused
+from tests.support.rpc.server import Caller, Running, Start, refused
 
 Job = job_pb2.Job
 Request = processing_service_pb2.ProcessMediaRequest
@@ -110,6 +110,28 @@ async def test_concurrent_calls_with_one_key_start_one_job(ann: Caller, service:
     )
     assert len({job.job_id for job in jobs}) == 1
     assert await count_jobs(service) == 1
+
+
+async def test_a_key_whose_first_call_still_runs_is_refused_after_a_while(start: Start) -> None:
+    service = await start(database_timeout="1s")
+    ann = await service.caller()
+    media, key = await ann.store(jpeg()), new_id()
+    request = Request(media_id=media.media_id, ops="negate", request_id=key)
+    other = Request(media_id=media.media_id, ops="negate", request_id=new_id())
+    first = await process(ann, media.media_id, "negate", request_id=key)
+    async with service.database() as db, db.transaction():
+        await db.execute("update idempotency_keys set expire_time = expire_time")
+        for again in (
+            ann.call(ann.processing.ProcessMedia, request),
+            batch(ann, other, request),
+        ):
+            refusal = await refused(again)
+            assert (refusal.code, refusal.reason) == (
+                grpc.StatusCode.ABORTED,
+                "IDEMPOTENCY_IN_PROGRESS",
+            )
+            assert "retry-after" in refusal.headers
+    assert await process(ann, media.media_id, "negate", request_id=key) == first
 
 
 async def test_a_refused_call_does_not_use_its_key(ann: Caller) -> None:

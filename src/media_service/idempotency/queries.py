@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from media_service.db.transaction import Connection
+from psycopg.errors import LockNotAvailable
+
+from media_service.db.transaction import Connection, Rows
 from media_service.failpoints import failpoint
 from media_service.idempotency.model import KEPT, LEASE, KeyClaim, in_progress, other_content
 
@@ -18,7 +20,31 @@ async def claim(
     this call took over, or None. Raises Aborted (IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS).
     """
     while True:
+        rows = await insert(db, wanted, lease)
+        if row := await rows.fetchone():
+            return wanted.resource_id, row["abandoned_id"]
         rows = await db.execute(
+            "select digest, resource_id::text as resource_id, lease_until > now() as running,"
+            " lease_until is not null as claimed from idempotency_keys where key_id = %s",
+            (wanted.key.key_id,),
+        )
+        row = await rows.fetchone()
+        if row is None or (row["claimed"] and not row["running"]):
+            continue  # the key was just released, or its lease just expired
+        if row["digest"] != wanted.key.digest:
+            raise other_content()
+        if row["running"]:
+            raise in_progress()
+        return str(row["resource_id"]), None
+
+
+async def insert(db: Connection, wanted: KeyClaim, lease: timedelta | None) -> Rows:
+    """Inserts a key that is new or abandoned. Waits for a transaction that is inserting the key.
+
+    Raises Aborted (IDEMPOTENCY_IN_PROGRESS) if that takes too long, and the transaction has failed.
+    """
+    try:
+        return await db.execute(
             """
             with abandoned as (
                 select resource_id from idempotency_keys
@@ -42,21 +68,8 @@ async def claim(
                 "kept": KEPT,
             },
         )
-        if row := await rows.fetchone():
-            return wanted.resource_id, row["abandoned_id"]
-        rows = await db.execute(
-            "select digest, resource_id::text as resource_id, lease_until > now() as running,"
-            " lease_until is not null as claimed from idempotency_keys where key_id = %s",
-            (wanted.key.key_id,),
-        )
-        row = await rows.fetchone()
-        if row is None or (row["claimed"] and not row["running"]):
-            continue  # the key was just released, or its lease just expired
-        if row["digest"] != wanted.key.digest:
-            raise other_content()
-        if row["running"]:
-            raise in_progress()
-        return str(row["resource_id"]), None
+    except LockNotAvailable:
+        raise in_progress() from None
 
 
 async def claim_again(db: Connection, wanted: KeyClaim, ended_id: str) -> None:

@@ -11,7 +11,7 @@ from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.db.database import Database
 from media_service.db.new_job import NewJob
 from media_service.db.transaction import Connection, Transaction
-from media_service.errors import Aborted, MediaError
+from media_service.errors import Aborted, MediaError, Reason
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.idempotency.model import KeyClaim, RequestKey
@@ -69,7 +69,7 @@ class ProcessingService:
 
         The errors are NotFound (MEDIA_NOT_FOUND), FailedPrecondition (MEDIA_DELETED,
         MEDIA_QUARANTINED, OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED), and Aborted
-        (IDEMPOTENCY_CONFLICT).
+        (IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS).
         """
         creator(principal, Permission.MEDIA_WRITE)
         async with self._database.transaction() as tx:
@@ -104,6 +104,8 @@ async def claim_keys(
         try:
             claimed[claim.resource_id], _ = await keys.claim(tx, claim)
         except Aborted as error:
+            if error.reason is Reason.IDEMPOTENCY_IN_PROGRESS:
+                raise  # the transaction has failed
             claimed[claim.resource_id] = error
     return claimed
 

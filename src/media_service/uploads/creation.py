@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from media_service.db.database import Database
 from media_service.db.transaction import Connection
-from media_service.errors import Aborted, MediaError
+from media_service.errors import Aborted, MediaError, Reason
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.storage.blob_store import BlobStore
@@ -76,6 +76,8 @@ class Creator:
             try:
                 upload_id, _ = await keys.claim(db, new.claim)
             except Aborted as error:
+                if error.reason is Reason.IDEMPOTENCY_IN_PROGRESS:
+                    raise  # the transaction has failed
                 return error
             if upload_id != new.upload_id:
                 known = await queries.get(db, upload_id)
