@@ -94,11 +94,13 @@ class Reads:
                 group.create_task(call())
                 await asyncio.sleep(1 / CALLS_PER_SECOND)
 
+    def forget(self) -> None:
+        self._milliseconds.clear()
+
     def p99(self) -> float:
-        """Of the calls since the last time, including those that are not answered yet."""
+        """Of the calls since `forget`, including those that are not answered yet."""
         now = time.perf_counter()
         all_calls = self._milliseconds + [(now - start) * 1e3 for start in self._pending]
-        self._milliseconds.clear()
         return statistics.quantiles(all_calls, n=100)[98]
 
 
@@ -126,7 +128,7 @@ async def trickle(bench: Bench) -> Outcome:
     for one in running:
         one.go_on()
         await one.line()
-    reads.p99()
+    reads.forget()
     stored, spent, start = await durable(bench), cpu_seconds(bench.stack), time.perf_counter()
     await asyncio.sleep(3 * bench.seconds)
     seconds, messages = time.perf_counter() - start, (await durable(bench) - stored) / SIZE

@@ -6,22 +6,28 @@ call waits as often as it needs the loop.
 """
 
 import asyncio
+import logging
 from contextlib import suppress
 from time import monotonic
 from typing import Self
 
 from media_service.uploads.model import KIB
 
+log = logging.getLogger(__name__)
+
 SAMPLE_SECONDS = 0.05
 # If callbacks wait for so long, small messages are slowed down.
 SLOW_SECONDS = 0.015
-# If all callbacks of a second wait for so long, the process is overloaded.
+# If callbacks wait for OVERLOADED_SECONDS for SUSTAINED_SECONDS without a pause, the process is
+# overloaded. The burst of ten thousand uploads that start at once is none.
 OVERLOADED_SECONDS = 0.1
-SUSTAINED_SECONDS = 1.0
+SUSTAINED_SECONDS = 2.0
 # Messages below this size are small.
 SMALL_MESSAGE = 16 * KIB
 # The small messages that a loop reads in a second when they are slowed down the most.
 MESSAGES_PER_SECOND = 1500
+# No stream waits longer than this, because it must not seem stalled.
+MOST_DELAY_SECONDS = 5.0
 
 
 class LoopLoad:
@@ -30,7 +36,8 @@ class LoopLoad:
 
     def __init__(self) -> None:
         self.pressure = 0.0
-        self._overloaded_since: float | None = None
+        self.overloaded = False
+        self._slow_since = monotonic()
         self._measuring: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -42,11 +49,6 @@ class LoopLoad:
             self._measuring.cancel()
             with suppress(asyncio.CancelledError):
                 await self._measuring
-
-    @property
-    def overloaded(self) -> bool:
-        since = self._overloaded_since
-        return since is not None and monotonic() - since >= SUSTAINED_SECONDS
 
     async def _measure(self) -> None:
         while True:
@@ -60,13 +62,16 @@ class LoopLoad:
             self.pressure = min(self.pressure * 1.5 + 0.05, 1.0)
         else:
             self.pressure = self.pressure * 0.9 if self.pressure > 0.01 else 0.0
+        now = monotonic()
         if waited <= OVERLOADED_SECONDS:
-            self._overloaded_since = None
-        elif self._overloaded_since is None:
-            self._overloaded_since = monotonic()
+            self._slow_since = now
+        overloaded = now - self._slow_since >= SUSTAINED_SECONDS
+        if overloaded != self.overloaded:
+            log.warning("the event loop is %s", "overloaded" if overloaded else "in time again")
+        self.overloaded = overloaded
 
     def delay(self, own: int, owners: int) -> float:
         """How many seconds a stream waits before it reads its next small message. `own`: the
         streams of its owner. `owners`: those who have streams. Each owner gets an equal share of
         the messages, however many streams it has."""
-        return self.pressure * own * owners / MESSAGES_PER_SECOND
+        return min(self.pressure * own * owners / MESSAGES_PER_SECOND, MOST_DELAY_SECONDS)
