@@ -65,9 +65,10 @@ bench: compiled  ## Run the benchmarks.
 	$(BIN)/python -m benchmarks
 
 # Kills the service at random failpoints, and writes the results to docs/crash.md.
-soak: compiled  ## Kill the service 500 times and report to docs/crash.md; outages; arbitrary input.
+soak: compiled  ## Kill the service 500 times and report to docs/crash.md; outages; starvation; arbitrary input.
 	$(BIN)/python -m tests.crash.outage_soak
 	$(BIN)/python -m tests.crash.soak --kills 500
+	$(BIN)/python -m tests.crash.starving --rounds 3
 	SOAK_ROUNDS=100 SOAK_SEED=$$(date +%s) $(BIN)/python -m pytest -q tests/rpc/test_any_input.py tests/e2e/test_any_request.py
 
 # The service has many processes. Sandboxed ones cannot write bytecode, so each would compile every

@@ -29,6 +29,7 @@ from benchmarks.report import Outcome, save, show
 from benchmarks.s3 import s3
 from benchmarks.small import small
 from benchmarks.stack import MESSAGE, running
+from benchmarks.starving import starving
 from benchmarks.trickle import trickle
 from benchmarks.uploads import uploads
 from benchmarks.videos import videos
@@ -46,6 +47,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "calls": calls,
     "small": small,
     "jobs": jobs,
+    "starving": starving,
     "memory": memory,
     "many": many,
     "trickle": trickle,

@@ -18,7 +18,7 @@ which is stable; messages may change.
 - `INVALID_FIELD` and similar errors add a `google.rpc.BadRequest` that names the fields.
 - Errors that may go away by themselves ("retry") add a `google.rpc.RetryInfo`, over REST also `Retry-After`.
 - All listed metadata keys are present; a value that is not known is empty.
-- The errors kept in `Job.error`, `Media.error` and `Upload.error` have a reason and a message, but no metadata.
+- The errors kept in `Job.error` and `Media.error` have the metadata as well, those kept in `Upload.error` do not.
 
 ```json
 {"code": 11, "message": "The range lies outside the content, which has 2190194 bytes.",

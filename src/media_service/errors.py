@@ -4,7 +4,8 @@ An error has a `Reason`, which the contract documents (error_reason.proto), and 
 the kind of failure that code catches. There is one class for each gRPC code that reasons have.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from media_service.reasons import Reason
 
@@ -97,7 +98,9 @@ def shutting_down() -> Unavailable:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why an upload, a media or a job is FAILED: a `Reason`, and a message for people."""
+    """Why an upload, a media or a job is FAILED: a `Reason`, a message for people, and the metadata
+    of the reason, which uploads do not record."""
 
     reason: str
     message: str
+    metadata: Mapping[str, str] = field(default_factory=dict)

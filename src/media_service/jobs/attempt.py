@@ -56,7 +56,7 @@ def to_fault(error: BaseException) -> Fault:
     """Returns the information about an error that callers may see. For an unexpected error, this is
     an id that is also logged."""
     if isinstance(error, MediaError):
-        return Fault(error.reason, error.message)
+        return Fault(error.reason, error.message, error.metadata)
     error_id = new_id()
     log.error("job failed, error %s", error_id, exc_info=error)
     return Fault(Reason.INTERNAL, f"An internal error occurred. Its id is {error_id}.")

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.sql import SQL
+from psycopg.types.json import Jsonb
 
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
@@ -30,10 +31,14 @@ def owner_of(row: Mapping[str, Any]) -> Owner | None:
     return Owner(row["owner_type"], row["owner_id"], row["org_id"])
 
 
+def fault_of(row: Mapping[str, Any]) -> Fault:
+    return Fault(row["error_reason"], row["error_message"], row["error_metadata"] or {})
+
+
 def record(row: Mapping[str, Any]) -> Job:
     fault = None
     if row["error_reason"]:
-        fault = Fault(row["error_reason"], row["error_message"])
+        fault = fault_of(row)
     return Job(
         job_id=row["job_id"],
         kind=JobKind(row["kind"]),
@@ -390,7 +395,8 @@ async def finish(db: Connection, claim: Claim, state: JobState, fault: Fault | N
         """
         update jobs
         set state = %(state)s, error_reason = %(reason)s, error_message = %(message)s,
-            lease_until = null, stage = '', update_time = now(), end_time = now(),
+            error_metadata = %(metadata)s, lease_until = null, stage = '',
+            update_time = now(), end_time = now(),
             progress_percent = case %(state)s when 'SUCCEEDED' then 100 else progress_percent end
         where job_id = %(job_id)s and fence = %(fence)s and state = 'RUNNING'
         """,
@@ -398,6 +404,7 @@ async def finish(db: Connection, claim: Claim, state: JobState, fault: Fault | N
             "state": state,
             "reason": fault.reason if fault else None,
             "message": fault.message if fault else None,
+            "metadata": Jsonb(fault.metadata) if fault else None,
             "job_id": claim.job_id,
             "fence": claim.fence,
         },
@@ -412,8 +419,16 @@ async def retry_later(db: Connection, claim: Claim, delay: timedelta, fault: Fau
     done = await db.execute(
         "update jobs set state = 'QUEUED', ready = false, run_time = now() + %s,"
         " lease_until = null, stage = '', error_reason = %s, error_message = %s,"
-        " update_time = now() where job_id = %s and fence = %s and state = 'RUNNING'",
-        (delay, fault.reason, fault.message, claim.job_id, claim.fence),
+        " error_metadata = %s, update_time = now()"
+        " where job_id = %s and fence = %s and state = 'RUNNING'",
+        (
+            delay,
+            fault.reason,
+            fault.message,
+            Jsonb(fault.metadata),
+            claim.job_id,
+            claim.fence,
+        ),
     )
     if done.rowcount == 1:
         changed(db, claim)
@@ -440,7 +455,8 @@ async def put_back(db: Connection, claim: Claim) -> bool:
 async def subjobs(db: Connection, parent_id: str) -> list[Subjob]:
     """The subjobs of a job, in order."""
     rows = await db.execute(
-        "select subjob_number, state, progress_percent, error_reason, error_message from jobs"
+        "select subjob_number, state, progress_percent, error_reason, error_message,"
+        " error_metadata from jobs"
         " where parent_id = %s order by subjob_number",
         (parent_id,),
     )
@@ -449,7 +465,7 @@ async def subjobs(db: Connection, parent_id: str) -> list[Subjob]:
             row["subjob_number"],
             JobState(row["state"]),
             row["progress_percent"],
-            Fault(row["error_reason"], row["error_message"]) if row["error_reason"] else None,
+            fault_of(row) if row["error_reason"] else None,
         )
         async for row in rows
     ]
@@ -569,10 +585,11 @@ async def stop_all(db: Connection, media_id: str, fault: Fault) -> None:
     continue."""
     rows = await db.execute(
         "update jobs set state = 'FAILED', lease_until = null, stage = '', error_reason = %s,"
-        " error_message = %s, update_time = now(), end_time = now() where subject_id = %s"
+        " error_message = %s, error_metadata = %s, update_time = now(), end_time = now()"
+        " where subject_id = %s"
         " and state in ('QUEUED', 'RUNNING') and owner_type is not null"
         " returning job_id::text as job_id",
-        (fault.reason, fault.message, media_id),
+        (fault.reason, fault.message, Jsonb(fault.metadata), media_id),
     )
     async for row in rows:
         db.emit(JobChanged(row["job_id"]))

@@ -125,6 +125,7 @@ class Worker:
         several in all workers."""
         surplus = self._slots.surplus
         async with self._database.connection() as db:
+            await queries.release_due(db)
             for slot in self._slots:
                 owner = slot.claim.owner
                 if owner is None or slot.seconds < CHECK_SECONDS:

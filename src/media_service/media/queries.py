@@ -71,7 +71,7 @@ BARE = select("null")
 def record(row: Mapping[str, Any]) -> Media:
     fault = None
     if row["error_reason"]:
-        fault = Fault(row["error_reason"], row["error_message"])
+        fault = Fault(row["error_reason"], row["error_message"], row["error_metadata"] or {})
     return Media(
         media_id=row["media_id"],
         owner=Owner(row["owner_type"], row["owner_id"], row["org_id"]),
@@ -310,9 +310,15 @@ async def set_state(
     """Changes the state, unless the media is in quarantine."""
     await db.execute(
         "update media set state = %s, error_reason = %s, error_message = %s,"
-        " revision = revision + 1, update_time = now()"
+        " error_metadata = %s, revision = revision + 1, update_time = now()"
         " where media_id = %s and state <> 'QUARANTINED'",
-        (state, fault.reason if fault else None, fault.message if fault else None, media_id),
+        (
+            state,
+            fault.reason if fault else None,
+            fault.message if fault else None,
+            Jsonb(fault.metadata) if fault else None,
+            media_id,
+        ),
     )
 
 

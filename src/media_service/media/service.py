@@ -224,7 +224,7 @@ async def record_change(tx: Transaction, before: Media, after: Media) -> None:
     that moves them. The jobs on a media stop when it is deleted, and start again when it is
     undeleted."""
     if after.delete_time and not before.delete_time:
-        fault = Fault(Reason.MEDIA_DELETED, "The media was deleted.")
+        fault = Fault(Reason.MEDIA_DELETED, "The media was deleted.", {"media_id": after.media_id})
         await jobs.stop_all(tx, after.media_id, fault)
     if before.delete_time and not after.delete_time:
         resumed = await jobs.resume_all(tx, after.media_id, Reason.MEDIA_DELETED)

@@ -147,7 +147,7 @@ async def quarantine(db: Connection, blob_id: str, fault: Fault) -> list[str]:
         """
         update media m
         set state = 'QUARANTINED', error_reason = %(reason)s, error_message = %(message)s,
-            revision = revision + 1, update_time = now()
+            error_metadata = null, revision = revision + 1, update_time = now()
         from media_versions v
         where v.blob_id = %(blob_id)s and v.media_id = m.media_id and v.version = m.version
           and (m.state <> 'QUARANTINED'

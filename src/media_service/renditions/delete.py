@@ -67,7 +67,8 @@ async def remove_media(tx: Transaction, media_id: str) -> None:
     """Removes the rows of a media. Jobs remove its bytes. The caller must hold a lock on the
     media. Workers stop its jobs."""
     # Lock in the order of everywhere: media, jobs, streams.
-    await jobs.stop_all(tx, media_id, Fault(Reason.MEDIA_NOT_FOUND, "The media was purged."))
+    fault = Fault(Reason.MEDIA_NOT_FOUND, "The media was purged.", {"media_id": media_id})
+    await jobs.stop_all(tx, media_id, fault)
     await streams.lock_all(tx, media_id)
     await unlink(tx, await blobs.remove_references(tx, blob_references(), media_id))
     await queries.remove(tx, media_id)

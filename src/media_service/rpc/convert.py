@@ -102,7 +102,7 @@ def media_to_message(
         renditions=[rendition_to_message(media, r, public_urls) for r in media.renditions],
     )
     if media.fault:
-        message.error.CopyFrom(fault_status(media.fault.reason, media.fault.message))
+        message.error.CopyFrom(fault_status(media.fault))
     if read_urls:
         message.read_url = read_urls.original
         message.read_url_expire_time.CopyFrom(timestamp(read_urls.expire_time))
@@ -231,7 +231,7 @@ def upload_to_message(result: UploadResult, public_urls: PublicUrls) -> upload_p
         message.min_append_size_bytes = result.min_append_size
         message.max_part_size_bytes = result.max_part_size
     if upload.fault:
-        message.error.CopyFrom(fault_status(upload.fault.reason, upload.fault.message))
+        message.error.CopyFrom(fault_status(upload.fault))
     if result.media:
         message.media.CopyFrom(media_to_message(result.media, public_urls))
     return message

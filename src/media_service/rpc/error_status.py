@@ -11,7 +11,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from mediaservice.v1 import error_reason_pb2
 from mediaservice.v1.error_reason_pb2 import ErrorReason, ErrorRule
 
-from media_service.errors import Internal, InvalidArgument, MediaError, Reason
+from media_service.errors import Fault, Internal, InvalidArgument, MediaError, Reason
 from media_service.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -51,10 +51,13 @@ def known(error: Exception) -> MediaError:
     )
 
 
-def fault_status(reason: str, message: str) -> status_pb2.Status:
+def fault_status(fault: Fault) -> status_pb2.Status:
     """The reason of a FAILED resource, as google.rpc.Status."""
-    status = status_pb2.Status(code=RULES.get(reason, RULES[Reason.INTERNAL]).code, message=message)
-    pack(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
+    rule = RULES.get(fault.reason, RULES[Reason.INTERNAL])
+    status = status_pb2.Status(code=rule.code, message=fault.message)
+    metadata = dict(fitting(fault.metadata.items(), MAX_METADATA_BYTES))
+    info = error_details_pb2.ErrorInfo(reason=fault.reason, domain=DOMAIN, metadata=metadata)
+    pack(status, info)
     return status
 
 

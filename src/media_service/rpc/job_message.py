@@ -29,7 +29,7 @@ def job_to_message(job: Job, result: JobResult | None, public_urls: PublicUrls) 
         update_time=timestamp(job.update_time),
     )
     if job.fault:
-        message.error.CopyFrom(fault_status(job.fault.reason, job.fault.message))
+        message.error.CopyFrom(fault_status(job.fault))
     if job.start_time:
         message.start_time.CopyFrom(timestamp(job.start_time))
     if job.end_time:

@@ -2,9 +2,12 @@
 
 import struct
 import zlib
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyvips
+
+from media_service.codecs.limits import MAX_ELEMENTS
 
 FOLDER = Path(__file__).parent / "starving"
 # The id, type, count and value of each entry of a TIFF page: one gray pixel at offset 8.
@@ -72,3 +75,50 @@ def wav(rate: int, samples: int) -> bytes:
     header = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
     data = b"data" + struct.pack("<I", size) + bytes(size)
     return b"RIFF" + struct.pack("<I", 4 + len(header) + len(data)) + b"WAVE" + header + data
+
+
+@dataclass(frozen=True, slots=True)
+class StarvingFile:
+    """A file, and how it ends: the reason of the media's error, or that of the job of a preset.
+    Both are empty if it succeeds."""
+
+    name: str
+    content_type: str
+    data: bytes = field(repr=False)
+    media: str = ""
+    preset: str = ""
+
+
+def refused_early(size: int = 100_000) -> list[StarvingFile]:
+    """Files that end before they cost anything. `size` is their number of pages or frames."""
+    inspection, processing = "INSPECTION_LIMIT_EXCEEDED", "PROCESSING_LIMIT_EXCEEDED"
+    return [
+        StarvingFile("pages.tif", "image/tiff", tiff(size), inspection),
+        StarvingFile("frames.webp", "image/webp", webp(size), inspection),
+        StarvingFile("frames.gif", "image/gif", gif(10 * size), inspection),
+        StarvingFile("elements.svg", "image/svg+xml", svg(MAX_ELEMENTS + size), inspection),
+        StarvingFile("slow.wav", "audio/wav", wav(1, 5 * size), "", processing),
+    ]
+
+
+def limited() -> list[StarvingFile]:
+    """Files that end at a limit of their class of work."""
+    processing = "PROCESSING_LIMIT_EXCEEDED"
+    return [
+        stored("pdf_func.pdf", "application/pdf", "", processing),
+        stored("pdf_form_nest.pdf", "application/pdf", "", processing),
+        stored("svg_filter.svg", "image/svg+xml", "INSPECTION_LIMIT_EXCEEDED"),
+        stored("svg_use_bomb.svg", "image/svg+xml", "MEDIA_CORRUPT"),
+    ]
+
+
+def stored(name: str, content_type: str, media: str = "", preset: str = "") -> StarvingFile:
+    return StarvingFile(name, content_type, (FOLDER / name).read_bytes(), media, preset)
+
+
+def slow() -> list[StarvingFile]:
+    """Files that take long, and succeed."""
+    return [
+        stored("video_1fph.mp4", "video/mp4"),
+        StarvingFile("tall.png", "image/png", tall_png(10_000_000)),
+    ]

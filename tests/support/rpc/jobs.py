@@ -9,6 +9,7 @@ from mediaservice.v1 import (
     download_service_pb2,
     job_pb2,
     job_service_pb2,
+    media_pb2,
     operation_pb2,
     processing_service_pb2,
 )
@@ -80,9 +81,13 @@ async def rendition(caller: Caller, media_id: str, name: str) -> bytes:
 
 def reason(failed: Job | Result) -> str:
     """The reason of the job's failure."""
+    return str(error_info(failed).reason)
+
+
+def error_info(failed: Job | Result | media_pb2.Media) -> error_details_pb2.ErrorInfo:
     info = error_details_pb2.ErrorInfo()
     assert failed.error.details[0].Unpack(info)
-    return str(info.reason)
+    return info
 
 
 async def execute(service: Running, statement: str, *params: Any) -> None:

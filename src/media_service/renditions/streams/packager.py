@@ -244,7 +244,7 @@ def error_of(chunk: Subjob) -> MediaError:
     """Returns the error of a failed chunk. It is permanent, because the chunk had all its
     attempts."""
     fault = chunk.fault or Fault(Reason.INTERNAL, "A chunk of the stream failed.")
-    return MediaError(Reason(fault.reason), fault.message)
+    return MediaError(Reason(fault.reason), fault.message, **fault.metadata)
 
 
 def check_edits(edits: Edits) -> None:
