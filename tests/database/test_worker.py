@@ -572,8 +572,9 @@ async def test_a_cancellation_without_a_wake_up_is_noticed_at_the_lease_renewal(
 
 async def test_a_cancelled_job_cannot_be_finished(database: Database) -> None:
     async def slow(claim: Claim) -> None:
-        async with database.connection() as db:
-            await queries.cancel(db, claim.job_id)
+        """Another process cancels the job, and the wake-up is late."""
+        cancelled = "state = 'CANCELLED', lease_until = null, end_time = now()"
+        await change(database, claim.job_id, cancelled)
 
     handler = Handler(database, slow)
     job_id = await enqueue(database)
