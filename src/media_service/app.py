@@ -404,7 +404,12 @@ async def work(
         readiness_of(shared) as readiness,
         health_of_worker(config, readiness),
     ):
-        worker = Worker(shared.database, find_handlers(resources), config.worker_slots)
+        worker = Worker(
+            shared.database,
+            find_handlers(resources),
+            config.worker_slots,
+            ready=lambda: not readiness.reasons,
+        )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())
             tasks.create_task(run_periodically(find_periodic_tasks(), resources))

@@ -8,17 +8,16 @@ import grpc
 import psycopg
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from mediaservice.v1 import health_service_pb2, health_service_pb2_grpc
+from mediaservice.v1 import health_service_pb2, health_service_pb2_grpc, media_pb2
 
-from media_service import app
-from media_service.config import load
 from media_service.errors import Reason, Unavailable
 from media_service.rpc import readiness
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.drivers.local.driver import LocalDriver
+from tests.support.media.small_files import jpeg
 from tests.support.ports import free_port
-from tests.support.rpc.catalogue import listed
-from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.catalogue import listed, until_done
+from tests.support.rpc.server import Caller, Start, refused
 from tests.support.silent_database import line_to
 from tests.support.tools import eventually_async
 
@@ -79,28 +78,61 @@ async def test_a_server_without_a_database_is_not_ready_but_alive(
         await asked.becomes()
 
 
-async def test_a_server_whose_store_fails_is_not_ready(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Stores:
+    """Opens stores whose checks fail while `broken` is set."""
+
+    def __init__(self) -> None:
+        self.broken = broken = asyncio.Event()
+
+        class Breakable(LocalDriver):
+            async def check(self) -> None:
+                if broken.is_set():
+                    raise Unavailable(Reason.STORAGE_UNAVAILABLE, "The disk is gone.")
+
+        self._driver = Breakable
+
+    def open(self, name: str, url: str) -> BlobStore:
+        return BlobStore(name, self._driver(Path(url.removeprefix("file://"))))
+
+
+@pytest.fixture
+def stores(monkeypatch: pytest.MonkeyPatch) -> Stores:
     monkeypatch.setattr(readiness, "PAUSE_SECONDS", 0.1)
     monkeypatch.setattr(readiness, "OUTAGE_PAUSE_SECONDS", 0.1)
-    broken = asyncio.Event()
+    return Stores()
 
-    class Breakable(LocalDriver):
-        async def check(self) -> None:
-            if broken.is_set():
-                raise Unavailable(Reason.STORAGE_UNAVAILABLE, "The disk is gone.")
 
-    def opener(name: str, url: str) -> BlobStore:
-        return BlobStore(name, Breakable(Path(url.removeprefix("file://"))))
-
-    service = await start(opener=opener)
+async def test_a_server_whose_store_fails_is_not_ready(start: Start, stores: Stores) -> None:
+    service = await start(opener=stores.open)
     asked = probe(await service.caller())
     await asked.becomes()
-    broken.set()
+    stores.broken.set()
     await asked.becomes("STORAGE_UNAVAILABLE")
-    broken.clear()
+    stores.broken.clear()
     await asked.becomes()
+
+
+async def test_a_worker_whose_store_fails_claims_no_jobs(start: Start, stores: Stores) -> None:
+    port = free_port()
+    service = await start(work=True, opener=stores.open, worker_health_port=str(port))
+    ann = await service.caller()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        worker = Probe(channel)
+        await eventually_async(lambda: worker.serving("readiness"))
+        stores.broken.set()
+
+        async def is_not_ready() -> bool:
+            return not await worker.serving("readiness")
+
+        await eventually_async(is_not_ready)
+        assert await worker.serving("liveness")
+        media = await ann.store(jpeg())
+        await asyncio.sleep(0.5)  # time enough to claim a job
+        async with service.database() as db:
+            rows = await db.execute("select state, attempt from jobs")
+            assert await rows.fetchall() == [("QUEUED", 0)]
+        stores.broken.clear()
+        assert (await until_done(ann, media.media_id)).state == media_pb2.Media.READY
 
 
 async def test_a_server_waits_for_the_migrations(start: Start, database_url: str) -> None:
@@ -120,20 +152,3 @@ async def test_a_server_waits_for_the_migrations(start: Start, database_url: str
         db.execute("insert into schema_migrations (name, digest) values (%s, %s)", row)
     await probe(ann).becomes()
     assert await listed(ann) == []
-
-
-async def test_a_worker_answers_health_checks_on_its_port(service: Running) -> None:
-    port = free_port()
-    ready = asyncio.Event()
-    config = load({**service.environ, "MEDIA_WORKER_HEALTH_PORT": str(port)})
-    worker = asyncio.create_task(app.work(config, ready.set))
-    try:
-        async with asyncio.timeout(30):
-            await ready.wait()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            asked = Probe(channel)
-            assert await asked.serving("liveness")
-            await eventually_async(lambda: asked.serving("readiness"))
-    finally:
-        worker.cancel()
-        await asyncio.wait([worker])

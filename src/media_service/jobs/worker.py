@@ -7,7 +7,7 @@ the worker cancels its handler.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 
@@ -31,12 +31,17 @@ LEASE = timedelta(seconds=30)
 POLL_SECONDS = 10.0
 # The interval at which running jobs are compared with waiting ones.
 CHECK_SECONDS = 1.0
-# The pause after a database error.
+# The pause after a database error, and between two looks whether the worker is ready.
 OUTAGE_SECONDS = 2.0
 
 
+def always() -> bool:
+    return True
+
+
 class Worker:
-    """Runs up to `slots` jobs concurrently. For `lease`, see `Attempt`."""
+    """Runs up to `slots` jobs concurrently. For `lease`, see `Attempt`. `ready`: whether jobs can
+    succeed; while they cannot, none is claimed, so that none uses up its attempts."""
 
     def __init__(
         self,
@@ -45,7 +50,9 @@ class Worker:
         slots: int,
         lease: timedelta = LEASE,
         light_seconds: float = LIGHT_SECONDS,
+        ready: Callable[[], bool] = always,
     ) -> None:
+        self._ready = ready
         self._database = database
         self._handlers = handlers
         self._slots = Slots(slots, light_seconds)
@@ -78,6 +85,8 @@ class Worker:
         """Starts jobs in all free slots. Returns the seconds to wait before the next call."""
         try:
             await self._reclassify()
+            if not self._ready():
+                return OUTAGE_SECONDS
             if not self._slots.full:
                 await self._release()
             while not self._slots.full:
