@@ -13,6 +13,7 @@ from typing import Any
 
 import uvloop
 
+from benchmarks.attack import stalled, unfinished
 from benchmarks.audio import audio
 from benchmarks.calls import calls
 from benchmarks.crafted import crafted
@@ -52,6 +53,8 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "many": many,
     "trickle": trickle,
     "crafted": crafted,
+    "stalled": stalled,
+    "unfinished": unfinished,
     "images": images,
     "videos": videos,
     "audio": audio,

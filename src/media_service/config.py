@@ -228,6 +228,11 @@ class Config:
     host: str = setting("127.0.0.1", host, "IP address to listen on")
     grpc_port: int = setting("50051", integer(1, 65535), "gRPC port")
     rest_port: int = setting("8080", integer(1, 65535), "REST port (Envoy)")
+    envoy_memory: int = setting(
+        "512MiB",
+        size,
+        "memory of Envoy; near it, the streams that hold the most end, then requests are refused",
+    )
     public_url: str = setting(
         "",
         url("http", "https"),
@@ -272,7 +277,10 @@ class Config:
         " removed; its media is not affected",
     )
     stream_timeout: timedelta = setting(
-        "60s", duration, "time in which an upload stream must send 1 KiB; slower ones are closed"
+        "60s",
+        duration,
+        "time in which an upload stream must send 1 KiB, and a reader take 128 KiB; slower ones are"
+        " closed",
     )
     max_streams: int | None = setting(
         "",

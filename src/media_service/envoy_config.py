@@ -12,6 +12,7 @@ import ssl
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -26,6 +27,13 @@ TEMPLATES = files("media_service") / "envoy_templates"
 PACKAGE = "mediaservice.v1"
 TYPES = "type.googleapis.com/envoy.extensions"
 LUA = "envoy.filters.http.lua"
+# Of all clients.
+MAX_CONNECTIONS = 10_000
+# A call with a JSON body is given up after this time, because its body takes up memory and may
+# trickle in. Clients wait for 60 seconds.
+JSON_SECONDS = 300
+# Watches are silent for at most 15 seconds.
+MIN_IDLE_SECONDS = 20
 REQUEST_HEADERS = (
     "authorization,content-type,content-digest,repr-digest,idempotency-key,range,if-match,"
     "if-none-match,if-range,if-modified-since,if-unmodified-since,upload-offset,upload-complete,"
@@ -44,6 +52,8 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
     values: dict[str, Any] = {
         "host": listen,
         "port": config.rest_port,
+        "memory": config.envoy_memory,
+        "connections": MAX_CONNECTIONS,
         "downstream_tls": downstream_tls(config),
         "upstream_tls": upstream_tls(config),
         "lua": (TEMPLATES / "http_translation.lua").read_text(),
@@ -51,7 +61,7 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
         "services": [f"{PACKAGE}.{service.name}" for service in services(descriptors)],
         "cors": cors(config.cors_origins),
         "vary": [{"header": {"key": "vary", "value": "Origin"}}] if config.cors_origins else [],
-        "routes": routes(descriptors),
+        "routes": routes(descriptors, config.stream_timeout),
         "endpoints": [
             {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
             for host, port in upstreams
@@ -75,10 +85,13 @@ def services(descriptors: FileDescriptorSet) -> list[ServiceDescriptorProto]:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A REST mapping of the contract. `streaming`: the response is a stream of messages."""
+    """A REST mapping of the contract. `uploads`, `streaming`: the request, the response is a stream
+    of messages."""
 
     method: str
     template: str
+    body: str
+    uploads: bool
     streaming: bool
 
 
@@ -94,7 +107,9 @@ def bindings(descriptors: FileDescriptorSet) -> Iterator[Binding]:
                         verb, template = pattern.upper(), getattr(binding, pattern)
                     case None:
                         continue  # gRPC only
-                yield Binding(verb, template, method.server_streaming)
+                yield Binding(
+                    verb, template, binding.body, method.client_streaming, method.server_streaming
+                )
 
 
 def path_regex(template: str) -> str:
@@ -108,9 +123,10 @@ def path_regex(template: str) -> str:
     )
 
 
-def routes(descriptors: FileDescriptorSet) -> list[dict[str, Any]]:
-    """A 405 for other methods of each known path, and HEAD for each GET with a single response. The
-    transcoder answers all other requests."""
+def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[dict[str, Any]]:
+    """A 405 for other methods of each known path, HEAD for each GET with a single response, time
+    limits for calls with a JSON body and for downloads, and uploads and gRPC, whose bodies are not
+    buffered. The transcoder answers all other requests."""
     methods: dict[str, set[str]] = defaultdict(set)
     readable = set()
     for binding in bindings(descriptors):
@@ -148,6 +164,10 @@ def routes(descriptors: FileDescriptorSet) -> list[dict[str, Any]]:
     ]
     # No timeout for the whole request, because uploads and watches may take long.
     service = {"cluster": "media", "timeout": "0s"}
+    # Ends if nothing moves for a little longer than the server waits for a client.
+    idle = max(round(stream_timeout.total_seconds() * 1.25), MIN_IDLE_SECONDS)
+    quick = {**service, "idle_timeout": f"{idle}s"}
+    total = {"max_stream_duration": {"max_stream_duration": f"{JSON_SECONDS}s"}}
     # The CORS filter answers preflights only if a route matches.
     preflight = {
         "prefix": "/",
@@ -167,12 +187,45 @@ def routes(descriptors: FileDescriptorSet) -> list[dict[str, Any]]:
         }
         for regex in head_as_get
     ]
+    unbuffered = {
+        "envoy.filters.http.buffer": {
+            "@type": f"{TYPES}.filters.http.buffer.v3.BufferPerRoute",
+            "disabled": True,
+        }
+    }
+    bodies = [
+        {"match": of_method(binding), "route": service, "typed_per_filter_config": unbuffered}
+        if binding.uploads
+        else {"match": of_method(binding), "route": {**quick, **total}}
+        for binding in bindings(descriptors)
+        if binding.body and not binding.streaming
+    ]
+    downloads = [
+        {"match": of_method(binding), "route": quick}
+        for binding in bindings(descriptors)
+        if binding.streaming
+    ]
+    grpc = [
+        {"match": {"prefix": prefix}, "route": service, "typed_per_filter_config": unbuffered}
+        for prefix in (f"/{PACKAGE}.", "/grpc.")
+    ]
     return [
         {"match": preflight, "route": service},
         *refusals,
         *heads,
+        *bodies,
+        *downloads,
+        *grpc,
         {"match": {"prefix": "/"}, "route": service},
     ]
+
+
+def of_method(binding: Binding) -> dict[str, Any]:
+    """Matches the requests of a binding."""
+    return {
+        "safe_regex": {"regex": path_regex(binding.template)},
+        "headers": [{"name": ":method", "string_match": {"exact": binding.method}}],
+    }
 
 
 def cors(origins: Sequence[str]) -> dict[str, Any]:

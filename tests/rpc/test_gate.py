@@ -155,7 +155,7 @@ async def faulty_stub() -> Any:
     verifier = TokenVerifier(secret=SECRET, jwks="", issuer="", audience="")
     server = grpc.aio.server()
     tickets = WatchTickets(Database("postgresql://nowhere", 2))  # no method here accepts one
-    gate = Gate(server, RULES, verifier, tickets, RunningCalls())
+    gate = Gate(server, RULES, verifier, tickets, RunningCalls(), timedelta(minutes=1))
     servicer: Any = Forgetful  # it lacks the other methods
     registering: Any = gate  # it has what generated code calls
     media_service_pb2_grpc.add_MediaServiceServicer_to_server(servicer(), registering)

@@ -104,6 +104,10 @@ class Http2:
     def reset(self, stream: int) -> None:
         self.send(frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL)))
 
+    def widen(self, stream: int, count: int) -> None:
+        """Lets the peer send `count` more bytes in a stream."""
+        self.send(frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", count)))
+
     def frames(self, seconds: float = 30) -> Iterator[Frame]:
         """The frames that arrive, until the peer closes the connection or is silent for `seconds`.
         Settings are acknowledged."""

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import os
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
@@ -172,7 +173,9 @@ def open_request(
 def stored_files(service: Service) -> set[Path]:
     """All files of the blob store, complete blobs and parts of open ones. Excludes thumbnails,
     because those of other tests' media may appear at any time."""
-    found = (path for path in (service.data_dir / "raw").rglob("*") if path.is_file())
+    # Unlike rglob, walk ignores folders that are removed meanwhile.
+    folders = os.walk(service.data_dir / "raw")
+    found = (Path(folder) / name for folder, _, names in folders for name in names)
     return {path for path in found if not is_thumbnail(path)}
 
 

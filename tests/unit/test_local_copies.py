@@ -12,6 +12,7 @@ from media_service.renditions.local_copies import LocalCopies
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.drivers.memory import MemoryDriver
+from media_service.storage.piece_size import PieceSize
 
 BYTES = b"the bytes of a video"
 BLOB = Blob("1", "raw", "blobs/1", len(BYTES), Checksums())
@@ -23,11 +24,11 @@ class Counted(MemoryDriver):
     reads = 0
 
     async def read(
-        self, key: str, offset: int, length: int, chunk_size: int
+        self, key: str, offset: int, length: int, piece_size: PieceSize
     ) -> AsyncGenerator[bytes, None]:
         self.reads += 1
         await asyncio.sleep(0)
-        async for piece in super().read(key, offset, length, chunk_size):
+        async for piece in super().read(key, offset, length, piece_size):
             yield piece
 
 

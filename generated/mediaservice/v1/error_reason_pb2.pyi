@@ -164,7 +164,9 @@ class ErrorReason(_message.Message):
         """Another stream has taken over upload `upload_id`. Do not retry: two writers would take it from each other forever."""
         STREAM_TOO_SLOW: ErrorReason._Value.ValueType  # 313
         """Fewer than 1 KiB of an upload arrived within `MEDIA_STREAM_TIMEOUT`: committed bytes are kept, resume it. Or the
-        message of another call did not arrive in 10 seconds: send it with the call.
+        message of another call did not arrive in 10 seconds: send it with the call. Or the client took less than 128 KiB of
+        a response within `MEDIA_STREAM_TIMEOUT`: read the rest with a range. Over REST, the connection is closed
+        instead.
         """
         FILE_EMPTY: ErrorReason._Value.ValueType  # 400
         """Files
@@ -273,9 +275,10 @@ class ErrorReason(_message.Message):
         PROCESSING_UNAVAILABLE: ErrorReason._Value.ValueType  # 906
         """The machine has no memory, disk space or open files left for processing media."""
         SERVER_BUSY: ErrorReason._Value.ValueType  # 907
-        """The server already receives `max_streams` uploads at once (`MEDIA_MAX_STREAMS`), or is overloaded, and no other
-        caller has more uploads than this one. Nothing was stored. An upload may also end with this error after it started:
-        its caller has the most, and another caller needs the place. Received bytes are kept; resume the upload.
+        """The server already receives `max_streams` uploads at once (`MEDIA_MAX_STREAMS`), sends as many responses of content
+        and watches, or is overloaded, and no other caller has more of them than this one. Nothing was stored. A stream may
+        also end with this error after it started: its caller has the most, and another caller needs the place. Received
+        bytes are kept; resume the upload, the download or the watch.
         """
         WATCH_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 910
         """The caller already has `limit` watches open in this server process. Close one, or poll the resource."""
@@ -403,7 +406,9 @@ class ErrorReason(_message.Message):
     """Another stream has taken over upload `upload_id`. Do not retry: two writers would take it from each other forever."""
     STREAM_TOO_SLOW: ErrorReason.Value.ValueType  # 313
     """Fewer than 1 KiB of an upload arrived within `MEDIA_STREAM_TIMEOUT`: committed bytes are kept, resume it. Or the
-    message of another call did not arrive in 10 seconds: send it with the call.
+    message of another call did not arrive in 10 seconds: send it with the call. Or the client took less than 128 KiB of
+    a response within `MEDIA_STREAM_TIMEOUT`: read the rest with a range. Over REST, the connection is closed
+    instead.
     """
     FILE_EMPTY: ErrorReason.Value.ValueType  # 400
     """Files
@@ -512,9 +517,10 @@ class ErrorReason(_message.Message):
     PROCESSING_UNAVAILABLE: ErrorReason.Value.ValueType  # 906
     """The machine has no memory, disk space or open files left for processing media."""
     SERVER_BUSY: ErrorReason.Value.ValueType  # 907
-    """The server already receives `max_streams` uploads at once (`MEDIA_MAX_STREAMS`), or is overloaded, and no other
-    caller has more uploads than this one. Nothing was stored. An upload may also end with this error after it started:
-    its caller has the most, and another caller needs the place. Received bytes are kept; resume the upload.
+    """The server already receives `max_streams` uploads at once (`MEDIA_MAX_STREAMS`), sends as many responses of content
+    and watches, or is overloaded, and no other caller has more of them than this one. Nothing was stored. A stream may
+    also end with this error after it started: its caller has the most, and another caller needs the place. Received
+    bytes are kept; resume the upload, the download or the watch.
     """
     WATCH_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 910
     """The caller already has `limit` watches open in this server process. Close one, or poll the resource."""

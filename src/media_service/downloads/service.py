@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 
 from media_service.access.principal import Principal
@@ -13,7 +14,8 @@ from media_service.media.model import Media, Rendition
 from media_service.media.reader import MediaReader, PublicReader, nothing_public
 from media_service.media.service import check_version, find_rendition, readable
 from media_service.media.usage import UsageCounter
-from media_service.storage.blob_store import READ_CHUNK, BlobStore
+from media_service.storage.blob_store import BlobStore
+from media_service.storage.piece_size import PieceSize, PieceSizes, bytes_of
 
 # The public path of an original: the media id, its version, and a file name, which is not checked.
 ORIGINALS = "originals"
@@ -35,6 +37,7 @@ class DownloadService:
         self._reader = reader
         self._public = public
         self._stores = stores
+        self._sizes = PieceSizes()
 
     async def open(
         self, principal: Principal, media_id: str, rendition: str = "", version: int = 0
@@ -84,15 +87,21 @@ class DownloadService:
             raise nothing_public()
         return self.original(media)
 
-    def read(self, content: Content, start: int, end: int) -> AsyncGenerator[bytes, None]:
+    async def read(self, content: Content, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Yields the bytes [start, end). Close the iterator to stop early. A read from the start
         counts as one use. Later ranges of the same download do not."""
         if start == 0 and content.use:
             self._usage.add(content.media_id, content.use)
         body = content.body
-        if isinstance(body, bytes):
-            return chunks(body, start, end)
-        return self._stores[body.store].read(body.key, start, end - start)
+        with self._sizes.reader() as size:
+            if isinstance(body, bytes):
+                pieces = chunks(body, start, end, size)
+            else:
+                pieces = self._stores[body.store].read(body.key, start, end - start, size)
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+                    del piece  # otherwise it would be held until the next one is read
 
     async def store_url(self, content: Content, ttl: timedelta, *, attachment: bool) -> str | None:
         """Returns a signed URL of the store, or None if the store does not support them."""
@@ -115,10 +124,12 @@ def rendition_content(media: Media, rendition: Rendition, filename: str) -> Cont
     )
 
 
-async def chunks(data: bytes, start: int, end: int) -> AsyncGenerator[bytes, None]:
-    """Yields the bytes [start, end) in chunks of the same size as a store."""
-    for at in range(start, end, READ_CHUNK):
-        yield data[at : min(at + READ_CHUNK, end)]
+async def chunks(data: bytes, start: int, end: int, size: PieceSize) -> AsyncGenerator[bytes, None]:
+    """Yields the bytes [start, end) in pieces, as a store does."""
+    while start < end:
+        piece = data[start : min(start + bytes_of(size), end)]
+        start += len(piece)
+        yield piece
 
 
 def not_satisfiable(size: int) -> OutOfRange:

@@ -67,7 +67,9 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         )
         async with aclosing(self._downloads.read(content, start, end)) as chunks:
             async for data in chunks:
-                await context.write(wire.download_response(data, crc32c_of(data)))
+                message = wire.download_response(data, crc32c_of(data))
+                del data  # nothing holds what is being sent, except gRPC
+                await context.write(message)
 
     async def GetContent(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetContentRequest, context: Context

@@ -6,13 +6,13 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import Message
 
 from media_service.access.access_tokens import TokenVerifier
-from media_service.access.owner import Owner
 from media_service.access.policy import Guard, current_guard
 from media_service.access.principal import Principal
 from media_service.errors import (
@@ -20,13 +20,14 @@ from media_service.errors import (
     Reason,
     Unauthenticated,
 )
-from media_service.rpc import http, wire
-from media_service.rpc.caller import current_principal
+from media_service.rpc import wire
+from media_service.rpc.caller import current_principal, owner_of
 from media_service.rpc.decoding import Undecodable, decoding
 from media_service.rpc.error_status import abort, known
 from media_service.rpc.field_validation import FieldValidator
 from media_service.rpc.method_rules import MethodRule
 from media_service.rpc.request_reader import RequestReader
+from media_service.rpc.response_stream import ResponseStreams
 from media_service.rpc.running_calls import RunningCalls
 from media_service.rpc.server_sent_events import unless_ended
 from media_service.watches.tickets import Watched, WatchTickets
@@ -101,6 +102,7 @@ class Gate:
         verifier: TokenVerifier,
         tickets: WatchTickets,
         calls: RunningCalls,
+        stream_timeout: timedelta,
     ) -> None:
         self._server = server
         self._calls = calls
@@ -109,6 +111,7 @@ class Gate:
         self._tickets = tickets
         self._validator = FieldValidator()
         self._requests = RequestReader()
+        self._responses = ResponseStreams(stream_timeout)
 
     # Generated code calls these methods to register a servicer. Interceptors would cost more: gRPC
     # runs them for every call.
@@ -141,7 +144,8 @@ class Gate:
             )
         deserializer = decoding(rule.request.FromString, rule.request)
         if handler.response_streaming:
-            call = self._guarded(handler.unary_stream, rule, self._receive, self._check)
+            bounded = self._responses.bounded(handler.unary_stream)
+            call = self._guarded(bounded, rule, self._receive, self._check)
             if rule.ticket:
                 call = unless_ended(call)
             call = self._calls.tracked(call, streams=True)
@@ -251,12 +255,6 @@ def no_token() -> Unauthenticated:
         Reason.TOKEN_MISSING,
         "The call has no access token. Send the header `authorization: Bearer TOKEN`.",
     )
-
-
-def owner_of(context: Context) -> Owner:
-    """The owner of what a call takes up: the caller, or without a token the client's address."""
-    principal = current_principal.get(None)
-    return principal.owner if principal else Owner("address", http.client_address(context))
 
 
 def closing(behavior: Any) -> Callable[[AsyncGenerator[wire.Piece, None], Context], Awaitable[Any]]:

@@ -75,9 +75,13 @@ async def serve(
         first = await anext(chunks, b"")  # an error here still gets its own status
         await context.send_initial_metadata(tuple(metadata))
         await context.write(body(content_type=content.content_type, data=first))
+        # Nothing holds what is being sent, except gRPC.
+        del first
         try:
             async for data in chunks:
-                await context.write(wire.http_body(data))
+                message = wire.http_body(data)
+                del data
+                await context.write(message)
         except MediaError as error:
             await http.cut(context, error)
 

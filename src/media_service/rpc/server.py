@@ -145,7 +145,14 @@ class RpcServer:
         self._watches, self._calls = watches, RunningCalls()
         gate = cast(
             "grpc.aio.Server",
-            Gate(server, read_rules(SERVICES), verifier, services.watch_tickets, self._calls),
+            Gate(
+                server,
+                read_rules(SERVICES),
+                verifier,
+                services.watch_tickets,
+                self._calls,
+                stream_timeout,
+            ),
         )
         upload_service_pb2_grpc.add_UploadServiceServicer_to_server(
             UploadServicer(

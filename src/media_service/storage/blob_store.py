@@ -10,10 +10,9 @@ from secrets import randbits
 from media_service.errors import MediaError
 from media_service.storage.driver import Driver, PartName, StoredPart
 from media_service.storage.drivers import open_driver
+from media_service.storage.piece_size import PieceSize
 from media_service.temporary_files import temporary_file
 
-# Over gRPC, messages of 256 KiB to 1 MiB are fastest for downloads; `make bench` measures it.
-READ_CHUNK = 512 << 10
 HASH_CHUNK = 4 << 20
 # Smaller blobs are copied without parts.
 SMALL = 4 << 20
@@ -31,8 +30,10 @@ class BlobStore:
         """The key of a blob. The last hex digits of a UUIDv7 are random, so folders fill evenly."""
         return f"blobs/{blob_id[-2:]}/{blob_id}"
 
-    def read(self, key: str, offset: int, length: int) -> AsyncGenerator[bytes, None]:
-        return self.driver.read(key, offset, length, READ_CHUNK)
+    def read(
+        self, key: str, offset: int, length: int, piece_size: PieceSize
+    ) -> AsyncGenerator[bytes, None]:
+        return self.driver.read(key, offset, length, piece_size)
 
     async def head(self, key: str, size: int, limit: int) -> bytes:
         """Reads the first `limit` bytes of a blob of `size` bytes."""

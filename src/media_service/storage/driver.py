@@ -15,6 +15,7 @@ from typing import Protocol
 
 from media_service.errors import DataLoss, InvalidArgument, Reason
 from media_service.storage.buffer import Buffer
+from media_service.storage.piece_size import PieceSize
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,9 +258,9 @@ class Driver(Protocol):
         blob itself. Idempotent."""
 
     def read(
-        self, key: str, offset: int, length: int, chunk_size: int
+        self, key: str, offset: int, length: int, piece_size: PieceSize
     ) -> AsyncGenerator[bytes, None]:
-        """Yields exactly `length` bytes from `offset`, at most `chunk_size` at a time.
+        """Yields exactly `length` bytes from `offset`, at most `piece_size` at a time.
 
         Raises DataLoss if they do not exist. Close the generator to stop early.
         """

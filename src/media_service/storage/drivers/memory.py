@@ -21,6 +21,7 @@ from media_service.storage.driver import (
     require_blob,
 )
 from media_service.storage.epoch_named_parts import EpochNamedParts
+from media_service.storage.piece_size import PieceSize, bytes_of
 from media_service.storage.unsigned_driver import UnsignedDriver
 
 SCHEME = "memory"
@@ -124,13 +125,16 @@ class MemoryDriver(UnsignedDriver, EpochNamedParts):
         self._touched.pop(key, None)
 
     async def read(
-        self, key: str, offset: int, length: int, chunk_size: int
+        self, key: str, offset: int, length: int, piece_size: PieceSize
     ) -> AsyncGenerator[bytes, None]:
         data = self._blobs[key][0] if key in self._blobs else b""
         if offset + length > len(data) or key not in self._blobs:
             raise blob_missing(key)
-        for start in range(offset, offset + length, chunk_size):
-            yield data[start : min(start + chunk_size, offset + length)]
+        end = offset + length
+        while offset < end:
+            piece = data[offset : min(offset + bytes_of(piece_size), end)]
+            offset += len(piece)
+            yield piece
 
     async def stat(self, key: str) -> ObjectInfo | None:
         return self._blobs[key][1] if key in self._blobs else None

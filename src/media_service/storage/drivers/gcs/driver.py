@@ -51,6 +51,7 @@ from media_service.storage.drivers.gcs.requests import (
     translate,
 )
 from media_service.storage.epoch_named_parts import EpochNamedParts
+from media_service.storage.piece_size import PieceSize, bytes_of
 
 # A part is buffered in memory. 50 GiB are 6400 parts.
 PART = 8 << 20
@@ -292,7 +293,7 @@ class GcsDriver(EpochNamedParts):
         await for_each(self.bucket.delete, names, PARALLEL)
 
     async def read(
-        self, key: str, offset: int, length: int, chunk_size: int
+        self, key: str, offset: int, length: int, piece_size: PieceSize
     ) -> AsyncGenerator[bytes, None]:
         end, waits = offset + length, iter(RETRY_SECONDS)
         while offset < end:
@@ -300,7 +301,7 @@ class GcsDriver(EpochNamedParts):
             try:
                 async with await self._download(key, offset, end) as response:
                     while offset < end:
-                        size = min(chunk_size, end - offset)
+                        size = min(bytes_of(piece_size), end - offset)
                         data: bytes = await attempt(response.content.readexactly(size))
                         offset += size
                         yield data

@@ -49,6 +49,7 @@ from media_service.storage.drivers.local.join_parts import join
 from media_service.storage.drivers.local.shared_trips import SharedTrips
 from media_service.storage.drivers.local.slots import Slot
 from media_service.storage.epoch_named_parts import EpochNamedParts
+from media_service.storage.piece_size import PieceSize, bytes_of
 from media_service.storage.unsigned_driver import UnsignedDriver
 
 # The threads wait for the disk, not for a CPU: many small uploads sync at the same time.
@@ -360,14 +361,14 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
         await self.run(shutil.rmtree, self._parts(key), ignore_errors=True)
 
     async def read(
-        self, key: str, offset: int, length: int, chunk_size: int
+        self, key: str, offset: int, length: int, piece_size: PieceSize
     ) -> AsyncGenerator[bytes, None]:
         fd = await self._open(key)
         end = offset + length
         reading: asyncio.Future[bytes] | None = None
         try:
             while offset < end:
-                size = min(chunk_size, end - offset)
+                size = min(bytes_of(piece_size), end - offset)
                 # Reading from the page cache is faster than handing the read to a thread.
                 if is_cached(fd, offset, size):
                     with translated(key):

@@ -64,6 +64,7 @@ from media_service.storage.drivers.s3.multipart_uploads import (
     upload_of_part,
 )
 from media_service.storage.drivers.s3.send_limiter import SendLimiter
+from media_service.storage.piece_size import PieceSize, bytes_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -433,7 +434,7 @@ class S3Driver:
             return  # it is already gone
 
     async def read(
-        self, key: str, offset: int, length: int, chunk_size: int
+        self, key: str, offset: int, length: int, piece_size: PieceSize
     ) -> AsyncGenerator[bytes, None]:
         end, waits = offset + length, iter(RETRY_SECONDS)
         while offset < end:
@@ -441,7 +442,7 @@ class S3Driver:
             try:
                 async with await self._get(key, offset, end) as body:
                     while offset < end:
-                        size = min(chunk_size, end - offset)
+                        size = min(bytes_of(piece_size), end - offset)
                         data = await body.raw_stream.content.readexactly(size)
                         offset += size
                         yield data

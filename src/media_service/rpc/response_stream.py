@@ -1,0 +1,112 @@
+"""Bounds the calls that stream their responses: how many there are, and how long a client may take
+nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import grpc
+
+from media_service.access.fair_places import FairPlaces
+from media_service.errors import DeadlineExceeded, MediaError, Reason, ResourceExhausted
+from media_service.rpc import http
+from media_service.rpc.caller import owner_of
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = Callable[[Any, Any], Awaitable[None]]
+
+# Of a server process. Each holds a few pieces of its content in memory.
+MAX_STREAMS = 4000
+# A larger message may take longer, in proportion.
+BYTES_PER_TIMEOUT = 128 << 10
+
+
+class StreamEnded(Exception):
+    """The client takes nothing. Handlers do not catch it."""
+
+    def __init__(self, error: MediaError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class ResponseStream:
+    """The context of a call that streams its response. `write` raises StreamEnded
+    (STREAM_TOO_SLOW) if the client does not take the message in time."""
+
+    def __init__(self, context: Context, timeout: float) -> None:
+        self._context = context
+        self._timeout = timeout
+        self.begun = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def send_initial_metadata(self, metadata: Any) -> None:
+        self.begun = True
+        await self._context.send_initial_metadata(metadata)
+
+    async def write(self, message: Any) -> None:
+        self.begun = True
+        size = len(message) if type(message) is bytes else message.ByteSize()
+        seconds = self._timeout * max(1.0, size / BYTES_PER_TIMEOUT)
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                await self._context.write(message)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise StreamEnded(
+                DeadlineExceeded(
+                    Reason.STREAM_TOO_SLOW,
+                    f"The client did not take {size} bytes of the response in {seconds:.0f}"
+                    " seconds. Continue with a range.",
+                )
+            ) from None
+
+
+class ResponseStreams:
+    """Admits streams of responses, and shares them fairly among callers; see `FairPlaces`."""
+
+    def __init__(self, timeout: timedelta) -> None:
+        self._timeout = timeout.total_seconds()
+        self._places = FairPlaces(MAX_STREAMS)
+
+    def bounded(self, behavior: Any) -> Handler:
+        async def call(request: Any, context: Context) -> None:
+            place = self._places.take(owner_of(context))
+            if place is None:
+                raise self._busy("The call was not started.")
+            task = asyncio.current_task()
+            if task is None:
+                raise RuntimeError("gRPC runs handlers in tasks")
+            stream = ResponseStream(context, self._timeout)
+            # gRPC has no way to reset a stream. While the client does not read, the task waits to
+            # send the error, and what was sent before it stays in memory. So it keeps its place.
+            place.until_done(task)
+            place.on_evicted(task.cancel)
+            try:
+                await behavior(request, stream)
+            except asyncio.CancelledError:
+                if not place.evicted or context.cancelled():
+                    raise
+                task.uncancel()
+                await self._end(stream, self._busy("The caller has the most of them."))
+            except StreamEnded as ended:
+                await self._end(stream, ended.error)
+
+        return call
+
+    async def _end(self, stream: ResponseStream, error: MediaError) -> None:
+        """Raises the error, or if HTTP clients would take the response for complete, cuts it."""
+        if stream.begun and http.is_rest(stream):
+            await http.cut(stream, error)
+        raise error
+
+    def _busy(self, detail: str) -> ResourceExhausted:
+        return ResourceExhausted(
+            Reason.SERVER_BUSY,
+            f"This server already sends {self._places.most} responses, the most it sends at once."
+            f" {detail} Try again in a moment.",
+            max_streams=self._places.most,
+        )
