@@ -19,6 +19,7 @@ from media_service.codecs.inspection import (
     to_json,
 )
 from media_service.db.database import json_bytes
+from media_service.db.due_rows import Due
 from media_service.db.transaction import Connection
 from media_service.errors import Fault
 from media_service.media.content import Use
@@ -450,22 +451,17 @@ async def add_usage(db: Connection, counts: Mapping[str, Mapping[Use, int]]) -> 
     return {row["media_id"] async for row in rows}
 
 
-async def due_for_expiry(db: Connection, limit: int) -> list[str]:
-    """Locks and returns media whose `expire_time` has passed. Skips media that are locked."""
-    rows = await db.execute(
-        "select media_id::text as media_id from media"
-        " where expire_time <= now() and delete_time is null"
-        " order by expire_time limit %s for update skip locked",
-        (limit,),
-    )
-    return [row["media_id"] async for row in rows]
+TO_EXPIRE = Due(
+    "media", "media_id", "expire_time", "expire_time is not null and delete_time is null"
+)
+TO_PURGE = Due("media", "media_id", "purge_time", "purge_time is not null")
 
 
-async def due_for_purge(db: Connection, limit: int) -> list[str]:
-    """Locks and returns media whose `purge_time` has passed. Skips media that are locked."""
+async def lock_for_purge(db: Connection, media_id: str) -> bool:
+    """Locks a media whose `purge_time` has passed. Returns False if it is not due any more, or if
+    it is locked."""
     rows = await db.execute(
-        "select media_id::text as media_id from media where purge_time < now()"
-        " order by purge_time limit %s for update skip locked",
-        (limit,),
+        "select from media where media_id = %s and purge_time <= now() for update skip locked",
+        (media_id,),
     )
-    return [row["media_id"] async for row in rows]
+    return rows.rowcount == 1

@@ -9,6 +9,7 @@ from media_service.blobs import queries as blobs
 from media_service.blobs.placing import release
 from media_service.blobs.references import blob_references
 from media_service.db.database import Database
+from media_service.db.due_rows import DueBatches
 from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
 from media_service.db.transaction import Transaction
@@ -21,6 +22,8 @@ from media_service.media import queries
 from media_service.media.model import STREAM, Media
 from media_service.media.service import check_etag, find_rendition, gone, load
 from media_service.renditions.streams import queries as streams
+
+BATCH = 20
 
 
 class DeletionService:
@@ -82,13 +85,17 @@ async def unlink(tx: Transaction, blob_ids: list[str]) -> None:
 
 async def purge_due(database: Database) -> Batches:
     """Purges deleted media past their `purge_time`."""
-    while True:
-        # Use one transaction for each media, because a long video has thousands of segments.
+    batches = DueBatches(queries.TO_PURGE, BATCH)
+    while not batches.done:
         async with database.transaction() as tx:
-            due = await queries.due_for_purge(tx, 1)
-            for media_id in due:
-                await remove_media(tx, media_id)
-        if not due:
-            return
-        failpoint("media.purge-due.after")
-        yield 1
+            due = await batches.take(tx)
+        for media_id in due:
+            # Use one transaction for each media, because a long video has thousands of segments.
+            # Another process may have taken it meanwhile.
+            async with database.transaction() as tx:
+                purged = await queries.lock_for_purge(tx, media_id)
+                if purged:
+                    await remove_media(tx, media_id)
+            if purged:
+                failpoint("media.purge-due.after")
+            yield int(purged)

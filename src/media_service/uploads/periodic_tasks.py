@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from media_service.db.database import Database
+from media_service.db.due_rows import DueBatches
 from media_service.db.events import UploadChanged
 from media_service.db.new_job import NewJob
 from media_service.failpoints import failpoint
@@ -22,9 +23,10 @@ PARTS_BATCH = 10_000
 
 async def expire_uploads(database: Database) -> Batches:
     """Sets uploads past their `expire_time` to EXPIRED."""
-    while True:
+    batches = DueBatches(queries.TO_EXPIRE, BATCH)
+    while not batches.done:
         async with database.transaction() as tx:
-            expired = await queries.expire(tx, BATCH)
+            expired = await queries.expire(tx, await batches.take(tx))
             await tx.enqueue(*(NewJob(JobKind.DISCARD, upload.upload_id) for upload in expired))
             for upload in expired:
                 tx.emit(UploadChanged(upload.upload_id, UploadState.EXPIRED, upload.epoch))
@@ -33,8 +35,6 @@ async def expire_uploads(database: Database) -> Batches:
         if expired:
             failpoint("upload.expire.after")
         yield len(expired)
-        if len(expired) < BATCH:
-            return
 
 
 def discard(database: Database, raw: BlobStore) -> Batches:

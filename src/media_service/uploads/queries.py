@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
 from media_service.db.database import json_bytes
+from media_service.db.due_rows import Due
 from media_service.db.transaction import Connection, Rows
 from media_service.errors import Fault, Reason
 from media_service.idempotency.model import KEPT
@@ -423,18 +424,18 @@ async def forget_parts(db: Connection, upload_id: str) -> None:
     await db.execute("delete from upload_parts where upload_id = %s", (upload_id,))
 
 
-async def expire(db: Connection, limit: int) -> list[Upload]:
-    """Sets expired sessions to EXPIRED. Returns them, so that their bytes can be removed."""
+TO_EXPIRE = Due("uploads", "upload_id", "expire_time", "state = 'ACTIVE'")
+
+
+async def expire(db: Connection, upload_ids: Sequence[str]) -> list[Upload]:
+    """Sets locked sessions to EXPIRED. Returns them, so that their bytes can be removed."""
     rows = await db.execute(
         SQL("""
         update uploads u set state = 'EXPIRED', update_time = now()
-        where upload_id in (
-            select upload_id from uploads where state = 'ACTIVE' and expire_time < now()
-            order by expire_time limit %s for update skip locked
-        )
+        where upload_id = any(%s::uuid[]) and state = 'ACTIVE'
         returning {}
         """).format(COLUMNS),
-        (limit,),
+        (list(upload_ids),),
     )
     return [record(row) async for row in rows]
 
