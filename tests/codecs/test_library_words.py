@@ -9,31 +9,23 @@ import pytest
 from media_service.codecs.inspector import Inspector
 from media_service.errors import MediaError, Reason
 from tests.codecs.test_programs import run
-from tests.support.media.small_files import jpeg, png
+from tests.support.media.small_files import jpeg
 
 OURS = {
     "The image cannot be decoded: it is damaged.",
     "The document cannot be read.",
     "The document cannot be read: it is damaged.",
     "The file cannot be read as video/mp4: it is damaged.",
-    "The file cannot be read as audio/mpeg: it is damaged.",
-    "The file cannot be read as video/webm: it is damaged.",
     "The file is truncated.",
     "The process that read the file crashed.",
 }
 NOISE = bytes(range(256)) * 40
+# One for each library. A child that read a damaged file ends, so each takes a while.
 FILES = {
     "image/jpeg": ("IMAGE", jpeg(64, 64)[:300] + b"\xff\xda" + NOISE),
-    "image/png": ("IMAGE", png()[:40] + NOISE),
-    "image/gif": ("IMAGE", b"GIF89a" + NOISE),
-    "image/webp": ("IMAGE", b"RIFF\x00\x10\0\0WEBPVP8 " + NOISE),
-    "image/tiff": ("IMAGE", b"II*\0\x08\0\0\0" + NOISE),
     "image/heic": ("IMAGE", b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + NOISE),
-    "image/svg+xml": ("IMAGE", b'<svg xmlns="http://www.w3.org/2000/svg"><g>'),
     "application/pdf": ("DOCUMENT", b"%PDF-1.7\n" + NOISE + b"\n%%EOF\n"),
     "video/mp4": ("VIDEO", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom\0\0\x28\x08mdat" + NOISE),
-    "video/webm": ("VIDEO", b"\x1a\x45\xdf\xa3" + NOISE),
-    "audio/mpeg": ("AUDIO", b"ID3" + NOISE),
 }
 
 
