@@ -7,6 +7,10 @@ CONTRACT := generated/mediaservice/mediaservice.binpb
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --no-annotate --no-header --python-version 3.11
 
 UNIT := tests/unit tests/rules tests/client
+OTHERS := $(UNIT:%=--ignore=%)
+
+# Without bytecode files, each of hundreds of processes compiles what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # One test or folder: `make test-one T=tests/unit/test_crc32c_combine.py::test_combining_is_associative`.
 T ?= tests/unit
@@ -24,8 +28,10 @@ dev: compiled  ## Run the service on this machine.
 test: compiled  ## Run every check and every test.
 	@$(MAKE) --no-print-directory --jobs=2 lint suite
 
+# The first command only compiles the tests, which every worker would do otherwise.
 suite: coverage
-	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(UNIT:%=--ignore=%)
+	@-$(BIN)/python -m pytest --collect-only -q $(OTHERS) >/dev/null
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(OTHERS)
 
 unit: $(READY)  ## Run the tests that need no service: unit, rules, client.
 	$(BIN)/python -m pytest -n 2 $(UNIT)
