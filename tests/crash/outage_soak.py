@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
@@ -32,12 +33,12 @@ async def freeze(deployment: Deployment, postgres: str) -> list[str]:
     waits: list[float] = []
     outcomes: Counter[str] = Counter()
     wrong: list[str] = []
-    async with grpc.aio.insecure_channel(server.address) as channel:
-        media = media_service_pb2_grpc.MediaServiceStub(channel)
+    async with AsyncExitStack() as channels:
+        callers = [await stub(server.address, channels) for _ in range(CALLERS)]
         metadata = (("authorization", f"Bearer {token('ann')}"),)
         request = media_service_pb2.ListMediaRequest()
 
-        async def call(until: float) -> None:
+        async def call(media: media_service_pb2_grpc.MediaServiceAsyncStub, until: float) -> None:
             while time.monotonic() < until:
                 begun = time.monotonic()
                 try:
@@ -51,17 +52,26 @@ async def freeze(deployment: Deployment, postgres: str) -> list[str]:
 
         with frozen(postgres):
             until = time.monotonic() + FROZEN_SECONDS
-            await asyncio.gather(*(call(until) for _ in range(CALLERS)))
+            await asyncio.gather(*(call(caller, until) for caller in callers))
         found = ", ".join(f"{count} × {name}" for name, count in outcomes.items())
         echo(f"frozen database: {CALLERS} callers, told after {max(waits):.1f} s at most, {found}")
         if max(waits) > TOLD_SECONDS or set(outcomes) != {"DATABASE_UNAVAILABLE"}:
             wrong.append("callers of a frozen database are not told within ten seconds")
         begun = time.monotonic()
         await is_ready(server.address)
-        await media.ListMedia(request, metadata=metadata, timeout=60)
+        await callers[0].ListMedia(request, metadata=metadata, timeout=60)
         echo(f"  it answers again {time.monotonic() - begun:.1f} s after it was released")
     server.stop()
     return wrong
+
+
+async def stub(
+    address: str, channels: AsyncExitStack
+) -> media_service_pb2_grpc.MediaServiceAsyncStub:
+    """A stub with a connection of its own."""
+    options = (("grpc.use_local_subchannel_pool", 1),)
+    channel = grpc.aio.insecure_channel(address, options)
+    return media_service_pb2_grpc.MediaServiceStub(await channels.enter_async_context(channel))
 
 
 async def roll(cluster: Cluster) -> list[str]:
