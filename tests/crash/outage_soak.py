@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import grpc
 import psycopg
@@ -38,7 +39,7 @@ async def freeze(deployment: Deployment, postgres: str) -> list[str]:
         metadata = (("authorization", f"Bearer {token('ann')}"),)
         request = media_service_pb2.ListMediaRequest()
 
-        async def call(media: media_service_pb2_grpc.MediaServiceAsyncStub, until: float) -> None:
+        async def call(media: Any, until: float) -> None:
             while time.monotonic() < until:
                 begun = time.monotonic()
                 try:
@@ -65,9 +66,7 @@ async def freeze(deployment: Deployment, postgres: str) -> list[str]:
     return wrong
 
 
-async def stub(
-    address: str, channels: AsyncExitStack
-) -> media_service_pb2_grpc.MediaServiceAsyncStub:
+async def stub(address: str, channels: AsyncExitStack) -> Any:
     """A stub with a connection of its own."""
     options = (("grpc.use_local_subchannel_pool", 1),)
     channel = grpc.aio.insecure_channel(address, options)
