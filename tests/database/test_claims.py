@@ -34,7 +34,7 @@ FAULT = Fault("STORAGE_UNAVAILABLE", "away")
 
 
 def job(owner: Owner | None, **options: Any) -> NewJob:
-    kind = JobKind.PROCESS if owner else JobKind.UNLINK
+    kind = JobKind.PROCESS if owner else JobKind.FINISH
     return NewJob(kind, new_id(), owner, **options)
 
 
@@ -138,6 +138,18 @@ async def test_a_slot_for_light_jobs_takes_no_heavy_ones(database: Database) -> 
     assert claim is not None
     assert claim.job_id == light.job_id
     assert await claimed(database, FairQueue(), [claim], heavy=False) is None
+
+
+async def test_jobs_that_also_run_beside_the_slots_do_not_claim_those_of_owners(
+    database: Database,
+) -> None:
+    ann, _, _ = OWNERS
+    await accept(database, NewJob(JobKind.UNLINK, new_id()), NewJob(JobKind.DISCARD, new_id()))
+    async with database.connection() as db:
+        assert not await queries.is_awaited(db, ann, 1, heavy=True)
+    await accept(database, NewJob(JobKind.FINISH, new_id()))
+    async with database.connection() as db:
+        assert await queries.is_awaited(db, ann, 1, heavy=True)
 
 
 async def test_a_subjob_in_the_slot_of_its_parent_does_not_count_as_a_slot(

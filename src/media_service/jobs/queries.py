@@ -272,12 +272,16 @@ async def claim_of_owners(
 
 async def is_awaited(db: Connection, owner: Owner, slots: int, *, heavy: bool) -> bool:
     """Whether a job waits of another owner, or of the service itself, that holds fewer than `slots`
-    slots in all workers. With `heavy`, heavy jobs count, too."""
+    slots in all workers. With `heavy`, heavy jobs count, too. Jobs that only remove bytes do not
+    count, because they also run beside the slots."""
     rows = await db.execute(
         SQL("""
         with {owners}
         select exists (
-            select from jobs where state = 'QUEUED' and ready and owner_type is null
+            select from (
+                select kind from jobs where state = 'QUEUED' and ready and owner_type is null
+                order by run_time, job_id limit 100
+            ) first where kind not in ('UNLINK', 'DISCARD')
         ) and %(slots)s > (
             select count(*) from jobs
             where state = 'RUNNING' and holds_slot and owner_type is null
