@@ -13,6 +13,7 @@ from media_service.access.access_tokens import TokenVerifier
 from media_service.access.link_signer import LinkSigner, key_from
 from media_service.access.page_tokens import PageTokens
 from media_service.blobs.model import PUBLIC, RAW
+from media_service.blobs.store_markers import adopt, identify
 from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.document.office import installed
 from media_service.codecs.document_renderer import DocumentRenderer
@@ -53,6 +54,7 @@ from media_service.rpc.health import health_server
 from media_service.rpc.readiness import Readiness
 from media_service.rpc.server import RpcServer, Services
 from media_service.storage.blob_store import BlobStore, open_store
+from media_service.storage.marked_driver import MarkedDriver
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.admission import Admission, most_streams
 from media_service.uploads.finish import Finisher
@@ -113,9 +115,41 @@ async def base(config: Config, opener: Opener = open_store) -> AsyncIterator[Bas
             config.database_pool_size,
             config.database_timeout.total_seconds(),
         ) as database:
+            stores = [await in_place(database, opened) for opened in (raw, public)]
             receiving = database.share(config.database_pool_size // 2)
-            finisher = Finisher(receiving, raw, acceptance)
-            yield Base(database, receiving, raw, public, acceptance, finisher)
+            finisher = Finisher(receiving, stores[0], acceptance)
+            yield Base(database, receiving, stores[0], stores[1], acceptance, finisher)
+
+
+async def in_place(database: Database, opened: BlobStore) -> BlobStore:
+    """The store, which is used only while it is the one that the database knows. Raises Unavailable
+    if it is another one. As long as the database is not migrated, that is not known."""
+
+    async def marker() -> str:
+        try:
+            return await identify(database, opened)
+        except Unavailable as error:
+            if error.reason is not Reason.STORAGE_UNAVAILABLE:
+                raise
+            what = f"{setting(opened.name)}: {error.message}"
+            raise Unavailable(Reason.STORAGE_UNAVAILABLE, what) from error
+
+    marked = MarkedDriver(opened.driver, marker)
+    try:
+        await marked.identified()
+    except Unavailable as error:
+        if error.reason is not Reason.SCHEMA_OUTDATED:
+            raise
+    return BlobStore(opened.name, marked)
+
+
+async def adopt_store(config: Config, name: str) -> str:
+    """Makes the database expect the store RAW or PUBLIC as it is now. Returns its marker."""
+    url = {RAW: config.raw_url, PUBLIC: config.public_store_url}[name]
+    async with store(name, url, open_store) as opened:
+        await check(opened)
+        async with Database(config.database_url, 1) as database:
+            return await adopt(database, opened)
 
 
 def setting(name: str) -> str:

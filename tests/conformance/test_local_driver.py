@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from media_service.errors import MediaError, Reason, ResourceExhausted, Unavaila
 from media_service.storage.conformance.blobs import content, put, store
 from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.drivers.local.driver import LocalDriver, LocalPartWriter
+from media_service.storage.marked_driver import KEY, write_marker
 
 DATA = bytes(n % 251 for n in range(100_000))
 
@@ -304,3 +306,65 @@ async def test_a_small_blob_that_does_not_fit_leaves_nothing(
     os.close(full)
     assert await content(local, key) == b"fits"
     assert [path.name for path in local.root.rglob("*.new")] == []
+
+
+# A directory that is replaced, like a mount point whose disk is unmounted
+
+
+@pytest.fixture
+async def guarded(local: LocalDriver) -> LocalDriver:
+    await write_marker(local, "the id")
+    await local.guard(KEY)
+    return local
+
+
+def replace_root(driver: LocalDriver) -> Path:
+    """Returns where the directory is meanwhile."""
+    away = driver.root.with_name("away")
+    driver.root.rename(away)
+    driver.root.mkdir()
+    return away
+
+
+async def test_nothing_is_acknowledged_in_another_directory(
+    guarded: LocalDriver, fresh_key: Callable[[], str]
+) -> None:
+    one, two = fresh_key(), fresh_key()
+    await guarded.put(one, b"before")
+    open_one = await guarded.open_part(two, "", PartName(1, 1))
+    sealed = await put(guarded, two, "", b"sealed", 2)
+    await open_one.write([b"written"])
+    away = replace_root(guarded)
+    for call in (
+        guarded.put(one, b"after"),
+        open_one.sync(),
+        open_one.seal(),
+        guarded.open_part(two, "", PartName(3, 1)),
+        guarded.complete(two, "", [sealed]),
+        guarded.delete(one),
+        guarded.abort(two, ""),
+    ):
+        with pytest.raises(Unavailable) as caught:
+            await call
+        assert caught.value.reason is Reason.STORAGE_UNAVAILABLE
+    await open_one.discard()
+    assert list(guarded.root.rglob("*")) == []
+    guarded.root.rmdir()
+    away.rename(guarded.root)
+    await guarded.complete(two, "", [sealed])
+    assert await content(guarded, two) == b"sealed"
+    assert await content(guarded, one) == b"before"
+
+
+async def test_the_same_store_in_a_new_directory_is_used_again(
+    guarded: LocalDriver, key: str
+) -> None:
+    """For example, another disk with the same files."""
+    await guarded.put(key, b"before")
+    away = replace_root(guarded)
+    shutil.copytree(away, guarded.root, dirs_exist_ok=True)
+    with pytest.raises(Unavailable):
+        await guarded.put(key, b"lost")
+    await guarded.put(key, b"after")
+    assert (guarded.root / key).read_bytes() == b"after"
+    assert (away / key).read_bytes() == b"before"

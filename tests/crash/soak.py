@@ -29,6 +29,7 @@ from tests.support.crash.client import KIB, MIB, PART, Attempt, CrashClient, Kil
 from tests.support.crash.deployment import Deployment, Running, new_deployment, on_gcs_at, on_s3_at
 from tests.support.crash.invariants import Broken, check_upload, reported, resume, settle
 from tests.support.crash.report import results, write
+from tests.support.crash.vanishing_store import mounted, vanish
 from tests.support.databases import with_database
 from tests.support.stores.gcs_server import gcs_server
 from tests.support.stores.s3_server import s3_server
@@ -209,7 +210,27 @@ def soak(kills: int) -> Score:
                 chapter.run(min(KILLS, kills - done + 1))
             number += 1
             say(score, kills, time.monotonic() - begun)
+        vanishing(url, template, max(1, kills // 20), score)
+        say(score, kills, time.monotonic() - begun)
     return score
+
+
+def vanishing(url: str, template: str, rounds: int, score: Score) -> None:
+    """Unmounts the disk of the store again and again."""
+    with (
+        tempfile.TemporaryDirectory(prefix="media-soak-") as folder,
+        mounted(Path(folder)) as disk,
+        new_deployment(url, template, MEDIA_STORAGE_RAW_URL=disk.path.as_uri()) as deployment,
+    ):
+        server, worker = deployment.start("serve"), deployment.start("work")
+        attempts: list[Attempt] = []
+        with deployment.client(server) as client:
+            for _ in range(rounds):
+                attempts += vanish(deployment, client, disk)
+        server.stop()
+        worker.stop()
+        settle(deployment, attempts, score.report)
+        score.uploads += len(attempts)
 
 
 def say(score: Score, kills: int, seconds: float) -> None:

@@ -23,7 +23,6 @@ from tests.support.crash.client import (
     PART,
     Attempt,
     CrashClient,
-    Killed,
     at_once,
     image,
     in_a_session,
@@ -32,7 +31,8 @@ from tests.support.crash.deployment import Deployment, Running, new_deployment, 
 from tests.support.crash.held_line import Line, held_line
 from tests.support.crash.invariants import check_upload, resume, settle
 from tests.support.crash.own_postgres import OwnPostgres
-from tests.support.rpc.server import Refusal, refusal, token
+from tests.support.crash.vanishing_store import refusal_of
+from tests.support.rpc.server import token
 from tests.support.stores.faulty_network import Network, network_before
 from tests.support.stores.s3_server import s3_server
 from tests.support.tools import eventually, in_ci, require_tool
@@ -212,16 +212,6 @@ def upload_to_a_bad_store(
         resume(client, later)
         assert check_upload(client, later) == "FINISHED"
     server.stop()
-
-
-def refusal_of(call: Callable[[], None]) -> Refusal:
-    """The refusal of a call. Fails if the call succeeds."""
-    with pytest.raises((grpc.RpcError, Killed)) as caught:
-        call()
-    error = caught.value
-    cause = error.__cause__ if isinstance(error, Killed) else error
-    assert isinstance(cause, grpc.RpcError)
-    return refusal(cause)
 
 
 @pytest.fixture

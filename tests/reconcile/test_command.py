@@ -74,7 +74,7 @@ async def test_findings_are_printed_as_lines_of_fields_and_exit_with_1(
 
 
 async def test_repair_prints_every_finding(on_disk: Service, run: Run, tmp_path: Path) -> None:
-    lost = await on_disk.upload()
+    lost, _ = await on_disk.upload(), await on_disk.upload()
     await on_disk.driver.delete((await on_disk.known(lost)).blob.key)
     orphan = on_disk.store.key(new_id())
     await on_disk.driver.put(orphan, b"unreferenced")

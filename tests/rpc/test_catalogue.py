@@ -26,6 +26,7 @@ from tests.support.rpc.catalogue import (
     update,
 )
 from tests.support.rpc.server import Caller, Running, refused, unknown_id
+from tests.support.stores.local_files import blob_files
 
 
 def time(text: str) -> Timestamp:
@@ -378,7 +379,7 @@ async def test_a_media_past_its_purge_time_is_purged_automatically(
 async def no_blobs(service: Running) -> None:
     """Waits until no blob row and no file is left."""
     async with asyncio.timeout(20):
-        while any(path.is_file() for path in (service.data_dir / "raw").rglob("*")):
+        while blob_files(service.data_dir / "raw"):
             await asyncio.sleep(0.05)
         while True:
             async with service.database() as db:

@@ -9,6 +9,7 @@ from mediaservice.v1 import download_service_pb2
 
 from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc.server import Caller, Running, refused, unknown_id
+from tests.support.stores.local_files import blob_files
 
 DATA = video_bytes(3_000_000)
 
@@ -64,7 +65,7 @@ async def test_a_negative_limit_is_refused(ann: Caller) -> None:
 
 async def test_missing_bytes_are_data_loss(ann: Caller, service: Running) -> None:
     media = await ann.store(jpeg())
-    (blob,) = (p for p in (service.data_dir / "raw").rglob("*") if p.is_file())
+    (blob,) = blob_files(service.data_dir / "raw")
     blob.unlink()
     refusal = await refused(download(ann, media.media_id))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.DATA_LOSS, "BLOB_MISSING")

@@ -16,12 +16,13 @@ from tests.support.media.small_files import jpeg
 from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.sessions import abort, complete, write
 from tests.support.rpc.streams_of_writes import Message
+from tests.support.stores.local_files import blob_files
 
 Upload = upload_pb2.Upload
 
 
 def files(service: Running) -> list[str]:
-    return [str(path) for path in (service.data_dir / "raw").rglob("*") if path.is_file()]
+    return list(map(str, blob_files(service.data_dir / "raw")))
 
 
 @pytest.mark.parametrize("data", [b"", b"x"])

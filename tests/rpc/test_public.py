@@ -13,6 +13,7 @@ from tests.support.media.small_files import jpeg
 from tests.support.renditions import give
 from tests.support.rpc.catalogue import get, update
 from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.stores.local_files import blob_files
 
 Media = media_pb2.Media
 SMALL = b"a small image"
@@ -55,7 +56,7 @@ async def test_a_media_is_private_until_its_owner_publishes_it(
     assert (small.name, small.content_type, small.size_bytes) == ("small", "image/webp", len(SMALL))
     assert small.public_url == ""
     assert await rendition(ann, stored.media_id, "small") == SMALL
-    assert not any(p.is_file() for p in (service.data_dir / "public").rglob("*"))
+    assert blob_files(service.data_dir / "public") == []
 
 
 async def test_a_public_rendition_is_read_without_a_token(ann: Caller, service: Running) -> None:

@@ -21,6 +21,7 @@ from tests.support.media.small_files import gif, jpeg, noise, png, video_bytes
 from tests.support.rpc.links import Anybody, link, somebody
 from tests.support.rpc.renders import Answer, render
 from tests.support.rpc.server import Caller, Running, Start, refused, unknown_id
+from tests.support.stores.local_files import blob_files
 from tests.support.tools import eventually_async
 
 WIDTH, HEIGHT = 64, 48
@@ -86,7 +87,7 @@ async def kept(service: Running, count: int) -> None:
 
 
 def stored(service: Running) -> set[Path]:
-    return {path for path in (service.data_dir / "raw").rglob("*") if path.is_file()}
+    return set(blob_files(service.data_dir / "raw"))
 
 
 # Output

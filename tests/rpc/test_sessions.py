@@ -17,6 +17,7 @@ from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.sessions import Upload, abort, complete, write
 from tests.support.rpc.streams_of_writes import MIB, chunks
+from tests.support.stores.local_files import blob_files
 
 Spec = upload_pb2.UploadSpec
 Result = upload_service_pb2.BatchCreateUploadsResponse.Result
@@ -245,7 +246,7 @@ async def test_unaccepted_bytes_fail_the_upload_and_are_removed(
 async def nothing_left(service: Running) -> None:
     """Waits until the worker has removed every stored byte."""
     async with asyncio.timeout(20):
-        while any(path.is_file() for path in (service.data_dir / "raw").rglob("*")):
+        while blob_files(service.data_dir / "raw"):
             await asyncio.sleep(0.05)
 
 

@@ -56,7 +56,7 @@ class Bucket:
         return [blob.key async for blob in self.driver.list_open()]
 
     async def objects(self) -> list[str]:
-        return [info.key async for info in self.driver.list("")]
+        return [info.key async for info in self.driver.list("blobs/")]
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from media_service.ids import new_id
 from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc.server import Caller, Running, Start, refusal, refused
 from tests.support.rpc.streams_of_writes import MIB, Message, chunks
+from tests.support.stores.local_files import blob_files
 
 Upload = upload_pb2.Upload
 
@@ -333,5 +334,4 @@ async def test_a_broken_stream_leaves_no_open_files_behind(ann: Caller, service:
     with pytest.raises(grpc.RpcError) as caught:
         await ann.write([message])
     assert refusal(caught.value).reason == "TYPE_NOT_ALLOWED"
-    files = [p for p in (service.data_dir / "raw").rglob("*") if p.is_file()]
-    assert files == []
+    assert blob_files(service.data_dir / "raw") == []

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import hashlib
-import os
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import httpx
 
 from tests.support.renditions import give
 from tests.support.service import Service
+from tests.support.stores.local_files import blob_files
 from tests.support.tools import NO_TLS, eventually
 
 SETTLED = {"READY", "FAILED"}
@@ -173,9 +173,7 @@ def open_request(
 def stored_files(service: Service) -> set[Path]:
     """All files of the blob store, complete blobs and parts of open ones. Excludes thumbnails,
     because those of other tests' media may appear at any time."""
-    # Unlike rglob, walk ignores folders that are removed meanwhile.
-    folders = os.walk(service.data_dir / "raw")
-    found = (Path(folder) / name for folder, _, names in folders for name in names)
+    found = blob_files(service.data_dir / "raw")
     return {path for path in found if not is_thumbnail(path)}
 
 

@@ -271,7 +271,7 @@ class ErrorReason(_message.Message):
         STORAGE_FULL: ErrorReason._Value.ValueType  # 904
         """The store has no space left."""
         STORAGE_UNAVAILABLE: ErrorReason._Value.ValueType  # 905
-        """The store failed or cannot be reached."""
+        """The store failed, cannot be reached, or is not in place: its disk is not mounted, or its bucket is another one."""
         PROCESSING_UNAVAILABLE: ErrorReason._Value.ValueType  # 906
         """The machine has no memory, disk space or open files left for processing media."""
         SERVER_BUSY: ErrorReason._Value.ValueType  # 907
@@ -513,7 +513,7 @@ class ErrorReason(_message.Message):
     STORAGE_FULL: ErrorReason.Value.ValueType  # 904
     """The store has no space left."""
     STORAGE_UNAVAILABLE: ErrorReason.Value.ValueType  # 905
-    """The store failed or cannot be reached."""
+    """The store failed, cannot be reached, or is not in place: its disk is not mounted, or its bucket is another one."""
     PROCESSING_UNAVAILABLE: ErrorReason.Value.ValueType  # 906
     """The machine has no memory, disk space or open files left for processing media."""
     SERVER_BUSY: ErrorReason.Value.ValueType  # 907

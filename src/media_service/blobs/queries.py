@@ -118,3 +118,35 @@ async def remove_expendable(
             )
             removed += done.rowcount
     return removed
+
+
+async def marker_of(db: Connection, store: str, fresh: str) -> tuple[str, bool]:
+    """The marker of a store, and whether it was written once. A new store gets `fresh`."""
+    await db.execute(
+        "insert into stores (name, marker) values (%s, %s) on conflict do nothing", (store, fresh)
+    )
+    rows = await db.execute(
+        "select marker::text as marker, written from stores where name = %s", (store,)
+    )
+    (row,) = await rows.fetchall()
+    return row["marker"], row["written"]
+
+
+async def record_marker(db: Connection, store: str, marker: str) -> None:
+    """Records that the store has this marker."""
+    await db.execute(
+        "insert into stores (name, marker, written) values (%(store)s, %(marker)s, true)"
+        " on conflict (name) do update set marker = %(marker)s, written = true",
+        {"store": store, "marker": marker},
+    )
+
+
+async def some_keys(db: Connection, store: str, limit: int) -> list[str]:
+    """The keys of the oldest and the newest blobs of a store that have references."""
+    blobs = "select blob_id, key from blobs where store = %(store)s and reference_count > 0"
+    rows = await db.execute(
+        f"(({blobs} order by blob_id limit %(limit)s)"
+        f" union ({blobs} order by blob_id desc limit %(limit)s))".encode(),
+        {"store": store, "limit": limit},
+    )
+    return [row["key"] async for row in rows]

@@ -60,7 +60,8 @@ class LocalCopies:
         Raises DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE).
         """
         if path := store.driver.local_path(blob.key):
-            yield path
+            async with store.reading_file(blob.key, blob.size_bytes):
+                yield path
             return
         copy = self._copies.get(blob.key)
         if copy is None:

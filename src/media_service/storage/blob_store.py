@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from secrets import randbits
 
-from media_service.errors import MediaError
-from media_service.storage.driver import Driver, PartName, StoredPart
+from media_service.errors import DataLoss, MediaError
+from media_service.storage.driver import Driver, PartName, StoredPart, require_blob
 from media_service.storage.drivers import open_driver
 from media_service.storage.piece_size import PieceSize
 from media_service.temporary_files import temporary_file
@@ -52,13 +52,24 @@ class BlobStore:
         """The blob as a local file to read: the store's own file if there is one, or a temporary
         copy."""
         if path := self.driver.local_path(key):
-            yield path
+            async with self.reading_file(key, size):
+                yield path
             return
         with temporary_file("media-blob-") as copy:
             async for chunk in self.driver.read(key, 0, size, HASH_CHUNK):
                 await asyncio.to_thread(copy.write, chunk)
             copy.flush()
             yield Path(copy.name)
+
+    @asynccontextmanager
+    async def reading_file(self, key: str, size: int) -> AsyncIterator[None]:
+        """Wraps the use of the store's own file. Raises Unavailable instead of DataLoss if the
+        store is not in place."""
+        try:
+            yield
+        except DataLoss:
+            await require_blob(self.driver, key, size)
+            raise
 
     async def copy_from(
         self, source: "BlobStore", source_key: str, key: str, size: int, content_type: str

@@ -176,6 +176,11 @@ class Driver(Protocol):
     async def check(self) -> None:
         """Raises Unavailable with the cause unless the store can be read and written."""
 
+    async def guard(self, key: str) -> None:
+        """From now on, acknowledges nothing unless the blob `key` is where it was: raises
+        Unavailable instead. Does nothing if the requests to a store that is not there fail
+        anyway."""
+
     async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
         """Stores a small blob durably in one call. Idempotent. `content_type` is the type that the
         store itself sends to readers."""

@@ -8,6 +8,7 @@ from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import checksums_pb2, upload_pb2, upload_service_pb2
 
 from tests.support.rpc.server import Caller
+from tests.support.stores.local_files import blob_files
 
 MIB = 1 << 20
 
@@ -75,7 +76,7 @@ async def listed(caller: Caller, upload_id: str, page_size: int = 0) -> list[Par
 
 
 def files(folder: Path) -> list[Path]:
-    return [path for path in (folder / "raw").rglob("*") if path.is_file()]
+    return blob_files(folder / "raw")
 
 
 async def sign(caller: Caller, upload_id: str, *parts: upload_pb2.Part) -> Any:

@@ -5,6 +5,7 @@ from media_service.storage.conformance.completion import CompletionTests
 from media_service.storage.conformance.copying import CopyTests
 from media_service.storage.conformance.fixtures import OpenDriver
 from media_service.storage.conformance.listing import ListTests
+from media_service.storage.conformance.marker import MarkerTests
 from media_service.storage.conformance.parts import PartTests
 from media_service.storage.conformance.reading import ReadTests
 from media_service.storage.conformance.succession import SuccessionTests
@@ -22,5 +23,6 @@ class DriverConformance(
     WriteTests,
     SuccessionTests,
     CopyTests,
+    MarkerTests,
 ):
     """Tests every promise of `media_service.storage.driver`. Needs the fixture `open_driver`."""

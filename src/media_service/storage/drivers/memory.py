@@ -71,6 +71,9 @@ class MemoryDriver(UnsignedDriver, EpochNamedParts):
     async def check(self) -> None:
         """Memory needs no check."""
 
+    async def guard(self, key: str) -> None:
+        """Does nothing: memory stays in place."""
+
     async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
         self._blobs[key] = bytes(data), ObjectInfo(key, len(data), now())
 

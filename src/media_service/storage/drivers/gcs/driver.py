@@ -142,6 +142,9 @@ class GcsDriver(EpochNamedParts):
                 Reason.STORAGE_UNAVAILABLE, f"Bucket {self.bucket.name} is not writable. {why}"
             ) from error
 
+    async def guard(self, key: str) -> None:
+        """Does nothing: requests to a missing bucket fail."""
+
     async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
         await self.bucket.upload(self.name(key), bytes(data), content_type)
 

@@ -45,6 +45,7 @@ from media_service.storage.drivers.local.durable_files import (
     translated,
     write_all,
 )
+from media_service.storage.drivers.local.held_place import HeldPlace
 from media_service.storage.drivers.local.join_parts import join
 from media_service.storage.drivers.local.shared_trips import SharedTrips
 from media_service.storage.drivers.local.slots import Slot
@@ -149,7 +150,7 @@ class LocalPartWriter:
 
     async def discard(self) -> None:
         with suppress(MediaError):
-            await self._driver.run(self._discard)
+            await self._driver.run_anywhere(self._discard)
 
     def _discard(self) -> None:
         self._close()
@@ -180,12 +181,42 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
         self._syncs = SharedTrips(self._threads, MOST_SYNCS)
         self._root_made = False
         self._shards: dict[Path, int] = {}
+        self._held: HeldPlace | None = None
+        # What was opened before the store was found in place again. Threads may still use it.
+        self._former: list[int] = []
+        self._holding = threading.Lock()
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs blocking work on the disk threads and translates its OSErrors."""
+        """Runs blocking work on the disk threads, while the store is in place, and translates its
+        OSErrors."""
+        return await self.run_anywhere(partial(self.in_place, partial(work, *args, **kwargs)))
+
+    async def run_anywhere(self, work: Callable[[], T]) -> T:
+        """Like `run`, wherever the path leads."""
         loop = asyncio.get_running_loop()
         with translated():
-            return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+            return await loop.run_in_executor(self._threads, work)
+
+    def in_place(self, work: Callable[[], T]) -> T:
+        """Does the work if the store is in place before and after it. Raises Unavailable."""
+        self._require_place()
+        result = work()
+        self._require_place()
+        return result
+
+    def _require_place(self) -> None:
+        held = self._held
+        if held is None or held.in_place:
+            return
+        with self._holding:
+            if self._held is held and (fresh := held.again()):
+                self._held, self._shards, shards = fresh, {}, self._shards
+                self._former += shards.values()
+                held.close()
+        # Even if it is back: what has just been written may be elsewhere.
+        raise Unavailable(
+            Reason.STORAGE_UNAVAILABLE, "The storage is not in place: its directory has changed."
+        )
 
     async def write(self, work: Callable[[], T], size: int) -> T:
         """Runs a write of so many bytes."""
@@ -195,7 +226,9 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
     async def sync(self, work: Callable[[], T], size: int) -> T:
         """Runs a sync of so many bytes."""
         with translated():
-            return await (self._syncs.run(work) if size <= SMALL else self.run(work))
+            if size > SMALL:
+                return await self.run(work)
+            return await self._syncs.run(partial(self.in_place, work))
 
     async def _read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
@@ -222,6 +255,14 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
             raise Unavailable(
                 Reason.STORAGE_UNAVAILABLE, f"{self.root} is not writable: {error.message}"
             ) from error
+
+    async def guard(self, key: str) -> None:
+        def hold() -> None:
+            former, self._held = self._held, HeldPlace(self.root, self.root / key)
+            if former:
+                former.close()
+
+        await self.run(hold)
 
     def _parts(self, key: str) -> Path:
         return self.root / "parts" / key
@@ -287,7 +328,8 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
             failpoint("local.part.created")
             try:
                 sync_directory(path.parent)
-            except OSError:
+                self._require_place()
+            except (OSError, MediaError):
                 os.close(fd)
                 raise
             return writer
@@ -440,5 +482,9 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
     async def close(self) -> None:
         self._threads.shutdown(wait=True)
         self._readers.shutdown(wait=True)
-        while self._shards:
-            os.close(self._shards.popitem()[1])
+        for fd in (*self._shards.values(), *self._former):
+            os.close(fd)
+        self._shards, self._former = {}, []
+        if self._held:
+            self._held.close()
+            self._held = None

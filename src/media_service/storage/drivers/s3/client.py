@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 CONNECTIONS = 512
 ATTEMPTS = 4
 CONNECT_SECONDS = 5
-MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound", "InvalidPart"}
+MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NotFound", "InvalidPart"}
 # Errors about the numbers and the order of parts.
 PERMANENT = {"InvalidArgument", "InvalidPartOrder"}
 

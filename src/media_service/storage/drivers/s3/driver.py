@@ -186,6 +186,9 @@ class S3Driver:
         if found != b"ok":
             raise unavailable("it returned other bytes than were stored")
 
+    async def guard(self, key: str) -> None:
+        """Does nothing: requests to a missing bucket fail."""
+
     async def put(self, key: str, data: Buffer, content_type: str = "") -> None:
         client, body = await self._client(), bytes(data)
         async with self._sending(key):

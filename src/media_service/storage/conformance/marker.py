@@ -1,0 +1,80 @@
+"""The marker of a store. Without it, a blob is not missing, but out of reach."""
+
+from contextlib import suppress
+
+import pytest
+import pytest_asyncio
+
+from media_service.errors import DataLoss, Reason, Unavailable
+from media_service.storage.conformance.blobs import content, keys, store
+from media_service.storage.conformance.fixtures import DriverFixtures
+from media_service.storage.driver import Driver, PartName, StoredPart
+from media_service.storage.marked_driver import KEY, MarkedDriver, read_marker, write_marker
+
+MARKER = "0190b5a8-0000-7000-8000-000000000000"
+
+
+async def known() -> str:
+    return MARKER
+
+
+class MarkerTests(DriverFixtures):
+    @pytest_asyncio.fixture
+    async def marked(self, driver: Driver) -> MarkedDriver:
+        await write_marker(driver, MARKER)
+        await driver.guard(KEY)
+        return MarkedDriver(driver, known)
+
+    async def test_a_marker_is_read_by_every_process(
+        self, marked: MarkedDriver, reopened: Driver, sibling: Driver
+    ) -> None:
+        assert await read_marker(reopened) == MARKER
+        assert await read_marker(sibling) == ""
+        await marked.check()
+
+    async def test_a_marker_is_no_blob(self, marked: MarkedDriver, key: str) -> None:
+        assert await keys(marked, "") == set()
+        await store(marked, key, b"bytes")
+        assert await keys(marked, "") == {key}
+        assert await content(marked, key) == b"bytes"
+
+    async def test_a_store_with_its_marker_has_lost_what_is_missing(
+        self, marked: MarkedDriver, key: str
+    ) -> None:
+        assert await marked.stat(key) is None
+        with pytest.raises(DataLoss):
+            await content(marked, key, 0, 4)
+        with pytest.raises(DataLoss):
+            await marked.complete(key, await marked.begin(key), [lost_part()])
+
+    @pytest.mark.parametrize("marker", ["", "0190b5a8-0000-7000-8000-000000000001"])
+    async def test_a_store_without_its_marker_is_unavailable(
+        self, marked: MarkedDriver, reopened: Driver, key: str, marker: str
+    ) -> None:
+        session = await marked.begin(key)
+        await reopened.delete(KEY)
+        if marker:
+            await write_marker(reopened, marker)
+        for failing in (
+            marked.check_marker(),
+            marked.check(),
+            marked.stat(key),
+            content(marked, key, 0, 4),
+            marked.complete(key, session, [lost_part()]),
+        ):
+            with pytest.raises(Unavailable) as caught:
+                await failing
+            assert caught.value.reason is Reason.STORAGE_UNAVAILABLE
+
+    async def test_a_copy_from_a_store_without_its_marker_is_unavailable_or_declined(
+        self, marked: MarkedDriver, reopened: Driver, sibling: Driver, key: str
+    ) -> None:
+        await write_marker(sibling, MARKER)
+        target = MarkedDriver(sibling, known)
+        await reopened.delete(KEY)
+        with suppress(Unavailable):
+            assert not await target.copy(marked, key, key, 4, "")
+
+
+def lost_part() -> StoredPart:
+    return StoredPart(PartName(1, 1), 4, sealed=True)
