@@ -136,7 +136,7 @@ class Gate:
         # gRPC calls handlers of single requests once it has read the request. These are registered
         # as handlers of streams, so that the gate comes before it.
         if handler.request_streaming:
-            call = self._guarded(closing(handler.stream_unary), rule, stream, self._check_first)
+            call = self._guarded(closing(handler.stream_unary), rule, stream, self._check_stream)
             return grpc.stream_unary_rpc_method_handler(
                 self._calls.tracked(call),
                 decoding(wire.deserializer(rule.request), rule.request),
@@ -159,7 +159,7 @@ class Gate:
         behavior: Any,
         rule: MethodRule,
         receive: Callable[[Context], Awaitable[Any]],
-        check: Callable[[Any, Record], Any],
+        check: Callable[[Any, Record], Awaitable[Any]],
     ) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(_: Any, context: Context) -> Any:
             record = Record(rule.audit)
@@ -173,7 +173,7 @@ class Gate:
                     admit(await self._redeem(request, rule), rule)
                 guard = Guard()
                 current_guard.set(guard)
-                response = await behavior(check(request, record), context)
+                response = await behavior(await check(request, record), context)
                 record.note(response)
                 if rule.permission and not guard.decided:
                     raise RuntimeError("access was not decided in this call")
@@ -205,12 +205,17 @@ class Gate:
         message: Message | Undecodable = await self._requests.read(context, owner_of(context))
         return message
 
-    def _check(self, message: Message | Undecodable, record: Record) -> Message:
+    async def _check(self, message: Message | Undecodable, record: Record) -> Message:
         if isinstance(message, Undecodable):
             raise message.error
-        self._validator.check(message)
+        await self._validator.check_in_turns(message)
         record.note(message)
         return message
+
+    async def _check_stream(
+        self, pieces: AsyncIterator[wire.Piece | Undecodable], record: Record
+    ) -> AsyncGenerator[wire.Piece, None]:
+        return self._check_first(pieces, record)
 
     async def _check_first(
         self, pieces: AsyncIterator[wire.Piece | Undecodable], record: Record
@@ -221,7 +226,7 @@ class Gate:
             if isinstance(piece, Undecodable):
                 raise piece.error
             if first:
-                self._check(piece.message, record)
+                await self._check(piece.message, record)
                 first = False
             yield piece
             del piece  # otherwise each idle stream would hold its last message
