@@ -89,7 +89,8 @@ def reprocess(client: Client, media_id: str, json_: bool) -> None:
         elif not output.on_terminal():
             click.echo(output.job_line(job))
         elif job.state == Job.SUCCEEDED:
-            click.echo(f"rendered {job.rendition_name or 'thumbnails'}")
+            done = f"rendered {job.rendition_name}" if job.rendition_name else "inspected"
+            click.echo(done)
     problems = [job.error.message or "a job was cancelled" for job in jobs if is_in_vain(job)]
     if problems:
         fail("; ".join(problems))

@@ -16,8 +16,8 @@ def lacking() -> list[str]:
     missing = []
     if not landlock.version():
         missing.append(
-            "Landlock (Linux 5.13 or newer, enabled at boot): a hostile media file can read every"
-            " file that the service can, including keys and other media"
+            "Landlock (Linux 5.13 or newer, enabled at boot): a hostile media file can read and"
+            " change every file that the service can, including keys and other media"
         )
     if not seccomp.supported():
         missing.append(
