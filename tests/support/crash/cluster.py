@@ -152,20 +152,31 @@ class RestUser:
         self._tally.failures.append(f"{method} {path}: {answer.status_code} {answer.text}")
         return None
 
+    async def create(self, size: int) -> str:
+        """Creates an upload and returns its id."""
+        key = {"idempotency-key": new_id()}
+        spec = {"sizeBytes": str(size)}
+        answer = await self._ask("POST", "/v1/uploads", json=spec, headers=key)
+        assert answer is not None, self._tally.failures
+        return str(answer.json()["uploadId"])
+
     async def watch(self, upload_id: str) -> None:
         """Watches an upload until its last event, also over the ends of connections."""
-        headers: dict[str, str] = {}
-        async with self._client:
-            while headers.get("last-event-id") != "end":
-                path = f"/v1/uploads/{upload_id}:watch"
-                async with self._client.stream("GET", path, headers=headers) as events:
-                    if not events.is_success:
-                        self._tally.failures.append(f"watch: {events.status_code}")
-                        return
-                    async for line in events.aiter_lines():
-                        if line.startswith("id: "):
-                            headers["last-event-id"] = line.removeprefix("id: ")
-                self._tally.resumed += 1
+        seen = ""
+        while seen != "end":
+            headers = {"last-event-id": seen} if seen else {}
+            path = f"/v1/uploads/{upload_id}:watch"
+            async with self._client.stream("GET", path, headers=headers) as events:
+                if not events.is_success:
+                    self._tally.failures.append(f"watch: {events.status_code}")
+                    return
+                async for line in events.aiter_lines():
+                    if line.startswith("id: "):
+                        seen = line.removeprefix("id: ")
+            self._tally.resumed += 1
+
+    async def close(self) -> None:
+        await self._client.aclose()
 
 
 async def use_client(cluster: Cluster, tally: Tally, stop: asyncio.Event) -> None:
@@ -185,21 +196,20 @@ async def use_client(cluster: Cluster, tally: Tally, stop: asyncio.Event) -> Non
 async def watch_and_upload(cluster: Cluster, tally: Tally, stop: asyncio.Event) -> None:
     """Watches an upload over REST and over gRPC, and completes it at `stop`."""
     data = image(MIB)
-    spec = {"sizeBytes": str(len(data)), "checksums": {}}
-    headers = {"authorization": f"Bearer {token('wanda')}"}
+    user = RestUser(cluster, tally, "wanda")
+    upload_id = await user.create(len(data))
     async with (
-        httpx.AsyncClient(base_url=cluster.url, headers=headers, trust_env=False) as rest,
         AsyncClient(cluster.address, token=token("wanda")) as client,
         asyncio.TaskGroup() as tasks,
     ):
-        key = {"idempotency-key": new_id()}
-        upload_id = (await rest.post("/v1/uploads", json=spec, headers=key)).json()["uploadId"]
-        tasks.create_task(RestUser(cluster, tally, "wanda").watch(upload_id))
+        watching = tasks.create_task(user.watch(upload_id))
         seen = tasks.create_task(last_state(client, upload_id))
         await stop.wait()
         await client.upload(data, upload_id=upload_id)
+        await watching
         if await seen != upload_pb2.Upload.FINISHED:
             tally.failures.append("the watch did not end with the end of the upload")
+    await user.close()
 
 
 async def last_state(client: AsyncClient, upload_id: str) -> int:
