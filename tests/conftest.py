@@ -45,6 +45,7 @@ LONG = (
     "tests/codecs/video/test_transcode.py",
     "tests/e2e/test_dev.py",
     "tests/crash/test_outages.py",
+    "tests/crash/test_rolling_restart.py",
     "tests/conformance/test_s3_driver.py",
     "tests/crash/test_killed_on_s3.py",
     "tests/crash/test_killed_servers.py",
