@@ -7,11 +7,15 @@ are completed and the whole state is checked.
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
+from mediaservice.v1 import upload_pb2
 
 from media_service.failpoints import REGISTRY
-from tests.support.crash.deployment import new_deployment
+from tests.support.crash.client import MIB, Attempt, Killed, image
+from tests.support.crash.deployment import Deployment, new_deployment
 from tests.support.crash.failpoint_scenarios import IN_ONE_REQUEST, TRIGGERS, Case, names
+from tests.support.tools import eventually
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,40 @@ def test_server_killed_on_a_local_store(case: Case, failpoint: str) -> None:
 def test_server_killed_during_an_upload_in_one_request(case: Case, failpoint: str) -> None:
     """The client repeats the request with its idempotency key. The file is stored once."""
     case.kill_server_at(failpoint, IN_ONE_REQUEST)
+
+
+def finish_job(deployment: Deployment) -> tuple[str, bool]:
+    """The state of the job that completes an upload, and whether a worker may claim it now."""
+    with psycopg.connect(deployment.database_url) as db:
+        row = db.execute("select state, ready from jobs where kind = 'FINISH'").fetchone()
+    assert row
+    return row[0], row[1]
+
+
+def test_completing_an_upload_again_does_not_wait_for_a_dead_server(
+    postgres: str, template: str
+) -> None:
+    attempt = Attempt(image(MIB))
+    with new_deployment(postgres, template) as deployment:
+        dying = deployment.start("serve", "upload.verify.after")
+        with deployment.client(dying) as client:
+            client.create(attempt)
+            with pytest.raises(Killed):
+                client.write(attempt, 0, len(attempt.data))
+        dying.await_death()
+        assert finish_job(deployment) == ("QUEUED", False)
+        with deployment.client(deployment.start("serve")) as client:
+            with psycopg.connect(deployment.database_url) as living:
+                # As if the server that died were alive.
+                living.execute("select pg_advisory_lock(verifier) from uploads")
+                client.complete(attempt)
+                assert finish_job(deployment) == ("QUEUED", False)
+                living.execute("select pg_advisory_unlock(verifier) from uploads")
+            client.complete(attempt)
+            assert finish_job(deployment) == ("QUEUED", True)
+            deployment.start("work")
+            state = upload_pb2.Upload.FINISHED
+            eventually(lambda: (found := client.upload(attempt)) and found.state == state)
 
 
 def test_all_uploads_and_jobs_complete_on_a_local_store(case: Case) -> None:

@@ -70,6 +70,12 @@ class Database:
         self._beating = asyncio.create_task(self._pulse.run(), name="database-pulse")
         return self
 
+    @property
+    def presence(self) -> int | None:
+        """The key of an advisory lock that this process holds until it ends, or loses a connection.
+        None before the first connection."""
+        return self._notifier.presence
+
     async def _connect(self) -> None:
         """Waits until PostgreSQL accepts connections."""
         while True:

@@ -11,6 +11,7 @@ a connection of their own.
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -42,6 +43,9 @@ class Notifier:
         self._listeners: dict[Key, set[Callable[[Any], None]]] = defaultdict(set)
         self._tasks: list[asyncio.Task[None]] = []
         self._listening = asyncio.Event()
+        # The key of an advisory lock that this process holds while it is connected, so that others
+        # can find out whether it died. Each connection has another one.
+        self.presence: int | None = None
 
     async def open(self) -> None:
         """Returns once events arrive."""
@@ -102,6 +106,9 @@ class Notifier:
     async def _listen_loop(self, connection: LimitedConnection) -> None:
         for name in KINDS:
             await connection.execute(f"listen {name}".encode())
+        presence = secrets.randbits(63)
+        await connection.execute("select pg_advisory_lock(%s)", (presence,))
+        self.presence = presence
         self._listening.set()
         while True:
             quiet = min(PROBE_SECONDS, self._timeout)

@@ -69,6 +69,17 @@ async def withdraw(db: Connection, kind: JobKind, subject_id: str) -> None:
     )
 
 
+async def hasten(db: Connection, kind: JobKind, subject_id: str) -> None:
+    """Makes the delayed jobs of one kind on a subject claimable now."""
+    done = await db.execute(
+        "update jobs set ready = true, run_time = now(), update_time = now()"
+        " where subject_id = %s and kind = %s and state = 'QUEUED' and not ready",
+        (subject_id, kind),
+    )
+    if done.rowcount:
+        db.emit(JobRunnable())
+
+
 # Claims
 
 # How long after the end of its lease a job can be claimed again. Most workers that die are stopped

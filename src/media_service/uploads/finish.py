@@ -159,8 +159,9 @@ class Finisher:
             if claim:
                 await keys.settle(tx, [claim])
             next_part = max([upload.next_part, *(part.number + 1 for part in stored)])
-            await queries.begin_verifying(tx, upload_id, declared, size, next_part)
             read_back = declared.sha256 is not None and sha256 is None
+            verifier = None if read_back else self._database.presence
+            await queries.begin_verifying(tx, upload_id, declared, size, next_part, verifier)
             delay = timedelta() if read_back else TAKE_OVER
             await tx.enqueue(NewJob(JobKind.FINISH, upload_id, delay=delay))
             tx.emit(UploadChanged(upload_id, UploadState.VERIFYING, upload.epoch + 1))
@@ -168,6 +169,17 @@ class Finisher:
         if read_back:
             return
         await self._settle(upload, declared, sha256)
+
+    async def take_over(self, upload_id: str) -> None:
+        """Starts the job of an upload at once whose server died while it was VERIFYING. Without
+        this, the job starts after `TAKE_OVER`.
+
+        A server that only lost its connection may still be completing the upload. That is safe,
+        because every step can be repeated, and one of both ends the upload.
+        """
+        async with self._database.transaction() as tx:
+            if await queries.verifier_is_gone(tx, upload_id):
+                await jobs.hasten(tx, JobKind.FINISH, upload_id)
 
     async def finish_in_one_step(
         self, new: NewUpload, data: Buffer, declared: Checksums

@@ -374,19 +374,38 @@ async def checkpoint(
 
 
 async def begin_verifying(
-    db: Connection, upload_id: str, checksums: Checksums, size: int, next_part: int
+    db: Connection,
+    upload_id: str,
+    checksums: Checksums,
+    size: int,
+    next_part: int,
+    verifier: int | None = None,
 ) -> None:
     """Changes an upload from ACTIVE to VERIFYING, and increments the epoch to stop all writers.
 
-    `checksums` are all that were declared. `size` is the total size of all stored parts. The caller
-    must hold a lock on the row.
+    `checksums` are all that were declared. `size` is the total size of all stored parts. `verifier`
+    is the presence of the server that completes the upload, or None if a job does. The caller must
+    hold a lock on the row.
     """
     await db.execute(
         "update uploads set state = 'VERIFYING', epoch = epoch + 1, crc32c = coalesce(%s, crc32c),"
-        " sha256 = coalesce(%s, sha256), committed_size = %s, next_part = %s, update_time = now()"
-        " where upload_id = %s",
-        (checksums.crc32c, checksums.sha256, size, next_part, upload_id),
+        " sha256 = coalesce(%s, sha256), committed_size = %s, next_part = %s, verifier = %s,"
+        " update_time = now() where upload_id = %s",
+        (checksums.crc32c, checksums.sha256, size, next_part, verifier, upload_id),
     )
+
+
+async def verifier_is_gone(db: Connection, upload_id: str) -> bool:
+    """Whether the server that verifies an upload has died or lost its connection.
+
+    Its advisory lock is free then. Call it in a transaction, whose end releases the lock."""
+    rows = await db.execute(
+        "select coalesce(pg_try_advisory_xact_lock(verifier), false) as gone from uploads"
+        " where upload_id = %s and state = 'VERIFYING'",
+        (upload_id,),
+    )
+    row = await rows.fetchone()
+    return row is not None and row["gone"]
 
 
 async def end(

@@ -155,6 +155,8 @@ class UploadService:
         if upload.state not in BEING_COMPLETED:
             await self._collector.collect(upload)
             await self._finisher.finish_session(upload_id, checksums, listed=listed)
+        elif upload.state is UploadState.VERIFYING:
+            await self._finisher.take_over(upload_id)
         return await self.get(principal, upload_id)
 
     async def abort(self, principal: Principal, upload_id: str) -> UploadResult:
