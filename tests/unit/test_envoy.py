@@ -21,6 +21,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from media_service.cli.main import cli
 from media_service.config import load
 from media_service.envoy_config import bindings, contract, path_regex, render, services
+from media_service.rpc.server import OPTIONS
 
 UPSTREAMS = [("127.0.0.1", 50051)]
 
@@ -132,6 +133,25 @@ def test_requests_are_distributed_over_all_servers() -> None:
         {"address": "server-1", "port_value": 50051},
         {"address": "server-2", "port_value": 50052},
     ]
+
+
+def test_envoy_opens_fewer_streams_on_a_connection_than_the_server_admits() -> None:
+    """It sends the first ones before it knows the server's limit, which refuses those above it."""
+    cluster = rendered()["static_resources"]["clusters"][0]
+    (options,) = cluster["typed_extension_protocol_options"].values()
+    streams = options["explicit_http_config"]["http2_protocol_options"]["max_concurrent_streams"]
+    assert streams < dict(OPTIONS)["grpc.max_concurrent_streams"]
+
+
+def test_downloads_and_json_bodies_that_rest_end_after_the_time_of_streams() -> None:
+    routes = virtual_host(rendered(MEDIA_STREAM_TIMEOUT="100s"))["routes"]
+    idle = {
+        route["match"]["safe_regex"]["regex"]: route["route"]["idle_timeout"]
+        for route in routes
+        if "idle_timeout" in route.get("route", {})
+    }
+    assert idle["/v1/media/[^/:]+/content"] == idle["/v1/uploads"] == "125s"
+    assert "/v1/media:upload" not in idle
 
 
 def test_the_configuration_has_no_secret_and_no_admin_port() -> None:

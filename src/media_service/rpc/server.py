@@ -82,6 +82,8 @@ OPTIONS: Sequence[tuple[str, int]] = (
     # fast one continue to send while Python handles the previous message.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 524288),
+    # What a stream may buffer, besides the message that is being sent.
+    ("grpc.http2.write_buffer_size", 16384),
     # Of one connection. Envoy opens more connections. Streams above it, such as a series of resets,
     # are refused before a handler runs.
     ("grpc.max_concurrent_streams", 256),

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 LARGE = 512 << 10
 SMALL = 16 << 10
 # How many readers may be sent a large piece at the same time.
-MAX_LARGE = 48
+MAX_LARGE = 32
 
 # A number of bytes, or a function that is asked for it before each piece is read.
 PieceSize = int | Callable[[], int]
