@@ -69,7 +69,7 @@ async def test_a_server_without_a_database_is_not_ready_but_alive(
     start: Start, database_url: str
 ) -> None:
     async with line_to(database_url) as (line, url):
-        service = await start(database_url=url, database_timeout="1s")
+        service = await start(database_url=url, database_timeout="2s")
         asked = probe(await service.caller())
         await asked.becomes()
         line.silence()

@@ -20,7 +20,7 @@ from tests.support.silent_database import frozen, line_to
 from tests.support.tools import eventually_async
 
 PATIENCE_SECONDS = 30
-SHORT = {"database_timeout": "1s"}
+SHORT = {"database_timeout": "2s"}
 
 
 async def told(call: Awaitable[Any]) -> None:
@@ -88,7 +88,7 @@ async def test_callers_of_a_frozen_database_are_told_and_work_resumes(
 async def test_a_server_and_a_worker_stop_while_the_database_is_frozen(
     service: Running, postgres: str
 ) -> None:
-    config = load({**service.environ, "MEDIA_DATABASE_TIMEOUT": "1s"})
+    config = load({**service.environ, "MEDIA_DATABASE_TIMEOUT": "2s"})
     ready = asyncio.Event()
     with ExitStack() as ice:
         async with asyncio.timeout(PATIENCE_SECONDS):
