@@ -11,4 +11,4 @@ def blob_files(store: Path) -> list[Path]:
     # Unlike rglob, walk ignores folders that are removed meanwhile.
     folders = os.walk(store)
     found = [Path(folder) / name for folder, _, names in folders for name in names]
-    return [path for path in found if path != store / KEY]
+    return [path for path in found if path != store / KEY and path.is_file()]
