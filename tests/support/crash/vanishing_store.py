@@ -30,15 +30,18 @@ class Disk:
         self._source, self.path = folder / "disk", folder / "mount-point"
         for path in (self._source, self.path):
             path.mkdir(parents=True)
+        self.mounted = False
 
     def mount(self) -> None:
         command = ["mount", "--bind", str(self._source), str(self.path)]
         if subprocess.run(command, check=False).returncode:
             (pytest.fail if in_ci() else pytest.skip)("a file system cannot be mounted")
+        self.mounted = True
 
     def unmount(self) -> None:
         """At once, although files on it are open."""
         subprocess.run(["umount", "--lazy", str(self.path)], check=True)
+        self.mounted = False
 
 
 @contextmanager
@@ -48,7 +51,7 @@ def mounted(folder: Path) -> Iterator[Disk]:
     try:
         yield disk
     finally:
-        if disk.path.is_mount():
+        if disk.mounted:
             disk.unmount()
 
 
