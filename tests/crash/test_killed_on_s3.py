@@ -15,6 +15,8 @@ def case(postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory)
         s3_server(tmp_path_factory.mktemp("s3")) as endpoint,
         new_deployment(postgres, template, **on_s3_at(endpoint)) as deployment,
     ):
+        # The first server writes the marker of the store, which would reach failpoints of uploads.
+        deployment.start("serve").stop()
         yield Case(deployment)
 
 
