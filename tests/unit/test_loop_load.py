@@ -43,6 +43,9 @@ def test_only_a_sustained_load_is_an_overload(monkeypatch: pytest.MonkeyPatch) -
         load.add(waited)
         return load.overloaded
 
-    assert [add(0.2) for _ in range(4)] == [False, False, True, True]
+    assert [add(0.2) for _ in range(5)] == [False, False, False, True, True]
     assert not add(0.01)
     assert not add(0.2)
+    assert not add(0.01)
+    now[0] += 30
+    assert not add(30)  # the process was stopped

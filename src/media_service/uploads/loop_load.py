@@ -19,7 +19,8 @@ SAMPLE_SECONDS = 0.05
 # If callbacks wait for so long, small messages are slowed down.
 SLOW_SECONDS = 0.015
 # If callbacks wait for OVERLOADED_SECONDS for SUSTAINED_SECONDS without a pause, the process is
-# overloaded. The burst of ten thousand uploads that start at once is none.
+# overloaded. A single long wait is none: the process or the machine was stopped. The burst of ten
+# thousand uploads that start at once is none either.
 OVERLOADED_SECONDS = 0.1
 SUSTAINED_SECONDS = 2.0
 # Messages below this size are small.
@@ -37,7 +38,7 @@ class LoopLoad:
     def __init__(self) -> None:
         self.pressure = 0.0
         self.overloaded = False
-        self._slow_since = monotonic()
+        self._slow_since: float | None = None
         self._measuring: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -64,8 +65,11 @@ class LoopLoad:
             self.pressure = self.pressure * 0.9 if self.pressure > 0.01 else 0.0
         now = monotonic()
         if waited <= OVERLOADED_SECONDS:
+            self._slow_since = None
+        elif self._slow_since is None:
             self._slow_since = now
-        overloaded = now - self._slow_since >= SUSTAINED_SECONDS
+        slow_for = 0.0 if self._slow_since is None else now - self._slow_since
+        overloaded = slow_for >= SUSTAINED_SECONDS
         if overloaded != self.overloaded:
             log.warning("the event loop is %s", "overloaded" if overloaded else "in time again")
         self.overloaded = overloaded
