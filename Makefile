@@ -31,7 +31,7 @@ test: compiled  ## Run every check and every test.
 # The first command only compiles the tests, which every worker would do otherwise.
 suite: coverage
 	@-$(BIN)/python -m pytest --collect-only -q $(OTHERS) >/dev/null
-	$(BIN)/python -m pytest -n 8 --dist loadfile --no-loadscope-reorder $(OTHERS)
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(OTHERS)
 
 unit: $(READY)  ## Run the tests that need no service: unit, rules, client.
 	$(BIN)/python -m pytest -n 2 $(UNIT)
