@@ -17,6 +17,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg.sql import SQL, Identifier
 
 from media_service.cli.dev import healthy
 from media_service.cli.supervisor import Supervisor
@@ -124,9 +128,14 @@ def running(folder: Path) -> Iterator[Stack]:
             where = ["--port", f"127.0.0.1:{ports[5]}", "posix", str(folder / "s3")]
             start("S3", gateway, "--quiet", *where, **root)
             await_port(ports[5])
+            # Another raw store needs a database of its own.
+            database = new_database(url, "on_s3")
+            asyncio.run(migrate(database))
             on_s3 = {
                 **settings,
                 **keys,
+                "MEDIA_DATA_DIR": str(folder / "data-on-s3"),
+                "MEDIA_DATABASE_URL": database,
                 "MEDIA_GRPC_PORT": str(ports[6]),
                 "MEDIA_STORAGE_RAW_URL": f"s3://{BUCKET}/media?endpoint={endpoint}"
                 "&region=us-east-1&path_style=true",
@@ -157,6 +166,13 @@ def running(folder: Path) -> Iterator[Stack]:
                 **{name: child.process.pid for name, child in children.processes.items()},
             },
         )
+
+
+def new_database(url: str, name: str) -> str:
+    """Creates a database in the PostgreSQL of `url`, and returns its URL."""
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute(SQL("create database {}").format(Identifier(name)))
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
 
 
 def envoy(config: Config, file: Path) -> list[str]:
