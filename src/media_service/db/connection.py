@@ -125,7 +125,7 @@ class LimitedConnection(AsyncConnection[DictRow]):
                 raise
 
     def cut(self) -> None:
-        """Ends the connection under whoever waits for it, who gets an OperationalError."""
+        """Ends the connection. A task that waits for it gets an OperationalError."""
         if self.closed:
             return
         # Closing the descriptor would leave the waiting task without an event.
