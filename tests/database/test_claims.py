@@ -23,9 +23,9 @@ from media_service.db.database import Database
 from media_service.db.new_job import NewJob
 from media_service.errors import Fault
 from media_service.ids import new_id
-from media_service.jobs import queries
 from media_service.jobs.fair_queue import FairQueue
 from media_service.jobs.model import Claim, JobKind, JobState, Priority
+from media_service.jobs.queries import changing, claimed_jobs, claiming, owner_turns
 
 LEASE = timedelta(hours=1)
 LATER = timedelta(hours=2)
@@ -48,7 +48,7 @@ async def claimed(
     database: Database, queue: FairQueue, running: list[Claim], *, heavy: bool = True
 ) -> Claim | None:
     async with database.connection() as db:
-        await queries.release_due(db)
+        await claiming.release_due(db)
         claim = await queue.claim(db, LEASE, running, heavy=heavy)
     if claim:
         running.append(claim)
@@ -65,7 +65,7 @@ async def drain(database: Database, limit: int, *, hold: bool = False) -> list[C
         if not hold:
             running.clear()
             async with database.connection() as db:
-                assert await queries.finish(db, claim, JobState.SUCCEEDED)
+                assert await claimed_jobs.finish(db, claim, JobState.SUCCEEDED)
     return found
 
 
@@ -146,10 +146,10 @@ async def test_jobs_that_also_run_beside_the_slots_do_not_claim_those_of_owners(
     ann, _, _ = OWNERS
     await accept(database, NewJob(JobKind.UNLINK, new_id()), NewJob(JobKind.DISCARD, new_id()))
     async with database.connection() as db:
-        assert not await queries.is_awaited(db, ann, 1, heavy=True)
+        assert not await owner_turns.is_awaited(db, ann, 1, heavy=True)
     await accept(database, NewJob(JobKind.FINISH, new_id()))
     async with database.connection() as db:
-        assert await queries.is_awaited(db, ann, 1, heavy=True)
+        assert await owner_turns.is_awaited(db, ann, 1, heavy=True)
 
 
 async def test_a_subjob_in_the_slot_of_its_parent_does_not_count_as_a_slot(
@@ -162,9 +162,9 @@ async def test_a_subjob_in_the_slot_of_its_parent_does_not_count_as_a_slot(
         claim = await claimed(database, FairQueue(), [])
         assert claim is not None
         await db.execute("update jobs set run_time = now()")
-        assert await queries.claim_subjob(db, parent.job_id, LEASE)
-        assert await queries.held_slots(db, ann) == [parent.job_id]
-        assert await queries.held_slots(db, bob) == []
+        assert await claiming.claim_subjob(db, parent.job_id, LEASE)
+        assert await owner_turns.held_slots(db, ann) == [parent.job_id]
+        assert await owner_turns.held_slots(db, bob) == []
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(data=st.data())
     def become_heavy(self, data: st.DataObject) -> None:
         held = data.draw(st.sampled_from(self.held))
-        assert self.do(queries.become_heavy, held.claim) == held.valid
+        assert self.do(claimed_jobs.become_heavy, held.claim) == held.valid
         if held.valid:
             held.model.heavy = True
 
@@ -341,15 +341,15 @@ class Jobs(RuleBasedStateMachine):
     def is_awaited(self, owner: Owner, slots: int, heavy: bool) -> None:
         claimants = {m.new.owner for m in self.ready if heavy or not m.heavy} - {owner}
         expected = any(self.running(claimant) < slots for claimant in claimants)
-        assert self.do(partial(queries.is_awaited, heavy=heavy), owner, slots) == expected
+        assert self.do(partial(owner_turns.is_awaited, heavy=heavy), owner, slots) == expected
 
     @rule(owner=st.sampled_from(OWNERS))
     def held_slots(self, owner: Owner) -> None:
-        found = self.do(queries.held_slots, owner)
+        found = self.do(owner_turns.held_slots, owner)
         assert len(found) == len(set(found)) == self.running(owner)
 
     def release(self) -> None:
-        self.do(queries.release_due)
+        self.do(claiming.release_due)
         for model in self.jobs.values():
             if model.state is JobState.RUNNING and model.lapsed:
                 model.state, model.lapsed = JobState.QUEUED, False
@@ -359,7 +359,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(data=st.data())
     def renew(self, data: st.DataObject) -> None:
         held = data.draw(st.sampled_from(self.held))
-        assert self.do(queries.renew, held.claim, LEASE) == held.valid
+        assert self.do(claimed_jobs.renew, held.claim, LEASE) == held.valid
         if held.valid:
             held.model.lapsed = False
 
@@ -367,7 +367,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(data=st.data(), percent=st.integers(0, 99))
     def report(self, data: st.DataObject, percent: int) -> None:
         held = data.draw(st.sampled_from(self.held))
-        assert self.do(queries.report, held.claim, "work", percent) == held.valid
+        assert self.do(claimed_jobs.report, held.claim, "work", percent) == held.valid
         if held.valid:
             held.model.percent = max(held.model.percent, percent)
 
@@ -376,7 +376,7 @@ class Jobs(RuleBasedStateMachine):
     def finish(self, data: st.DataObject, state: JobState) -> None:
         held = data.draw(st.sampled_from(self.held))
         fault = FAULT if state is JobState.FAILED else None
-        assert self.do(queries.finish, held.claim, state, fault) == held.valid
+        assert self.do(claimed_jobs.finish, held.claim, state, fault) == held.valid
         if held.valid:
             held.model.state = state
             if state is JobState.SUCCEEDED:
@@ -386,7 +386,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(data=st.data())
     def retry_later(self, data: st.DataObject) -> None:
         held = data.draw(st.sampled_from(self.held))
-        assert self.do(queries.retry_later, held.claim, LATER, FAULT) == held.valid
+        assert self.do(claimed_jobs.retry_later, held.claim, LATER, FAULT) == held.valid
         if held.valid:
             held.model.state, held.model.due = JobState.QUEUED, False
             held.model.lapsed, held.model.place = False, self.place()
@@ -395,7 +395,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(data=st.data())
     def put_back(self, data: st.DataObject) -> None:
         held = data.draw(st.sampled_from(self.held))
-        assert self.do(queries.put_back, held.claim) == held.valid
+        assert self.do(claimed_jobs.put_back, held.claim) == held.valid
         if held.valid:
             held.model.state, held.model.percent = JobState.QUEUED, 0
             held.model.lapsed, held.model.place = False, self.place()
@@ -405,7 +405,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         model = self.jobs[data.draw(st.sampled_from(sorted(self.jobs)))]
-        self.do(queries.cancel, model.new.job_id)
+        self.do(changing.cancel, model.new.job_id)
         if not model.state.final:
             model.state, model.lapsed = JobState.CANCELLED, False
 
@@ -413,7 +413,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(data=st.data())
     def restart(self, data: st.DataObject) -> None:
         model = self.jobs[data.draw(st.sampled_from(sorted(self.jobs)))]
-        self.do(queries.restart, model.new.job_id)
+        self.do(changing.restart, model.new.job_id)
         if model.state in {JobState.FAILED, JobState.CANCELLED}:
             model.state, model.due, model.attempt, model.percent = JobState.QUEUED, True, 0, 0
             model.lost_leases = 0

@@ -18,8 +18,8 @@ from media_service.db.new_job import NewJob
 from media_service.db.transaction import Rollback
 from media_service.errors import Fault, MediaError
 from media_service.ids import new_id
-from media_service.jobs import queries
 from media_service.jobs.model import JobKind, JobState
+from media_service.jobs.queries import claimed_jobs
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.uploads import queries as upload_queries
@@ -157,7 +157,7 @@ async def test_requeuing_a_job_wakes_workers(database: Database) -> None:
         assert claim is not None
     with heard(database, JobRunnable, "") as woken:
         async with database.connection() as db:
-            assert await queries.put_back(db, claim)
+            assert await claimed_jobs.put_back(db, claim)
         assert await woken.all() == [JobRunnable()]
 
 
@@ -219,5 +219,5 @@ async def test_the_end_of_a_job_is_announced(database: Database) -> None:
             claim = await claims.claim(db)
             assert claim is not None
         async with database.transaction() as tx:
-            assert await queries.finish(tx, claim, JobState.SUCCEEDED)
+            assert await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED)
         assert JobChanged(job.job_id, claim.fence) in await found.all()

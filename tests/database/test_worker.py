@@ -19,11 +19,11 @@ from media_service.db.new_job import NewJob
 from media_service.db.transaction import Connection
 from media_service.errors import Fault, InvalidArgument, Reason, Unavailable
 from media_service.ids import new_id
-from media_service.jobs import queries
 from media_service.jobs.attempt import ATTEMPTS, MAX_LOST_LEASES
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
+from media_service.jobs.queries import changing, claimed_jobs, claiming
 from media_service.jobs.worker import LEASE, Worker
 from tests.support import job_claims as claims
 
@@ -45,11 +45,11 @@ class Handler(JobHandler):
         self.ran.append(claim)
         await self.step(claim)
         async with self.database.connection() as db:
-            self.finished.append(await queries.finish(db, claim, JobState.SUCCEEDED))
+            self.finished.append(await claimed_jobs.finish(db, claim, JobState.SUCCEEDED))
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         async with self.database.connection() as db:
-            assert await queries.finish(db, claim, JobState.FAILED, fault)
+            assert await claimed_jobs.finish(db, claim, JobState.FAILED, fault)
         self.given_up.append((claim, fault))
 
 
@@ -334,9 +334,9 @@ async def test_the_job_of_a_dead_worker_is_reclaimed_and_its_late_result_rejecte
     assert handler.ran[0].job_id == job_id
     assert handler.ran[0].fence > dead.fence
     async with database.connection() as db:
-        assert not await queries.finish(db, dead, JobState.FAILED, Fault("INTERNAL", "late"))
-        assert not await queries.renew(db, dead, LEASE)
-        assert not await queries.put_back(db, dead)
+        assert not await claimed_jobs.finish(db, dead, JobState.FAILED, Fault("INTERNAL", "late"))
+        assert not await claimed_jobs.renew(db, dead, LEASE)
+        assert not await claimed_jobs.put_back(db, dead)
     assert (await job(database, job_id))["state"] == "SUCCEEDED"
 
 
@@ -358,7 +358,7 @@ async def test_a_job_waits_longer_each_time_its_worker_dies(database: Database) 
     for _ in range(7):
         await claim(database, lease=timedelta())
         async with database.connection() as db:
-            await queries.release_due(db)
+            await claiming.release_due(db)
         row = await job(database, job_id)
         assert row["state"] == "QUEUED"
         delays.append(0 if row["ready"] else row["delay"].total_seconds())
@@ -480,7 +480,7 @@ async def test_work_on_a_cancelled_job_ends_at_once(database: Database) -> None:
         await asyncio.sleep(1)  # so that the worker's first poll is over, too
         other = await enqueue(database)
         async with database.connection() as db:
-            await queries.cancel(db, job_id)
+            await changing.cancel(db, job_id)
         async with asyncio.timeout(10):
             await in_state(database, other, JobState.RUNNING)
     assert (await job(database, job_id))["state"] == "CANCELLED"
@@ -497,8 +497,8 @@ async def test_work_on_a_job_that_is_cancelled_and_requeued_starts_over(
         await until(lambda: handler.ran)
         await asyncio.sleep(1)  # so that the worker's first poll is over, too
         async with database.connection() as db:
-            await queries.cancel(db, job_id)
-            await queries.restart(db, job_id)
+            await changing.cancel(db, job_id)
+            await changing.restart(db, job_id)
         async with asyncio.timeout(10):
             await until(lambda: len(handler.ran) == 2)
     assert handler.ran[1].fence > handler.ran[0].fence
@@ -529,7 +529,7 @@ async def test_a_cancellation_during_an_outage_is_noticed_when_the_outage_ends(
             other = await enqueue(database)
             its_own.missed = 2
             async with database.connection() as db:
-                await queries.cancel(db, job_id)
+                await changing.cancel(db, job_id)
             async with asyncio.timeout(10):
                 await in_state(database, other, JobState.RUNNING)
 
@@ -648,9 +648,9 @@ async def test_the_next_attempt_starts_with_zero_progress(database: Database) ->
     job_id = await enqueue(database)
     first = await claim(database)
     async with database.connection() as db:
-        assert await queries.report(db, first, "half", 50)
-        assert await queries.put_back(db, first)
-        assert not await queries.report(db, first, "late", 90)
+        assert await claimed_jobs.report(db, first, "half", 50)
+        assert await claimed_jobs.put_back(db, first)
+        assert not await claimed_jobs.report(db, first, "late", 90)
     row = await job(database, job_id)
     assert (row["progress_percent"], row["stage"]) == (0, "")
 

@@ -20,11 +20,11 @@ from media_service.config import load
 from media_service.db.database import Database
 from media_service.errors import Fault, NotFound, Reason
 from media_service.ids import new_id
-from media_service.jobs import queries as jobs
 from media_service.jobs.attempt import MAX_LOST_LEASES
 from media_service.jobs.handler import GaveWay, JobHandler, find_handlers
 from media_service.jobs.model import Claim, JobKind, JobState, Subjob
 from media_service.jobs.progress import Progress
+from media_service.jobs.queries import changing, claimed_jobs, claiming, subjobs
 from media_service.renditions.delete import remove_media
 from media_service.renditions.streams import queries
 from media_service.renditions.streams.cleanup import remove_abandoned
@@ -71,13 +71,13 @@ class Hands:
 
     async def claim_subjob(self, job_id: str) -> Claim:
         async with self.database.connection() as db:
-            claim = await jobs.claim_subjob(db, job_id, LEASE)
+            claim = await claiming.claim_subjob(db, job_id, LEASE)
         assert claim is not None
         return claim
 
     async def parts(self, job_id: str) -> list[Subjob]:
         async with self.database.connection() as db:
-            return await jobs.subjobs(db, job_id)
+            return await subjobs.of_job(db, job_id)
 
     async def states(self, job_id: str) -> set[JobState]:
         return {part.state for part in await self.parts(job_id)}
@@ -235,7 +235,7 @@ async def test_the_worker_of_a_job_takes_over_a_part_without_a_free_slot(
     await hands.begin(claim)
     part = await hands.claim_subjob(job_id)
     async with hands.database.connection() as db:
-        await jobs.put_back(db, claim)
+        await claimed_jobs.put_back(db, claim)
     async with worker(service, worker_slots="1"):
         await others_done(hands, job_id)
         await change(service, part.job_id, state)
@@ -282,7 +282,7 @@ async def test_a_stream_gives_way_between_chunks_to_an_owner_who_holds_no_slot(
         assert stream is not None
         assert stream.tracks_ready
     async with hands.database.connection() as db:
-        await jobs.put_back(db, claim)
+        await claimed_jobs.put_back(db, claim)
     async with worker(service):
         assert (await ended(ann, job_id)).state == Job.SUCCEEDED
     assert await wrong(service) == []
@@ -296,7 +296,7 @@ async def test_a_job_whose_part_kills_its_workers_fails_and_can_be_retried(
     await hands.begin(claim)
     part = await hands.claim_subjob(job_id)
     async with hands.database.connection() as db:
-        await jobs.put_back(db, claim)
+        await claimed_jobs.put_back(db, claim)
     async with worker(service):
         await others_done(hands, job_id)
         await change(service, part.job_id, f"lost_leases = {MAX_LOST_LEASES}, {LONG_DEAD}")
@@ -338,7 +338,7 @@ async def test_a_restarted_stream_is_not_removed_as_abandoned(
     await hands.begin(await hands.claim(job_id))
     await cancel(ann, job_id)
     async with hands.database.transaction() as db:
-        await jobs.restart(db, job_id)
+        await changing.restart(db, job_id)
         assert await queries.of_job(db, job_id, lock=True)
         sweeping = asyncio.create_task(changed_by(remove_abandoned(hands.database)))
         await until_blocked(service, sweeping)

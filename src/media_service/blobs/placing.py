@@ -18,8 +18,8 @@ from media_service.db.transaction import Transaction
 from media_service.errors import Reason, Unavailable
 from media_service.failpoints import failpoint
 from media_service.ids import new_id
-from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
+from media_service.jobs.queries import changing
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 
@@ -87,7 +87,7 @@ class Placer:
             kept = [blob for blob in blobs if await queries.take(tx, blob.blob_id)]
             taken = kept == blobs and await take(tx, blobs)
             for blob in kept:
-                await jobs.withdraw(tx, JobKind.UNLINK, blob.blob_id)
+                await changing.withdraw(tx, JobKind.UNLINK, blob.blob_id)
                 if not taken:
                     await release(tx, blob.blob_id)
             failpoint("place.take.inside")

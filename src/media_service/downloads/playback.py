@@ -13,7 +13,7 @@ from media_service.db.database import Database
 from media_service.db.transaction import Connection
 from media_service.downloads.playlist_cache import PlaylistCache
 from media_service.errors import MediaError, NotFound, Reason, Unavailable
-from media_service.jobs import queries as jobs
+from media_service.jobs.queries import reading
 from media_service.media import queries as media_queries
 from media_service.media.content import Content, Use, stored
 from media_service.media.model import STREAM, Media, MediaState
@@ -180,7 +180,7 @@ def check_playable(overview: Overview) -> None:
 async def missing(db: Connection, media: Media) -> MediaError:
     """Returns the error for a media without a stream."""
     undetermined = media.state in {MediaState.PENDING, MediaState.PROCESSING}
-    if undetermined or await jobs.is_rendering(db, media.media_id, STREAM):
+    if undetermined or await reading.is_rendering(db, media.media_id, STREAM):
         return not_ready(media.media_id, "The stream does not exist yet. Try again soon.")
     return no_such(media)
 

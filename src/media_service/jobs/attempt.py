@@ -19,10 +19,10 @@ from media_service.errors import (
     Unavailable,
 )
 from media_service.ids import new_id
-from media_service.jobs import queries
 from media_service.jobs.handler import GaveWay, JobHandler
 from media_service.jobs.model import Claim
 from media_service.jobs.progress import Progress
+from media_service.jobs.queries import claimed_jobs
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ ATTEMPTS = 5
 # a restart of a store.
 FIRST_DELAY_SECONDS = 5.0
 # How many workers may die while they run a job. Media is opened only in sandboxed children, so most
-# deaths are not the fault of the job: with the delays of `queries.LOST_DELAY`, a job survives an
+# deaths are not the fault of the job: with the delays of `claiming.LOST_DELAY`, a job survives an
 # hour in which its workers are restarted or out of memory all the time. But one that does kill its
 # workers must end, because the other jobs of these workers suffer.
 MAX_LOST_LEASES = 10
@@ -79,7 +79,7 @@ async def take(
         claim = await task
         if claim is not None:
             async with database.connection() as db:
-                await queries.put_back(db, claim)
+                await claimed_jobs.put_back(db, claim)
         raise
 
 
@@ -164,7 +164,7 @@ class Attempt:
             stage, percent = self._progress.stage, self._progress.percent
             try:
                 async with self._database.connection() as db:
-                    await queries.report(db, self.claim, stage, percent)
+                    await claimed_jobs.report(db, self.claim, stage, percent)
             except Unavailable:
                 pass  # the next report replaces this one
             await asyncio.sleep(PROGRESS_SECONDS)
@@ -188,7 +188,7 @@ class Attempt:
                     return False
                 try:
                     async with self._database.connection() as db:
-                        held = await queries.renew(db, self.claim, self._lease)
+                        held = await claimed_jobs.renew(db, self.claim, self._lease)
                 except Unavailable:
                     pause = NEXT_RENEWAL  # meanwhile, the fence protects the job
                     continue
@@ -216,7 +216,7 @@ class Attempt:
             delay = backoff(claim.try_number)
             log.warning("job %s runs again in %s: %s", claim.job_id, delay, fault.message)
             async with self._database.connection() as db:
-                await queries.retry_later(db, claim, delay, fault)
+                await claimed_jobs.retry_later(db, claim, delay, fault)
         else:
             log.warning("job %s failed permanently: %s", claim.job_id, fault.message)
             await self._handler.give_up(claim, fault)
@@ -224,7 +224,7 @@ class Attempt:
     async def _put_back(self) -> None:
         try:
             async with self._database.connection() as db:
-                await queries.put_back(db, self.claim)
+                await claimed_jobs.put_back(db, self.claim)
         except Unavailable:
             return  # the lease expires
 

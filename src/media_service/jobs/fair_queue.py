@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from media_service.access.owner import Owner
 from media_service.db.transaction import Connection
-from media_service.jobs import queries
 from media_service.jobs.model import Claim
+from media_service.jobs.queries import claiming, owner_turns
 
 NOBODY = Owner("", "")
 
@@ -29,9 +29,9 @@ class FairQueue:
         service_first = of_service < of_owners or (of_service == of_owners and self._service_next)
         for service in (service_first, not service_first):
             claim = (
-                await queries.claim_of_service(db, lease)
+                await claiming.claim_of_service(db, lease)
                 if service
-                else await queries.claim_of_owners(db, lease, self._last, heavy=heavy)
+                else await owner_turns.claim_of_owners(db, lease, self._last, heavy=heavy)
             )
             if claim is not None:
                 self._service_next = claim.owner is not None

@@ -29,7 +29,7 @@ class JobHandler(ABC):
 
     @abstractmethod
     async def run(self, claim: Claim, progress: Progress) -> None:
-        """Does the work and reports its progress. Ends the job (`queries.finish`) in the
+        """Does the work and reports its progress. Ends the job (`claimed_jobs.finish`) in the
         transaction that has its effects. If `finish` returns False, the worker has lost the job,
         and the transaction must be rolled back.
 

@@ -17,9 +17,9 @@ from media_service.errors import FailedPrecondition, NotFound, Reason
 from media_service.idempotency import queries as keys
 from media_service.idempotency.model import KeyClaim, RequestKey
 from media_service.ids import new_id
-from media_service.jobs import queries
 from media_service.jobs.model import Job, JobKind, JobState
 from media_service.jobs.periodic import Batches
+from media_service.jobs.queries import changing, reading, subjobs
 
 # How long ended jobs are kept: jobs with an owner, and the more numerous jobs of the service.
 KEPT = timedelta(days=30)
@@ -57,7 +57,7 @@ class JobService:
         if owner is not None:
             where.append(owned_by(owner, "j"))
         async with self._database.connection() as db:
-            return await queries.page(
+            return await reading.page(
                 db,
                 where,
                 media_id=media_id,
@@ -85,8 +85,8 @@ class JobService:
                 return job
             if job.kind is not JobKind.PROCESS or job.state.final:
                 raise not_cancellable(job)
-            await queries.cancel(tx, job_id)
-            await queries.cancel_subjobs(tx, job_id)
+            await changing.cancel(tx, job_id)
+            await subjobs.cancel(tx, job_id)
             return await load(tx, principal, job_id)
 
     async def retry(self, principal: Principal, job_id: str, key: RequestKey | None = None) -> Job:
@@ -102,12 +102,12 @@ class JobService:
                 return job
             if job.state not in {JobState.FAILED, JobState.CANCELLED}:
                 raise not_retryable(job)
-            await queries.restart(tx, job_id)
+            await changing.restart(tx, job_id)
             return await load(tx, principal, job_id)
 
     async def _read_many(self, job_ids: Sequence[str]) -> list[Job | None]:
         async with self._database.connection() as db:
-            found = await queries.get_many(db, job_ids)
+            found = await reading.get_many(db, job_ids)
         return [found.get(job_id) for job_id in job_ids]
 
 
@@ -121,7 +121,7 @@ async def is_repeated(tx: Transaction, key: RequestKey) -> bool:
 
 async def load(tx: Transaction, principal: Principal, job_id: str) -> Job:
     """Returns a job that the caller may change, and locks it. Raises NotFound (JOB_NOT_FOUND)."""
-    job = await queries.lock(tx, job_id)
+    job = await reading.lock(tx, job_id)
     return authorize(principal, Permission.JOBS_WRITE, job, not_found(job_id))
 
 
@@ -157,7 +157,7 @@ async def forget_ended(database: Database) -> Batches:
     """Removes jobs that ended long ago."""
     while True:
         async with database.connection() as db:
-            removed = await queries.forget_ended(db, BATCH, owned=KEPT, own=KEPT_OF_SERVICE)
+            removed = await changing.forget_ended(db, BATCH, owned=KEPT, own=KEPT_OF_SERVICE)
         yield removed
         if removed < BATCH:
             return

@@ -16,11 +16,11 @@ from media_service.db.events import JobRunnable
 from media_service.db.transaction import Connection
 from media_service.errors import Unavailable
 from media_service.failpoints import failpoint
-from media_service.jobs import queries
 from media_service.jobs.attempt import Attempt, take
 from media_service.jobs.fair_queue import FairQueue
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind
+from media_service.jobs.queries import claimed_jobs, claiming, owner_turns
 from media_service.jobs.slots import LIGHT_SECONDS, HeldSlot, Slots
 
 log = logging.getLogger(__name__)
@@ -111,21 +111,21 @@ class Worker:
     async def _pause(self) -> float:
         """Returns the seconds until a job may be available."""
         async with self._database.connection() as db:
-            due = await queries.seconds_until_due(db)
+            due = await claiming.seconds_until_due(db)
         # A job that is due and was not claimed is being claimed by another worker.
         return POLL_SECONDS if due is None else min(max(due, 0.1), POLL_SECONDS)
 
     async def _release(self) -> None:
         """Makes jobs claimable if they are due or their lease has expired."""
         async with self._database.connection() as db:
-            await queries.release_due(db)
+            await claiming.release_due(db)
 
     async def _reclassify(self) -> None:
         """Makes light jobs heavy that take long."""
         for slot in self._slots.overdue:
             async with self._database.connection() as db:
                 if slot.claim.owner is not None:
-                    await queries.become_heavy(db, slot.claim)
+                    await claimed_jobs.become_heavy(db, slot.claim)
             self._slots.make_heavy(slot)
 
     async def _make_room(self) -> None:
@@ -134,16 +134,16 @@ class Worker:
         several in all workers."""
         surplus = self._slots.surplus
         async with self._database.connection() as db:
-            await queries.release_due(db)
+            await claiming.release_due(db)
             for slot in self._slots:
                 owner = slot.claim.owner
                 if owner is None or slot.seconds < CHECK_SECONDS:
                     continue
-                last, *others = await queries.held_slots(db, owner) or [""]
+                last, *others = await owner_turns.held_slots(db, owner) or [""]
                 if slot is surplus:
-                    unfair = await queries.is_awaited(db, owner, len(others) + 1, heavy=False)
+                    unfair = await owner_turns.is_awaited(db, owner, len(others) + 1, heavy=False)
                 elif others and last == slot.claim.job_id:
-                    unfair = await queries.is_awaited(db, owner, 1, heavy=slot.claim.heavy)
+                    unfair = await owner_turns.is_awaited(db, owner, 1, heavy=slot.claim.heavy)
                 else:
                     continue
                 if unfair:

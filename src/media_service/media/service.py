@@ -22,8 +22,8 @@ from media_service.errors import (
     NotFound,
     Reason,
 )
-from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
+from media_service.jobs.queries import changing
 from media_service.media import queries
 from media_service.media.filter import parse_filter
 from media_service.media.model import Media, MediaState, Rendition
@@ -225,9 +225,9 @@ async def record_change(tx: Transaction, before: Media, after: Media) -> None:
     undeleted."""
     if after.delete_time and not before.delete_time:
         fault = Fault(Reason.MEDIA_DELETED, "The media was deleted.", {"media_id": after.media_id})
-        await jobs.stop_all(tx, after.media_id, fault)
+        await changing.stop_all(tx, after.media_id, fault)
     if before.delete_time and not after.delete_time:
-        resumed = await jobs.resume_all(tx, after.media_id, Reason.MEDIA_DELETED)
+        resumed = await changing.resume_all(tx, after.media_id, Reason.MEDIA_DELETED)
         if after.state in UNINSPECTED and JobKind.INGEST not in resumed:
             ingest = NewJob(
                 JobKind.INGEST, after.media_id, after.owner, project_id=after.project_id

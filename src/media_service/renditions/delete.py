@@ -15,9 +15,9 @@ from media_service.db.new_job import NewJob
 from media_service.db.transaction import Transaction
 from media_service.errors import FailedPrecondition, Fault, Reason
 from media_service.failpoints import failpoint
-from media_service.jobs import queries as jobs
 from media_service.jobs.model import JobKind
 from media_service.jobs.periodic import Batches
+from media_service.jobs.queries import changing
 from media_service.media import queries
 from media_service.media.model import STREAM, Media
 from media_service.media.service import check_etag, find_rendition, gone, load
@@ -71,7 +71,7 @@ async def remove_media(tx: Transaction, media_id: str) -> None:
     media. Workers stop its jobs."""
     # Lock in the order of everywhere: media, jobs, streams.
     fault = Fault(Reason.MEDIA_NOT_FOUND, "The media was purged.", {"media_id": media_id})
-    await jobs.stop_all(tx, media_id, fault)
+    await changing.stop_all(tx, media_id, fault)
     await streams.lock_all(tx, media_id)
     await unlink(tx, await blobs.remove_references(tx, blob_references(), media_id))
     await queries.remove(tx, media_id)

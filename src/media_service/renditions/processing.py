@@ -16,8 +16,8 @@ from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.idempotency.model import KeyClaim, RequestKey
 from media_service.ids import new_id
-from media_service.jobs import queries as jobs
 from media_service.jobs.model import Job, JobKind, Priority
+from media_service.jobs.queries import reading
 from media_service.jobs.service import not_found as job_not_found
 from media_service.media import queries as media_queries
 from media_service.media.model import STREAM, Media
@@ -80,7 +80,7 @@ class ProcessingService:
             refused = [each for each in new if isinstance(checked[each.job_id], MediaError)]
             await keys.forget(tx, [each.claim for each in refused if each.claim])
             job_ids = [claimed[request.job_id] for request in requests]
-            found = await jobs.get_many(tx, [one for one in job_ids if isinstance(one, str)])
+            found = await reading.get_many(tx, [one for one in job_ids if isinstance(one, str)])
             results = [result(principal, job_id, checked, found) for job_id in job_ids]
             if atomic:
                 for refusal in results:

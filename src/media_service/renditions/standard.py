@@ -14,9 +14,9 @@ from media_service.db.new_job import NewJob
 from media_service.errors import Reason
 from media_service.idempotency import queries as keys
 from media_service.idempotency.model import KeyClaim, RequestKey
-from media_service.jobs import queries as jobs
 from media_service.jobs.model import Job, JobKind
 from media_service.jobs.periodic import Batches
+from media_service.jobs.queries import reading
 from media_service.jobs.service import not_found as job_not_found
 from media_service.media.service import load, readable
 from media_service.renditions import queries
@@ -62,7 +62,7 @@ class StandardRenditions:
                 actor_id=principal.owner.id,
                 anew=True,
             )
-            open_id = await jobs.unfinished(tx, JobKind.INGEST, media_id)
+            open_id = await reading.unfinished(tx, JobKind.INGEST, media_id)
             wanted_id = job_id = open_id or new.job_id
             if key is not None:
                 job_id, _ = await keys.claim(tx, KeyClaim(key, wanted_id))
@@ -70,7 +70,7 @@ class StandardRenditions:
                 readable(media)
                 if open_id is None:
                     await tx.enqueue(new)
-            found = (await jobs.get_many(tx, [job_id])).get(job_id)
+            found = (await reading.get_many(tx, [job_id])).get(job_id)
             return authorize(principal, Permission.MEDIA_WRITE, found, job_not_found(job_id))
 
 

@@ -23,8 +23,8 @@ from media_service.errors import DataLoss, Fault, MediaError, Reason, ResourceEx
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.idempotency.model import KeyClaim
-from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim, JobKind, JobState
+from media_service.jobs.queries import changing, claimed_jobs
 from media_service.media import queries as media_queries
 from media_service.media.content_type import HEAD
 from media_service.media.model import Kind, NewMedia
@@ -179,7 +179,7 @@ class Finisher:
         """
         async with self._database.transaction() as tx:
             if await queries.verifier_is_gone(tx, upload_id):
-                await jobs.hasten(tx, JobKind.FINISH, upload_id)
+                await changing.hasten(tx, JobKind.FINISH, upload_id)
 
     async def finish_in_one_step(
         self, new: NewUpload, data: Buffer, declared: Checksums
@@ -231,7 +231,7 @@ class Finisher:
             upload = await queries.get(db, claim.subject_id)
         if upload is None or upload.state is not UploadState.VERIFYING:
             async with self._database.connection() as db:
-                await jobs.finish(db, claim, JobState.SUCCEEDED)
+                await claimed_jobs.finish(db, claim, JobState.SUCCEEDED)
             return
         try:
             await self._settle(upload, upload.spec.checksums, None)
@@ -241,12 +241,12 @@ class Finisher:
             log.info("upload %s failed: %s", upload.upload_id, error.reason)
         failpoint("upload.finish-job.after")
         async with self._database.connection() as db:
-            await jobs.finish(db, claim, JobState.SUCCEEDED)
+            await claimed_jobs.finish(db, claim, JobState.SUCCEEDED)
 
     async def give_up_job(self, claim: Claim, fault: Fault) -> None:
         """Marks an upload FAILED after the last attempt of its job."""
         async with self._database.transaction() as tx:
-            if not await jobs.finish(tx, claim, JobState.FAILED, fault):
+            if not await claimed_jobs.finish(tx, claim, JobState.FAILED, fault):
                 return
             await self._fail(tx, claim.subject_id, fault)
 
@@ -272,7 +272,7 @@ class Finisher:
             if await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
                 await media_queries.insert(tx, [new])
                 await tx.enqueue(ingest_of(new))
-                await jobs.withdraw(tx, JobKind.FINISH, upload_id)
+                await changing.withdraw(tx, JobKind.FINISH, upload_id)
                 tx.emit(UploadChanged(upload_id, UploadState.FINISHED, upload.epoch))
             failpoint("upload.finish.inside")
         failpoint("upload.finish.after")
@@ -302,7 +302,7 @@ class Finisher:
     async def _fail(self, tx: Transaction, upload_id: str, fault: Fault) -> None:
         ended = await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FAILED, fault)
         if ended:
-            await jobs.withdraw(tx, JobKind.FINISH, upload_id)
+            await changing.withdraw(tx, JobKind.FINISH, upload_id)
             tx.emit(UploadChanged(upload_id, UploadState.FAILED))
             if fault.reason != Reason.STORAGE_UNAVAILABLE:  # otherwise, the bytes may be intact
                 await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))

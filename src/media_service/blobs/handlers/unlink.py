@@ -9,10 +9,10 @@ from media_service.db.database import Database
 from media_service.db.new_job import NewJob
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
-from media_service.jobs import queries as jobs
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
+from media_service.jobs.queries import claimed_jobs
 from media_service.storage.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
@@ -42,12 +42,12 @@ class UnlinkHandler(JobHandler):
             await driver.delete(blob.key)
             failpoint("unlink.removed")
         async with self._database.transaction() as tx:
-            if await jobs.finish(tx, claim, JobState.SUCCEEDED):
+            if await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED):
                 await queries.remove(tx, claim.subject_id)
         failpoint("unlink.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         log.error("cannot remove blob %s: %s", claim.subject_id, fault.message)
         async with self._database.transaction() as tx:
-            if await jobs.finish(tx, claim, JobState.FAILED, fault):
+            if await claimed_jobs.finish(tx, claim, JobState.FAILED, fault):
                 await tx.enqueue(NewJob(JobKind.UNLINK, claim.subject_id, delay=RETRY_DELAY))

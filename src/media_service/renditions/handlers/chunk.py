@@ -14,10 +14,10 @@ from media_service.db.database import Database
 from media_service.db.new_job import NewJob
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
-from media_service.jobs import queries as jobs
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState, Priority
 from media_service.jobs.progress import Progress
+from media_service.jobs.queries import claimed_jobs
 from media_service.media import queries as media_queries
 from media_service.media.reader import not_found
 from media_service.renditions.original_files import OriginalFiles
@@ -61,12 +61,12 @@ class ChunkHandler(JobHandler):
             await self.encode(claim, stream, source, edits, claim.subjob_number, report)
         failpoint("chunk.finish.before")
         async with self._database.connection() as db:
-            await jobs.finish(db, claim, JobState.SUCCEEDED)
+            await claimed_jobs.finish(db, claim, JobState.SUCCEEDED)
         failpoint("chunk.finish.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         async with self._database.connection() as db:
-            await jobs.finish(db, claim, JobState.FAILED, fault)
+            await claimed_jobs.finish(db, claim, JobState.FAILED, fault)
 
     async def encode(
         self,

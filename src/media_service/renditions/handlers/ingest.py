@@ -9,10 +9,10 @@ from media_service.db.events import MediaChanged
 from media_service.db.transaction import Transaction
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
-from media_service.jobs import queries as jobs
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
+from media_service.jobs.queries import claimed_jobs, reading
 from media_service.media import queries
 from media_service.media.model import Media, MediaState, Placeholder
 from media_service.renditions.presets import Presets
@@ -74,13 +74,15 @@ class IngestHandler(JobHandler):
     ) -> bool:
         """Sets the media to READY and starts its presets. Returns False if another worker holds the
         job."""
-        if not await jobs.finish(tx, claim, JobState.SUCCEEDED):
+        if not await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED):
             return False
         await queries.set_info(tx, media.media_id, found, placeholder)
         presets = self._presets.jobs(media, found.info, anew=claim.anew)
         # If a caller already started a job for the same rendition, that job takes precedence.
         requested = {
-            p.rendition for p in presets if await jobs.is_rendering(tx, p.subject_id, p.rendition)
+            p.rendition
+            for p in presets
+            if await reading.is_rendering(tx, p.subject_id, p.rendition)
         }
         await tx.enqueue(*(p for p in presets if p.rendition not in requested))
         return True
@@ -89,7 +91,7 @@ class IngestHandler(JobHandler):
         async with self._database.transaction() as tx:
             # Lock media before jobs, as everywhere.
             media = await queries.lock(tx, claim.subject_id)
-            if not await jobs.finish(tx, claim, JobState.FAILED, fault):
+            if not await claimed_jobs.finish(tx, claim, JobState.FAILED, fault):
                 return
             if media is None or media.state is MediaState.READY:  # as before it was processed anew
                 return
@@ -105,10 +107,10 @@ class IngestHandler(JobHandler):
         """
         async with self._database.transaction() as tx:
             media = await queries.lock(tx, claim.subject_id)
-            if not await jobs.hold(tx, claim):
+            if not await claimed_jobs.hold(tx, claim):
                 return None
             if media is None or media.state is MediaState.QUARANTINED:
-                await jobs.finish(tx, claim, JobState.SUCCEEDED)
+                await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED)
                 return None
             if media.state in {MediaState.PENDING, MediaState.FAILED}:
                 await queries.set_state(tx, media.media_id, MediaState.PROCESSING)

@@ -10,10 +10,10 @@ from media_service.db.database import Database
 from media_service.db.transaction import Transaction
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
-from media_service.jobs import queries as jobs
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
+from media_service.jobs.queries import claimed_jobs, subjobs
 from media_service.media import queries
 from media_service.media.model import Media, NewRendition
 from media_service.media.reader import not_found
@@ -80,7 +80,7 @@ class ProcessHandler(JobHandler):
             placeholder = await self._thumbnails.placeholder(media, claim.rendition, outputs[-1])
 
             async def finish(tx: Transaction) -> bool:
-                finished = await jobs.finish(tx, claim, JobState.SUCCEEDED)
+                finished = await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED)
                 if finished and placeholder:
                     await queries.set_placeholder(tx, media.media_id, placeholder)
                 failpoint("process.finish.before")
@@ -99,8 +99,8 @@ class ProcessHandler(JobHandler):
     async def _end(self, claim: Claim, state: JobState, fault: Fault | None = None) -> None:
         """Ends the job and cancels its subjobs, unless another worker holds it."""
         async with self._database.transaction() as tx:
-            if await jobs.finish(tx, claim, state, fault):
-                await jobs.cancel_subjobs(tx, claim.job_id)
+            if await claimed_jobs.finish(tx, claim, state, fault):
+                await subjobs.cancel(tx, claim.job_id)
 
     async def _load(self, claim: Claim, pipeline: Pipeline) -> tuple[Media, list[Media]]:
         """Returns the media and its overlays, which may have changed since the job was accepted.

@@ -13,10 +13,10 @@ from media_service.db.new_job import NewJob
 from media_service.db.transaction import Transaction
 from media_service.errors import Fault, MediaError, Reason
 from media_service.failpoints import failpoint
-from media_service.jobs import queries as jobs
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
+from media_service.jobs.queries import claimed_jobs
 from media_service.media import queries
 from media_service.media.model import Media, Rendition
 from media_service.renditions.rendition_store import release_replaced
@@ -58,7 +58,7 @@ class PublishHandler(JobHandler):
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         log.error("cannot move renditions of media %s: %s", claim.subject_id, fault.message)
         async with self._database.transaction() as tx:
-            ended = await jobs.finish(tx, claim, JobState.FAILED, fault)
+            ended = await claimed_jobs.finish(tx, claim, JobState.FAILED, fault)
             if ended and fault.reason != Reason.BLOB_MISSING:  # a retry would not find it either
                 await tx.enqueue(NewJob(JobKind.PUBLISH, claim.subject_id, delay=RETRY_DELAY))
         failpoint("publish.give-up.after")
@@ -74,7 +74,7 @@ class PublishHandler(JobHandler):
             if media is not None and media.misplaced:
                 return media
             failpoint("publish.finish.before")
-            await jobs.finish(tx, claim, JobState.SUCCEEDED)
+            await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED)
         failpoint("publish.finish.after")
         return None
 

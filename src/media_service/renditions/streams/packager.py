@@ -24,11 +24,11 @@ from media_service.db.transaction import Transaction
 from media_service.errors import FailedPrecondition, Fault, MediaError, Reason
 from media_service.failpoints import failpoint
 from media_service.ids import new_id
-from media_service.jobs import queries as jobs
 from media_service.jobs.attempt import Attempt, take
 from media_service.jobs.handler import GaveWay
 from media_service.jobs.model import Claim, JobState, Subjob
 from media_service.jobs.progress import Progress
+from media_service.jobs.queries import claimed_jobs, claiming, owner_turns, subjobs
 from media_service.media import queries as media_queries
 from media_service.media.model import STREAM, Media, NewRendition
 from media_service.media.reader import not_found
@@ -98,16 +98,16 @@ class StreamPackager:
         Raises NotFound (MEDIA_NOT_FOUND)."""
         async with self._database.transaction() as tx:
             await media_queries.lock(tx, media.media_id)  # media before jobs, as everywhere
-            if not await jobs.hold(tx, claim):
+            if not await claimed_jobs.hold(tx, claim):
                 return None
             stream = await queries.of_job(tx, claim.job_id, lock=True)
             if stream is not None:
-                await jobs.restart_subjobs(tx, claim.job_id)
+                await subjobs.restart(tx, claim.job_id)
             else:
                 stream = await queries.add(tx, new_id(), media.media_id, claim.job_id, ladder)
                 if stream is None:
                     raise not_found(media.media_id)
-                await jobs.forget_subjobs(tx, claim.job_id)
+                await subjobs.forget(tx, claim.job_id)
                 if ladder.chunks > 1:
                     await tx.enqueue(*chunk_jobs(claim, ladder))
             failpoint("stream.begin.before")
@@ -166,7 +166,7 @@ class StreamPackager:
             while not waiting.done():
                 chunk = await take(
                     self._database,
-                    partial(jobs.claim_subjob, parent_id=claim.job_id, lease=CHUNK_LEASE),
+                    partial(claiming.claim_subjob, parent_id=claim.job_id, lease=CHUNK_LEASE),
                 )
                 if chunk is None:
                     await asyncio.wait({waiting}, timeout=POLL_SECONDS)
@@ -190,13 +190,13 @@ class StreamPackager:
         if claim.owner is None:
             return False
         async with self._database.connection() as db:
-            return await jobs.is_awaited(db, claim.owner, 1, heavy=True)
+            return await owner_turns.is_awaited(db, claim.owner, 1, heavy=True)
 
     async def _wait_for_chunks(self, claim: Claim, progress: Progress) -> None:
         """Returns when all chunks are encoded. Raises the error of a chunk that failed."""
         while True:
             async with self._database.connection() as db:
-                chunks = await jobs.subjobs(db, claim.job_id)
+                chunks = await subjobs.of_job(db, claim.job_id)
             if not chunks:  # the media was purged
                 raise not_found(claim.subject_id)
             done = sum(
@@ -229,9 +229,9 @@ class StreamPackager:
         playlist = hls.master(overview, f"../../stream/{stream.stream_id}")
 
         async def finish(tx: Transaction) -> bool:
-            if not await jobs.finish(tx, claim, JobState.SUCCEEDED):
+            if not await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED):
                 return False
-            await jobs.forget_subjobs(tx, claim.job_id)
+            await subjobs.forget(tx, claim.job_id)
             await queries.publish(tx, stream)
             failpoint("stream.publish.before")
             return True

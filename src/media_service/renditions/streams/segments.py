@@ -12,8 +12,8 @@ from media_service.codecs.video.fmp4 import Fragment, InitSegment
 from media_service.db.database import Database
 from media_service.db.transaction import Transaction
 from media_service.failpoints import failpoint
-from media_service.jobs import queries as jobs
 from media_service.jobs.model import Claim
+from media_service.jobs.queries import claimed_jobs
 from media_service.media.reader import not_found
 from media_service.renditions.streams import queries
 from media_service.renditions.streams.model import INIT, NewSegment, Stream
@@ -76,6 +76,6 @@ class Segments:
     async def _take(
         self, claim: Claim, stream: Stream, new: NewSegment, tx: Transaction, blob: Blob
     ) -> bool:
-        return await jobs.hold(tx, claim) and await queries.put_segment(
+        return await claimed_jobs.hold(tx, claim) and await queries.put_segment(
             tx, stream.stream_id, new, blob.blob_id
         )

@@ -1,0 +1,99 @@
+"""Changes of jobs by callers and by the service itself, whether a worker holds them or not."""
+
+from datetime import timedelta
+
+from psycopg.types.json import Jsonb
+
+from media_service.db.events import JobChanged, JobRunnable
+from media_service.db.transaction import Connection
+from media_service.errors import Fault, Reason
+from media_service.jobs.model import JobKind
+
+
+async def withdraw(db: Connection, kind: JobKind, subject_id: str) -> None:
+    """Removes the queued jobs of one kind on a subject, because their work is done."""
+    await db.execute(
+        "delete from jobs where subject_id = %s and kind = %s and state = 'QUEUED'",
+        (subject_id, kind),
+    )
+
+
+async def hasten(db: Connection, kind: JobKind, subject_id: str) -> None:
+    """Makes the delayed jobs of one kind on a subject claimable now."""
+    done = await db.execute(
+        "update jobs set ready = true, run_time = now(), update_time = now()"
+        " where subject_id = %s and kind = %s and state = 'QUEUED' and not ready",
+        (subject_id, kind),
+    )
+    if done.rowcount:
+        db.emit(JobRunnable())
+
+
+async def cancel(db: Connection, job_id: str) -> None:
+    """Cancels a job that has not ended. Its worker can no longer change it, or commit results."""
+    await db.execute(
+        "update jobs set state = 'CANCELLED', lease_until = null, stage = '', update_time = now(),"
+        " end_time = now() where job_id = %s and state in ('QUEUED', 'RUNNING')",
+        (job_id,),
+    )
+    db.emit(JobChanged(job_id))
+
+
+async def stop_all(db: Connection, media_id: str, fault: Fault) -> None:
+    """Fails the jobs on a media that have not ended. Their workers stop. Jobs of the service itself
+    continue."""
+    rows = await db.execute(
+        "update jobs set state = 'FAILED', lease_until = null, stage = '', error_reason = %s,"
+        " error_message = %s, error_metadata = %s, update_time = now(), end_time = now()"
+        " where subject_id = %s"
+        " and state in ('QUEUED', 'RUNNING') and owner_type is not null"
+        " returning job_id::text as job_id",
+        (fault.reason, fault.message, Jsonb(fault.metadata), media_id),
+    )
+    async for row in rows:
+        db.emit(JobChanged(row["job_id"]))
+
+
+async def resume_all(db: Connection, media_id: str, reason: Reason) -> set[JobKind]:
+    """Queues the jobs on a media again that failed for this reason. Returns their kinds."""
+    rows = await db.execute(
+        "select job_id::text as job_id, kind from jobs where subject_id = %s and state = 'FAILED'"
+        " and error_reason = %s and parent_id is null and owner_type is not null for update",
+        (media_id, reason),
+    )
+    found = await rows.fetchall()
+    for row in found:
+        await restart(db, row["job_id"])
+    return {JobKind(row["kind"]) for row in found}
+
+
+async def restart(db: Connection, job_id: str) -> None:
+    """Queues a FAILED or CANCELLED job again, and resets its attempts."""
+    await db.execute(
+        "update jobs set state = 'QUEUED', ready = true, run_time = now(), attempt = 0,"
+        " lost_leases = 0, progress_percent = 0, error_reason = null, error_message = null,"
+        " update_time = now(), end_time = null"
+        " where job_id = %s and state in ('FAILED', 'CANCELLED')",
+        (job_id,),
+    )
+    db.emit(JobChanged(job_id))
+    db.emit(JobRunnable())
+
+
+async def forget_ended(db: Connection, limit: int, *, owned: timedelta, own: timedelta) -> int:
+    """Removes old jobs: those with an owner that ended longer ago than `owned`, and those of the
+    service that ended longer ago than `own`. Returns their number."""
+    done = await db.execute(
+        """
+        with owned as (
+            select job_id from jobs where owner_type is not null and end_time < now() - %(owned)s
+            order by end_time limit %(limit)s for update skip locked
+        ), own as (
+            select job_id from jobs where owner_type is null and end_time < now() - %(own)s
+            order by end_time limit %(limit)s for update skip locked
+        )
+        delete from jobs where job_id in (select * from owned union all select * from own)
+        """,
+        {"owned": owned, "own": own, "limit": limit},
+    )
+    return done.rowcount

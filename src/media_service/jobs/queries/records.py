@@ -1,0 +1,62 @@
+"""Rows of the table as records."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from media_service.access.owner import Owner
+from media_service.errors import Fault
+from media_service.jobs.model import Claim, Job, JobKind, JobState, Priority
+
+
+def owner_of(row: Mapping[str, Any]) -> Owner | None:
+    if row["owner_type"] is None:
+        return None
+    return Owner(row["owner_type"], row["owner_id"], row["org_id"])
+
+
+def fault_of(row: Mapping[str, Any]) -> Fault:
+    return Fault(row["error_reason"], row["error_message"], row["error_metadata"] or {})
+
+
+def job_record(row: Mapping[str, Any]) -> Job:
+    fault = None
+    if row["error_reason"]:
+        fault = fault_of(row)
+    return Job(
+        job_id=row["job_id"],
+        kind=JobKind(row["kind"]),
+        media_id=row["subject_id"],
+        owner=Owner(row["owner_type"], row["owner_id"], row["org_id"]),
+        actor_id=row["actor_id"],
+        state=JobState(row["state"]),
+        priority=Priority(row["priority"]),
+        stage=row["stage"],
+        progress_percent=row["progress_percent"],
+        attempt=row["attempt"],
+        fault=fault,
+        pipeline=row["pipeline"],
+        rendition=row["rendition"],
+        project_id=row["project_id"],
+        create_time=row["create_time"],
+        start_time=row["start_time"],
+        update_time=row["update_time"],
+        end_time=row["end_time"],
+    )
+
+
+def claim_record(row: Mapping[str, Any]) -> Claim:
+    return Claim(
+        row["job_id"],
+        JobKind(row["kind"]),
+        row["subject_id"],
+        row["attempt"],
+        row["fence"],
+        owner_of(row),
+        row["pipeline"],
+        row["rendition"],
+        row["parent_id"],
+        row["subjob_number"],
+        row["heavy"],
+        row["lost_leases"],
+        row["anew"],
+    )

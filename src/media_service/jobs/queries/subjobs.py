@@ -1,0 +1,53 @@
+"""The subjobs of a job."""
+
+from media_service.db.events import JobChanged, JobRunnable
+from media_service.db.transaction import Connection
+from media_service.jobs.model import JobState, Subjob
+from media_service.jobs.queries.records import fault_of
+
+
+async def of_job(db: Connection, parent_id: str) -> list[Subjob]:
+    """The subjobs of a job, in order."""
+    rows = await db.execute(
+        "select subjob_number, state, progress_percent, error_reason, error_message,"
+        " error_metadata from jobs"
+        " where parent_id = %s order by subjob_number",
+        (parent_id,),
+    )
+    return [
+        Subjob(
+            row["subjob_number"],
+            JobState(row["state"]),
+            row["progress_percent"],
+            fault_of(row) if row["error_reason"] else None,
+        )
+        async for row in rows
+    ]
+
+
+async def cancel(db: Connection, parent_id: str) -> None:
+    """Cancels the subjobs of a job that have not ended."""
+    rows = await db.execute(
+        "update jobs set state = 'CANCELLED', lease_until = null, stage = '', update_time = now(),"
+        " end_time = now() where parent_id = %s and state in ('QUEUED', 'RUNNING')"
+        " returning job_id::text as job_id",
+        (parent_id,),
+    )
+    async for row in rows:
+        db.emit(JobChanged(row["job_id"]))
+
+
+async def restart(db: Connection, parent_id: str) -> None:
+    """Queues the failed and cancelled subjobs of a job again."""
+    await db.execute(
+        "update jobs set state = 'QUEUED', ready = true, run_time = now(), attempt = 0,"
+        " lost_leases = 0, progress_percent = 0, error_reason = null, error_message = null,"
+        " update_time = now(), end_time = null"
+        " where parent_id = %s and state in ('FAILED', 'CANCELLED')",
+        (parent_id,),
+    )
+    db.emit(JobRunnable())
+
+
+async def forget(db: Connection, parent_id: str) -> None:
+    await db.execute("delete from jobs where parent_id = %s", (parent_id,))
