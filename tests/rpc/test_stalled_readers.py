@@ -7,11 +7,11 @@ from typing import Any
 
 import grpc
 import pytest
-from mediaservice.v1 import download_service_pb2, upload_service_pb2
+from mediaservice.v1 import download_service_pb2, media_service_pb2, upload_service_pb2
 
 from media_service.rpc import response_stream
 from media_service.storage.piece_size import LARGE, MAX_LARGE, SMALL, PieceSizes, bytes_of
-from tests.support.http2 import DATA, HEADERS, Frame, Http2
+from tests.support.http2 import DATA, HEADERS, RST_STREAM, Frame, Http2
 from tests.support.media.small_files import video_bytes
 from tests.support.rpc.server import Caller, Start, refused, token
 
@@ -48,6 +48,40 @@ async def test_a_reader_that_takes_nothing_loses_its_stream(start: Start) -> Non
     before, in_all = await asyncio.to_thread(stall)
     assert before == WINDOW
     assert in_all < 700_000
+
+
+async def test_a_stream_that_is_not_read_is_reset_and_frees_its_place(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(response_stream, "MAX_STREAMS", 2)
+    monkeypatch.setattr(response_stream, "RESET_SECONDS", 0.1)
+    service = await start(stream_timeout="1s")
+    ann, bob = await service.caller("ann"), await service.caller("bob")
+    media_id = (await ann.store_all(video_bytes(150_000))).media_id
+    downloads = [{"authorization": f"Bearer {token('ann')}"}] * 2
+
+    def stall() -> tuple[set[int], set[int]]:
+        """The streams of two clients that never read, and those that are reset."""
+        with Http2(service.address, window=WINDOW) as connection:
+            streams = {connection.call(DOWNLOAD, headers) for headers in downloads}
+            for stream in streams:
+                connection.data(stream, request(media_id), end=True)
+            reset = set()
+            for frame in connection.frames(10):
+                if frame.type == RST_STREAM:
+                    reset.add(frame.stream)
+                if reset == streams:
+                    break
+            return streams, reset
+
+    stalled = asyncio.create_task(asyncio.to_thread(stall))
+    while not stalled.done():  # the newest stream of a server is freed when the next call comes
+        await asyncio.sleep(0.5)
+        await bob.call(bob.media.ListMedia, media_service_pb2.ListMediaRequest())
+    streams, reset = await stalled
+    assert reset == streams
+    for watching in [await watch(bob), await watch(bob)]:
+        watching.cancel()
 
 
 def size_of(frames: Iterable[Frame]) -> int:

@@ -184,7 +184,10 @@ class Gate:
             except Exception as error:
                 shown = known(error)
                 record.outcome = shown.reason
-                await abort(context, shown)
+                try:
+                    await abort(context, shown)
+                finally:
+                    del shown  # a cycle with its traceback would keep the call
             finally:
                 record.write()
 

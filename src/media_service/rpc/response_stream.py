@@ -12,6 +12,7 @@ from media_service.access.fair_places import FairPlaces
 from media_service.errors import DeadlineExceeded, MediaError, Reason, ResourceExhausted
 from media_service.rpc import http
 from media_service.rpc.caller import owner_of
+from media_service.rpc.stream_reset import reset_later
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = Callable[[Any, Any], Awaitable[None]]
@@ -20,6 +21,8 @@ Handler: TypeAlias = Callable[[Any, Any], Awaitable[None]]
 MAX_STREAMS = 4000
 # A larger message may take longer, in proportion.
 BYTES_PER_TIMEOUT = 128 << 10
+# A stream that ends with an error is reset if the client does not take the error in this time.
+RESET_SECONDS = 10.0
 
 
 class StreamEnded(Exception):
@@ -81,27 +84,29 @@ class ResponseStreams:
             if task is None:
                 raise RuntimeError("gRPC runs handlers in tasks")
             stream = ResponseStream(context, self._timeout)
-            # gRPC has no way to reset a stream. While the client does not read, the task waits to
-            # send the error, and what was sent before it stays in memory. So it keeps its place.
+            # While the client does not read, an error waits behind what was sent before, which
+            # stays in memory. So the place is held until the call has ended.
             place.until_done(task)
             place.on_evicted(task.cancel)
+            error: MediaError | None = None
             try:
                 await behavior(request, stream)
             except asyncio.CancelledError:
                 if not place.evicted or context.cancelled():
                     raise
                 task.uncancel()
-                await self._end(stream, self._busy("The caller has the most of them."))
+                error = self._busy("The caller has the most of them.")
             except StreamEnded as ended:
-                await self._end(stream, ended.error)
+                error = ended.error
+            if error is None:
+                return
+            await prepare_to_end(stream, error)
+            try:
+                raise error
+            finally:
+                error = None  # a cycle with its traceback would keep the call
 
         return call
-
-    async def _end(self, stream: ResponseStream, error: MediaError) -> None:
-        """Raises the error, or if HTTP clients would take the response for complete, cuts it."""
-        if stream.begun and http.is_rest(stream):
-            await http.cut(stream, error)
-        raise error
 
     def _busy(self, detail: str) -> ResourceExhausted:
         return ResourceExhausted(
@@ -110,3 +115,12 @@ class ResponseStreams:
             f" {detail} Try again in a moment.",
             max_streams=self._places.most,
         )
+
+
+async def prepare_to_end(stream: ResponseStream, error: MediaError) -> None:
+    """Cuts the response if HTTP clients would take it for complete, and makes sure that the stream
+    ends even if the client does not read."""
+    if not http.is_rest(stream):
+        reset_later(RESET_SECONDS)
+    elif stream.begun:  # Envoy resets it if the client does not read
+        await http.cut(stream, error)

@@ -51,6 +51,7 @@ from media_service.rpc.processing_service import ProcessingServicer
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.readiness import Readiness
 from media_service.rpc.running_calls import RunningCalls
+from media_service.rpc.stream_reset import new_task
 from media_service.rpc.upload_service import UploadServicer
 from media_service.rpc.watch_limiter import WatchLimiter
 from media_service.rpc.watch_service import WatchServicer
@@ -207,6 +208,7 @@ class RpcServer:
         self._server = server
 
     async def start(self) -> None:
+        asyncio.get_running_loop().set_task_factory(new_task)
         await self._server.start()
         self._reporting = asyncio.create_task(self._health.run(), name="health")
 
