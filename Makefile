@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # One test or folder: `make test-one T=tests/unit/test_crc32c_combine.py::test_combining_is_associative`.
 T ?= tests/unit
 
-.PHONY: help unit test-one coverage dev test suite lint gen docs bench soak lock clean release-contract compiled
+.PHONY: help unit test-one coverage dev test suite lint gen docs bench soak soak-outages soak-kills soak-starving soak-input lock clean release-contract compiled
 
 help:  ## Show this list.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -70,11 +70,20 @@ release-contract: gen  ## Accept the contract as released: later changes must no
 bench: compiled  ## Run the benchmarks.
 	$(BIN)/python -m benchmarks
 
-# Kills the service at random failpoints, and writes the results to docs/crash.md.
-soak: compiled  ## Kill the service 500 times and report to docs/crash.md; outages; starvation; arbitrary input.
+# All parts run, also after one that fails. Each of them can run alone, and smaller: see its --help.
+soak: compiled  ## Kills, outages, starving files and arbitrary input for hours. Writes docs/crash.md.
+	@$(MAKE) --no-print-directory --keep-going --jobs=1 soak-outages soak-kills soak-starving soak-input
+
+soak-outages: compiled
 	$(BIN)/python -m tests.crash.outage_soak
+
+soak-kills: compiled
 	$(BIN)/python -m tests.crash.soak --kills 500
+
+soak-starving: compiled
 	$(BIN)/python -m tests.crash.starving --rounds 3
+
+soak-input: compiled
 	SOAK_ROUNDS=100 SOAK_SEED=$$(date +%s) $(BIN)/python -m pytest -q tests/rpc/test_any_input.py tests/e2e/test_any_request.py
 
 # The service has many processes. Sandboxed ones cannot write bytecode, so each would compile every

@@ -18,6 +18,7 @@ from benchmarks.audio import audio
 from benchmarks.calls import calls
 from benchmarks.crafted import crafted
 from benchmarks.downloads import downloads
+from benchmarks.frozen import frozen
 from benchmarks.images import images
 from benchmarks.jobs import jobs
 from benchmarks.many import many
@@ -55,6 +56,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "crafted": crafted,
     "stalled": stalled,
     "unfinished": unfinished,
+    "frozen": frozen,
     "images": images,
     "videos": videos,
     "audio": audio,

@@ -1,39 +1,36 @@
 """`python -m tests.crash.soak --kills 500`: kills servers and workers at random failpoints while
 several clients use them, on a folder, S3 and Cloud Storage. Checks the invariants and writes the
-results into the docs.
+results of a full soak into the docs.
 
 A soak consists of chapters: a fresh service, a few dozen kills, then all uploads and jobs complete.
 """
 
 import argparse
-import asyncio
 import random
-import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
-import psycopg
+from click import echo
 
-from media_service.db.embedded_postgres import embedded_postgres
-from media_service.db.migrate import migrate
 from media_service.failpoints import REGISTRY
 from tests.support.crash import client as scenarios
 from tests.support.crash.client import KIB, MIB, PART, Attempt, CrashClient, Killed, image
 from tests.support.crash.deployment import Deployment, Running, new_deployment, on_gcs_at, on_s3_at
 from tests.support.crash.invariants import Broken, check_upload, reported, resume, settle
 from tests.support.crash.report import results, write
-from tests.support.crash.vanishing_store import mounted, vanish
-from tests.support.databases import with_database
+from tests.support.crash.soak_program import TEMPLATE, Progress, run, soak_postgres
 from tests.support.stores.gcs_server import gcs_server
 from tests.support.stores.s3_server import s3_server
 
+# The number of kills whose results are written into the docs.
+FULL = 500
 CLIENTS = 3
 # One per chapter. Files on object stores are larger, so those chapters take longer.
 STORES = ("local", "s3", "local", "gcs")
@@ -68,7 +65,7 @@ class Score:
 
     def report(self, broken: Broken) -> None:
         self.broken.append(broken)
-        print(f"BROKEN: {broken}", file=sys.stderr, flush=True)
+        echo(f"BROKEN: {broken}", err=True)
 
 
 class Chapter:
@@ -89,10 +86,11 @@ class Chapter:
             role: [p.name for p in reachable if p.process == role] for role in ("serve", "work")
         }
 
-    def run(self, kills: int) -> None:
+    def run(self, kills: int, show: Callable[[], None]) -> None:
         left: list[Attempt] = []
         for _ in range(kills // 2):
             left = self._round(left)
+            show()
         settle(self._deployment, self._attempts, self._score.report)
         self._score.uploads += len(self._attempts)
 
@@ -193,63 +191,36 @@ def new_chapter(url: str, template: str, store: str, score: Score) -> Iterator[C
         yield Chapter(deployment, store, score, PART + MIB, 2 * PART)
 
 
-def soak(kills: int) -> Score:
+def soak(kills: int) -> list[str]:
     """Runs chapters until there are at least `kills` kills."""
-    score, begun = Score(), time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="media-soak-") as folder,
-        embedded_postgres(Path(folder) / "postgres") as url,
-        psycopg.connect(url, autocommit=True) as connection,
-    ):
-        template = "soak"
-        connection.execute(f"create database {template}".encode())
-        asyncio.run(migrate(with_database(url, template)))
+    score, progress = Score(), Progress()
+    with soak_postgres() as url:
         number = 0
         while (done := score.kills.total()) < kills:
-            with new_chapter(url, template, STORES[number % len(STORES)], score) as chapter:
-                chapter.run(min(KILLS, kills - done + 1))
+            with new_chapter(url, TEMPLATE, STORES[number % len(STORES)], score) as chapter:
+                chapter.run(
+                    min(KILLS, kills - done + 1), lambda: progress.show(text_of(score, kills))
+                )
             number += 1
-            say(score, kills, time.monotonic() - begun)
-        vanishing(url, template, max(1, kills // 20), score)
-        say(score, kills, time.monotonic() - begun)
-    return score
+    progress.end(text_of(score, kills))
+    broken = Counter(broken.fate for broken in score.broken)
+    found = results(score.kills, broken)
+    echo(found)
+    if kills >= FULL:
+        write("results", f"{score.uploads} uploads were under way meanwhile.\n\n{found}")
+    return [str(one) for one in score.broken]
 
 
-def vanishing(url: str, template: str, rounds: int, score: Score) -> None:
-    """Unmounts the disk of the store again and again."""
-    with (
-        tempfile.TemporaryDirectory(prefix="media-soak-") as folder,
-        mounted(Path(folder)) as disk,
-        new_deployment(url, template, MEDIA_STORAGE_RAW_URL=disk.path.as_uri()) as deployment,
-    ):
-        server, worker = deployment.start("serve"), deployment.start("work")
-        attempts: list[Attempt] = []
-        with deployment.client(server) as client:
-            for _ in range(rounds):
-                attempts += vanish(deployment, client, disk)
-        server.stop()
-        worker.stop()
-        settle(deployment, attempts, score.report)
-        score.uploads += len(attempts)
-
-
-def say(score: Score, kills: int, seconds: float) -> None:
-    """Shows progress: rewrites one line on a terminal, prints a line each time in a pipe."""
-    end = "\r" if sys.stdout.isatty() else "\n"
-    text = f"{score.kills.total()} of {kills} kills, {score.uploads} uploads,"
-    print(f"{text} {len(score.broken)} promises broken, {seconds:.0f} s", end=end, flush=True)
+def text_of(score: Score, kills: int) -> str:
+    done = f"{score.kills.total()} of {kills} kills, {score.uploads} uploads"
+    return f"{done}, {len(score.broken)} promises broken"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--kills", type=int, default=FULL)
     kills = parser.parse_args().kills
-    score = soak(kills)
-    broken = Counter(broken.fate for broken in score.broken)
-    found = results(score.kills, broken)
-    print(f"\n{found}")
-    write("results", f"{score.uploads} uploads were under way meanwhile.\n\n{found}")
-    sys.exit(bool(score.broken))
+    run(lambda: soak(kills))
 
 
 if __name__ == "__main__":

@@ -5,17 +5,13 @@ must become READY meanwhile."""
 import argparse
 import asyncio
 import statistics
-import sys
-import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import psycopg
+from click import echo
 
-from media_service.db.embedded_postgres import embedded_postgres
-from media_service.db.migrate import migrate
 from tests.support.crash.deployment import new_deployment
-from tests.support.databases import with_database
+from tests.support.crash.soak_program import TEMPLATE, Progress, run, soak_postgres
 from tests.support.media import starving_files
 from tests.support.media.small_files import noise
 from tests.support.rpc.server import Running
@@ -32,6 +28,7 @@ PAUSE_SECONDS = 1.0
 
 async def starve(address: str, database_url: str, rounds: int) -> list[str]:
     """Returns what was broken."""
+    progress = Progress()
     async with AsyncExitStack() as stack:
         service = Running(address, Path(), database_url, stack, {})
         ann, bob = await service.caller("ann"), await service.caller("bob")
@@ -40,35 +37,37 @@ async def starve(address: str, database_url: str, rounds: int) -> list[str]:
         files = starving_files.refused_early() + starving_files.limited() + starving_files.slow()
         starving = Starving(ann, files, AT_ONCE, rounds)
         running = asyncio.create_task(starving.run())
-        waits = []
+        waits: list[float] = []
         while not running.done():
             waits.append(await seconds_until_ready(bob, image))
+            progress.show(text_of(starving, rounds * len(files)))
             await asyncio.sleep(PAUSE_SECONDS)
         await running
-    print(f"{starving.ended} files ended, {len(starving.broken)} not as they should")
-    print(f"idle: READY after {statistics.median(idle):.2f} s")
-    print(f"meanwhile: READY after {statistics.median(waits):.2f} s, at most {max(waits):.2f} s")
+    progress.end(text_of(starving, rounds * len(files)))
+    echo(f"idle: READY after {statistics.median(idle):.2f} s")
+    echo(f"meanwhile: READY after {statistics.median(waits):.2f} s, at most {max(waits):.2f} s")
     return starving.broken
+
+
+def text_of(starving: Starving, files: int) -> str:
+    return f"{starving.ended} of {files} files ended, {len(starving.broken)} not as they should"
+
+
+def soak(rounds: int) -> list[str]:
+    with (
+        soak_postgres() as postgres,
+        new_deployment(postgres, TEMPLATE, **PRESETS) as deployment,
+    ):
+        server = deployment.start("serve")
+        deployment.start("work")
+        return asyncio.run(starve(server.address, deployment.database_url, rounds))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="how often each file comes")
     rounds = parser.parse_args().rounds
-    with (
-        tempfile.TemporaryDirectory(prefix="media-starving-") as folder,
-        embedded_postgres(Path(folder) / "postgres") as url,
-        psycopg.connect(url, autocommit=True) as connection,
-    ):
-        connection.execute("create database starving")
-        asyncio.run(migrate(with_database(url, "starving")))
-        with new_deployment(url, "starving", **PRESETS) as deployment:
-            server = deployment.start("serve")
-            deployment.start("work")
-            broken = asyncio.run(starve(server.address, deployment.database_url, rounds))
-    for line in broken:
-        print(f"BROKEN: {line}", file=sys.stderr)
-    sys.exit(bool(broken))
+    run(lambda: soak(rounds))
 
 
 if __name__ == "__main__":

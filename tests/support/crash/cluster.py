@@ -6,7 +6,7 @@ import subprocess
 import sysconfig
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,26 +38,26 @@ TOO_MANY, UNAVAILABLE = 429, 503
 
 
 class Cluster:
-    """`url` and `address`: of Envoy, for REST and for gRPC."""
+    """`url` and `address`: of Envoy, for REST and for gRPC. `servers` are those behind it."""
 
     def __init__(self, deployment: Deployment, rest_port: int, ports: list[int]) -> None:
         self._deployment = deployment
         self._ports = ports
-        self._servers: list[Running] = []
+        self.servers: list[Running] = []
         self.address = f"127.0.0.1:{rest_port}"
         self.url = f"http://{self.address}"
 
     def start(self) -> None:
-        self._servers = [self._deployment.launch("serve", port=port) for port in self._ports]
-        for server in self._servers:
+        self.servers = [self._deployment.launch("serve", port=port) for port in self._ports]
+        for server in self.servers:
             server.ready()
 
     async def roll(self) -> None:
         """Replaces one server after the other, as an orchestrator does."""
         for number, port in enumerate(self._ports):
-            await asyncio.to_thread(self._servers[number].stop)
-            self._servers[number] = self._deployment.launch("serve", port=port)
-            await asyncio.to_thread(self._servers[number].ready)
+            await asyncio.to_thread(self.servers[number].stop)
+            self.servers[number] = self._deployment.launch("serve", port=port)
+            await asyncio.to_thread(self.servers[number].ready)
             await is_ready(f"127.0.0.1:{port}")
             await asyncio.sleep(SEEN_SECONDS)
 
@@ -219,15 +219,22 @@ async def last_state(client: AsyncClient, upload_id: str) -> int:
     return state
 
 
-async def roll_under_load(cluster: Cluster, times: int, users: int) -> Tally:
-    """Replaces all servers `times` times while users work. Returns what they saw."""
+async def roll_under_load(
+    cluster: Cluster,
+    times: int,
+    users: int,
+    show: Callable[[int, Tally], None] = lambda *_: None,
+) -> Tally:
+    """Replaces all servers `times` times while users work. Returns what they saw. Calls `show`
+    after each time."""
     tally, stop = Tally(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         for number in range(users):
             tasks.create_task(RestUser(cluster, tally, f"user-{number}").run(stop))
         tasks.create_task(use_client(cluster, tally, stop))
         tasks.create_task(watch_and_upload(cluster, tally, stop))
-        for _ in range(times):
+        for number in range(times):
             await cluster.roll()
+            show(number + 1, tally)
         stop.set()
     return tally
