@@ -71,7 +71,7 @@ bench: compiled  ## Run the benchmarks.
 	$(BIN)/python -m benchmarks
 
 # All parts run, also after one that fails. Each of them can run alone, and smaller: see its --help.
-soak: compiled  ## Kills, outages, starving files and arbitrary input for hours. Writes docs/crash.md.
+soak: compiled  ## Kills, outages, starving files and arbitrary input, for over an hour. Writes docs/crash.md.
 	@$(MAKE) --no-print-directory --keep-going --jobs=1 soak-outages soak-kills soak-starving soak-input
 
 soak-outages: compiled

@@ -9,6 +9,8 @@ import pytest
 from media_service.db import migrate as migrations
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
+from media_service.db.pool import Pool
+from media_service.db.pulse import Pulse
 from media_service.errors import Reason, Unavailable
 from tests.support.notifications import heard
 from tests.support.silent_database import line_to
@@ -121,3 +123,23 @@ async def test_a_migration_that_waits_for_a_lock_lets_statements_pass(
             assert not migrating.done()
         reader.rollback()
         assert await migrating == ["9999_test"]
+
+
+async def test_a_probe_that_is_interrupted_changes_no_limit_of_statements(
+    database_url: str,
+) -> None:
+    """The probe runs into its own limit, in two steps that each take less."""
+    seconds = 2.0
+    async with line_to(database_url) as (line, url):
+        pool = Pool(url, seconds)
+        pulse = Pulse(pool, seconds)
+        with psycopg.connect(database_url) as other:
+            other.execute("lock table schema_migrations")
+            line.silence()
+            probing = asyncio.create_task(pulse.begin())
+            await asyncio.sleep(0.4)
+            line.resume()
+            assert not await probing
+        async with pool.connection() as connection:
+            await connection.execute("select pg_sleep(1)")
+        await pool.close()

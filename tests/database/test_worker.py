@@ -26,6 +26,7 @@ from media_service.jobs.progress import Progress
 from media_service.jobs.queries import changing, claimed_jobs, claiming
 from media_service.jobs.worker import LEASE, Worker
 from tests.support import job_claims as claims
+from tests.support.silent_database import line_to
 
 ANN, BOB, CAT = Owner("user", "ann"), Owner("user", "bob"), Owner("user", "cat")
 Step = Callable[[Claim], Awaitable[None]]
@@ -665,3 +666,14 @@ async def test_watchers_are_woken_when_the_job_of_a_dead_worker_is_requeued(
     with database.listen(JobChanged, job_id, events.append):
         async with working(database, handler):
             await until(lambda: events and handler.ran)
+
+
+async def test_a_worker_stops_although_its_claim_is_not_answered(database_url: str) -> None:
+    async with line_to(database_url) as (line, url), Database(url, 4, 1.0) as database:
+        worker = Worker(database, dict.fromkeys(JobKind, Handler(database, nothing)), 1)
+        line.lose_answer_to(b"set state = 'RUNNING'")
+        task = asyncio.create_task(worker.run())
+        await line.lost.wait()
+        task.cancel()
+        await asyncio.wait([task], timeout=20)
+        assert task.cancelled()

@@ -79,15 +79,15 @@ async def test_a_server_without_a_database_is_not_ready_but_alive(
 
 
 class Stores:
-    """Opens stores whose checks fail while `broken` is set."""
+    """Opens stores whose checks fail with `error` while `broken` is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception) -> None:
         self.broken = broken = asyncio.Event()
 
         class Breakable(LocalDriver):
             async def check(self) -> None:
                 if broken.is_set():
-                    raise Unavailable(Reason.STORAGE_UNAVAILABLE, "The disk is gone.")
+                    raise error
 
         self._driver = Breakable
 
@@ -95,14 +95,18 @@ class Stores:
         return BlobStore(name, self._driver(Path(url.removeprefix("file://"))))
 
 
-@pytest.fixture
-def stores(monkeypatch: pytest.MonkeyPatch) -> Stores:
+GONE = Unavailable(Reason.STORAGE_UNAVAILABLE, "The disk is gone.")
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "PAUSE_SECONDS", 0.1)
     monkeypatch.setattr(readiness, "OUTAGE_PAUSE_SECONDS", 0.1)
-    return Stores()
 
 
-async def test_a_server_whose_store_fails_is_not_ready(start: Start, stores: Stores) -> None:
+@pytest.mark.parametrize("error", [GONE, RuntimeError("a fault of the driver")])
+async def test_a_server_whose_store_fails_is_not_ready(start: Start, error: Exception) -> None:
+    stores = Stores(error)
     service = await start(opener=stores.open)
     asked = probe(await service.caller())
     await asked.becomes()
@@ -112,8 +116,8 @@ async def test_a_server_whose_store_fails_is_not_ready(start: Start, stores: Sto
     await asked.becomes()
 
 
-async def test_a_worker_whose_store_fails_claims_no_jobs(start: Start, stores: Stores) -> None:
-    port = free_port()
+async def test_a_worker_whose_store_fails_claims_no_jobs(start: Start) -> None:
+    stores, port = Stores(GONE), free_port()
     service = await start(work=True, opener=stores.open, worker_health_port=str(port))
     ann = await service.caller()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -553,7 +553,15 @@ async def test_keys_are_refreshed_periodically(key_server: KeyServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [(500, b""), (200, b"no json"), (200, b"[]"), (200, b'{"keys": []}'), (200, b"{}")]
+    "answer",
+    [
+        (500, b""),
+        (200, b"no json"),
+        (200, b"[]"),
+        (200, b'{"keys": []}'),
+        (200, b"{}"),
+        (200, b"[" * 100_000),
+    ],
 )
 async def test_an_unusable_key_server_is_unavailable(
     key_server: KeyServer, answer: tuple[int, bytes]

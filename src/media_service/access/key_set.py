@@ -25,6 +25,9 @@ UNKNOWN_KEY_SECONDS = 10
 RETRY_SECONDS = 5
 TIMEOUT_SECONDS = 5
 
+# What reading and parsing the keys may raise.
+UNREADABLE = (OSError, ValueError, TypeError, AttributeError, RecursionError, jwt.PyJWTError)
+
 Keys = dict[str | None, jwt.PyJWK]
 
 
@@ -91,7 +94,7 @@ class KeySet:
     async def _read(self) -> None:
         try:
             self._keys = await asyncio.to_thread(read_keys, self._location)
-        except (OSError, ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
+        except UNREADABLE as error:
             log.warning("MEDIA_JWT_JWKS cannot be read, so its last known keys remain: %s", error)
         self._loaded = time.monotonic()
 

@@ -64,10 +64,12 @@ class Pulse:
             async with asyncio.timeout(self._seconds), self._pool.connection() as connection:
                 # A little less, because cancelling a statement may take more time.
                 before, connection.seconds = connection.seconds, 0.9 * self._seconds
-                await connection.execute("select 1")
-                if not self.migrated:
-                    self.migrated = await is_sufficient(connection)
-                connection.seconds = before
+                try:
+                    await connection.execute("select 1")
+                    if not self.migrated:
+                        self.migrated = await is_sufficient(connection)
+                finally:
+                    connection.seconds = before
         except (psycopg.OperationalError, TimeoutError) as error:
             log.info("a probe of the database failed: %s", error or "no answer")
             return False

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 
 from media_service.db.database import Database
@@ -66,7 +67,7 @@ async def take(
     database: Database, claiming: Callable[[Connection], Awaitable[Claim | None]]
 ) -> Claim | None:
     """Claims a job. If this task is cancelled, the job is put back immediately rather than when its
-    lease expires."""
+    lease expires, if possible."""
 
     async def claimed() -> Claim | None:
         async with database.connection() as db:
@@ -76,10 +77,11 @@ async def take(
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        claim = await task
-        if claim is not None:
-            async with database.connection() as db:
-                await claimed_jobs.put_back(db, claim)
+        with suppress(Exception):  # it must not replace the cancellation
+            claim = await task
+            if claim is not None:
+                async with database.connection() as db:
+                    await claimed_jobs.put_back(db, claim)
         raise
 
 

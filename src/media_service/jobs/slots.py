@@ -34,7 +34,8 @@ class Slots:
         self._held: list[HeldSlot] = []
 
     def __iter__(self) -> Iterator[HeldSlot]:
-        return iter(self._held)
+        """The slots that are held now. Some may be removed before the end of the iteration."""
+        return iter(tuple(self._held))
 
     def add(self, slot: HeldSlot) -> None:
         self._held.append(slot)

@@ -65,18 +65,22 @@ class FairQueue:
 
     def _next(self) -> None:
         """Grants a turn to the owner that has waited longest since its last turn."""
-        if not self._waiting:
-            self._free += 1
+        while self._waiting:
+            owner, turns = next(iter(self._waiting.items()))
+            turn = turns[0]
+            self._forget(owner, turn)
+            if turn.cancelled():  # its caller has left, and does not run yet
+                continue
+            if owner in self._waiting:
+                self._waiting.move_to_end(owner)
+            turn.set_result(None)
             return
-        owner, turns = next(iter(self._waiting.items()))
-        turn = turns[0]
-        self._forget(owner, turn)
-        if owner in self._waiting:
-            self._waiting.move_to_end(owner)
-        turn.set_result(None)
+        self._free += 1
 
     def _forget(self, owner: Owner, turn: asyncio.Future[None]) -> None:
-        turns = self._waiting[owner]
-        turns.remove(turn)
-        if not turns:
-            del self._waiting[owner]
+        """Removes a turn that waits, if it still does."""
+        turns = self._waiting.get(owner, deque())
+        if turn in turns:
+            turns.remove(turn)
+            if not turns:
+                del self._waiting[owner]

@@ -70,4 +70,7 @@ async def works(check: StoreCheck) -> bool:
     except (MediaError, TimeoutError) as error:
         log.info("a check of a store failed: %s", error or "no answer")
         return False
+    except Exception:  # of a driver with a fault; the next check may succeed
+        log.exception("a check of a store failed")
+        return False
     return True

@@ -39,7 +39,8 @@ class RequestReader:
         loop = asyncio.get_running_loop()
 
         def give_up() -> None:
-            limit.reschedule(loop.time())
+            if not limit.expired():  # it cannot be changed any more
+                limit.reschedule(loop.time())
 
         def wait_longer() -> None:
             place = self._places.take(owner)

@@ -29,7 +29,8 @@ class WatchLimiter:
         """Ends all watches with SHUTTING_DOWN. Their clients start them again elsewhere."""
         self._stopping = True
         for limit in self._limits:
-            limit.reschedule(0)
+            if not limit.expired():  # it cannot be changed any more
+                limit.reschedule(0)
 
     async def run(
         self, states: AsyncGenerator[T, None], send: Callable[[T], Awaitable[None]]
