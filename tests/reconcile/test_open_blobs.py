@@ -1,5 +1,7 @@
 """Open blobs: abandoned ones are aborted, and those that an upload still needs are kept."""
 
+import asyncio
+
 import pytest
 
 from media_service.errors import Unavailable
@@ -7,7 +9,7 @@ from media_service.ids import new_id
 from media_service.jobs.model import JobKind
 from media_service.jobs.progress import Progress
 from media_service.media.model import MediaState
-from media_service.reconcile.model import GRACE, Kind
+from media_service.reconcile.model import GRACE, Finding, Kind
 from media_service.storage.checksums import Checksums
 from media_service.storage.conformance.blobs import put, whole
 from media_service.storage.drivers.local.driver import LocalDriver
@@ -45,6 +47,27 @@ async def test_the_periodic_sweep_aborts_open_blobs_and_can_run_twice(service: S
     assert await service.reconciler().abort_abandoned() == 1
     assert await service.reconciler().abort_abandoned() == 0
     assert len(await opened(service)) == 1
+
+
+async def test_findings_are_repaired_eight_at_a_time(on_disk: Service) -> None:
+    for _ in range(9):
+        await left_behind(on_disk)
+    repairing = highest = 0
+    full = asyncio.Event()
+
+    async def repair(finding: Finding) -> None:
+        nonlocal repairing, highest
+        repairing += 1
+        highest = max(highest, repairing)
+        if repairing == 8:
+            full.set()
+        await full.wait()
+        repairing -= 1
+
+    async with asyncio.timeout(20):
+        for comparison in on_disk.reconciler().comparisons(repair).values():
+            await comparison.open_blobs()
+    assert highest == 8
 
 
 async def test_an_idle_upload_keeps_its_parts(service: Service) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2
@@ -156,6 +157,40 @@ async def test_each_request_of_a_batch_has_its_key(ann: Caller, service: Running
         "IDEMPOTENCY_CONFLICT"
     )
     assert await count(service, "uploads") == 3
+
+
+async def test_an_error_of_one_request_of_a_batch_does_not_fail_the_others(
+    ann: Caller, service: Running
+) -> None:
+    running, gone = new_id(), new_id()
+    for key in (running, gone):
+        await create(ann, request_id=key, spec={})
+    async with service.database() as db:
+        await db.execute(
+            "update idempotency_keys set lease_until = now() + interval '1 hour'"
+            " where resource_id = (select upload_id from uploads order by upload_id limit 1)"
+        )
+        await db.execute(
+            "delete from uploads where upload_id = (select max(upload_id::text)::uuid from uploads)"
+        )
+    requests = [
+        Create(spec=Spec(media_id=new_id())),
+        Create(request_id=running, spec=Spec()),
+        Create(request_id=gone, spec=Spec()),
+        Create(spec=Spec(filename="a.jpg")),
+    ]
+    request = upload_service_pb2.BatchCreateUploadsRequest(requests=requests)
+    results = (await ann.call(ann.uploads.BatchCreateUploads, request)).results
+    reasons = []
+    for result in results[:-1]:
+        info = error_details_pb2.ErrorInfo()
+        result.error.details[0].Unpack(info)
+        reasons.append(info.reason)
+    assert reasons == ["INVALID_FIELD", "IDEMPOTENCY_IN_PROGRESS", "UPLOAD_NOT_FOUND"]
+    assert results[-1].upload.spec.filename == "a.jpg"
+    request.atomic = True
+    refusal = await refused(ann.call(ann.uploads.BatchCreateUploads, request))
+    assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["requests[0].media_id"])
 
 
 async def test_concurrent_equal_calls_create_one_upload(ann: Caller, service: Running) -> None:

@@ -1,10 +1,9 @@
-"""Makes glibc's malloc keep the memory of message buffers, but not that of a past peak.
+"""Makes glibc's malloc keep the memory of message buffers, and return memory only when asked to.
 
 By default, every buffer of 512 KiB is a new mapping, or its memory returns to the kernel when it is
 freed. Then page faults take most of the CPU time of a download.
 """
 
-import asyncio
 import ctypes
 import sys
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 # <malloc.h>
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
-TRIM_SECONDS = 20.0
 
 
 def glibc(function: str) -> Any:
@@ -28,10 +26,8 @@ def keep_buffers() -> None:
         mallopt(M_TRIM_THRESHOLD, 64 << 20)
 
 
-async def return_memory() -> None:
-    """Returns memory that is free to the kernel, again and again until cancelled. By default, most
-    of what thousands of streams took would stay with the process."""
-    malloc_trim = glibc("malloc_trim")
-    while malloc_trim:
-        await asyncio.sleep(TRIM_SECONDS)
-        await asyncio.to_thread(malloc_trim, 0)
+def return_free_memory() -> None:
+    """Returns memory that is free to the kernel. By default, most of what thousands of streams took
+    would stay with the process."""
+    if malloc_trim := glibc("malloc_trim"):
+        malloc_trim(0)

@@ -6,11 +6,13 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import click
 import uvloop
 
-from media_service.cli.malloc_tuning import keep_buffers, return_memory
+from media_service.cli.garbage_collection import FullCollections, collect_rarely
+from media_service.cli.malloc_tuning import keep_buffers, return_free_memory
 from media_service.cli.open_file_limit import allow_open_files
 from media_service.codecs.sandbox.protections import kernel, lacking
 from media_service.config import REQUIRED, Config, ConfigError, load
@@ -18,6 +20,8 @@ from media_service.errors import MediaError
 from media_service.failpoints import VARIABLE, arm
 
 log = logging.getLogger(__name__)
+
+RETURN_SECONDS = 20.0
 
 Main = Callable[[Config, Callable[[], None]], Awaitable[None]]
 
@@ -87,7 +91,7 @@ def run(name: str, main: Main, config: Config) -> None:
     sys.setswitchinterval(0.0002)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            runner.run(until_signalled(main, config, lambda: log.info("%s ready", name)))
+            runner.run(until_signalled(main, config, partial(announce_ready, name)))
         except ConfigError as error:
             raise Misconfigured(str(error)) from None
         except MediaError as error:
@@ -95,9 +99,23 @@ def run(name: str, main: Main, config: Config) -> None:
     log.info("%s stopped", name)
 
 
+def announce_ready(name: str) -> None:
+    collect_rarely()
+    log.info("%s ready", name)
+
+
+async def return_memory() -> None:
+    """Frees what is not used any more, again and again until cancelled."""
+    collections = FullCollections()
+    while True:
+        await asyncio.sleep(RETURN_SECONDS)
+        collections.run_if_due()
+        await asyncio.to_thread(return_free_memory)
+
+
 async def until_signalled(main: Main, config: Config, ready: Callable[[], None]) -> None:
     task = asyncio.ensure_future(main(config, ready))
-    trimming = asyncio.create_task(return_memory())
+    returning = asyncio.create_task(return_memory())
     stopping = asyncio.Event()
 
     def stop() -> None:
@@ -112,4 +130,4 @@ async def until_signalled(main: Main, config: Config, ready: Callable[[], None])
         if not stopping.is_set():
             raise
     finally:
-        trimming.cancel()
+        returning.cancel()

@@ -4,7 +4,7 @@ To add an event, add its class and list it in `Event`. Every process listens to 
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TypeAlias, TypeVar, get_args
 
 
@@ -67,7 +67,7 @@ KINDS: dict[str, type[Event]] = {channel(kind): kind for kind in get_args(Event)
 
 
 def encode(event: Event) -> str:
-    return json.dumps(asdict(event))
+    return json.dumps({name: getattr(event, name) for name in event.__slots__})
 
 
 def decode(name: str, payload: str) -> Event:

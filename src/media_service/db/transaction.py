@@ -8,6 +8,7 @@ from typing import LiteralString, TypeAlias
 
 from psycopg import AsyncConnection, AsyncCursor, Rollback
 from psycopg.abc import Params
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 from psycopg.sql import SQL, Composed
 
@@ -40,6 +41,11 @@ class Connection:
 class Transaction(Connection):
     """A connection inside one transaction. Emitted events are sent after the commit, and never
     after a rollback. Raising `Rollback` inside rolls back without an error."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether a statement failed, so that nothing can be committed."""
+        return self._connection.pgconn.transaction_status == TransactionStatus.INERROR
 
     async def enqueue(self, *jobs: NewJob) -> None:
         """Adds jobs. Workers can claim them after the commit."""

@@ -6,7 +6,7 @@ blobs.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from typing import TypeVar
@@ -27,11 +27,12 @@ from media_service.reconcile.model import (
 )
 from media_service.reconcile.verify_blob import fault_of
 from media_service.storage.blob_store import BlobStore
+from media_service.storage.concurrency import for_each
 from media_service.storage.driver import ObjectInfo, OpenBlob
 
 # Rows per page, and objects per query.
 BATCH = 1000
-# Blobs that are read concurrently.
+# Blobs that are read, and findings that are reported, concurrently.
 PARALLEL = 8
 # If the database knows none of so many objects, the store belongs to another service.
 MISMATCH_THRESHOLD = 100
@@ -131,17 +132,32 @@ class Comparison:
                     f"The store {self._store.name} does not belong to this database, which knows"
                     f" none of its first {count} objects. Check the URLs of both."
                 )
-            for info in self._old(unreferenced):
-                stored = f"{info.size} bytes, stored {info.modified:%Y-%m-%d %H:%M} UTC"
-                await self._report(self._finding(Kind.ORPHANED, info.key, stored))
+            await self._report_all(
+                self._finding(
+                    Kind.ORPHANED,
+                    info.key,
+                    f"{info.size} bytes, stored {info.modified:%Y-%m-%d %H:%M} UTC",
+                )
+                for info in self._old(unreferenced)
+            )
         return count
 
     async def open_blobs(self) -> None:
         """Finds ABANDONED open blobs."""
         async for batch in batches(self._store.driver.list_open()):
-            for opened in await self._unreferenced(self._old(batch), queries.in_use):
-                since = f"untouched since {opened.modified:%Y-%m-%d %H:%M} UTC"
-                await self._report(self._finding(Kind.ABANDONED, opened.key, since, opened.session))
+            abandoned = await self._unreferenced(self._old(batch), queries.in_use)
+            await self._report_all(
+                self._finding(
+                    Kind.ABANDONED,
+                    opened.key,
+                    f"untouched since {opened.modified:%Y-%m-%d %H:%M} UTC",
+                    opened.session,
+                )
+                for opened in abandoned
+            )
+
+    async def _report_all(self, findings: Iterable[Finding]) -> None:
+        await for_each(self._report, list(findings), PARALLEL)
 
     def _old(self, listed: Sequence[T]) -> list[T]:
         before = now() - self._older_than

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
@@ -19,6 +20,7 @@ from media_service.errors import (
     Reason,
 )
 from media_service.rpc import http
+from media_service.rpc.batch import request_at
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import (
     checksums_from,
@@ -45,7 +47,7 @@ from media_service.storage.checksums import Checksums
 from media_service.uploads.acceptance import merge
 from media_service.uploads.model import MIB, Chunk, UploadResult, UploadState
 from media_service.uploads.parts.service import PartService
-from media_service.uploads.service import UploadService
+from media_service.uploads.service import CreateRequest, UploadService
 
 T = TypeVar("T")
 
@@ -111,11 +113,11 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     ) -> upload_service_pb2.BatchCreateUploadsResponse:
         header = header_key(http.request_headers(context))
         keys = item_keys(header, [item.request_id for item in request.requests])
-        wanted = await each(
-            zip(request.requests, keys, strict=True),
-            lambda pair: (spec_from(pair[0].spec), key_of(CREATE, pair[1], pair[0].spec)),
-        )
-        results = await self._uploads.create(caller(), wanted, atomic=request.atomic)
+        numbered = zip(range(len(keys)), request.requests, keys, strict=True)
+        wanted = await each(numbered, lambda item: wanted_or_refused(*item, atomic=request.atomic))
+        accepted = [one for one in wanted if not isinstance(one, MediaError)]
+        created = iter(await self._uploads.create(caller(), accepted, atomic=request.atomic))
+        results = [one if isinstance(one, MediaError) else next(created) for one in wanted]
         return upload_service_pb2.BatchCreateUploadsResponse(
             results=await each(results, self._result)
         )
@@ -422,6 +424,19 @@ async def write_chunks(first: Piece, rest: AsyncIterator[Piece]) -> AsyncGenerat
         yield write_chunk(piece)
         del piece  # not to be held while the next one is waited for
         piece = await anext(rest, None)
+
+
+def wanted_or_refused(
+    index: int, request: upload_service_pb2.CreateUploadRequest, key: str, *, atomic: bool
+) -> CreateRequest | MediaError:
+    """A request of a batch, or the error that refuses it. If `atomic`, the error is raised."""
+    try:
+        with request_at(index) if atomic else nullcontext():
+            return spec_from(request.spec), key_of(CREATE, key, request.spec)
+    except MediaError as error:
+        if atomic:
+            raise
+        return error
 
 
 def write_chunk(piece: Piece) -> Chunk:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from media_service.db.database import Database
-from media_service.db.transaction import Connection
-from media_service.errors import Aborted, MediaError, Reason
+from media_service.db.transaction import Transaction
+from media_service.errors import Aborted, MediaError
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.storage.blob_store import BlobStore
@@ -71,19 +71,17 @@ class Creator:
             return error
         return None
 
-    async def _create(self, db: Connection, new: NewUpload, session: str) -> Upload | Aborted:
+    async def _create(self, db: Transaction, new: NewUpload, session: str) -> Upload | MediaError:
         if new.claim:
             try:
                 upload_id, _ = await keys.claim(db, new.claim)
             except Aborted as error:
-                if error.reason is Reason.IDEMPOTENCY_IN_PROGRESS:
-                    raise  # the transaction has failed
+                if db.failed:
+                    raise
                 return error
             if upload_id != new.upload_id:
                 known = await queries.get(db, upload_id)
-                if known is None:
-                    raise upload_not_found(upload_id)
-                return known
+                return known or upload_not_found(upload_id)
         upload = await queries.insert(db, new, session, 0, self._expiry)
         if upload is None:
             raise blob_removed()
