@@ -1,5 +1,6 @@
 """Fixtures of every test: real PostgreSQL, an empty database each, real stores."""
 
+import gc
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -29,6 +30,9 @@ from tests.support.stores.gcs_server import gcs_server
 from tests.support.stores.s3_server import s3_server
 
 start_programs_with_default_signals()
+
+# While tests are collected, almost nothing is garbage.
+gc.disable()
 
 # As where CI is set: how long an example takes says how busy the machine is.
 settings.register_profile(
@@ -79,6 +83,12 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ranks = {name: rank for rank, name in enumerate(LONG)}
     items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(LONG)))
+
+
+def pytest_collection_finish() -> None:
+    # Tests and modules stay until the end. Searching them for garbage again and again takes time.
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
