@@ -17,6 +17,7 @@ from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspection import AudioInfo
 from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.route import find_route
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.codecs.video.source import AvSource
 
 HOUR, SHORT = 3600, 360
@@ -36,7 +37,10 @@ async def audio(bench: Bench) -> Outcome:
     seconds = SHORT if quick else HOUR
     long = await asyncio.to_thread(speech, folder / "long.mp3", seconds)
     short = await asyncio.to_thread(speech, folder / "short.mp3", 60)
-    async with ImageRenderer(1, 1 << 20, 1 << 20) as renderer:  # audio has no watermarks
+    async with (
+        ForkServer() as fork_server,
+        ImageRenderer(fork_server, 1, 1 << 20, 1 << 20) as renderer,  # audio has no watermarks
+    ):
         renderer_av = AvRenderer(renderer, {})
         rows = [await waveform(renderer_av, long, seconds, rounds=2 if quick else bench.rounds)]
         rows += [await loudness(renderer_av, short, target) for target in TARGETS]

@@ -20,6 +20,7 @@ from benchmarks.report import Outcome, Row
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.pipeline.pipeline import stored_pipeline
+from media_service.codecs.sandbox.forks import ForkServer
 
 SMALL = "resize:300x,convert:WEBP"
 TEN = (
@@ -95,7 +96,10 @@ async def images(bench: Bench) -> Outcome:
     pyvips.cache_set_max(0)
     cores = len(os.sched_getaffinity(0))
     pyvips.concurrency_set(cores)
-    async with ImageRenderer(1, PIXELS, 1 << 31) as renderer:
+    async with (
+        ForkServer() as fork_server,
+        ImageRenderer(fork_server, 1, PIXELS, 1 << 31) as renderer,
+    ):
         rows = [
             await compared(renderer, four, (3840, 2160), SMALL, bare_small, 3 * rounds, 1.3),
             await compared(renderer, large, (6000, 4000), TEN, bare_ten, rounds, 1.2),
@@ -162,7 +166,10 @@ async def soak(path: Path, renders: int) -> Row:
     """The memory of the children and this process, at the end and after a tenth of the renders."""
     source = ImageSource(path, "image/jpeg", 3840, 2160, 1)
     held = []
-    async with ImageRenderer(2, PIXELS, 1 << 31) as renderer:
+    async with (
+        ForkServer() as fork_server,
+        ImageRenderer(fork_server, 2, PIXELS, 1 << 31) as renderer,
+    ):
 
         async def one(number: int) -> None:
             width = 200 + number % 200

@@ -31,7 +31,7 @@ from benchmarks.measure import Bench, say
 from benchmarks.report import Outcome, Row
 from benchmarks.stack import MESSAGE
 from benchmarks.transfer import Client, client
-from media_service.codecs.sandbox.pool import WARM_UP_SECONDS
+from media_service.codecs.sandbox.forks import WARM_UP_SECONDS
 from media_service.codecs.video.segment_encoder import AAC_CODER, AUDIO_KBPS, PRESET, QUALITY, X264
 
 RATE = 30

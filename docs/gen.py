@@ -19,6 +19,7 @@ from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.catalogue import OperationManual, Parameter, catalogue
 from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS
 from media_service.codecs.pipeline.validation import parsed_pipeline
+from media_service.codecs.sandbox.forks import ForkServer
 
 DOCS = Path(__file__).parent
 SIZE = (240, 160)
@@ -154,7 +155,10 @@ async def draw(folder: Path) -> None:
         path = folder / f"{name}.png"
         image.pngsave(str(path))
         sources[name] = ImageSource(path, "image/png", image.width, image.height, 1)
-    async with ImageRenderer(2, 10_000_000, 1 << 28) as renderer:
+    async with (
+        ForkServer() as fork_server,
+        ImageRenderer(fork_server, 2, 10_000_000, 1 << 28) as renderer,
+    ):
         for name, pipeline in images().items():
             parsed = parsed_pipeline(f"{pipeline},convert:WEBP:75:effort=6".removeprefix(","))
             overlays = dict.fromkeys(parsed.overlays, sources["logo"])

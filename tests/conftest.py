@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.db.database import Database
 from media_service.db.embedded_postgres import embedded_postgres
 from media_service.db.migrate import migrate
@@ -127,6 +128,13 @@ def database_url(databases: CleanDatabases) -> Iterator[str]:
     """URL of a migrated database without rows, which only this test uses."""
     with databases.take() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+async def fork_server() -> AsyncIterator[ForkServer]:
+    """The fork server of all child processes that open media."""
+    async with ForkServer() as fork_server:
+        yield fork_server
 
 
 @pytest.fixture

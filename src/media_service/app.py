@@ -20,6 +20,7 @@ from media_service.codecs.document_renderer import DocumentRenderer
 from media_service.codecs.image_renderer import ON_DEMAND_MAX_PIXELS, ImageRenderer
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.limits import ON_DEMAND_LIMITS
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.config import Config, ConfigError
 from media_service.db.database import Database
 from media_service.downloads.playback import PlaybackService
@@ -73,10 +74,8 @@ RENDER_BYTES = 2 << 30
 
 # Opens a store, given its name and URL.
 Opener = Callable[[str, str], BlobStore]
-# Opens the renderer of a server, and the codecs of a worker. Their child processes end with the
-# context.
-OpenRenderer = Callable[[Config], AbstractAsyncContextManager[ImageRenderer]]
-OpenCodecs = Callable[[Config], AbstractAsyncContextManager["Codecs"]]
+# Opens the fork server of child processes.
+Forks = AbstractAsyncContextManager[ForkServer]
 
 
 @dataclass(frozen=True)
@@ -225,8 +224,9 @@ def render_children(config: Config) -> int:
     return config.render_children or len(os.sched_getaffinity(0))
 
 
-def on_demand_renderer(config: Config) -> ImageRenderer:
+def on_demand_renderer(config: Config, fork_server: ForkServer) -> ImageRenderer:
     return ImageRenderer(
+        fork_server,
         render_children(config),
         config.max_pixels,
         RENDER_BYTES,
@@ -236,13 +236,14 @@ def on_demand_renderer(config: Config) -> ImageRenderer:
 
 
 @asynccontextmanager
-async def renders(
-    config: Config, parts: Base, open_renderer: OpenRenderer
-) -> AsyncIterator[RenderService]:
+async def renders(config: Config, parts: Base, forks: Forks | None) -> AsyncIterator[RenderService]:
     """Renders images while requests wait, and caches them."""
     children = render_children(config)
     cache = RenderCache(parts.database, parts.raw)
-    async with open_renderer(config) as renderer:
+    async with (
+        forks or ForkServer() as fork_server,
+        on_demand_renderer(config, fork_server) as renderer,
+    ):
         reader = MediaReader(parts.database, bare=True)
         service = RenderService(reader, renderer, cache, parts.stores, children)
         try:
@@ -257,7 +258,7 @@ async def server(
     config: Config,
     port: int | None = None,
     opener: Opener = open_store,
-    open_renderer: OpenRenderer = on_demand_renderer,
+    forks: Forks | None = None,
     *,
     drain_seconds: float = 0,
 ) -> AsyncIterator[RpcServer]:
@@ -277,7 +278,7 @@ async def server(
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with (
         base(config, opener) as parts,
-        renders(config, parts, open_renderer) as rendering,
+        renders(config, parts, forks) as rendering,
         UsageCounter(parts.database) as usage,
         LoopLoad() as load,
         readiness_of(parts) as readiness,
@@ -377,33 +378,20 @@ class WorkerResources:
     keep_ended_uploads: timedelta
 
 
-@dataclass(frozen=True)
-class Codecs:
-    """The child processes of a worker, in which it opens media files."""
-
-    inspector: Inspector
-    renderer: ImageRenderer
-    documents: DocumentRenderer
-
-
-@asynccontextmanager
-async def worker_codecs(config: Config) -> AsyncIterator[Codecs]:
-    async with (
-        Inspector(config.max_pixels, config.worker_slots) as inspector,
-        ImageRenderer(config.worker_slots, config.max_pixels, WORKER_RENDER_BYTES) as renderer,
-        DocumentRenderer(config.worker_slots, installed()) as documents,
-    ):
-        yield Codecs(inspector, renderer, documents)
-
-
 @asynccontextmanager
 async def worker_resources(
-    config: Config, parts: Base, open_codecs: OpenCodecs = worker_codecs
+    config: Config, parts: Base, forks: Forks | None = None
 ) -> AsyncIterator[WorkerResources]:
-    async with open_codecs(config) as codecs, LocalCopies() as copies:
-        renderer = codecs.renderer
+    slots, max_pixels = config.worker_slots, config.max_pixels
+    async with (
+        forks or ForkServer() as fork_server,
+        Inspector(fork_server, max_pixels, slots) as inspector,
+        ImageRenderer(fork_server, slots, max_pixels, WORKER_RENDER_BYTES) as renderer,
+        DocumentRenderer(fork_server, slots, installed()) as documents,
+        LocalCopies() as copies,
+    ):
         renditions = RenditionStore(parts.database, parts.stores)
-        files = OriginalFiles(parts.stores, copies, codecs.inspector)
+        files = OriginalFiles(parts.stores, copies, inspector)
         segments = Segments(parts.database, parts.raw)
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
         yield WorkerResources(
@@ -411,12 +399,12 @@ async def worker_resources(
             parts.raw,
             parts.stores,
             parts.finisher,
-            codecs.inspector,
+            inspector,
             renditions,
             ThumbnailRenderer(renderer, config.thumbnails),
             presets(config),
             files,
-            Renderers(renderer, AvRenderer(renderer, config.video_profiles), codecs.documents),
+            Renderers(renderer, AvRenderer(renderer, config.video_profiles), documents),
             segments,
             StreamPackager(parts.database, renditions, segments, chunks, config.video_profiles),
             config.encode_threads,
@@ -429,12 +417,12 @@ async def work(
     config: Config,
     ready: Callable[[], None],
     opener: Opener = open_store,
-    open_codecs: OpenCodecs = worker_codecs,
+    forks: Forks | None = None,
 ) -> None:
     """Runs jobs and periodic tasks until cancelled."""
     async with (
         base(config, opener) as shared,
-        worker_resources(config, shared, open_codecs) as resources,
+        worker_resources(config, shared, forks) as resources,
         readiness_of(shared) as readiness,
         health_of_worker(config, readiness),
     ):

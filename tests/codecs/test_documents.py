@@ -12,6 +12,7 @@ from media_service.codecs.document_renderer import DocumentRenderer
 from media_service.codecs.limits import PAGE_LIMITS
 from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.route import find_route
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.errors import MediaError, Reason
 from tests.support.media.pdf_files import (
     BLUE,
@@ -33,8 +34,8 @@ TIGHT = replace(PAGE_LIMITS, memory_bytes=512 << 20, cpu_seconds=3, wall_seconds
 
 
 @pytest.fixture(scope="module")
-async def documents() -> AsyncIterator[DocumentRenderer]:
-    async with DocumentRenderer(2, None, limits=TIGHT) as documents:
+async def documents(fork_server: ForkServer) -> AsyncIterator[DocumentRenderer]:
+    async with DocumentRenderer(fork_server, 2, None, limits=TIGHT) as documents:
         yield documents
 
 
@@ -335,9 +336,11 @@ async def test_a_hostile_document_is_refused(
     assert error.reason is reason
 
 
-async def test_the_size_of_extracted_text_is_limited(path: Path) -> None:
+async def test_the_size_of_extracted_text_is_limited(fork_server: ForkServer, path: Path) -> None:
     data = pdf(*[Page(text("a line of words"))] * 100)
-    async with DocumentRenderer(1, None, limits=replace(TIGHT, file_bytes=1000)) as documents:
+    async with DocumentRenderer(
+        fork_server, 1, None, limits=replace(TIGHT, file_bytes=1000)
+    ) as documents:
         error = await refusal(documents, path, data, "extract_text")
         assert error.reason is Reason.PROCESSING_LIMIT_EXCEEDED
         assert await words(documents, path, data, "extract_text:100") == "a line of words\f"

@@ -9,6 +9,7 @@ import pytest
 from media_service.codecs.demuxers import DEMUXERS
 from media_service.codecs.inspect.av import inspect_audio, inspect_video
 from media_service.codecs.inspector import Inspector
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.errors import InvalidArgument, MediaError, Reason
 from tests.support.media.format_files import (
     ffmpeg,
@@ -61,17 +62,21 @@ async def test_a_video_whose_frames_cannot_be_decoded_is_corrupt(
     assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
 
 
-async def test_a_frame_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
+async def test_a_frame_with_too_many_pixels_is_refused(
+    fork_server: ForkServer, tmp_path: Path
+) -> None:
     path = make_video(tmp_path / "a.mp4", "libx264", "")
-    async with Inspector(max_pixels=1000, children=1) as strict:
+    async with Inspector(fork_server, max_pixels=1000, children=1) as strict:
         reason = await refusal(strict, path, "VIDEO", "video/mp4")
     assert reason is Reason.PIXEL_LIMIT_EXCEEDED
 
 
-async def test_the_pixel_limit_applies_to_the_display_size(tmp_path: Path) -> None:
+async def test_the_pixel_limit_applies_to_the_display_size(
+    fork_server: ForkServer, tmp_path: Path
+) -> None:
     """128 × 72 is 9216 pixels, and 18432 when shown at twice the width."""
     path = make_video(tmp_path / "a.mp4", "libx264", "", aspect=Fraction(2, 1))
-    async with Inspector(max_pixels=10_000, children=1) as strict:
+    async with Inspector(fork_server, max_pixels=10_000, children=1) as strict:
         reason = await refusal(strict, path, "VIDEO", "video/mp4")
     assert reason is Reason.PIXEL_LIMIT_EXCEEDED
 
@@ -187,9 +192,9 @@ async def test_an_image_with_the_type_of_a_video_is_corrupt(
     assert await refusal(inspector, path, "VIDEO", "video/mp4") is Reason.MEDIA_CORRUPT
 
 
-async def test_an_8k_video_is_inspected(tmp_path: Path) -> None:
+async def test_an_8k_video_is_inspected(fork_server: ForkServer, tmp_path: Path) -> None:
     path = make_moving_video(tmp_path / "a.mp4", "-c:v", "libx264", size="7680x4320", seconds=0.04)
-    async with Inspector(max_pixels=1 << 28, children=1) as inspector:
+    async with Inspector(fork_server, max_pixels=1 << 28, children=1) as inspector:
         info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
     assert (info.width, info.height) == (7680, 4320)
 

@@ -10,6 +10,7 @@ from media_service.codecs.image_renderer import ON_DEMAND_MAX_PIXELS, ImageRende
 from media_service.codecs.inspection import AudioInfo
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.limits import MAX_ELEMENTS, MAX_PAGES, ON_DEMAND_LIMITS, av_limits
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.codecs.sandbox.pool import Sandbox
 from media_service.codecs.video.source import AvSource
 from media_service.errors import MediaError, Reason
@@ -50,11 +51,18 @@ async def test_the_pages_of_a_tiff_are_opened_once(inspector: Inspector, path: P
     assert (await inspector.inspect(path, "IMAGE", "image/tiff")).info.page_count == 1000
 
 
-async def test_a_render_on_demand_has_a_limited_number_of_rows(path: Path) -> None:
+async def test_a_render_on_demand_has_a_limited_number_of_rows(
+    fork_server: ForkServer, path: Path
+) -> None:
     rows = 10_000_000
     path.write_bytes(starving_files.tall_png(rows))
     async with ImageRenderer(
-        1, rows, 1 << 28, limits=ON_DEMAND_LIMITS, max_output_pixels=ON_DEMAND_MAX_PIXELS
+        fork_server,
+        1,
+        rows,
+        1 << 28,
+        limits=ON_DEMAND_LIMITS,
+        max_output_pixels=ON_DEMAND_MAX_PIXELS,
     ) as renderer:
         with pytest.raises(MediaError) as error:
             await render(renderer, path, "resize:10x")
@@ -83,10 +91,12 @@ def test_a_header_that_claims_a_long_duration_allows_no_more_time() -> None:
     assert av_limits(500_400, 16 * 16, 5153).wall_seconds < 600
 
 
-async def test_a_task_can_have_a_shorter_time_than_its_pool(path: Path) -> None:
+async def test_a_task_can_have_a_shorter_time_than_its_pool(
+    fork_server: ForkServer, path: Path
+) -> None:
     path.write_bytes(b"")
     short = replace(LIMITS, cpu_seconds=1)
-    async with Sandbox(TASKS, replace(LIMITS, cpu_seconds=600), 1, 1) as sandbox:
+    async with Sandbox(fork_server, TASKS, replace(LIMITS, cpu_seconds=600), 1, 1) as sandbox:
         with pytest.raises(MediaError) as error:
             await sandbox.run(f"{hostile_tasks.__name__}:loop_forever", path, limits=short)
     assert error.value.metadata == {"limit": "cpu_seconds", "value": "1"}

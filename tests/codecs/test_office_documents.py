@@ -11,6 +11,7 @@ from media_service.codecs.document.office import SUFFIXES, installed
 from media_service.codecs.document_renderer import DocumentRenderer
 from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.route import find_route
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.errors import FailedPrecondition, MediaError, Reason, Unimplemented
 from tests.support.media.office_files import MAKERS, OPEN, odt, opendocument
 from tests.support.tools import missing
@@ -20,10 +21,10 @@ WORDS = "Grüße aus dem Büro"
 
 
 @pytest.fixture(scope="module")
-async def documents() -> AsyncIterator[DocumentRenderer]:
+async def documents(fork_server: ForkServer) -> AsyncIterator[DocumentRenderer]:
     if not (programs := installed()):
         missing("LibreOffice")
-    async with DocumentRenderer(2, programs) as documents:
+    async with DocumentRenderer(fork_server, 2, programs) as documents:
         yield documents
 
 
@@ -92,8 +93,10 @@ async def test_a_file_that_is_not_a_document_is_corrupt(
     assert error.value.reason is Reason.MEDIA_CORRUPT
 
 
-async def test_without_libreoffice_the_error_says_what_to_install(path: Path) -> None:
-    async with DocumentRenderer(1, None) as documents:
+async def test_without_libreoffice_the_error_says_what_to_install(
+    fork_server: ForkServer, path: Path
+) -> None:
+    async with DocumentRenderer(fork_server, 1, None) as documents:
         with pytest.raises(Unimplemented) as missing:
             await made(documents, path, ODT, odt(WORDS), "page")
         assert missing.value.reason is Reason.MISSING_TOOL

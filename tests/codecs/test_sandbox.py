@@ -16,6 +16,7 @@ import pytest
 
 from media_service.codecs.sandbox import landlock
 from media_service.codecs.sandbox.errors import SandboxBroken
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
 from media_service.errors import DataLoss, MediaError, Reason, Unavailable
@@ -31,8 +32,8 @@ def media(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox(TASKS, LIMITS, children=2, tasks_per_child=50) as sandbox:
+async def sandbox(fork_server: ForkServer) -> AsyncIterator[Sandbox]:
+    async with Sandbox(fork_server, TASKS, LIMITS, children=2, tasks_per_child=50) as sandbox:
         yield sandbox
 
 
@@ -232,9 +233,11 @@ async def test_a_child_serves_the_next_task_after_a_refusal(sandbox: Sandbox, me
     assert await process_id(sandbox, media) == before
 
 
-async def test_a_less_trusted_task_limits_further_tasks_of_its_child(media: Path) -> None:
+async def test_a_less_trusted_task_limits_further_tasks_of_its_child(
+    fork_server: ForkServer, media: Path
+) -> None:
     task = "tests.support.hostile_tasks:process_id"
-    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
+    async with Sandbox(fork_server, TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
         served = [await sandbox.run(task, media, further_tasks=n) for n in (None, 2, 2, None, None)]
         assert len(set(served[:4])) == 1
         assert served[4] != served[3], "a later task must not raise the limit again"
@@ -249,22 +252,26 @@ async def test_a_less_trusted_task_limits_further_tasks_of_its_child(media: Path
     ],
 )
 async def test_wall_clock_and_cpu_time_are_limited(
-    media: Path, task: str, limits: ResourceLimits
+    fork_server: ForkServer, media: Path, task: str, limits: ResourceLimits
 ) -> None:
-    async with Sandbox(TASKS, limits, children=1, tasks_per_child=50) as sandbox:
+    async with Sandbox(fork_server, TASKS, limits, children=1, tasks_per_child=50) as sandbox:
         assert await reason_of(sandbox, task, media) is Reason.INSPECTION_LIMIT_EXCEEDED
         assert await sandbox.run("tests.support.hostile_tasks:read", media) == "the bytes"
 
 
-async def test_a_child_is_replaced_after_its_maximum_of_tasks(media: Path) -> None:
-    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=2) as sandbox:
+async def test_a_child_is_replaced_after_its_maximum_of_tasks(
+    fork_server: ForkServer, media: Path
+) -> None:
+    async with Sandbox(fork_server, TASKS, LIMITS, children=1, tasks_per_child=2) as sandbox:
         first, second, third = [await process_id(sandbox, media) for _ in range(3)]
     assert first == second
     assert third != first
 
 
-async def test_tasks_run_in_parallel_up_to_the_number_of_children(media: Path) -> None:
-    async with Sandbox(TASKS, LIMITS, children=2, tasks_per_child=50) as sandbox:
+async def test_tasks_run_in_parallel_up_to_the_number_of_children(
+    fork_server: ForkServer, media: Path
+) -> None:
+    async with Sandbox(fork_server, TASKS, LIMITS, children=2, tasks_per_child=50) as sandbox:
         served = await asyncio.gather(*(process_id(sandbox, media) for _ in range(6)))
     assert len(set(served)) == 2
 
@@ -283,14 +290,16 @@ async def test_cancelling_kills_the_child(sandbox: Sandbox, media: Path) -> None
 async def until_sleeping(pid: int) -> None:
     """Waits until the child is in `hang`, where it first uses its scratch folder."""
     process = psutil.Process(pid)
-    folder = Path(process.environ()["TMPDIR"])
+    folder = Path(process.cwd())
     async with asyncio.timeout(20):
         while Path(process.cwd()) == folder:
             await asyncio.sleep(0.01)
 
 
-async def test_closing_the_sandbox_ends_children_and_removes_their_folders(media: Path) -> None:
-    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
+async def test_closing_the_sandbox_ends_children_and_removes_their_folders(
+    fork_server: ForkServer, media: Path
+) -> None:
+    async with Sandbox(fork_server, TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
         child = await process_id(sandbox, media)
         folder = (await sandbox.run("tests.support.hostile_tasks:environment", media))["TMPDIR"]
     assert not psutil.pid_exists(child)
@@ -306,8 +315,12 @@ async def test_a_child_that_died_while_idle_is_replaced(sandbox: Sandbox, media:
     assert await sandbox.run("tests.support.hostile_tasks:read", media) == "the bytes"
 
 
-async def test_a_child_that_cannot_start_is_not_blamed_on_the_file(media: Path) -> None:
-    async with Sandbox(["no_such_module:task"], LIMITS, children=1, tasks_per_child=1) as sandbox:
+async def test_a_child_that_cannot_start_is_not_blamed_on_the_file(
+    fork_server: ForkServer, media: Path
+) -> None:
+    async with Sandbox(
+        fork_server, ["no_such_module:task"], LIMITS, children=1, tasks_per_child=1
+    ) as sandbox:
         with pytest.raises(SandboxBroken):
             await sandbox.run("no_such_module:task", media)
 
@@ -317,10 +330,11 @@ async def test_children_are_killed_with_the_service(media: Path) -> None:
     program = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
+        "from media_service.codecs.sandbox.forks import ForkServer\n"
         "from media_service.codecs.sandbox.pool import Sandbox\n"
         "from tests.support.sandbox import LIMITS, TASKS\n"
         "async def main():\n"
-        "    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:\n"
+        "    async with ForkServer() as forks, Sandbox(forks, TASKS, LIMITS, 1, 50) as sandbox:\n"
         "        media = Path(sys.argv[1])\n"
         "        tasks = 'tests.support.hostile_tasks:'\n"
         "        print(await sandbox.run(tasks + 'process_id', media), flush=True)\n"

@@ -15,6 +15,7 @@ from media_service.access.owner import Owner
 from media_service.blobs.model import Blob
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspector import Inspector
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
@@ -42,14 +43,14 @@ SIZES = {"small": 16, "medium": 32, "large": 1600}
 
 
 @pytest.fixture
-async def inspector() -> AsyncIterator[Inspector]:
-    async with Inspector(max_pixels=1_000_000, children=1) as inspector:
+async def inspector(fork_server: ForkServer) -> AsyncIterator[Inspector]:
+    async with Inspector(fork_server, max_pixels=1_000_000, children=1) as inspector:
         yield inspector
 
 
 @pytest.fixture(scope="module")
-async def renderer() -> AsyncIterator[ImageRenderer]:
-    async with ImageRenderer(1, 1_000_000, 1 << 26) as renderer:
+async def renderer(fork_server: ForkServer) -> AsyncIterator[ImageRenderer]:
+    async with ImageRenderer(fork_server, 1, 1_000_000, 1 << 26) as renderer:
         yield renderer
 
 
@@ -178,10 +179,10 @@ async def test_every_image_gets_thumbnails_and_a_blurhash(
 
 
 async def test_an_image_whose_thumbnails_fail_becomes_ready(
-    database: Database, store: BlobStore, inspector: Inspector
+    fork_server: ForkServer, database: Database, store: BlobStore, inspector: Inspector
 ) -> None:
     """The inspection accepts the image, but it is too large for the image renderer."""
-    async with ImageRenderer(1, 1000, 1 << 26) as renderer:
+    async with ImageRenderer(fork_server, 1, 1000, 1 << 26) as renderer:
         handler = handler_for(database, store, inspector, renderer)
         media_id = await stored(database, store, jpeg())
         await handler.run(await claim(database), Progress())

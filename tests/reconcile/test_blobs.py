@@ -10,6 +10,7 @@ from media_service.blobs.model import Blob
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspection import ImageInfo, Inspection
 from media_service.codecs.inspector import Inspector
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.db.database import Database
 from media_service.ids import new_id
 from media_service.jobs.model import JobKind, JobState
@@ -136,6 +137,7 @@ async def test_a_quarantined_media_is_restored_with_its_bytes(
 
 
 async def test_a_media_that_was_never_inspected_is_inspected_when_restored(
+    fork_server: ForkServer,
     on_disk: Service,
 ) -> None:
     data = jpeg()
@@ -144,8 +146,8 @@ async def test_a_media_that_was_never_inspected_is_inspected_when_restored(
     await on_disk.driver.delete(key)
     await on_disk.reconcile(repair=True)
     async with (
-        Inspector(1_000_000, 1) as inspector,
-        ImageRenderer(1, 1_000_000, 1 << 26) as renderer,
+        Inspector(fork_server, 1_000_000, 1) as inspector,
+        ImageRenderer(fork_server, 1, 1_000_000, 1 << 26) as renderer,
     ):
         store = on_disk.store
         renditions = RenditionStore(on_disk.database, {store.name: store})

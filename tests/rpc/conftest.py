@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 
 import pytest
 
 from media_service import app
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.config import load
 from media_service.ids import new_id
 from media_service.storage.blob_store import open_store
-from tests.support.rpc.child_pools import ChildPools
 from tests.support.rpc.server import (
     NO_PRESETS,
     SECRET,
@@ -24,17 +24,11 @@ from tests.support.stores.s3_server import ACCESS, BUCKET
 from tests.support.stores.s3_server import SECRET as S3_SECRET
 
 
-@pytest.fixture(scope="session")
-async def pools() -> AsyncIterator[ChildPools]:
-    """The child processes of all servers and workers, because starting some takes long."""
-    async with AsyncExitStack() as stack:
-        yield ChildPools(stack)
-
-
 @pytest.fixture
-async def start(database_url: str, tmp_path: Path, pools: ChildPools) -> AsyncIterator[Start]:
+async def start(database_url: str, tmp_path: Path, fork_server: ForkServer) -> AsyncIterator[Start]:
     """Starts servers on the test's own database and directory, with the given settings. `opener`
     opens their stores."""
+    forks = nullcontext(fork_server)
     async with AsyncExitStack() as stack:
 
         async def start_one(
@@ -49,10 +43,10 @@ async def start(database_url: str, tmp_path: Path, pools: ChildPools) -> AsyncIt
                 **{f"MEDIA_{name.upper()}": value for name, value in settings.items()},
             }
             config = load(environ)
-            rpc = await stack.enter_async_context(app.server(config, 0, opener, pools.renderer))
+            rpc = await stack.enter_async_context(app.server(config, 0, opener, forks))
             if work:
                 ready = asyncio.Event()
-                worker = asyncio.create_task(app.work(config, ready.set, opener, pools.codecs))
+                worker = asyncio.create_task(app.work(config, ready.set, opener, forks))
                 stack.push_async_callback(stop, worker)
                 await ready.wait()
             channels = await stack.enter_async_context(AsyncExitStack())

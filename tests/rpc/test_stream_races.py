@@ -4,7 +4,7 @@ import asyncio
 import re
 import struct
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from mediaservice.v1 import job_pb2, media_service_pb2
 from media_service import app
 from media_service.blobs import queries as blob_queries
 from media_service.blobs.model import Blob
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.codecs.video.fmp4 import Fragment, InitSegment
 from media_service.config import load
 from media_service.db.database import Database
@@ -35,7 +36,6 @@ from tests.support.batches import changed_by
 from tests.support.crash.invariants import INVARIANTS
 from tests.support.job_claims import claim as claim_next
 from tests.support.media.numbered_frames import counted, made
-from tests.support.rpc.child_pools import ChildPools
 from tests.support.rpc.jobs import cancel, ended, execute, process, reason, retry
 from tests.support.rpc.playlists import playlists, text
 from tests.support.rpc.server import Caller, Running, Start
@@ -114,11 +114,11 @@ async def in_background(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio
 
 
 @pytest.fixture
-async def hands(service: Running, pools: ChildPools) -> AsyncIterator[Hands]:
+async def hands(service: Running, fork_server: ForkServer) -> AsyncIterator[Hands]:
     config = load(service.environ)
     async with (
         app.base(config) as base,
-        app.worker_resources(config, base, pools.codecs) as parts,
+        app.worker_resources(config, base, nullcontext(fork_server)) as parts,
     ):
         handlers = find_handlers(parts)
         segments = Segments(parts.database, parts.raw)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from media_service.codecs.sandbox.confine import drop_capabilities
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.codecs.sandbox.pool import Sandbox
 from tests.support import hostile_tasks
 from tests.support.sandbox import LIMITS, TASKS
@@ -14,7 +15,10 @@ from tests.support.sandbox import LIMITS, TASKS
 
 async def main() -> None:
     media, attempts = Path(sys.argv[1]), json.loads(sys.argv[2])
-    async with Sandbox(TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
+    async with (
+        ForkServer() as fork_server,
+        Sandbox(fork_server, TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox,
+    ):
         for attempt in attempts:
             outcome = await sandbox.run(f"{hostile_tasks.__name__}:attempt", media, **attempt)
             sys.stdout.write(f"{outcome}\n")

@@ -13,6 +13,7 @@ from media_service.codecs.limits import OFFICE_LIMITS, PAGE_LIMITS
 from media_service.codecs.output import Output
 from media_service.codecs.pipeline.pipeline import Step
 from media_service.codecs.progress import ReportProgress
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
 from media_service.errors import FailedPrecondition, Reason, Unimplemented
@@ -33,14 +34,21 @@ class DocumentRenderer:
     """
 
     def __init__(
-        self, children: int, programs: Path | None, *, limits: ResourceLimits = PAGE_LIMITS
+        self,
+        fork_server: ForkServer,
+        children: int,
+        programs: Path | None,
+        *,
+        limits: ResourceLimits = PAGE_LIMITS,
     ) -> None:
         tasks = [module.TASK for module in OPERATIONS.values()]
         self._limits = limits
-        self._pdf = Sandbox(tasks, limits, children, 1)
+        self._pdf = Sandbox(fork_server, tasks, limits, children, 1)
         self._programs = programs
         readable = office.readable_folders(programs) if programs else ()
-        self._office = Sandbox([CONVERT], OFFICE_LIMITS, children, 1, readable=readable)
+        self._office = Sandbox(
+            fork_server, [CONVERT], OFFICE_LIMITS, children, 1, readable=readable
+        )
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

@@ -14,6 +14,7 @@ from media_service.codecs.memory_budget import MemoryBudget
 from media_service.codecs.memory_estimate import estimate_memory, possible_formats
 from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.codecs.pipeline.sizes import trace_sizes
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.pool import Sandbox
 from media_service.errors import InvalidArgument, Reason
@@ -57,7 +58,7 @@ class ThumbnailSet:
 
 
 class ImageRenderer:
-    """Renders in up to `children` warm child processes.
+    """Renders in up to `children` child processes.
 
     `max_pixels` limits each input. `max_output_pixels`, if it is lower, limits each step of a
     pipeline and the result. All concurrent renders share `budget_bytes`. A render that does not fit
@@ -66,6 +67,7 @@ class ImageRenderer:
 
     def __init__(
         self,
+        fork_server: ForkServer,
         children: int,
         max_pixels: int,
         budget_bytes: int,
@@ -79,7 +81,9 @@ class ImageRenderer:
         self._budget = MemoryBudget(budget_bytes)
         # Thumbnails are part of every upload, so they do not wait for larger renders.
         self._thumbnail_budget = MemoryBudget(budget_bytes)
-        self._sandbox = Sandbox([RENDER, THUMBNAILS], limits, children, TASKS_PER_CHILD, warm=True)
+        self._sandbox = Sandbox(
+            fork_server, [RENDER, THUMBNAILS], limits, children, TASKS_PER_CHILD
+        )
 
     async def __aenter__(self) -> Self:
         await self._sandbox.__aenter__()

@@ -14,6 +14,7 @@ from media_service.codecs.inspection import (
     validated,
 )
 from media_service.codecs.limits import INSPECTION_LIMITS, inspection_limits
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.codecs.sandbox.pool import Sandbox, size_of
 
 INSPECT = "media_service.codecs.inspect"
@@ -33,12 +34,13 @@ class Inspector:
     """Inspects files in at most `children` child processes for images, and as many for other media.
     This is an async context manager: leaving it ends the children."""
 
-    def __init__(self, max_pixels: int, children: int) -> None:
+    def __init__(self, fork_server: ForkServer, max_pixels: int, children: int) -> None:
         self._max_pixels = max_pixels
-        self._images = Sandbox([IMAGE], INSPECTION_LIMITS, children, IMAGES_PER_CHILD)
-        # Demuxers are a larger attack surface, and their files take longer. Each file gets a new
-        # child, which is started in advance because that takes longer than most inspections.
-        self._others = Sandbox([VIDEO, AUDIO, DOCUMENT], INSPECTION_LIMITS, children, 1, warm=True)
+        self._images = Sandbox(fork_server, [IMAGE], INSPECTION_LIMITS, children, IMAGES_PER_CHILD)
+        # Demuxers are a larger attack surface. Each file gets a new child.
+        self._others = Sandbox(
+            fork_server, [VIDEO, AUDIO, DOCUMENT], INSPECTION_LIMITS, children, 1
+        )
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

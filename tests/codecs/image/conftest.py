@@ -10,12 +10,13 @@ from docs.scene import logo, scene
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.pipeline.validation import parsed_pipeline
+from media_service.codecs.sandbox.forks import ForkServer
 from tests.support.media.images import OVERLAY, Make
 
 
 @pytest.fixture(scope="session")
-async def renderer() -> AsyncIterator[ImageRenderer]:
-    async with ImageRenderer(2, 50_000_000, 1 << 30) as renderer:
+async def renderer(fork_server: ForkServer) -> AsyncIterator[ImageRenderer]:
+    async with ImageRenderer(fork_server, 2, 50_000_000, 1 << 30) as renderer:
         yield renderer
 
 

@@ -16,14 +16,15 @@ from media_service.codecs.memory_estimate import estimate_memory
 from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.sizes import trace_sizes
 from media_service.codecs.pipeline.validation import parsed_pipeline
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.errors import DataLoss, Reason
 from tests.support.media.images import corners, look, refusal, render, source
 
 
 @pytest.fixture
-async def small() -> AsyncIterator[ImageRenderer]:
+async def small(fork_server: ForkServer) -> AsyncIterator[ImageRenderer]:
     """A renderer with a limit of a million pixels."""
-    async with ImageRenderer(1, 1_000_000, 1 << 24) as renderer:
+    async with ImageRenderer(fork_server, 1, 1_000_000, 1 << 24) as renderer:
         yield renderer
 
 
@@ -110,13 +111,13 @@ async def test_missing_bytes_are_data_loss(small: ImageRenderer, photo: Path) ->
 
 
 async def test_cancelling_kills_the_child_and_another_replaces_it(
-    tmp_path: Path, photo: Path
+    fork_server: ForkServer, tmp_path: Path, photo: Path
 ) -> None:
     path = tmp_path / "slow.png"
     noise = pyvips.Image.gaussnoise(1000, 900).cast("uchar")
     noise.write_to_file(str(path))
     others = renderers()
-    async with ImageRenderer(1, 1_000_000, 1 << 24) as renderer:
+    async with ImageRenderer(fork_server, 1, 1_000_000, 1 << 24) as renderer:
         await render(renderer, photo)
         [child] = renderers() - others
         slow = asyncio.create_task(render(renderer, path, "blur:200,convert:AVIF:effort=9"))
@@ -137,9 +138,9 @@ def renderers() -> set[psutil.Process]:
     return {c for c in children if any("image.render" in word for word in c.cmdline())}
 
 
-async def test_children_start_before_the_first_render(photo: Path) -> None:
+async def test_children_start_before_the_first_render(fork_server: ForkServer, photo: Path) -> None:
     others = renderers()
-    async with ImageRenderer(2, 1_000_000, 1 << 24) as renderer:
+    async with ImageRenderer(fork_server, 2, 1_000_000, 1 << 24) as renderer:
         mine: set[psutil.Process] = set()
         async with asyncio.timeout(60):
             while len(mine) < 2:
@@ -151,7 +152,7 @@ async def test_children_start_before_the_first_render(photo: Path) -> None:
 
 
 async def test_a_child_that_opened_an_svg_serves_few_further_renders(
-    tmp_path: Path, photo: Path
+    fork_server: ForkServer, tmp_path: Path, photo: Path
 ) -> None:
     drawing = tmp_path / "drawing.svg"
     drawing.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
@@ -164,7 +165,7 @@ async def test_a_child_that_opened_an_svg_serves_few_further_renders(
                 await asyncio.sleep(0.01)
         return mine.pop()
 
-    async with ImageRenderer(1, 1_000_000, 1 << 24) as renderer:
+    async with ImageRenderer(fork_server, 1, 1_000_000, 1 << 24) as renderer:
         for _ in range(3):
             await render(renderer, photo, "resize:9x")
         first = await child()
@@ -176,9 +177,9 @@ async def test_a_child_that_opened_an_svg_serves_few_further_renders(
         assert await child() != first
 
 
-async def test_repeated_renders_do_not_grow_memory(photo: Path) -> None:
+async def test_repeated_renders_do_not_grow_memory(fork_server: ForkServer, photo: Path) -> None:
     others = renderers()
-    async with ImageRenderer(1, 1_000_000, 1 << 24) as renderer:
+    async with ImageRenderer(fork_server, 1, 1_000_000, 1 << 24) as renderer:
         sizes = []
         for _ in range(3):
             for _ in range(60):
@@ -228,7 +229,7 @@ async def test_the_memory_budget_is_granted_in_order() -> None:
     ],
 )
 async def test_the_memory_estimate_is_an_upper_bound(
-    tmp_path: Path, photo: Path, pipeline: str
+    fork_server: ForkServer, tmp_path: Path, photo: Path, pipeline: str
 ) -> None:
     """A small file may become a large image. Its child uses no more memory than estimated."""
     original = source(photo)
@@ -236,7 +237,7 @@ async def test_the_memory_estimate_is_an_upper_bound(
     trace = trace_sizes(parsed, (original.width, original.height))
     estimated = estimate_memory(original, [], trace, [parsed.format or "PNG"])
     others = renderers()
-    async with ImageRenderer(1, 20_000_000, 1 << 30) as renderer:
+    async with ImageRenderer(fork_server, 1, 20_000_000, 1 << 30) as renderer:
         # Line buffers, whose size does not depend on the image.
         await render(renderer, photo, "negate,convert:JPEG")
         [child] = renderers() - others
@@ -281,11 +282,15 @@ async def test_the_predicted_size_is_an_upper_bound(
         assert actual <= side <= actual + (smooth if recorded.exact else 1000)
 
 
-async def test_a_render_whose_result_would_be_too_large_is_not_started(tmp_path: Path) -> None:
+async def test_a_render_whose_result_would_be_too_large_is_not_started(
+    fork_server: ForkServer, tmp_path: Path
+) -> None:
     path = tmp_path / "one.png"
     pyvips.Image.black(1, 1).write_to_file(str(path))
     others = renderers()
-    async with ImageRenderer(1, 1 << 30, 1 << 30, max_output_pixels=1_000_000) as renderer:
+    async with ImageRenderer(
+        fork_server, 1, 1 << 30, 1 << 30, max_output_pixels=1_000_000
+    ) as renderer:
         await render(renderer, path, "resize:1000x1000:fit=FILL:enlarge")
         [child] = renderers() - others
         used = child.cpu_times().user

@@ -9,6 +9,7 @@ import pyvips
 
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.limits import IMAGE_LIMITS
+from media_service.codecs.sandbox.forks import ForkServer
 from tests.support.media.format_files import heic
 from tests.support.media.images import corners, four, look, render
 
@@ -156,14 +157,16 @@ async def test_an_animation_is_rotated_upright(
             assert four(made.crop(0, number * size[1], *size)) == "rgbw"
 
 
-async def test_an_animation_is_decoded_in_memory_only(tmp_path: Path) -> None:
+async def test_an_animation_is_decoded_in_memory_only(
+    fork_server: ForkServer, tmp_path: Path
+) -> None:
     """By default, libvips decodes more than 100 MB into a temporary file."""
     limits = replace(IMAGE_LIMITS, file_bytes=1 << 20)
     frames = [(pyvips.Image.black(2000, 2000) + 20 * n).cast("uchar") for n in range(8)]
     strip = pyvips.Image.arrayjoin(frames, across=1).copy()
     strip.set_type(pyvips.GValue.gint_type, "page-height", 2000)
     path = save(strip, tmp_path / "large.gif")
-    async with ImageRenderer(1, 50_000_000, 1 << 30, limits=limits) as renderer:
+    async with ImageRenderer(fork_server, 1, 50_000_000, 1 << 30, limits=limits) as renderer:
         _, data = await render(renderer, path, "resize:20x,convert:GIF")
     assert pyvips.Image.new_from_buffer(data, "").get("n-pages") == 8
 

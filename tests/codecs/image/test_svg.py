@@ -10,6 +10,7 @@ from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.pipeline.pipeline import stored_pipeline
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.errors import MediaError, Reason
 from tests.support.media.images import four, refusal
 
@@ -71,8 +72,10 @@ async def test_an_svg_is_drawn_at_the_target_size(
     assert row.count([255, 0]) > 0.3 * min(size) < row.count([0, 255]) + 1
 
 
-async def test_an_svg_is_not_drawn_above_the_pixel_limit(tmp_path: Path) -> None:
-    async with ImageRenderer(1, 1_000_000, 1 << 24) as small:
+async def test_an_svg_is_not_drawn_above_the_pixel_limit(
+    fork_server: ForkServer, tmp_path: Path
+) -> None:
+    async with ImageRenderer(fork_server, 1, 1_000_000, 1 << 24) as small:
         reason = await refusal(small, drawing(tmp_path), "resize:4000x")
         assert reason is Reason.PROCESSING_LIMIT_EXCEEDED
         # A proportional drawing of this width would exceed the limit before it is squeezed.
@@ -164,9 +167,9 @@ def letters(text: str, style: str = "") -> str:
 
 @pytest.mark.parametrize("before", ["", "text:A:size=0.5"])
 async def test_svg_text_is_set_in_roboto_whatever_was_drawn_before(
-    tmp_path: Path, before: str
+    fork_server: ForkServer, tmp_path: Path, before: str
 ) -> None:
-    async with ImageRenderer(1, 1_000_000, 1 << 24) as fresh:
+    async with ImageRenderer(fork_server, 1, 1_000_000, 1 << 24) as fresh:
 
         async def drawn(text: str, style: str = "") -> pyvips.Image:
             return await seen(fresh, drawing(tmp_path, letters(text, style)))

@@ -1,4 +1,4 @@
-"""The program of a child process: `python -m media_service.codecs.sandbox.child SETUP`.
+"""The program of a child process, which a fork server forks.
 
 It imports its tasks, drops all other rights, reports that it is ready, and serves one request after
 another until the socket closes. A request names a task (`module:function`) and passes open files;
@@ -7,10 +7,8 @@ the task is called with their descriptors and the request's parameters.
 
 import errno
 import importlib
-import json
 import os
 import socket
-import sys
 import tempfile
 import threading
 import traceback
@@ -19,10 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from media_service.codecs.sandbox.confine import allow_cpu, confine, die_with_parent
+from media_service.codecs.sandbox.confine import allow_cpu, confine
 from media_service.codecs.sandbox.exit_cause import exceeded, unavailable
 from media_service.codecs.sandbox.limits import ResourceLimits
-from media_service.codecs.sandbox.messages import HEADER, MAX_FILES, encode
+from media_service.codecs.sandbox.messages import encode, receive
 from media_service.errors import Internal, MediaError, Reason
 
 Task = Callable[..., Any]
@@ -38,24 +36,6 @@ def load(name: str) -> Task:
     module, _, function = name.partition(":")
     task: Task = getattr(importlib.import_module(module), function)
     return task
-
-
-def read_exactly(channel: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        received = channel.recv(size - len(data))
-        if not received:
-            sys.exit(0)
-        data += received
-    return data
-
-
-def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """The next request and its files. Ends the process when the socket is closed."""
-    header, files, _, _ = socket.recv_fds(channel, HEADER.size, MAX_FILES)
-    header += read_exactly(channel, HEADER.size - len(header))
-    request: dict[str, Any] = json.loads(read_exactly(channel, *HEADER.unpack(header)))
-    return request, files
 
 
 def perform(
@@ -114,17 +94,19 @@ def error_reply(
     )
 
 
-def main() -> None:
-    setup = json.loads(sys.argv[1])
-    die_with_parent(setup["parent"])
+def serve(setup: dict[str, Any], channel: socket.socket) -> None:
+    """Serves the requests on `channel` until it closes."""
     limits, folder = ResourceLimits(**setup["limits"]), Path(setup["folder"])
     os.chdir(folder)
+    os.environ.update(setup["environment"])
     tasks = {name: load(name) for name in setup["tasks"]}
     confine(limits, folder, readable=map(Path, setup["readable"]))
-    channel = socket.socket(fileno=setup["socket"])
     channel.sendall(encode({"ready": True}))
     while True:
-        request, files = receive(channel)
+        try:
+            request, files = receive(channel)
+        except EOFError:
+            return
         limits = replace(limits, cpu_seconds=request["cpu_seconds"])
         allow_cpu(limits.cpu_seconds)
         # The next task may be of another owner, so files that a task writes are removed afterwards.
@@ -138,7 +120,3 @@ def main() -> None:
         for file in files:
             os.close(file)
         channel.sendall(reply)
-
-
-if __name__ == "__main__":
-    main()

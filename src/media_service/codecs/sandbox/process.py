@@ -1,20 +1,17 @@
 """The parent's side of a child process."""
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import logging
 import os
-import signal
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
+from media_service.codecs.sandbox.environment import folder_environment
 from media_service.codecs.sandbox.errors import SandboxBroken
 from media_service.codecs.sandbox.exit_cause import (
     corrupt,
@@ -23,7 +20,7 @@ from media_service.codecs.sandbox.exit_cause import (
     exit_cause,
     printable,
 )
-from media_service.codecs.sandbox.fonts import write_config
+from media_service.codecs.sandbox.forks import ForkedProcess, ForkServer
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.messages import HEADER, encode
 from media_service.errors import (
@@ -74,28 +71,12 @@ def metadata_of(reply: Mapping[str, Any]) -> dict[str, str]:
     return {key: printable(str(metadata.get(key, ""))) for key in LIMIT_KEYS}
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Returns the environment of a child: its modules and fonts, its folder, and small heaps."""
-    inherited = {k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"}
-    return {
-        **inherited,
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if Path(p).is_absolute()),
-        "LANG": "C.UTF-8",
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "FONTCONFIG_FILE": str(write_config(folder)),
-        # Every arena and every worker thread reserves address space, which is limited.
-        "MALLOC_ARENA_MAX": "2",
-        "VIPS_CONCURRENCY": "2",
-    }
-
-
 class Child:
     """A confined process that serves tasks, one at a time."""
 
     def __init__(
         self,
-        process: subprocess.Popen[bytes],
+        process: ForkedProcess,
         channel: socket.socket,
         folder: TemporaryFolder,
         stderr: IO[bytes],
@@ -115,6 +96,7 @@ class Child:
     @classmethod
     async def start(
         cls,
+        fork_server: ForkServer,
         tasks: Sequence[str],
         limits: ResourceLimits,
         tasks_left: int,
@@ -130,31 +112,24 @@ class Child:
         # A file without a name: the child can fill it up to its limit, but not replace it.
         stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
         setup = {
-            "parent": os.getpid(),
-            "socket": theirs.fileno(),
             "folder": str(folder.path),
+            "environment": folder_environment(folder.path),
             "tasks": list(tasks),
             "limits": dataclasses.asdict(limits),
             "readable": [str(folder) for folder in readable],
         }
         with theirs:
-            process = subprocess.Popen(  # noqa: ASYNC220 (returns after exec, in milliseconds)
-                [sys.executable, "-P", "-s", "-B", "-m", f"{__package__}.child", json.dumps(setup)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                cwd=folder.path,
-                env=environment(folder.path),
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
+            process = fork_server.fork(setup, theirs, stderr.fileno())
         ours.setblocking(False)
         child = cls(process, ours, folder, stderr, limits, tasks_left)
         try:
             async with asyncio.timeout(START_SECONDS):
+                await process.started()
                 await child._receive()
         except BaseException as error:
-            stderr_tail = child.stderr_tail().decode(errors="replace")
+            stderr_tail = (child.stderr_tail() or fork_server.stderr_tail()).decode(
+                errors="replace"
+            )
             await child.close()
             if isinstance(error, Exception):
                 log.warning("a child process did not start: %s", stderr_tail)
@@ -163,8 +138,15 @@ class Child:
         return child
 
     @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
+    def idle(self) -> bool:
+        """Whether it is alive and waits for a task. A hostile one may have sent something."""
+        try:
+            self._channel.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except ConnectionError:
+            pass
+        return False
 
     async def call(
         self,
@@ -222,10 +204,10 @@ class Child:
     async def close(self) -> None:
         """Kills the process immediately, and removes its files."""
         self._channel.close()
-        self._kill()
+        self._process.kill()
         try:
             # Takes milliseconds after a kill: the time to release its memory.
-            await asyncio.to_thread(self._process.wait)
+            await self._process.wait()
         finally:
             self._stderr.close()
             self._folder.remove()
@@ -234,11 +216,6 @@ class Child:
         """The end of its standard error."""
         size = os.fstat(self._stderr.fileno()).st_size
         return os.pread(self._stderr.fileno(), STDERR_BYTES, max(0, size - STDERR_BYTES)).strip()
-
-    def _kill(self) -> None:
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
 
     async def _send(self, message: dict[str, Any], files: Sequence[int]) -> None:
         data = encode(message)
@@ -268,12 +245,14 @@ class Child:
         return bytes(data)
 
     async def _exit_error(self) -> MediaError:
+        code: int | None
         try:
-            code: int | None = await asyncio.to_thread(self._process.wait, EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
+            async with asyncio.timeout(EXIT_SECONDS):
+                code = await self._process.wait()
+        except TimeoutError:
             code = None
-            self._kill()
-            await asyncio.to_thread(self._process.wait)
+            self._process.kill()
+            await self._process.wait()
         stderr_tail = self.stderr_tail()
         log.warning("a child process died (%s): %s", code, stderr_tail.decode(errors="replace"))
         return exit_cause(code, stderr_tail, self._limits) or crashed()

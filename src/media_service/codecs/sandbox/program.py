@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from media_service.codecs.sandbox.environment import base_environment, folder_environment
 from media_service.codecs.sandbox.exit_cause import (
     corrupt,
     crashed,
@@ -21,7 +22,6 @@ from media_service.codecs.sandbox.exit_cause import (
     printable,
 )
 from media_service.codecs.sandbox.limits import ResourceLimits
-from media_service.codecs.sandbox.process import environment
 from media_service.errors import MediaError
 from media_service.temporary_files import TemporaryFolder
 
@@ -65,7 +65,7 @@ async def confined(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=folder.path,
-            env=environment(folder.path),
+            env=base_environment() | folder_environment(folder.path),
             pass_fds=files,
             start_new_session=True,
         )
