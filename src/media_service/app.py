@@ -224,17 +224,6 @@ def render_children(config: Config) -> int:
     return config.render_children or len(os.sched_getaffinity(0))
 
 
-def on_demand_renderer(config: Config, fork_server: ForkServer) -> ImageRenderer:
-    return ImageRenderer(
-        fork_server,
-        render_children(config),
-        config.max_pixels,
-        RENDER_BYTES,
-        limits=ON_DEMAND_LIMITS,
-        max_output_pixels=ON_DEMAND_MAX_PIXELS,
-    )
-
-
 @asynccontextmanager
 async def renders(config: Config, parts: Base, forks: Forks | None) -> AsyncIterator[RenderService]:
     """Renders images while requests wait, and caches them."""
@@ -242,7 +231,14 @@ async def renders(config: Config, parts: Base, forks: Forks | None) -> AsyncIter
     cache = RenderCache(parts.database, parts.raw)
     async with (
         forks or ForkServer() as fork_server,
-        on_demand_renderer(config, fork_server) as renderer,
+        ImageRenderer(
+            fork_server,
+            children,
+            config.max_pixels,
+            RENDER_BYTES,
+            limits=ON_DEMAND_LIMITS,
+            max_output_pixels=ON_DEMAND_MAX_PIXELS,
+        ) as renderer,
     ):
         reader = MediaReader(parts.database, bare=True)
         service = RenderService(reader, renderer, cache, parts.stores, children)

@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from media_service.codecs.sandbox import landlock
+from media_service.codecs.sandbox import forks, landlock
 from media_service.codecs.sandbox.errors import SandboxBroken
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.codecs.sandbox.limits import ResourceLimits
@@ -233,14 +234,67 @@ async def test_a_child_serves_the_next_task_after_a_refusal(sandbox: Sandbox, me
     assert await process_id(sandbox, media) == before
 
 
-async def test_a_less_trusted_task_limits_further_tasks_of_its_child(
+async def test_a_child_serves_nothing_after_its_last_task(
     fork_server: ForkServer, media: Path
 ) -> None:
     task = "tests.support.hostile_tasks:process_id"
     async with Sandbox(fork_server, TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
-        served = [await sandbox.run(task, media, further_tasks=n) for n in (None, 2, 2, None, None)]
-        assert len(set(served[:4])) == 1
-        assert served[4] != served[3], "a later task must not raise the limit again"
+        served = [await sandbox.run(task, media, last=last) for last in (False, True, False)]
+    assert served[0] == served[1] != served[2]
+
+
+async def fork_server_id(sandbox: Sandbox, media: Path) -> int:
+    return int(await sandbox.run("tests.support.hostile_tasks:parent_id", media))
+
+
+async def test_a_crash_replaces_the_fork_server(sandbox: Sandbox, media: Path) -> None:
+    """A file that crashes its child must not learn the memory layout of the next one."""
+    before = await fork_server_id(sandbox, media)
+    assert await reason_of(sandbox, "refuse", media) is Reason.OPERATION_NOT_APPLICABLE
+    assert await reason_of(sandbox, "kill_itself", media) is Reason.PROCESSING_UNAVAILABLE
+    assert await fork_server_id(sandbox, media) == before
+    assert await reason_of(sandbox, "crash", media) is Reason.MEDIA_CORRUPT
+    assert await fork_server_id(sandbox, media) != before
+
+
+async def test_a_crash_of_one_child_leaves_the_others_alive(sandbox: Sandbox, media: Path) -> None:
+    media_read = asyncio.create_task(sandbox.run("tests.support.hostile_tasks:wait", media))
+    assert await reason_of(sandbox, "crash", media) is Reason.MEDIA_CORRUPT
+    assert await media_read == "waited"
+
+
+async def test_a_killed_fork_server_is_replaced(sandbox: Sandbox, media: Path) -> None:
+    for _ in range(2):
+        server = psutil.Process(await fork_server_id(sandbox, media))
+        server.kill()
+        server.wait()
+        with suppress(Unavailable):  # an idle child may not have been killed yet
+            await sandbox.run("tests.support.hostile_tasks:read", media)
+        assert await sandbox.run("tests.support.hostile_tasks:read", media) == "the bytes"
+        assert await fork_server_id(sandbox, media) != server.pid
+
+
+async def test_an_idle_child_that_sends_something_serves_no_other_task(
+    fork_server: ForkServer, media: Path
+) -> None:
+    async with Sandbox(fork_server, TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
+        before = int(await sandbox.run("tests.support.hostile_tasks:send_later", media))
+        await asyncio.sleep(1)
+        assert await process_id(sandbox, media) != before
+
+
+async def test_the_fork_server_starts_before_the_first_child(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forks, "WARM_UP_SECONDS", 0)
+    before = set(psutil.Process().children())
+    async with ForkServer() as fork_server:
+        fork_server.preload(TASKS)
+        async with asyncio.timeout(20):
+            while not (started := set(psutil.Process().children()) - before):
+                await asyncio.sleep(0.01)
+    assert len(started) == 1
+    assert not any(process.is_running() for process in started)
 
 
 @pytest.mark.parametrize(

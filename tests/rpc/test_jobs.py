@@ -568,7 +568,7 @@ def used_seconds() -> dict[int, float]:
     found = {}
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if "sandbox.child" in " ".join(child.cmdline()):
+            if child.name() == "media-child":
                 found[child.pid] = child.cpu_times().user
     return found
 

@@ -25,6 +25,10 @@ def process_id(media: int) -> int:
     return os.getpid()
 
 
+def parent_id(media: int) -> int:
+    return os.getppid()
+
+
 def environment(media: int) -> dict[str, str]:
     return dict(os.environ)
 
@@ -122,6 +126,17 @@ def loop_forever(media: int) -> None:
 
 def hang(media: int) -> None:
     time.sleep(3600)
+
+
+def wait(media: int) -> str:
+    time.sleep(1)
+    return "waited"
+
+
+def send_later(media: int) -> int:
+    """Writes to the socket when the task has ended."""
+    threading.Timer(0.2, send_raw, [b"more"]).start()
+    return os.getpid()
 
 
 def crash(media: int) -> None:

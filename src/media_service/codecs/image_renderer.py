@@ -9,7 +9,13 @@ from typing import Any, Self
 
 from media_service.codecs.image.formats import FORMATS
 from media_service.codecs.image.source import ImageSource
-from media_service.codecs.limits import IMAGE_LIMITS, ROW_PIXELS, THUMBNAIL_LIMITS, image_limits
+from media_service.codecs.limits import (
+    IMAGE_LIMITS,
+    ROW_PIXELS,
+    THUMBNAIL_LIMITS,
+    TRUSTED_TYPES,
+    image_limits,
+)
 from media_service.codecs.memory_budget import MemoryBudget
 from media_service.codecs.memory_estimate import estimate_memory, possible_formats
 from media_service.codecs.pipeline.pipeline import Pipeline
@@ -25,13 +31,8 @@ THUMBNAILS = "media_service.codecs.image.thumbnails:render_thumbnails"
 
 # The maximum number of pixels of each step of a render on demand, in all frames together.
 ON_DEMAND_MAX_PIXELS = 100_000_000
-# Starting a child takes half a second of CPU time, as much as twelve thumbnails. With this many
-# tasks per child, it is a fortieth of the work.
+# Forking a child takes 10 ms of CPU time, a third of a thumbnail.
 TASKS_PER_CHILD = 500
-# The loaders of other types are less widely reviewed, or parse more. A child that has opened such a
-# type serves only a few further tasks of any owner. A file that took it over sees only those tasks.
-TRUSTED_TYPES = {"image/jpeg", "image/png", "image/webp"}
-TASKS_AFTER_UNTRUSTED = 50
 SCRATCH = "media-render-"
 BLURHASH = re.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
 COLOR = re.compile("[0-9a-f]{6}")
@@ -123,7 +124,7 @@ class ImageRenderer:
                     RENDER,
                     *(source.path for source in sources),
                     outputs=[output.fileno()],
-                    further_tasks=further_tasks(sources),
+                    last=not trusted(sources),
                     progress=progress,
                     limits=image_limits(self._limits, pixels),
                     content_type=original.content_type,
@@ -149,7 +150,7 @@ class ImageRenderer:
                     THUMBNAILS,
                     original.path,
                     outputs=[file.fileno() for file in files.values()],
-                    further_tasks=further_tasks([original]),
+                    last=not trusted([original]),
                     limits=THUMBNAIL_LIMITS,
                     content_type=original.content_type,
                     sizes=list(sizes.values()),
@@ -184,11 +185,8 @@ class ImageRenderer:
         return memory_bytes, max(largest, original.pixels)
 
 
-def further_tasks(sources: Sequence[ImageSource]) -> int | None:
-    """Returns how many further tasks a child may serve after it opened `sources`. None means no
-    special limit."""
-    trusted = all(source.content_type in TRUSTED_TYPES for source in sources)
-    return None if trusted else TASKS_AFTER_UNTRUSTED
+def trusted(sources: Sequence[ImageSource]) -> bool:
+    return all(source.content_type in TRUSTED_TYPES for source in sources)
 
 
 def too_large(pixels: int, limit: int) -> InvalidArgument:

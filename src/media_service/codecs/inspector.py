@@ -13,7 +13,7 @@ from media_service.codecs.inspection import (
     VideoInfo,
     validated,
 )
-from media_service.codecs.limits import INSPECTION_LIMITS, inspection_limits
+from media_service.codecs.limits import INSPECTION_LIMITS, TRUSTED_TYPES, inspection_limits
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.codecs.sandbox.pool import Sandbox, size_of
 
@@ -25,8 +25,6 @@ DOCUMENT = f"{INSPECT}.document:inspect"
 # The task for each kind of media.
 TASKS = {"IMAGE": IMAGE, "VIDEO": VIDEO, "AUDIO": AUDIO, "DOCUMENT": DOCUMENT}
 
-# Starting a child takes a quarter of a second, which is negligible for this many images. The limit
-# also ends a child that a hostile file took over.
 IMAGES_PER_CHILD = 50
 
 
@@ -88,6 +86,7 @@ class Inspector:
         answer = await children.run(
             TASKS[kind],
             path,
+            last=content_type not in TRUSTED_TYPES,
             limits=inspection_limits(size_of(path)),
             content_type=content_type,
             **limited,

@@ -16,6 +16,7 @@ import struct
 import sys
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from media_service.codecs.sandbox import child
@@ -110,6 +111,7 @@ def become_child(setup: dict[str, Any], files: list[int], server: int) -> NoRetu
         os.closerange(channel + 1, OPEN_FILES)
         os.setsid()
         die_with_parent(server)
+        set_name("media-child")
         child.serve(setup, socket.socket(fileno=channel))
         code = 0
     except SystemExit as end:
@@ -118,6 +120,12 @@ def become_child(setup: dict[str, Any], files: list[int], server: int) -> NoRetu
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def set_name(name: str) -> None:
+    """Sets the name of this process in lists of processes."""
+    if sys.platform == "linux":
+        Path("/proc/self/comm").write_text(name)
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class Sandbox:
         task: str,
         *media: Path,
         outputs: Sequence[int] = (),
-        further_tasks: int | None = None,
+        last: bool = False,
         progress: Callable[[int], None] | None = None,
         limits: ResourceLimits | None = None,
         **parameters: Any,
@@ -63,9 +63,8 @@ class Sandbox:
         """Runs `task` and returns its result. The child gets the files `media`, open and read-only,
         followed by `outputs`, open files that it writes to.
 
-        The child serves at most `further_tasks` tasks afterwards. `progress` is called with
-        increasing percentages if the task reports them. The times in `limits` replace those of the
-        pool.
+        With `last`, the child serves no other task afterwards. `progress` is called with increasing
+        percentages if the task reports them. The times in `limits` replace those of the pool.
 
         Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED, and the reason of
         the limits), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE,
@@ -79,21 +78,19 @@ class Sandbox:
                     files.append(open_media(path))
                     stack.callback(os.close, files[-1])
                 files += outputs
-                return await self._run(task, files, further_tasks, progress, limits, parameters)
+                return await self._run(task, files, last, progress, limits, parameters)
 
     async def _run(
         self,
         task: str,
         files: Sequence[int],
-        further_tasks: int | None,
+        last: bool,
         progress: Callable[[int], None] | None,
         limits: ResourceLimits | None,
         parameters: dict[str, Any],
     ) -> Any:
         child = await self._take()
-        child.tasks_left -= 1
-        if further_tasks is not None:
-            child.tasks_left = min(child.tasks_left, further_tasks)
+        child.tasks_left = 0 if last else child.tasks_left - 1
         try:
             return await child.call(task, files, parameters, progress, limits)
         finally:
