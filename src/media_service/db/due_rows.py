@@ -1,5 +1,5 @@
-"""Selects the rows that are due, in batches, so that the backlog of one owner does not delay what
-is due of others."""
+"""Rows that are due, in batches: selects them so that the backlog of one owner does not delay what
+is due of others, and deletes those that have expired."""
 
 from dataclasses import dataclass
 
@@ -49,6 +49,12 @@ OF_EACH_OWNER = SQL("""
     where o.step > 0 order by o.step
 """)
 FIRST = ("", "", "")
+DELETE_EXPIRED = SQL("""
+    delete from {table} where {key} in (
+        select {key} from {table} where expire_time < now()
+        order by expire_time limit %(limit)s for update skip locked
+    )
+""")
 
 
 class DueBatches:
@@ -90,3 +96,12 @@ class DueBatches:
         last = found[-1] if len(found) == self._size else None
         self._owner = (last["org_id"], last["owner_type"], last["owner_id"]) if last else FIRST
         return [row["key"] for row in found if row["key"] is not None]
+
+
+async def delete_expired(db: Connection, table: str, key: str, limit: int) -> int:
+    """Deletes up to `limit` rows whose `expire_time` has passed, the oldest first. Skips those that
+    other transactions hold. Returns their number. `key` is the column of the primary key."""
+    done = await db.execute(
+        DELETE_EXPIRED.format(table=Identifier(table), key=Identifier(key)), {"limit": limit}
+    )
+    return done.rowcount

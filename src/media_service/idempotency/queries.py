@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from psycopg.errors import LockNotAvailable
 
+from media_service.db.due_rows import delete_expired
 from media_service.db.transaction import Connection, Rows
 from media_service.failpoints import failpoint
 from media_service.idempotency.model import KEPT, LEASE, KeyClaim, in_progress, other_content
@@ -137,15 +138,5 @@ async def settle(db: Connection, claims: Sequence[KeyClaim]) -> None:
     failpoint("key.settle.after")
 
 
-async def forget_expired(db: Connection, limit: int) -> int:
-    """Removes expired keys. Returns their number."""
-    done = await db.execute(
-        """
-        delete from idempotency_keys where key_id in (
-            select key_id from idempotency_keys where expire_time < now()
-            order by expire_time limit %s for update skip locked
-        )
-        """,
-        (limit,),
-    )
-    return done.rowcount
+async def delete_expired_keys(db: Connection, limit: int) -> int:
+    return await delete_expired(db, "idempotency_keys", "key_id", limit)

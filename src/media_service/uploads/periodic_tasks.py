@@ -58,7 +58,7 @@ async def expire_keys(database: Database) -> Batches:
     while True:
         async with database.transaction() as tx:
             await queries.prolong_keys(tx)
-            removed = await keys.forget_expired(tx, KEYS_BATCH)
+            removed = await keys.delete_expired_keys(tx, KEYS_BATCH)
         yield removed
         if removed < KEYS_BATCH:
             return

@@ -5,6 +5,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from media_service.db.due_rows import delete_expired
 from media_service.db.transaction import Connection
 
 
@@ -39,15 +40,5 @@ async def redeem(
     return row["principal"] if row else None
 
 
-async def remove_expired(db: Connection, limit: int) -> int:
-    """Returns the number of removed tickets."""
-    done = await db.execute(
-        """
-        delete from watch_tickets where ticket_hash in (
-            select ticket_hash from watch_tickets where expire_time < now()
-            order by expire_time limit %s for update skip locked
-        )
-        """,
-        (limit,),
-    )
-    return done.rowcount
+async def delete_expired_tickets(db: Connection, limit: int) -> int:
+    return await delete_expired(db, "watch_tickets", "ticket_hash", limit)

@@ -92,7 +92,7 @@ def from_json(fields: dict[str, Any]) -> Principal:
 async def remove_expired_tickets(database: Database) -> Batches:
     while True:
         async with database.connection() as db:
-            removed = await queries.remove_expired(db, BATCH)
+            removed = await queries.delete_expired_tickets(db, BATCH)
         yield removed
         if removed < BATCH:
             return

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 
 from media_service.db.events import JobChanged, JobRunnable
@@ -67,15 +68,17 @@ async def resume_all(db: Connection, media_id: str, reason: Reason) -> set[JobKi
     return {JobKind(row["kind"]) for row in found}
 
 
+RESTART = SQL("""
+    update jobs set state = 'QUEUED', ready = true, run_time = now(), attempt = 0, lost_leases = 0,
+                    progress_percent = 0, error_reason = null, error_message = null,
+                    error_metadata = null, update_time = now(), end_time = null
+    where {which} = %s and state in ('FAILED', 'CANCELLED')
+""")
+
+
 async def restart(db: Connection, job_id: str) -> None:
     """Queues a FAILED or CANCELLED job again, and resets its attempts."""
-    await db.execute(
-        "update jobs set state = 'QUEUED', ready = true, run_time = now(), attempt = 0,"
-        " lost_leases = 0, progress_percent = 0, error_reason = null, error_message = null,"
-        " update_time = now(), end_time = null"
-        " where job_id = %s and state in ('FAILED', 'CANCELLED')",
-        (job_id,),
-    )
+    await db.execute(RESTART.format(which=Identifier("job_id")), (job_id,))
     db.emit(JobChanged(job_id))
     db.emit(JobRunnable())
 

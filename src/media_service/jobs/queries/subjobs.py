@@ -1,8 +1,11 @@
 """The subjobs of a job."""
 
+from psycopg.sql import Identifier
+
 from media_service.db.events import JobChanged, JobRunnable
 from media_service.db.transaction import Connection
 from media_service.jobs.model import JobState, Subjob
+from media_service.jobs.queries.changing import RESTART
 from media_service.jobs.queries.records import fault_of
 
 
@@ -39,13 +42,7 @@ async def cancel(db: Connection, parent_id: str) -> None:
 
 async def restart(db: Connection, parent_id: str) -> None:
     """Queues the failed and cancelled subjobs of a job again."""
-    await db.execute(
-        "update jobs set state = 'QUEUED', ready = true, run_time = now(), attempt = 0,"
-        " lost_leases = 0, progress_percent = 0, error_reason = null, error_message = null,"
-        " update_time = now(), end_time = null"
-        " where parent_id = %s and state in ('FAILED', 'CANCELLED')",
-        (parent_id,),
-    )
+    await db.execute(RESTART.format(which=Identifier("parent_id")), (parent_id,))
     db.emit(JobRunnable())
 
 
