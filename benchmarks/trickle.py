@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import grpc
 import psutil
 import psycopg
 from mediaservice.v1 import media_service_pb2, media_service_pb2_grpc
 
+from benchmarks.crowd import describe
 from benchmarks.many import Memory
 from benchmarks.measure import MIB, Bench, cpu_seconds, say
 from benchmarks.report import Outcome, Row
@@ -74,6 +76,7 @@ class Reads:
         self._bench = bench
         self._milliseconds: list[float] = []
         self._pending: set[float] = set()
+        self.errors: Counter[str] = Counter()
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -86,8 +89,12 @@ class Reads:
             async def call() -> None:
                 start = time.perf_counter()
                 self._pending.add(start)
-                await media.GetMedia(request, metadata=to.metadata)
-                self._pending.remove(start)
+                try:
+                    await media.GetMedia(request, metadata=to.metadata)
+                except grpc.aio.AioRpcError as error:
+                    self.errors[f"GetMedia: {describe(error)}"] += 1
+                finally:
+                    self._pending.remove(start)
                 self._milliseconds.append((time.perf_counter() - start) * 1e3)
 
             while True:
@@ -142,7 +149,7 @@ async def trickle(bench: Bench) -> Outcome:
     reading.cancel()
     oldest = max(result.oldest_uncommitted for result in results)
     opened = sum(result.opened for result in results)
-    errors: Counter[str] = Counter()
+    errors = reads.errors.copy()
     for result in results:
         errors.update(result.errors)
     bench.stack.discard()

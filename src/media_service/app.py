@@ -59,7 +59,7 @@ from media_service.storage.marked_driver import MarkedDriver
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.admission import Admission, most_streams
 from media_service.uploads.finish import Finisher
-from media_service.uploads.loop_load import LoopLoad
+from media_service.uploads.load import UploadLoad
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.parts.service import PartService
 from media_service.uploads.service import UploadService
@@ -276,7 +276,7 @@ async def server(
         base(config, opener) as parts,
         renders(config, parts, forks) as rendering,
         UsageCounter(parts.database) as usage,
-        LoopLoad() as load,
+        UploadLoad() as load,
         readiness_of(parts) as readiness,
     ):
         most = most_streams(config.max_streams, parts.raw.driver.limits, open_files)
@@ -291,6 +291,7 @@ async def server(
             parts.acceptance,
             collector,
             runner,
+            load,
             expiry=config.upload_expiry,
             timeout=config.stream_timeout,
         )

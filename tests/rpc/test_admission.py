@@ -181,6 +181,38 @@ async def test_an_overloaded_server_refuses_uploads_and_answers_reads(start: Sta
     await until_taken(ann)
 
 
+async def test_a_server_that_records_bytes_late_refuses_uploads_and_answers_reads(
+    start: Start,
+) -> None:
+    running = await start()
+    ann = await running.caller()
+    media = (await ann.write([one_message()])).media
+    slow = await hold(ann)
+    async with asyncio.timeout(30), running.database() as db, db.transaction():
+        # The checkpoint of the stream waits for its row.
+        await db.execute("select from uploads where upload_id = %s for update", (slow.upload_id,))
+        await slow.call.write(Message(offset=len(DATA) // 2, data=DATA[len(DATA) // 2 : -1]))
+        while True:
+            try:
+                await ann.call(ann.uploads.WriteUpload, iter([one_message()]))
+            except grpc.RpcError as error:
+                busy = error
+                break
+            await asyncio.sleep(0.05)
+        for too_many in ([one_message()], chunks(DATA)):
+            assert (await refused(ann.write(too_many))).reason == "SERVER_BUSY"
+        request = media_service_pb2.GetMediaRequest(media_id=media.media_id)
+        assert await ann.call(ann.media.GetMedia, request) == media
+    assert refusal(busy).reason == "SERVER_BUSY"
+    status, retry = rpc_status.from_call(busy), error_details_pb2.RetryInfo()
+    assert status is not None
+    assert any(detail.Unpack(retry) for detail in status.details)
+    await slow.call.write(Message(offset=len(DATA) - 1, data=DATA[-1:], finish=True))
+    await slow.call.done_writing()
+    assert (await slow.call).state == Upload.FINISHED
+    await until_taken(ann)
+
+
 async def test_reads_do_not_wait_for_uploads_that_wait_for_the_database(start: Start) -> None:
     running = await start(database_pool_size="4")
     ann = await running.caller()

@@ -19,7 +19,7 @@ from media_service.storage.driver import Driver, OpenBlob
 from media_service.uploads.acceptance import Acceptance
 from media_service.uploads.admission import Admission
 from media_service.uploads.finish import Finisher
-from media_service.uploads.loop_load import LoopLoad
+from media_service.uploads.load import UploadLoad
 from media_service.uploads.model import Chunk, NewUpload, UploadResult, UploadSpec
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.service import UploadService
@@ -46,7 +46,8 @@ class Service:
     def __post_init__(self) -> None:
         acceptance = Acceptance(1 << 30, 1 << 30, ("image/*", "video/*"))
         self.finisher = Finisher(self.database, self.store, acceptance)
-        self.runner = StreamRunner(Admission(100, LoopLoad()))
+        load = UploadLoad()
+        self.runner = StreamRunner(Admission(100, load))
         self.uploads = UploadService(
             self.database,
             self.database,
@@ -55,6 +56,7 @@ class Service:
             acceptance,
             Collector(self.database, self.store, acceptance, DAY),
             self.runner,
+            load,
             expiry=DAY,
             timeout=timedelta(seconds=60),
         )

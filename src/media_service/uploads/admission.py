@@ -6,12 +6,13 @@ limit, uploads would fail later, when memory or file descriptors run out.
 
 import asyncio
 import logging
+from time import monotonic
 
 from media_service.access.fair_places import FairPlaces, Place
 from media_service.access.owner import Owner
 from media_service.errors import Reason, ResourceExhausted
 from media_service.storage.driver import PartLimits
-from media_service.uploads.loop_load import LoopLoad
+from media_service.uploads.load import Pace, UploadLoad
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +47,14 @@ class Admission:
     """Admits up to `most` concurrent streams, and shares them among their owners; see
     `FairPlaces`. While the process is overloaded, a stream is admitted only in place of another."""
 
-    def __init__(self, most: int, load: LoopLoad) -> None:
+    def __init__(self, most: int, load: UploadLoad) -> None:
         self._places = FairPlaces(most)
         self._load = load
 
     def stream(self, owner: Owner) -> Place:
         """Admits a stream of an owner. Raises ResourceExhausted (SERVER_BUSY) if too many are
         running, or the process is overloaded, and no other owner has more of them."""
-        overloaded = self._load.overloaded
+        overloaded = bool(self._load.overloaded)
         place = self._places.take(owner, full=overloaded)
         if place is None:
             cause = "is overloaded" if overloaded else "receives as many uploads as it accepts"
@@ -64,11 +65,13 @@ class Admission:
             )
         return place
 
-    async def pace(self, place: Place) -> None:
+    async def pace(self, place: Place, pace: Pace) -> None:
         """Waits before the next small message of a stream is read, if the load demands it."""
+        self._load.count_message()
         if self._load.pressure:
-            own = self._places.of(place.owner)
-            await asyncio.sleep(self._load.delay(own, self._places.owners))
+            delay = self._load.delay(self._places.of(place.owner), self._places.owners)
+            if pause := pace.pause(monotonic(), delay):
+                await asyncio.sleep(pause)
 
     def evicted(self) -> ResourceExhausted:
         """The error that ends a stream in favor of an owner who has fewer."""

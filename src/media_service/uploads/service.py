@@ -34,6 +34,7 @@ from media_service.uploads.checkpoints import CheckpointBatcher, Checkpoints, Cr
 from media_service.uploads.creation import Creator
 from media_service.uploads.errors import ended, not_active, superseded, upload_not_found
 from media_service.uploads.finish import Finisher
+from media_service.uploads.load import UploadLoad
 from media_service.uploads.model import (
     Chunk,
     NewUpload,
@@ -77,6 +78,7 @@ class UploadService:
         acceptance: Acceptance,
         collector: Collector,
         runner: StreamRunner,
+        load: UploadLoad,
         *,
         expiry: timedelta,
         timeout: timedelta,
@@ -89,6 +91,7 @@ class UploadService:
         self._creator = Creator(database, store, acceptance, expiry)
         self._collector = collector
         self._runner = runner
+        self._load = load
         self._batcher = CheckpointBatcher(receiving)
         self._expiry = expiry
         self._timeout = timeout
@@ -330,7 +333,9 @@ class UploadService:
         resumable: bool = True,
     ) -> UploadResult | None:
         """Runs a stream to its end. Returns the result, or None if it must be queried."""
-        stream = UploadStream(writer, checkpoints, self._acceptance, self._timeout, atomic=atomic)
+        stream = UploadStream(
+            writer, checkpoints, self._acceptance, self._load, self._timeout, atomic=atomic
+        )
         storing = self._keyed(
             checkpoints.upload, self._store(stream, checkpoints, writer, resumable=resumable)
         )

@@ -8,7 +8,7 @@ never cancelled: if the caller disconnects, received bytes are kept and files ar
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from datetime import timedelta
 
 from media_service.errors import (
@@ -22,6 +22,7 @@ from media_service.storage.crc32c_combine import combine
 from media_service.uploads.acceptance import Acceptance, merge
 from media_service.uploads.checkpoints import Checkpoints
 from media_service.uploads.chunk_queue import SMALL_BATCH, ChunkQueue, tick_after
+from media_service.uploads.load import UploadLoad
 from media_service.uploads.model import MIB, Chunk, NewUpload, Part, Upload
 from media_service.uploads.stall import StallDetector
 from media_service.uploads.writer import BlobWriter
@@ -83,6 +84,7 @@ class UploadStream:
         writer: BlobWriter,
         checkpoints: Checkpoints,
         acceptance: Acceptance,
+        load: UploadLoad,
         timeout: timedelta,
         *,
         atomic: bool = False,
@@ -97,11 +99,13 @@ class UploadStream:
         self._writer = writer
         self._checkpoints = checkpoints
         self._acceptance = acceptance
+        self._load = load
         self._timeout = timeout.total_seconds()
         self._atomic = atomic
         self._position = self._start = writer.offset
         self._checkpoint: asyncio.Task[None] | None = None
         self._next_checkpoint = 0.0
+        self._oldest_arrival = 0.0  # of the bytes that are not counted
 
     async def feed(self, chunks: AsyncGenerator[Chunk, None]) -> None:
         """Reads chunks until one finishes the upload, one is invalid, or the stream ends."""
@@ -161,6 +165,7 @@ class UploadStream:
                 wait = min(wait, self._next_checkpoint - time.monotonic())
             chunks = await self.queue.take(max(wait, 0.001))
             if resting and chunks:
+                self._oldest_arrival = self.queue.first_arrival
                 self._next_checkpoint = self.queue.first_arrival + self.queue.patience
             if self._holding:
                 self.held += chunks
@@ -205,7 +210,10 @@ class UploadStream:
         if not behind or self._checkpoint is not None or self._atomic:
             return
         if behind < SMALL_BATCH:
-            await self._count(self._writer.sync)
+            # Creating sessions takes long in a burst of new uploads, which is no overload.
+            exists = self._checkpoints.exists
+            with self._load.recording(self._oldest_arrival) if exists else nullcontext():
+                await self._count(self._writer.sync)
         else:
             self._checkpoint = asyncio.create_task(self._count(self._writer.sync))
 

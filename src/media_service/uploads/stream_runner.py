@@ -14,7 +14,7 @@ from media_service.access.fair_places import Place
 from media_service.access.owner import Owner
 from media_service.errors import MediaError, Reason, Unavailable, shutting_down
 from media_service.uploads.admission import Admission
-from media_service.uploads.loop_load import SMALL_MESSAGE
+from media_service.uploads.load import SMALL_MESSAGE, Pace
 from media_service.uploads.model import Chunk
 
 log = logging.getLogger(__name__)
@@ -91,13 +91,14 @@ class StreamRunner:
     async def _paced(
         self, place: Place, chunks: AsyncGenerator[Chunk, None]
     ) -> AsyncGenerator[Chunk, None]:
+        pace = Pace()
         async with aclosing(chunks):
             async for chunk in chunks:
                 small = len(chunk.data) < SMALL_MESSAGE
                 yield chunk
                 del chunk  # free its memory while waiting for the next one
                 if small:
-                    await self._admission.pace(place)
+                    await self._admission.pace(place, pace)
 
     def _start(self, storing: Coroutine[Any, Any, T], stream: Incoming | None) -> asyncio.Task[T]:
         task = asyncio.create_task(storing)
