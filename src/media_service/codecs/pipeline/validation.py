@@ -6,7 +6,7 @@ the validator.
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import protovalidate
 from mediaservice.v1.operation_pb2 import Operation
@@ -69,12 +69,6 @@ def accepted(pipeline: Pipeline, field: str) -> Pipeline:
     return pipeline
 
 
-@cache
-def validator() -> protovalidate.Validator:
-    """Returns a shared validator, which compiles each rule once."""
-    return protovalidate.Validator()
-
-
 def concerns_operation(violation: protovalidate.Violation) -> bool:
     """Whether a violation concerns the operation as a whole, not one parameter."""
     field = violation.proto.field
@@ -88,7 +82,7 @@ def validate(operations: Sequence[Operation], field: str = "ops") -> None:
     if len(operations) > MAX_OPERATIONS:
         raise invalid(field, f"must have at most {MAX_OPERATIONS} operations")
     for index, operation in enumerate(operations):
-        violations = validator().collect_violations(operation)
+        violations = protovalidate.collect_violations(operation)
         # Violations of one parameter come first, because they are more specific.
         for violation in sorted(violations, key=concerns_operation):
             elements = violation.proto.field.elements if violation.proto.field else []
