@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # One test or folder: `make test-one T=tests/unit/test_crc32c_combine.py::test_combining_is_associative`.
 T ?= tests/unit
 
-.PHONY: help unit test-one coverage dev test suite lint linted gen docs bench soak soak-outages soak-kills soak-starving soak-input lock clean release-contract compiled
+.PHONY: help unit test-one coverage dev test suite lint gen docs bench soak soak-outages soak-kills soak-starving soak-input lock clean release-contract compiled
 
 help:  ## Show this list.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -23,16 +23,14 @@ help:  ## Show this list.
 dev: compiled  ## Run the service on this machine.
 	@exec $(BIN)/python -m media_service dev
 
-# Both processors are busy: one compiles the tests after `lint`, which every worker would do otherwise.
+# Two processes: one runs the tests of `unit`, the other everything else.
 test: compiled  ## Run every check and every test.
-	@$(MAKE) --no-print-directory --jobs=2 unit linted
-	@$(MAKE) --no-print-directory suite
+	@$(MAKE) --no-print-directory --jobs=2 unit suite
 
-linted: lint
+# The first command only compiles the tests, which every worker would do otherwise. These tests mostly
+# wait, so more of them run concurrently than there are processors.
+suite: lint compiled
 	@-$(BIN)/python -m pytest --collect-only -q $(OTHERS) >/dev/null
-
-# These tests mostly wait, so more of them run concurrently than there are processors.
-suite: compiled
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(OTHERS)
 
 # In one process: several would spend half their time on collecting and reporting.

@@ -20,7 +20,6 @@ def descriptor_set() -> FileDescriptorSet:
     return FileDescriptorSet.FromString((files("mediaservice") / "mediaservice.binpb").read_bytes())
 
 
-@cache
 def descriptor_pool() -> DescriptorPool:
     """The same files in a pool of their own: in the process's pool, fields have no rules."""
     pool = DescriptorPool()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -233,6 +234,7 @@ class RpcServer:
             await asyncio.wait([self._reporting])
 
 
+@cache
 def reflected() -> DescriptorPool:
     """The descriptors for reflection: the contract with its field rules, and standard services."""
     pool = descriptor_pool()
