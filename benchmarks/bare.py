@@ -24,7 +24,7 @@ from google.api import httpbody_pb2
 from grpc_health.v1 import health, health_pb2_grpc
 from mediaservice.v1 import download_service_pb2, upload_service_pb2
 
-from media_service.rpc.server import OPTIONS
+from media_service.rpc.server_options import OPTIONS
 
 SINK = "/bare.Limit/Sink"
 KEEP = "/bare.Limit/Keep"

@@ -18,7 +18,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from mediaservice.v1 import download_service_pb2, upload_service_pb2
 
 from benchmarks.bare import SINK, SOURCE
-from media_service.rpc.server import OPTIONS
+from media_service.rpc.server_options import OPTIONS
 from media_service.storage.crc32c_combine import base64_of
 
 PART = 8 << 20

@@ -126,11 +126,27 @@ local function translate(headers)
   return status
 end
 
+-- Replaces the words of the transcoder; see transcoder_errors.lua.
+local function explain(handle)
+  local body = handle:body()
+  if body then
+    local text = tostring(body:getBytes(0, body:length())):match('"message":"The request is malformed%. ?(.*)"}')
+    if text then
+      local length = body:setBytes(refusal((text:gsub('\\"', '"'))))
+      handle:headers():replace("content-length", length)
+    end
+  end
+end
+
 function envoy_on_response(handle)
   local request = remembered(handle)
   local status = nil
   if not request["grpc"] then
+    local refused = handle:headers():get("x-http-refused")
     status = translate(handle:headers())
+    if refused and request["method"] ~= "HEAD" then
+      explain(handle)
+    end
   end
   if request["method"] == "HEAD" or status == "304" or status == "204" then
     drop_body(handle)  -- last: the headers are sent before the first chunk

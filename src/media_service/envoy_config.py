@@ -18,7 +18,11 @@ from string import Template
 from typing import Any
 
 from google.api import annotations_pb2
-from google.protobuf.descriptor_pb2 import FileDescriptorSet, ServiceDescriptorProto
+from google.protobuf.descriptor_pb2 import (
+    EnumDescriptorProto,
+    FileDescriptorSet,
+    ServiceDescriptorProto,
+)
 
 from media_service.config import Config
 from media_service.contract import descriptor_set
@@ -56,7 +60,7 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
         "connections": MAX_CONNECTIONS,
         "downstream_tls": downstream_tls(config),
         "upstream_tls": upstream_tls(config),
-        "lua": (TEMPLATES / "http_translation.lua").read_text(),
+        "lua": lua(descriptors),
         "descriptors": base64.b64encode(descriptors.SerializeToString()).decode(),
         "services": [f"{PACKAGE}.{service.name}" for service in services(descriptors)],
         "cors": cors(config.cors_origins),
@@ -69,6 +73,28 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
     }
     template = Template((TEMPLATES / "envoy.yaml").read_text())
     return template.substitute({name: json.dumps(value) for name, value in values.items()})
+
+
+def lua(descriptors: FileDescriptorSet) -> str:
+    """The code of the Lua filter, with the values of each enum."""
+    values = {
+        name: ", ".join(value.name for value in enum.value if value.number)
+        for name, enum in enums(descriptors)
+    }
+    table = ", ".join(f"[{json.dumps(name)}] = {json.dumps(text)}" for name, text in values.items())
+    files = ("transcoder_errors.lua", "http_translation.lua")
+    return "\n".join([f"local ENUMS = {{{table}}}", *((TEMPLATES / f).read_text() for f in files)])
+
+
+def enums(descriptors: FileDescriptorSet) -> Iterator[tuple[str, EnumDescriptorProto]]:
+    """The enums of the contract's messages, by full name."""
+    for file in descriptors.file:
+        if file.package == PACKAGE:
+            for enum in file.enum_type:
+                yield f"{PACKAGE}.{enum.name}", enum
+            for message in file.message_type:
+                for enum in message.enum_type:
+                    yield f"{PACKAGE}.{message.name}.{enum.name}", enum
 
 
 def contract() -> FileDescriptorSet:

@@ -45,6 +45,8 @@ ODD_JSON = [
     "1" * 400,
 ]
 MAX_URL = 12_000
+# Words of Envoy's transcoder.
+INTERNALS = (b"Proto field", b"invalid value", b" for type ")
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,8 @@ def problem(status: int, body: bytes) -> str:
     """What is wrong with an answer; empty if nothing is."""
     if status < 400:
         return ""
+    if any(word in body for word in INTERNALS):
+        return f"{status} quotes the transcoder: {body[:300]!r}"
     try:
         details = json.loads(body)["details"]
         reasons = [detail["reason"] for detail in details if "reason" in detail]

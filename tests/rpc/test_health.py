@@ -12,6 +12,7 @@ from mediaservice.v1 import health_service_pb2, health_service_pb2_grpc, media_p
 
 from media_service.errors import Reason, Unavailable
 from media_service.rpc import readiness
+from media_service.rpc.open_gate import MAX_MESSAGE
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.drivers.local.driver import LocalDriver
 from tests.support.media.small_files import jpeg
@@ -123,6 +124,7 @@ async def test_a_worker_whose_store_fails_claims_no_jobs(start: Start) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         worker = Probe(channel)
         await eventually_async(lambda: worker.serving("readiness"))
+        assert (await refused(worker.serving("a" * MAX_MESSAGE))).reason == "INVALID_REQUEST"
         stores.broken.set()
 
         async def is_not_ready() -> bool:

@@ -9,13 +9,14 @@ import grpc
 import pytest
 from mediaservice.v1 import download_service_pb2, media_service_pb2, upload_service_pb2
 
-from media_service.rpc import response_stream
+from media_service.rpc import response_stream, running_calls
 from media_service.storage.piece_size import LARGE, MAX_LARGE, SMALL, PieceSizes, bytes_of
 from tests.support.http2 import DATA, HEADERS, RST_STREAM, Frame, Http2
 from tests.support.media.small_files import video_bytes
 from tests.support.rpc.server import Caller, Start, refused, token
 
 DOWNLOAD = "mediaservice.v1.DownloadService/Download"
+UNARY = ("mediaservice.v1.MediaService/ListMedia", "grpc.health.v1.Health/Check")
 WINDOW = 64 << 10
 
 
@@ -82,6 +83,37 @@ async def test_a_stream_that_is_not_read_is_reset_and_frees_its_place(
     assert reset == streams
     for watching in [await watch(bob), await watch(bob)]:
         watching.cancel()
+
+
+async def test_a_response_that_nobody_takes_is_reset(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_calls, "UNREAD_SECONDS", 0.2)
+    monkeypatch.setattr(running_calls, "PAUSE_SECONDS", 0.1)
+    service = await start()
+    ann = await service.caller()
+    headers = {"authorization": f"Bearer {token('ann')}"}
+
+    def stall() -> tuple[set[int], set[int]]:
+        """The streams of a client that never reads, and those that are reset."""
+        with Http2(service.address, window=0) as connection:
+            streams = {connection.call(method, headers) for method in UNARY}
+            for stream in streams:
+                connection.data(stream, bytes(5), end=True)
+            reset = set()
+            for frame in connection.frames(10):
+                if frame.type == RST_STREAM:
+                    reset.add(frame.stream)
+                if reset == streams:
+                    break
+            return streams, reset
+
+    stalled = asyncio.create_task(asyncio.to_thread(stall))
+    while not stalled.done():
+        await asyncio.sleep(0.3)
+        await ann.call(ann.media.ListMedia, media_service_pb2.ListMediaRequest())
+    streams, reset = await stalled
+    assert reset == streams
 
 
 def size_of(frames: Iterable[Frame]) -> int:

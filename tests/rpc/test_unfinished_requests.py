@@ -11,19 +11,26 @@ from mediaservice.v1 import media_service_pb2
 
 from media_service.rpc import request_reader
 from media_service.rpc.request_reader import MAX_WAITING
+from media_service.rpc.server_options import (
+    MAX_MESSAGE,
+    MAX_METADATA,
+    MAX_RECEIVED,
+    MAX_RECEIVED_METADATA,
+)
 from tests.support.http2 import HEADERS, MAX_CONCURRENT_STREAMS, RST_STREAM, SETTINGS, Http2
 from tests.support.rpc.server import Caller, Running, refused, token
 
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
 LIST = "mediaservice.v1.MediaService/ListMedia"
 # The beginning of a message of 2 MiB.
 UNFINISHED = b"\0" + struct.pack(">I", 2 << 20) + bytes(1000)
 CALLS = 200
 
 
-def begin(connection: Http2, user: str = "", calls: int = CALLS) -> set[int]:
+def begin(connection: Http2, user: str = "", calls: int = CALLS, method: str = LIST) -> set[int]:
     """Starts calls whose messages never end."""
     headers = {"authorization": f"Bearer {token(user)}"} if user else {}
-    streams = {connection.call(LIST, headers) for _ in range(calls)}
+    streams = {connection.call(method, headers) for _ in range(calls)}
     for stream in streams:
         connection.data(stream, UNFINISHED)
     return streams
@@ -103,10 +110,33 @@ async def test_streams_that_are_reset_at_once_are_refused_by_the_limit(
 async def test_a_message_that_is_not_valid_is_an_error_of_the_caller(ann: Caller) -> None:
     call: Any = ann.channel.unary_unary("/mediaservice.v1.MediaService/GetMedia")
     refusal = await refused(call(b"\x0a\x05a", metadata=ann.metadata))
-    assert (refusal.code, refusal.reason) == (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "INVALID_REQUEST",
-    )
+    assert (refusal.code, refusal.reason) == (INVALID, "INVALID_REQUEST")
+
+
+async def test_a_message_above_the_limit_has_a_reason(ann: Caller) -> None:
+    call: Any = ann.channel.unary_unary(f"/{LIST}")
+    upload: Any = ann.channel.stream_unary("/mediaservice.v1.UploadService/WriteUpload")
+    for sent in (
+        call(bytes(MAX_MESSAGE + 1), metadata=ann.metadata),
+        upload(iter([bytes(MAX_MESSAGE + 1)]), metadata=ann.metadata),
+    ):
+        refusal = await refused(sent)
+        assert (refusal.code, refusal.reason) == (INVALID, "INVALID_REQUEST")
+        assert str(MAX_MESSAGE) in refusal.message
+    with pytest.raises(grpc.RpcError) as caught:
+        await call(bytes(MAX_RECEIVED + 1), metadata=ann.metadata)
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_metadata_above_the_limit_has_a_reason(ann: Caller) -> None:
+    call: Any = ann.channel.unary_unary(f"/{LIST}")
+    for size in (MAX_METADATA, MAX_RECEIVED_METADATA - 4096):
+        refusal = await refused(call(b"", metadata=(("large", "a" * size),)))
+        assert (refusal.code, refusal.reason) == (INVALID, "INVALID_REQUEST")
+        assert str(MAX_METADATA) in refusal.message
+    with pytest.raises(grpc.RpcError) as caught:
+        await call(b"", metadata=(("large", "a" * MAX_RECEIVED_METADATA),))
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_a_call_without_a_message_is_an_error_of_the_caller(ann: Caller) -> None:

@@ -21,7 +21,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from media_service.cli.main import cli
 from media_service.config import load
 from media_service.envoy_config import bindings, contract, path_regex, render, services
-from media_service.rpc.server import OPTIONS
+from media_service.rpc.server_options import OPTIONS
 
 UPSTREAMS = [("127.0.0.1", 50051)]
 

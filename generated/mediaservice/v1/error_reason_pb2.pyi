@@ -165,8 +165,8 @@ class ErrorReason(_message.Message):
         STREAM_TOO_SLOW: ErrorReason._Value.ValueType  # 313
         """Fewer than 1 KiB of an upload arrived within `MEDIA_STREAM_TIMEOUT`: committed bytes are kept, resume it. Or the
         message of another call did not arrive in 10 seconds: send it with the call. Or the client took less than 128 KiB of
-        a response within `MEDIA_STREAM_TIMEOUT`: read the rest with a range. Over REST, the connection is closed
-        instead.
+        a response within `MEDIA_STREAM_TIMEOUT`: read the rest with a range. A client that does not take this error either,
+        in 10 seconds, gets CANCELLED; over REST, the connection is closed instead.
         """
         FILE_EMPTY: ErrorReason._Value.ValueType  # 400
         """Files
@@ -289,14 +289,15 @@ class ErrorReason(_message.Message):
         INVALID_REQUEST: ErrorReason._Value.ValueType  # 1000
         """The REST gateway
 
-        Envoy reports these before a request reaches the service. The service itself reports INVALID_REQUEST for bytes
-        that are not a message.
+        Envoy reports these before a request reaches the service. The service itself reports INVALID_REQUEST for messages
+        that it cannot decode, and ROUTE_NOT_FOUND for unknown services in health checks.
 
-        The request has malformed JSON, an unknown query parameter, or headers or a JSON body that are too large; or its
-        message cannot be decoded.
+        The request has malformed JSON, a value of the wrong type, an unknown query parameter, or headers or a JSON body
+        that are too large. Over gRPC: a message cannot be decoded or exceeds 3 MiB, or the metadata exceeds 24 KiB. gRPC
+        itself refuses a message above 4 MiB and metadata above 48 KiB, as RESOURCE_EXHAUSTED without this reason.
         """
         ROUTE_NOT_FOUND: ErrorReason._Value.ValueType  # 1001
-        """No route has this path."""
+        """No route has this path, or grpc.health.v1 was asked for a service that the server does not have."""
         METHOD_NOT_ALLOWED: ErrorReason._Value.ValueType  # 1002
         """The path exists, but does not support this HTTP method; the `Allow` header lists those it supports."""
         UPSTREAM_UNAVAILABLE: ErrorReason._Value.ValueType  # 1003
@@ -407,8 +408,8 @@ class ErrorReason(_message.Message):
     STREAM_TOO_SLOW: ErrorReason.Value.ValueType  # 313
     """Fewer than 1 KiB of an upload arrived within `MEDIA_STREAM_TIMEOUT`: committed bytes are kept, resume it. Or the
     message of another call did not arrive in 10 seconds: send it with the call. Or the client took less than 128 KiB of
-    a response within `MEDIA_STREAM_TIMEOUT`: read the rest with a range. Over REST, the connection is closed
-    instead.
+    a response within `MEDIA_STREAM_TIMEOUT`: read the rest with a range. A client that does not take this error either,
+    in 10 seconds, gets CANCELLED; over REST, the connection is closed instead.
     """
     FILE_EMPTY: ErrorReason.Value.ValueType  # 400
     """Files
@@ -531,14 +532,15 @@ class ErrorReason(_message.Message):
     INVALID_REQUEST: ErrorReason.Value.ValueType  # 1000
     """The REST gateway
 
-    Envoy reports these before a request reaches the service. The service itself reports INVALID_REQUEST for bytes
-    that are not a message.
+    Envoy reports these before a request reaches the service. The service itself reports INVALID_REQUEST for messages
+    that it cannot decode, and ROUTE_NOT_FOUND for unknown services in health checks.
 
-    The request has malformed JSON, an unknown query parameter, or headers or a JSON body that are too large; or its
-    message cannot be decoded.
+    The request has malformed JSON, a value of the wrong type, an unknown query parameter, or headers or a JSON body
+    that are too large. Over gRPC: a message cannot be decoded or exceeds 3 MiB, or the metadata exceeds 24 KiB. gRPC
+    itself refuses a message above 4 MiB and metadata above 48 KiB, as RESOURCE_EXHAUSTED without this reason.
     """
     ROUTE_NOT_FOUND: ErrorReason.Value.ValueType  # 1001
-    """No route has this path."""
+    """No route has this path, or grpc.health.v1 was asked for a service that the server does not have."""
     METHOD_NOT_ALLOWED: ErrorReason.Value.ValueType  # 1002
     """The path exists, but does not support this HTTP method; the `Allow` header lists those it supports."""
     UPSTREAM_UNAVAILABLE: ErrorReason.Value.ValueType  # 1003

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from media_service.errors import InvalidArgument, Reason
 from media_service.rpc import wire
 from media_service.rpc.field_validation import invalid_fields
+from media_service.rpc.server_options import MAX_MESSAGE
 
 MAX_DEPTH = 10
 # In how many fields of an undecodable message the cause is searched.
@@ -24,16 +25,29 @@ class Undecodable:
     error: InvalidArgument
 
 
-def decoding(parse: Callable[[bytes], Any], message: type[Message]) -> Callable[[bytes], Any]:
-    """A deserializer that returns `Undecodable` where `parse` raises DecodeError."""
+def decoding(
+    parse: Callable[[bytes], Any], message: type[Message], most: int = MAX_MESSAGE
+) -> Callable[[bytes], Any]:
+    """A deserializer that returns `Undecodable` for more than `most` bytes, and where `parse`
+    raises DecodeError."""
 
     def decode(raw: bytes) -> Any:
+        if len(raw) > most:
+            return Undecodable(too_large(most))
         try:
             return parse(raw)
         except DecodeError:
             return Undecodable(error_of(raw, message.DESCRIPTOR))
 
     return decode
+
+
+def too_large(most: int) -> InvalidArgument:
+    return InvalidArgument(
+        Reason.INVALID_REQUEST,
+        f"A message of the call exceeds {most} bytes. Send less, such as smaller pieces of a file"
+        " or fewer items of a batch.",
+    )
 
 
 def error_of(raw: bytes, message: Any) -> InvalidArgument:

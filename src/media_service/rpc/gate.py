@@ -26,7 +26,7 @@ from media_service.rpc.decoding import Undecodable, decoding
 from media_service.rpc.error_status import abort, known
 from media_service.rpc.field_validation import FieldValidator
 from media_service.rpc.method_rules import MethodRule
-from media_service.rpc.request_reader import RequestReader
+from media_service.rpc.request_reader import RequestReader, check_metadata
 from media_service.rpc.response_stream import ResponseStreams
 from media_service.rpc.running_calls import RunningCalls
 from media_service.rpc.server_sent_events import unless_ended
@@ -164,6 +164,7 @@ class Gate:
         async def call(_: Any, context: Context) -> Any:
             record = Record(rule.audit)
             try:
+                check_metadata(context)
                 token = bearer_token(context)
                 by_ticket = rule.ticket and not token
                 if rule.permission and not by_ticket:

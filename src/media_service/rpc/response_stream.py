@@ -71,9 +71,9 @@ class ResponseStream:
 class ResponseStreams:
     """Admits streams of responses, and shares them fairly among callers; see `FairPlaces`."""
 
-    def __init__(self, timeout: timedelta) -> None:
+    def __init__(self, timeout: timedelta, most: int | None = None) -> None:
         self._timeout = timeout.total_seconds()
-        self._places = FairPlaces(MAX_STREAMS)
+        self._places = FairPlaces(most or MAX_STREAMS)
 
     def bounded(self, behavior: Any) -> Handler:
         async def call(request: Any, context: Context) -> None:

@@ -1,7 +1,9 @@
-"""The calls that run, so that a server that stops can end them with a reason."""
+"""The calls that run, so that a server that stops can end them with a reason, and those whose
+responses nobody takes can be reset."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 import grpc
@@ -9,9 +11,14 @@ import grpc
 from media_service.errors import shutting_down
 from media_service.rpc import http
 from media_service.rpc.error_status import abort
+from media_service.rpc.stream_reset import CallTask
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
+
+# The time to take the end of a response, or one that is a single message, after the handler.
+UNREAD_SECONDS = 300.0
+PAUSE_SECONDS = 10.0
 
 
 class RunningCalls:
@@ -20,6 +27,8 @@ class RunningCalls:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended: set[asyncio.Task[Any]] = set()
+        # Since when gRPC sends the ends of responses; oldest first.
+        self._unread: dict[asyncio.Task[Any], tuple[float, Context]] = {}
 
     def tracked(self, handler: Handler, *, streams: bool = False) -> Handler:
         """Returns a handler whose calls `end` can end. `streams`: it sends several messages."""
@@ -29,7 +38,10 @@ class RunningCalls:
             assert task is not None  # noqa: S101 - gRPC runs each call in a task
             self._tasks.add(task)
             try:
-                return await handler(request, context)
+                response = await handler(request, context)
+                self._unread[task] = (loop_time(), context)
+                task.add_done_callback(self._unread.pop)
+                return response
             except asyncio.CancelledError:
                 if task not in self._ended:
                     raise
@@ -48,3 +60,20 @@ class RunningCalls:
         for task in self._tasks - self._ended:
             self._ended.add(task)
             task.cancel()
+
+    async def reset_unread(self) -> None:
+        """Resets calls whose responses the clients do not take, until cancelled."""
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS)
+            self._reset_since(loop_time() - UNREAD_SECONDS)
+
+    def _reset_since(self, time: float) -> None:
+        older = takewhile(lambda item: item[1][0] < time, self._unread.items())
+        for task, (_, context) in list(older):
+            # Envoy reads the responses to REST, and has limits of its own.
+            if isinstance(task, CallTask) and not http.is_rest(context):
+                task.reset()
+
+
+def loop_time() -> float:
+    return asyncio.get_running_loop().time()

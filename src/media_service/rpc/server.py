@@ -1,17 +1,15 @@
 """The gRPC server: servicers behind the gate, health, reflection, TLS."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import cast
 
 import grpc
-from google.protobuf.descriptor_pool import DescriptorPool
-from grpc_health.v1 import health, health_pb2
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from mediaservice.v1 import (
     download_service_pb2,
     download_service_pb2_grpc,
@@ -31,7 +29,6 @@ from mediaservice.v1 import (
 
 from media_service.access.access_tokens import TokenVerifier
 from media_service.access.page_tokens import PageTokens
-from media_service.contract import descriptor_pool
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
 from media_service.downloads.service import DownloadService
@@ -48,10 +45,13 @@ from media_service.rpc.health import HealthReporter, HealthServicer
 from media_service.rpc.job_service import JobServicer
 from media_service.rpc.media_service import MediaServicer
 from media_service.rpc.method_rules import read_rules
+from media_service.rpc.open_gate import OpenGate
 from media_service.rpc.processing_service import ProcessingServicer
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.readiness import Readiness
+from media_service.rpc.reflection import ReflectionServicer
 from media_service.rpc.running_calls import RunningCalls
+from media_service.rpc.server_options import OPTIONS
 from media_service.rpc.stream_reset import new_task
 from media_service.rpc.upload_service import UploadServicer
 from media_service.rpc.watch_limiter import WatchLimiter
@@ -70,38 +70,17 @@ SERVICES = [
     health_service_pb2.DESCRIPTOR.services_by_name["HealthService"],
 ]
 
+# They take no token.
+STANDARD_SERVICES = [
+    health_pb2.DESCRIPTOR.services_by_name["Health"],
+    reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"],
+]
+
 # The part of the grace period that is left for telling callers why their calls end.
 LAST_SECONDS = 1.0
 # Of one caller, in each process.
 MAX_WATCHES = 100
 WATCH_LIFE = timedelta(hours=1)
-# 2 MiB of data and its framing.
-MAX_MESSAGE = 3 << 20
-OPTIONS: Sequence[tuple[str, int]] = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE),
-    ("grpc.max_send_message_length", MAX_MESSAGE),
-    # Without the probe, a slow stream buffers kilobytes instead of megabytes. This lookahead lets a
-    # fast one continue to send while Python handles the previous message.
-    ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", 524288),
-    # What a stream may buffer, besides the message that is being sent.
-    ("grpc.http2.write_buffer_size", 16384),
-    # Of one connection. Envoy opens more connections. Streams above it, such as a series of resets,
-    # are refused before a handler runs.
-    ("grpc.max_concurrent_streams", 256),
-    # A burst of calls waits instead of being rejected at random.
-    ("grpc.server.max_pending_requests", 20000),
-    ("grpc.server.max_pending_requests_hard_limit", 20000),
-    # In seconds. With the default of 30, some calls of a burst ended as CANCELLED.
-    ("grpc.server_max_unrequested_time_in_server", 600),
-    # Of REST, Envoy admits 16 KiB of headers. It adds some, and each counts 32 bytes more.
-    ("grpc.max_metadata_size", 24 << 10),
-    ("grpc.absolute_max_metadata_size", 24 << 10),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10000),
-    # Otherwise a second server on the same port would receive half of the calls.
-    ("grpc.so_reuseport", 0),
-)
 
 
 @dataclass(frozen=True)
@@ -142,7 +121,7 @@ class RpcServer:
         names = [service.full_name for service in SERVICES]
         self._readiness = readiness
         self._health = HealthReporter(readiness, names)
-        self._reporting: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
         server = grpc.aio.server(options=list(OPTIONS))
         public_urls = PublicUrls(public_url, f"{rest_url}/v1/public")
         watches = WatchLimiter(MAX_WATCHES, WATCH_LIFE)
@@ -197,9 +176,13 @@ class RpcServer:
             WatchServicer(services.watch_tickets, services.uploads, services.jobs), gate
         )
         health_service_pb2_grpc.add_HealthServiceServicer_to_server(HealthServicer(readiness), gate)
-        self._health.add_to(server)
-        reflection.enable_server_reflection(
-            [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server, reflected()
+        open_gate = cast(
+            "grpc.aio.Server", OpenGate(server, STANDARD_SERVICES, self._calls, stream_timeout)
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, open_gate)
+        standard_names = [service.full_name for service in STANDARD_SERVICES]
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+            ReflectionServicer([*names, *standard_names]), open_gate
         )
         if tls:
             pair = (tls[1].read_bytes(), tls[0].read_bytes())
@@ -211,33 +194,32 @@ class RpcServer:
     async def start(self) -> None:
         asyncio.get_running_loop().set_task_factory(new_task)
         await self._server.start()
-        self._reporting = asyncio.create_task(self._health.run(), name="health")
+        self._background = [
+            asyncio.create_task(self._health.run(), name="health"),
+            asyncio.create_task(self._calls.reset_unread(), name="unread responses"),
+        ]
 
     async def drain(self, seconds: float) -> None:
         """Reports that the server is not ready, and serves until load balancers have noticed."""
         self._readiness.drain()
-        await self._health.report()
+        self._health.report()
         await asyncio.sleep(seconds)
 
     async def stop(self, grace: float) -> None:
         """Refuses new calls, and ends watches. Other running calls have `grace` seconds to end.
         Whatever is ended gets SHUTTING_DOWN."""
         self._readiness.drain()
-        await self._health.report()
+        self._health.report()
         stopping = asyncio.create_task(self._server.stop(grace))
         self._watches.stop()
         await asyncio.wait([stopping], timeout=grace - LAST_SECONDS)
         self._calls.end()
         await stopping
-        if self._reporting is not None:
-            self._reporting.cancel()
-            await asyncio.wait([self._reporting])
+        await ended(self._background)
 
 
-@cache
-def reflected() -> DescriptorPool:
-    """The descriptors for reflection: the contract with its field rules, and standard services."""
-    pool = descriptor_pool()
-    for module in (health_pb2, reflection_pb2):
-        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-    return pool
+async def ended(tasks: Collection["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
