@@ -7,6 +7,7 @@ import pytest
 
 from media_service.uploads.load import (
     BEHIND_SECONDS,
+    FEW_STREAMS,
     MESSAGES_PER_PAUSE,
     MESSAGES_PER_SECOND,
     Pace,
@@ -48,6 +49,15 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     time = [100.0]
     monkeypatch.setattr("media_service.uploads.load.monotonic", lambda: time[0])
     return time
+
+
+def test_a_late_event_loop_refuses_no_upload_beside_few(now: list[float]) -> None:
+    load = UploadLoad()
+    for _ in range(4):
+        now[0] += 0.8
+        load.add(0.5)
+    assert not load.refuses(FEW_STREAMS - 1)
+    assert load.refuses(FEW_STREAMS)
 
 
 def test_only_a_sustained_load_is_an_overload(now: list[float]) -> None:

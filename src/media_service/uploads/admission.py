@@ -54,7 +54,7 @@ class Admission:
     def stream(self, owner: Owner) -> Place:
         """Admits a stream of an owner. Raises ResourceExhausted (SERVER_BUSY) if too many are
         running, or the process is overloaded, and no other owner has more of them."""
-        overloaded = bool(self._load.overloaded)
+        overloaded = self._load.refuses(self._places.held)
         place = self._places.take(owner, full=overloaded)
         if place is None:
             cause = "is overloaded" if overloaded else "receives as many uploads as it accepts"

@@ -34,6 +34,8 @@ MESSAGES_PER_PAUSE = 4
 # thousand uploads that start at once is none either.
 LATE_SECONDS = 0.1
 SUSTAINED_SECONDS = 2.0
+# So few streams are not the cause: something else keeps the machine busy.
+FEW_STREAMS = 16
 # It is also overloaded if the bytes of slow streams are not recorded this long after they arrived,
 # or if such streams are slowed down and send this share of the messages that it reads then. Both
 # must last for a while, and it stays overloaded until they have ended for a while.
@@ -135,6 +137,12 @@ class UploadLoad:
         if overloaded != self.overloaded:
             log.warning("%s", overloaded or "no longer overloaded by uploads")
         self.overloaded = overloaded
+
+    def refuses(self, streams: int) -> bool:
+        """Whether to admit no stream in addition to `streams`."""
+        if streams < FEW_STREAMS:
+            return self._behind.on or self._busy.on
+        return bool(self.overloaded)
 
     def delay(self, own: int, owners: int) -> float:
         """How many seconds a stream needs for each small message. `own`: the streams of its owner.
