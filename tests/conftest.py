@@ -48,6 +48,8 @@ LONG = (
     "tests/crash/test_killed_workers.py",
     "tests/conformance/test_driver.py",
     "tests/codecs/video/test_transcode.py",
+    "tests/e2e/test_rest_uploads.py",
+    "tests/e2e/test_examples.py",
     "tests/e2e/test_dev.py",
     "tests/crash/test_outages.py",
     "tests/crash/test_rolling_restart.py",
@@ -56,10 +58,8 @@ LONG = (
     "tests/crash/test_killed_servers.py",
     "tests/crash/test_killed_uploads.py",
     "tests/codecs/audio/test_waveform.py",
-    "tests/e2e/test_watches.py",
     "tests/rpc/test_streams.py",
     "tests/packaging/test_wheels.py",
-    "tests/e2e/test_examples.py",
     "tests/codecs/video/test_frames.py",
     "tests/e2e/test_reconcile.py",
     "tests/rpc/test_silent_store.py",
@@ -72,7 +72,6 @@ LONG = (
     "tests/codecs/audio/test_audio.py",
     "tests/conformance/test_gcs_driver.py",
     "tests/rpc/test_stream_races.py",
-    "tests/e2e/test_rest_uploads.py",
     "tests/codecs/test_documents.py",
     "tests/rpc/test_replaceable_parts.py",
     "tests/browser/test_players.py",
@@ -81,9 +80,30 @@ LONG = (
 )
 
 
+# Files that share a service of the session, which takes seconds to start, and a browser.
+SHARING = (
+    ("dev", "envoy", "limits", "head", "etags", "grpcurl", "rest_links", "rest_public"),
+    ("examples", "watches", "videos_play", "streams_true", "rest_audio", "rest_parts"),
+    (
+        *("rest_uploads", "rest_catalogue", "rest_content", "rest_jobs", "rest_render"),
+        *("bad_input", "any_request"),
+    ),
+    ("s3", "s3_parts"),
+)
+UNITS = {f"tests/e2e/test_{name}.py": f"e2e/{names[0]}" for names in SHARING for name in names}
+
+
+@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all tests of a file, or of the files in a group of `SHARING`."""
     ranks = {name: rank for rank, name in enumerate(LONG)}
-    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(LONG)))
+
+    def file(item: pytest.Item) -> str:
+        return item.nodeid.partition("::")[0]
+
+    items.sort(key=lambda item: ranks.get(file(item), len(LONG)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(UNITS.get(file(item), file(item))))
 
 
 def pytest_collection_finish() -> None:
