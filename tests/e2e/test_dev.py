@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -178,17 +178,43 @@ def test_dev_signs_links_when_tokens_are_verified_by_a_key_set(folder: Path) -> 
         assert stat.S_IMODE((folder / "link-key").stat().st_mode) == 0o600
 
 
-def test_a_killed_dev_leaves_only_postgresql_which_the_next_one_takes_over(folder: Path) -> None:
-    environ = environment(folder)
-    first = start(environ)
-    children, postgres = first.children(), first.postgres()
-    assert len(children) >= 3
-    first.process.kill()
-    first.process.wait(STOP_SECONDS)
-    assert alive(children) == []
-    assert postgres.is_running()
-    with running(environ) as second:
-        assert second.postgres() == postgres
+@dataclass(frozen=True)
+class TakeOver:
+    """What was left of a killed `dev`, and the next one on the same data."""
+
+    children: list[psutil.Process]
+    postgres: psutil.Process
+    next: Service
+
+
+@pytest.fixture(scope="module")
+def take_over() -> Iterator[TakeOver]:
+    with tempfile.TemporaryDirectory(prefix="media-dev-") as name:
+        environ = environment(Path(name) / "data")
+        first = start(environ)
+        children, postgres = first.children(), first.postgres()
+        first.process.kill()
+        first.process.wait(STOP_SECONDS)
+        assert alive(children) == []
+        assert postgres.is_running()
+        with running(environ) as second:
+            yield TakeOver(children, postgres, second)
+
+
+def test_a_killed_dev_leaves_only_postgresql_which_the_next_one_takes_over(
+    take_over: TakeOver,
+) -> None:
+    assert len(take_over.children) >= 3
+    assert take_over.next.postgres() == take_over.postgres
+
+
+def test_the_end_of_one_child_process_stops_all_and_is_reported(take_over: TakeOver) -> None:
+    service = take_over.next
+    family = [*service.children(), service.postgres()]
+    worker = service.part("work")
+    worker.terminate()
+    assert service.process.wait(STOP_SECONDS) == 1
+    assert alive(family) == []
 
 
 def test_processes_that_are_killed_at_once_are_restarted(degraded: tuple[Service, Path]) -> None:
@@ -220,12 +246,3 @@ def answers(caller: httpx.Client) -> bool:
         return caller.get("/v1/media").status_code == 200
     except httpx.TransportError:  # Envoy is not back yet
         return False
-
-
-def test_the_end_of_one_child_process_stops_all_and_is_reported(folder: Path) -> None:
-    service = start(environment(folder))
-    family = [*service.children(), service.postgres()]
-    worker = service.part("work")
-    worker.terminate()
-    assert service.process.wait(STOP_SECONDS) == 1
-    assert alive(family) == []
