@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from mediaservice.v1 import media_service_pb2, upload_pb2, upload_service_pb2
 
+from media_service.uploads.load import FEW_STREAMS
 from media_service_client import AsyncClient
 from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc.server import Caller, Running, Start, refusal, refused
@@ -163,6 +164,7 @@ async def test_the_client_waits_for_a_free_slot(start: Start, tmp_path: Path) ->
 async def test_an_overloaded_server_refuses_uploads_and_answers_reads(start: Start) -> None:
     ann = await (await start()).caller()
     media = (await ann.write([one_message()])).media
+    held = [await hold(ann) for _ in range(FEW_STREAMS)]
     blocking = asyncio.create_task(block_the_loop())
     try:
         async with asyncio.timeout(30):
@@ -176,6 +178,8 @@ async def test_an_overloaded_server_refuses_uploads_and_answers_reads(start: Sta
         assert await ann.call(ann.media.GetMedia, request) == media
     finally:
         blocking.cancel()
+        for stream in held:
+            stream.call.cancel()
     assert (busy.code, busy.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
     assert busy.headers["retry-after"] == "1"
     await until_taken(ann)
