@@ -71,5 +71,7 @@ def encode(event: Event) -> str:
 
 
 def decode(name: str, payload: str) -> Event:
-    """The event that arrived on the channel `name`."""
-    return KINDS[name](**json.loads(payload))
+    """The event that arrived on the channel `name`. While servers are replaced by those of another
+    version, it may have other fields. Raises ValueError and TypeError if it is not an event."""
+    kind, fields = KINDS[name], json.loads(payload)
+    return kind(**{field: fields[field] for field in kind.__slots__ if field in fields})

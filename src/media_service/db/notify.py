@@ -113,7 +113,11 @@ class Notifier:
         while True:
             quiet = min(PROBE_SECONDS, self._timeout)
             async for notification in connection.notifies(timeout=quiet):
-                event = decode(notification.channel, notification.payload)
+                try:
+                    event = decode(notification.channel, notification.payload)
+                except (ValueError, TypeError) as error:
+                    log.warning("an event is not understood: %s", error)
+                    continue
                 for listener in tuple(self._listeners.get((type(event), event.key), ())):
                     listener(event)
             await connection.execute("select 1")
