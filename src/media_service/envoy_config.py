@@ -163,6 +163,12 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
     head_as_get = [regex for regex in sorted(readable) if "HEAD" not in methods[regex]]
     for regex in head_as_get:
         methods[regex].add("HEAD")
+    untranscoded = {
+        "envoy.filters.http.grpc_json_transcoder": {
+            "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
+            "disabled": True,
+        }
+    }
     refusals = [
         {
             "match": {
@@ -179,12 +185,7 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
             "response_headers_to_add": [
                 {"header": {"key": "allow", "value": ", ".join(sorted(allowed))}}
             ],
-            "typed_per_filter_config": {
-                "envoy.filters.http.grpc_json_transcoder": {
-                    "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
-                    "disabled": True,
-                }
-            },
+            "typed_per_filter_config": untranscoded,
         }
         for regex, allowed in sorted(methods.items())
     ]
@@ -220,7 +221,11 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
         }
     }
     bodies = [
-        {"match": of_method(binding), "route": service, "typed_per_filter_config": unbuffered}
+        {
+            "match": of_method(binding),
+            "route": {**service, "cluster": "uploads"},
+            "typed_per_filter_config": {**unbuffered, **untranscoded},
+        }
         if binding.uploads
         else {"match": of_method(binding), "route": {**quick, **total}}
         for binding in bindings(descriptors)

@@ -2,19 +2,14 @@
 
 import json
 import socket
-import subprocess
-import sysconfig
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from media_service.config import load
-from media_service.envoy_config import render
 from media_service.ids import new_id
+from tests.support.envoy import answered, running_envoy
 from tests.support.ports import free_port
 from tests.support.service import Service
 from tests.support.tools import eventually
@@ -231,34 +226,11 @@ def test_neither_tokens_nor_queries_are_logged(alice: httpx.Client, service: Ser
 
 
 def test_an_unreachable_service_is_503_with_retry_after(tmp_path: Path) -> None:
-    with envoy_alone(tmp_path) as url:
+    with running_envoy(tmp_path, free_port()) as envoy:
+        url = f"{envoy.url}/v1/media"
         answer = eventually(lambda: answered(url))
         head = httpx.head(url)
     assert (answer.status_code, reason(answer)) == (503, "UPSTREAM_UNAVAILABLE")
     assert answer.headers["retry-after"] == "1"
     assert answer.json()["details"][1]["retryDelay"] == "1s"
     assert (head.status_code, head.content) == (503, b"")
-
-
-@contextmanager
-def envoy_alone(folder: Path) -> Iterator[str]:
-    """An Envoy without a server. Yields the URL of a list."""
-    port = free_port()
-    file = folder / "envoy.yaml"
-    config = load({"MEDIA_REST_PORT": str(port)})
-    file.write_text(render(config, [("127.0.0.1", free_port())], "127.0.0.1"))
-    program = Path(sysconfig.get_path("scripts")) / "envoy"
-    options = ["--use-dynamic-base-id", "--concurrency", "1", "-l", "off"]
-    with subprocess.Popen([program, "-c", file, *options]) as envoy:
-        try:
-            yield f"http://127.0.0.1:{port}/v1/media"
-        finally:
-            envoy.terminate()
-
-
-def answered(url: str) -> httpx.Response | None:
-    """The response; None while nothing listens there."""
-    try:
-        return httpx.get(url)
-    except httpx.ConnectError:
-        return None

@@ -146,6 +146,7 @@ class Gate:
         if handler.response_streaming:
             bounded = self._responses.bounded(handler.unary_stream)
             call = self._guarded(bounded, rule, self._receive, self._check)
+            call = self._responses.paced(call)
             if rule.ticket:
                 call = unless_ended(call)
             call = self._calls.tracked(call, streams=True)

@@ -1,5 +1,5 @@
-"""Bounds the calls that stream their responses: how many there are, and how long a client may take
-nothing."""
+"""Bounds the calls that stream their responses: how many there are, how long a client may take
+nothing, and how much of the event loop's time they take from other calls."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,6 +12,7 @@ from media_service.access.fair_places import FairPlaces
 from media_service.errors import DeadlineExceeded, MediaError, Reason, ResourceExhausted
 from media_service.rpc import http
 from media_service.rpc.caller import owner_of
+from media_service.rpc.pacing import Pacer
 from media_service.rpc.stream_reset import reset_later
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -37,9 +38,10 @@ class ResponseStream:
     """The context of a call that streams its response. `write` raises StreamEnded
     (STREAM_TOO_SLOW) if the client does not take the message in time."""
 
-    def __init__(self, context: Context, timeout: float) -> None:
+    def __init__(self, context: Context, timeout: float, pacer: Pacer) -> None:
         self._context = context
         self._timeout = timeout
+        self._pacer = pacer
         self.begun = False
 
     def __getattr__(self, name: str) -> Any:
@@ -66,6 +68,7 @@ class ResponseStream:
                     " seconds. Continue with a range.",
                 )
             ) from None
+        await self._pacer.step()  # here, because now the call holds nothing that it would send
 
 
 class ResponseStreams:
@@ -74,6 +77,16 @@ class ResponseStreams:
     def __init__(self, timeout: timedelta, most: int | None = None) -> None:
         self._timeout = timeout.total_seconds()
         self._places = FairPlaces(most or MAX_STREAMS)
+        self._pacer = Pacer()
+
+    def paced(self, handler: Handler) -> Handler:
+        """A burst of calls must not delay others either."""
+
+        async def call(request: Any, context: Context) -> None:
+            await self._pacer.step()
+            await handler(request, context)
+
+        return call
 
     def bounded(self, behavior: Any) -> Handler:
         async def call(request: Any, context: Context) -> None:
@@ -83,7 +96,7 @@ class ResponseStreams:
             task = asyncio.current_task()
             if task is None:
                 raise RuntimeError("gRPC runs handlers in tasks")
-            stream = ResponseStream(context, self._timeout)
+            stream = ResponseStream(context, self._timeout, self._pacer)
             # While the client does not read, an error waits behind what was sent before, which
             # stays in memory. So the place is held until the call has ended.
             place.until_done(task)
