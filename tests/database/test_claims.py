@@ -225,6 +225,7 @@ class Model:
     heavy: bool = False
     holds_slot: bool = False
     lost_leases: int = 0
+    outages: int = 0
 
 
 @dataclass
@@ -383,11 +384,13 @@ class Jobs(RuleBasedStateMachine):
                 held.model.percent = 100
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data())
-    def retry_later(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), outage=st.booleans())
+    def retry_later(self, data: st.DataObject, outage: bool) -> None:
         held = data.draw(st.sampled_from(self.held))
-        assert self.do(claimed_jobs.retry_later, held.claim, LATER, FAULT) == held.valid
+        retry_later = partial(claimed_jobs.retry_later, outage=outage)
+        assert self.do(retry_later, held.claim, LATER, FAULT) == held.valid
         if held.valid:
+            held.model.outages += outage
             held.model.state, held.model.due = JobState.QUEUED, False
             held.model.lapsed, held.model.place = False, self.place()
 
@@ -416,7 +419,7 @@ class Jobs(RuleBasedStateMachine):
         self.do(changing.restart, model.new.job_id)
         if model.state in {JobState.FAILED, JobState.CANCELLED}:
             model.state, model.due, model.attempt, model.percent = JobState.QUEUED, True, 0, 0
-            model.lost_leases = 0
+            model.lost_leases = model.outages = 0
             model.place = self.place()
 
     @precondition(lambda self: self.held)
@@ -450,7 +453,7 @@ class Jobs(RuleBasedStateMachine):
             model = self.jobs[row["job_id"]]
             found = (row["state"], row["attempt"], row["fence"], row["progress_percent"])
             assert found == (model.state, model.attempt, model.fence, model.percent)
-            assert row["lost_leases"] == model.lost_leases
+            assert (row["lost_leases"], row["outages"]) == (model.lost_leases, model.outages)
             assert (row["lease_until"] is not None) == (model.state is JobState.RUNNING)
             assert (row["end_time"] is not None) == model.state.final
             assert not row["stage"] or model.state is JobState.RUNNING

@@ -1,7 +1,7 @@
 """Every recorded job ends, whatever happens to its worker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,7 +19,7 @@ from media_service.db.new_job import NewJob
 from media_service.db.transaction import Connection
 from media_service.errors import Fault, InvalidArgument, Reason, Unavailable
 from media_service.ids import new_id
-from media_service.jobs.attempt import ATTEMPTS, MAX_LOST_LEASES
+from media_service.jobs.attempt import ATTEMPTS, MAX_LOST_LEASES, MAX_OUTAGES
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
@@ -273,28 +273,65 @@ async def test_a_job_of_the_service_itself_gets_a_slot_of_an_owner_with_several(
 
 
 async def test_a_transient_failure_is_retried_later(database: Database) -> None:
-    failed = failing(Unavailable(Reason.STORAGE_UNAVAILABLE, "The storage is away."))
+    failed = failing(Unavailable(Reason.PROCESSING_UNAVAILABLE, "The machine is at fault."))
     handler = Handler(database, failed)
     job_id = await enqueue(database)
-    delays = []
     async with working(database, handler):
-        for attempt in range(1, ATTEMPTS):
-
-            async def put_back(attempt: int = attempt) -> bool:
-                row = await job(database, job_id)
-                return bool(row["state"] == "QUEUED" and row["attempt"] == attempt)
-
-            await until(put_back)
-            row = await job(database, job_id)
-            assert row["error_reason"] == "STORAGE_UNAVAILABLE"
-            delays.append(row["delay"].total_seconds())
-            await change(database, job_id, "run_time = now()")
-            await wake(database)
+        delays = await delays_of_failures(database, job_id, range(1, ATTEMPTS))
         await until(lambda: handler.given_up)
     for delay, middle in zip(delays, [5, 20, 80, 320], strict=True):
         assert middle * 0.4 < delay <= middle * 1.5
     assert len(handler.ran) == ATTEMPTS
     assert (await job(database, job_id))["state"] == "FAILED"
+    assert handler.given_up[0][1] == Fault("PROCESSING_UNAVAILABLE", "The machine is at fault.")
+
+
+async def delays_of_failures(
+    database: Database, job_id: str, attempts: Iterable[int]
+) -> list[float]:
+    """The delays after these attempts of a job that fails. The worker does not wait for them."""
+    delays = []
+    for attempt in attempts:
+
+        async def put_back(attempt: int = attempt) -> bool:
+            row = await job(database, job_id)
+            return bool(row["state"] == "QUEUED" and row["attempt"] == attempt)
+
+        await until(put_back)
+        row = await job(database, job_id)
+        assert row["error_reason"].endswith("UNAVAILABLE")
+        delays.append(row["delay"].total_seconds())
+        await change(database, job_id, "run_time = now()")
+        await wake(database)
+    return delays
+
+
+@pytest.mark.parametrize("reason", [Reason.STORAGE_UNAVAILABLE, Reason.DATABASE_UNAVAILABLE])
+async def test_an_outage_does_not_use_up_the_attempts_of_a_job(
+    database: Database, reason: Reason
+) -> None:
+    handler = Handler(database, failing(Unavailable(reason, "It is away.")))
+    job_id = await enqueue(database)
+    async with working(database, handler):
+        delays = await delays_of_failures(database, job_id, range(1, 2 * ATTEMPTS))
+        # The outage ends, but the work fails.
+        handler.step = failing(Unavailable(Reason.PROCESSING_UNAVAILABLE, "The machine fails."))
+        rest = range(2 * ATTEMPTS, 3 * ATTEMPTS - 1)
+        delays += await delays_of_failures(database, job_id, rest)
+        await until(lambda: handler.given_up)
+    middles = [5, 20, 80, *[320] * (2 * ATTEMPTS - 4), 5, 20, 80, 320]
+    for delay, middle in zip(delays, middles, strict=True):
+        assert middle * 0.4 < delay <= middle * 1.5
+    assert len(handler.ran) == 3 * ATTEMPTS - 1
+
+
+async def test_a_job_fails_after_a_day_of_outage(database: Database) -> None:
+    failed = failing(Unavailable(Reason.STORAGE_UNAVAILABLE, "The storage is away."))
+    handler = Handler(database, failed)
+    job_id = await enqueue(database)
+    await change(database, job_id, f"attempt = {MAX_OUTAGES - 1}, outages = {MAX_OUTAGES - 1}")
+    async with working(database, handler):
+        await until(lambda: handler.given_up)
     assert handler.given_up[0][1] == Fault("STORAGE_UNAVAILABLE", "The storage is away.")
 
 

@@ -27,11 +27,15 @@ from media_service.jobs.queries import claimed_jobs
 
 log = logging.getLogger(__name__)
 
-# How often work may fail. An attempt whose worker died does not count.
+# How often work may fail. An attempt that ended because its worker died, or because the store or
+# the database was unavailable, does not count.
 ATTEMPTS = 5
-# Each delay is four times the previous one: 5 s, 20 s, 80 s, 320 s. Together, they are longer than
-# a restart of a store.
-FIRST_DELAY_SECONDS = 5.0
+# How often an outage may end an attempt: with the delays below, a job survives an outage of a day.
+# But it must end, because what looks like an outage may concern only the bytes of this job.
+MAX_OUTAGES = 270
+OUTAGE_REASONS = {Reason.STORAGE_UNAVAILABLE, Reason.DATABASE_UNAVAILABLE}
+# Each delay is four times the previous one: 5 s, 20 s, 80 s, and then always 320 s.
+FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 5.0, 320.0
 # How many workers may die while they run a job. Media is opened only in sandboxed children, so most
 # deaths are not the fault of the job: with the delays of `claiming.LOST_DELAY`, a job survives an
 # hour in which its workers are restarted or out of memory all the time. But one that does kill its
@@ -49,7 +53,7 @@ TRANSIENT = (Unavailable, ResourceExhausted, DeadlineExceeded)
 
 def backoff(failures: int) -> timedelta:
     """The delay after the n-th failure, randomized so that retries do not coincide."""
-    seconds = FIRST_DELAY_SECONDS * 4 ** (failures - 1)
+    seconds = min(FIRST_DELAY_SECONDS * 4 ** min(failures - 1, 9), MAX_DELAY_SECONDS)
     return timedelta(seconds=seconds * random.uniform(0.5, 1.5))  # noqa: S311
 
 
@@ -213,12 +217,16 @@ class Attempt:
             await self._put_back()
             return
         claim, fault = self.claim, to_fault(error)
+        outage = isinstance(error, Unavailable) and error.reason in OUTAGE_REASONS
         transient = isinstance(error, TRANSIENT) or not isinstance(error, MediaError)
-        if transient and claim.try_number < ATTEMPTS:
-            delay = backoff(claim.try_number)
+        failures, most = (
+            (claim.outages + 1, MAX_OUTAGES) if outage else (claim.try_number, ATTEMPTS)
+        )
+        if transient and failures < most:
+            delay = backoff(failures)
             log.warning("job %s runs again in %s: %s", claim.job_id, delay, fault.message)
             async with self._database.connection() as db:
-                await claimed_jobs.retry_later(db, claim, delay, fault)
+                await claimed_jobs.retry_later(db, claim, delay, fault, outage=outage)
         else:
             log.warning("job %s failed permanently: %s", claim.job_id, fault.message)
             await self._handler.give_up(claim, fault)

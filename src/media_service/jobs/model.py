@@ -44,7 +44,8 @@ class Priority(IntEnum):
 class Claim:
     """A job that a worker holds until its lease expires. `fence` is the fencing token: each claim
     of a job increments it, and only the holder of the highest fence may change the job.
-    `lost_leases`: how many of its workers died."""
+    `lost_leases` and `outages`: how many of its attempts ended because the worker died, and because
+    the store or the database was unavailable."""
 
     job_id: str
     kind: JobKind
@@ -58,12 +59,13 @@ class Claim:
     subjob_number: int = 0
     heavy: bool = False
     lost_leases: int = 0
+    outages: int = 0
     anew: bool = False
 
     @property
     def try_number(self) -> int:
-        """The number of this attempt, not counting those whose worker died."""
-        return self.attempt - self.lost_leases
+        """The number of this attempt, counting only those that the work itself ended."""
+        return self.attempt - self.lost_leases - self.outages
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,8 @@ async def restart_failed(
         )
         update jobs
         set state = 'QUEUED', ready = true, run_time = now(), attempt = 0, lost_leases = 0,
-            progress_percent = 0, error_reason = null, error_message = null, update_time = now(),
-            end_time = null
+            outages = 0, progress_percent = 0, error_reason = null, error_message = null,
+            update_time = now(), end_time = null
         where job_id in (select job_id from failed)
         returning job_id::text as job_id
         """,

@@ -70,7 +70,7 @@ async def resume_all(db: Connection, media_id: str, reason: Reason) -> set[JobKi
 
 RESTART = SQL("""
     update jobs set state = 'QUEUED', ready = true, run_time = now(), attempt = 0, lost_leases = 0,
-                    progress_percent = 0, error_reason = null, error_message = null,
+                    outages = 0, progress_percent = 0, error_reason = null, error_message = null,
                     error_metadata = null, update_time = now(), end_time = null
     where {which} = %s and state in ('FAILED', 'CANCELLED')
 """)

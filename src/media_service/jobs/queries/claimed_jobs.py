@@ -82,18 +82,21 @@ async def finish(db: Connection, claim: Claim, state: JobState, fault: Fault | N
     return done.rowcount == 1
 
 
-async def retry_later(db: Connection, claim: Claim, delay: timedelta, fault: Fault) -> bool:
-    """Queues a job again, to run after `delay`."""
+async def retry_later(
+    db: Connection, claim: Claim, delay: timedelta, fault: Fault, *, outage: bool = False
+) -> bool:
+    """Queues a job again, to run after `delay`. `outage`: the attempt failed because of one."""
     done = await db.execute(
         "update jobs set state = 'QUEUED', ready = false, run_time = now() + %s,"
         " lease_until = null, stage = '', error_reason = %s, error_message = %s,"
-        " error_metadata = %s, update_time = now()"
+        " error_metadata = %s, outages = outages + %s, update_time = now()"
         " where job_id = %s and fence = %s and state = 'RUNNING'",
         (
             delay,
             fault.reason,
             fault.message,
             Jsonb(fault.metadata),
+            int(outage),
             claim.job_id,
             claim.fence,
         ),

@@ -58,7 +58,7 @@ CLAIM = SQL("""
     where job_id in (select job_id from chosen)
     returning job_id::text as job_id, kind, subject_id::text as subject_id, attempt, fence, org_id,
               owner_type, owner_id, pipeline, rendition, parent_id::text as parent_id,
-              subjob_number, heavy, lost_leases, anew
+              subjob_number, heavy, lost_leases, outages, anew
 """)
 
 

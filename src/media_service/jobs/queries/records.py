@@ -58,5 +58,6 @@ def claim_record(row: Mapping[str, Any]) -> Claim:
         row["subjob_number"],
         row["heavy"],
         row["lost_leases"],
+        row["outages"],
         row["anew"],
     )
