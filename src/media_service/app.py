@@ -38,6 +38,7 @@ from media_service.media.usage import UsageCounter
 from media_service.reconcile.service import Reconciler
 from media_service.renders.cache import RenderCache
 from media_service.renders.service import RenderService
+from media_service.renders.slots import child_processes
 from media_service.renditions.delete import DeletionService
 from media_service.renditions.handlers.chunk import ChunkHandler
 from media_service.renditions.local_copies import LocalCopies
@@ -233,7 +234,7 @@ async def renders(config: Config, parts: Base, forks: Forks | None) -> AsyncIter
         forks or ForkServer() as fork_server,
         ImageRenderer(
             fork_server,
-            children,
+            child_processes(children),
             config.max_pixels,
             RENDER_BYTES,
             limits=ON_DEMAND_LIMITS,

@@ -16,7 +16,7 @@ from media_service.codecs.image_renderer import ImageRenderer, RenderedImage
 from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.renders import cache
 from media_service.renders.buffered_renders import BufferedRenders
-from media_service.renders.fair_queue import FairQueue
+from media_service.renders.places import RenderPlaces
 from tests.support.media.small_files import gif, jpeg, noise, png, video_bytes
 from tests.support.rpc.links import Anybody, link, somebody
 from tests.support.rpc.renders import Answer, render
@@ -318,11 +318,11 @@ class Held:
         self.go_on = asyncio.Event()
         self.asked = self.waiting = self.cancelled = 0
         self.made: list[str] = []
-        really, turn = ImageRenderer.render, FairQueue.turn
+        really, place = ImageRenderer.render, RenderPlaces.place
 
-        def ask(queue: FairQueue, owner: Owner) -> AbstractAsyncContextManager[None]:
+        def ask(places: RenderPlaces, owner: Owner) -> AbstractAsyncContextManager[None]:
             self.asked += 1
-            return turn(queue, owner)
+            return place(places, owner)
 
         @asynccontextmanager
         async def wait(
@@ -339,7 +339,7 @@ class Held:
                 yield rendered
 
         monkeypatch.setattr(ImageRenderer, "render", wait)
-        monkeypatch.setattr(FairQueue, "turn", ask)
+        monkeypatch.setattr(RenderPlaces, "place", ask)
 
     async def until(self, is_it: Callable[[], bool]) -> None:
         async def look() -> bool:

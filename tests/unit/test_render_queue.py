@@ -1,19 +1,33 @@
 """The turns of renders: none is lost, whoever leaves and whenever."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
 
 from media_service.access.owner import Owner
-from media_service.renders.fair_queue import FairQueue
+from media_service.renders.fair_turns import FairTurns
+from media_service.renders.slots import Slots
 
 OWNERS = [Owner("user", name) for name in ("ann", "bob", "cat")]
 PATIENCE_SECONDS = 20
+Wait = Callable[[Owner], AbstractAsyncContextManager[None]]
 
 
-async def test_a_caller_that_leaves_when_its_turn_comes_costs_others_nothing() -> None:
-    queue, go_on = FairQueue(concurrency=1, capacity=10), asyncio.Event()
+def one_at_a_time() -> Wait:
+    turns = FairTurns(lambda _: not turns.running)
+    return turns.turn
+
+
+@pytest.mark.parametrize("wait", [one_at_a_time, lambda: Slots(1).slot])
+async def test_a_caller_that_leaves_when_its_turn_comes_costs_others_nothing(
+    wait: Callable[[], Wait],
+) -> None:
+    turn, go_on = wait(), asyncio.Event()
 
     async def render(owner: Owner) -> None:
-        async with queue.turn(owner):
+        async with turn(owner):
             await go_on.wait()
 
     first, leaving, last = (asyncio.create_task(render(owner)) for owner in OWNERS)

@@ -34,6 +34,8 @@ ON_DEMAND_MAX_PIXELS = 100_000_000
 # Forking a child takes 10 ms of CPU time, a third of a thumbnail.
 TASKS_PER_CHILD = 500
 SCRATCH = "media-render-"
+# The part of the memory that is reserved for small renders, and how many of them fit into it.
+SMALL_SHARE, SMALL_RENDERS = 1 / 4, 2
 BLURHASH = re.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
 COLOR = re.compile("[0-9a-f]{6}")
 
@@ -79,7 +81,11 @@ class ImageRenderer:
         self._max_pixels = max_pixels
         self._max_output_pixels = min(max_pixels, max_output_pixels or max_pixels)
         self._limits = limits
-        self._budget = MemoryBudget(budget_bytes)
+        small_bytes = int(budget_bytes * SMALL_SHARE)
+        self._budget = MemoryBudget(budget_bytes - small_bytes)
+        # Small renders do not wait for large ones.
+        self._small_budget = MemoryBudget(small_bytes)
+        self._small_bytes = small_bytes // SMALL_RENDERS
         # Thumbnails are part of every upload, so they do not wait for larger renders.
         self._thumbnail_budget = MemoryBudget(budget_bytes)
         self._sandbox = Sandbox(
@@ -119,7 +125,7 @@ class ImageRenderer:
             self._check(source)
         memory_bytes, pixels = self._estimate(original, list(named.values()), pipeline, deliver)
         with temporary_file(SCRATCH) as output:
-            async with self._budget.reserve(memory_bytes):
+            async with self._budget_for(memory_bytes).reserve(memory_bytes):
                 answer = await self._sandbox.run(
                     RENDER,
                     *(source.path for source in sources),
@@ -157,6 +163,10 @@ class ImageRenderer:
                     max_pixels=self._max_pixels,
                 )
             yield checked_thumbnails(answer, {n: Path(file.name) for n, file in files.items()})
+
+    def _budget_for(self, size: int) -> MemoryBudget:
+        small = size <= self._small_bytes and not self._budget.has_room(size)
+        return self._small_budget if small else self._budget
 
     def _check(self, source: ImageSource) -> None:
         """Raises InvalidArgument (PROCESSING_LIMIT_EXCEEDED) if a source has too many pixels."""

@@ -15,6 +15,10 @@ class MemoryBudget:
         self._available = total
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    def has_room(self, size: int) -> bool:
+        """Whether a reservation of `size` bytes would not wait."""
+        return not self._waiting and size <= self._available
+
     @asynccontextmanager
     async def reserve(self, size: int) -> AsyncIterator[None]:
         """Reserves `size` bytes, and waits until they are available. A request above the total
@@ -27,7 +31,7 @@ class MemoryBudget:
             self._release(size)
 
     async def _acquire(self, size: int) -> None:
-        if not self._waiting and size <= self._available:
+        if self.has_room(size):
             self._available -= size
             return
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()

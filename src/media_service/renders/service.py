@@ -2,7 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
+from dataclasses import dataclass
 from functools import partial
 
 from media_service.access.principal import Principal
@@ -24,11 +31,13 @@ from media_service.media.model import Media, MediaState
 from media_service.media.reader import MediaReader
 from media_service.media.service import check_version
 from media_service.renders.cache import RenderCache
-from media_service.renders.fair_queue import FairQueue
+from media_service.renders.fair_turns import FairTurns, Turn
 from media_service.renders.model import Render, RenderSpec
 from media_service.renders.negative_cache import NegativeCache
 from media_service.renders.negotiation import negotiate
+from media_service.renders.places import RenderPlaces
 from media_service.renders.singleflight import Singleflight
+from media_service.renders.slots import GaveWay, Slots
 from media_service.renditions.pipeline_inputs import image_of, overlay_of, route_of
 from media_service.storage.blob_store import BlobStore
 
@@ -42,6 +51,14 @@ WAITING_PER_CHILD = 64
 # How long a render continues after its last client has disconnected.
 LINGER_SECONDS = 2.0
 ANIMATED_TYPES = ("image/gif", "image/webp")
+
+
+@dataclass(frozen=True, slots=True)
+class Originals:
+    """The open originals of a render. The files exist until the context that yielded them ends."""
+
+    media: ImageSource
+    overlays: Mapping[str, ImageSource]
 
 
 class RenderService:
@@ -62,9 +79,10 @@ class RenderService:
         self._cache = cache
         self._stores = stores
         self._singleflight: Singleflight[Render] = Singleflight(linger_seconds)
-        # While one render runs, the original of the next one is opened, because reading from an
-        # object store takes about as long as a render.
-        self._queue = FairQueue(2 * children, children * (2 + WAITING_PER_CHILD))
+        self._places = RenderPlaces(children * (2 + WAITING_PER_CHILD))
+        self._children = children
+        self._opening = FairTurns(self._may_open)
+        self._slots = Slots(children)
         self._failed = NegativeCache()
 
     async def close(self) -> None:
@@ -135,19 +153,40 @@ class RenderService:
             raise
 
     async def _render(self, spec: RenderSpec) -> Render:
-        deliver = () if spec.pipeline.format else FALLBACK_FORMATS
+        owner = spec.media.owner
+        async with self._places.place(owner):
+            try:
+                async with self._opening.turn(owner), self._originals(spec) as originals:
+                    return await self._render_in(self._slots.slot(owner), spec, originals)
+            except GaveWay:
+                # It may wait for long, so it opens its originals only when it has a slot.
+                async with (
+                    self._slots.slot(owner, heavy=True),
+                    self._originals(spec) as originals,
+                ):
+                    return await self._render_in(nullcontext(), spec, originals)
+
+    def _may_open(self, turn: Turn) -> bool:
+        """Whether another render may open its originals. While one render runs, those of the next
+        one are opened, because reading from an object store takes about as long as a render. An
+        owner leaves a third to others."""
+        few = self._opening.running_of(turn.owner) < 2 * self._children
+        return few and len(self._opening.running) < 3 * self._children
+
+    async def _render_in(
+        self, slot: AbstractAsyncContextManager[None], spec: RenderSpec, originals: Originals
+    ) -> Render:
+        """Renders in a slot, and keeps the result."""
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._queue.turn(spec.media.owner))
-            original = await self._open(stack, spec.media)
-            overlays = {
-                media_id: await self._open(stack, media)
-                for media_id, media in spec.overlays.items()
-            }
-            rendering = self._renderer.render(
-                original, spec.pipeline, overlays=overlays, deliver=deliver
-            )
-            with suggesting_a_job():
-                result = await stack.enter_async_context(rendering)
+            async with slot:
+                rendering = self._renderer.render(
+                    originals.media,
+                    spec.pipeline,
+                    overlays=originals.overlays,
+                    deliver=() if spec.pipeline.format else FALLBACK_FORMATS,
+                )
+                with suggesting_a_job():
+                    result = await stack.enter_async_context(rendering)
             size = result.size_bytes
             if size > MAX_BUFFERED_BYTES or not self._cache.has_room(size):
                 return await self._cache.store(spec, result.content_type, result.path)
@@ -156,6 +195,13 @@ class RenderService:
         render = Render(data, result.content_type, size, checksums)
         self._cache.store_later(spec, render, data)
         return render
+
+    @asynccontextmanager
+    async def _originals(self, spec: RenderSpec) -> AsyncIterator[Originals]:
+        async with AsyncExitStack() as stack:
+            media = await self._open(stack, spec.media)
+            overlays = {key: await self._open(stack, each) for key, each in spec.overlays.items()}
+            yield Originals(media, overlays)
 
     async def _open(self, stack: AsyncExitStack, media: Media) -> ImageSource:
         """Opens the original as a file, which exists until the stack closes."""
