@@ -46,8 +46,9 @@ def wrong_marker(found: str) -> Unavailable:
 
 class MarkedDriver:
     """Passes every call to `inner`. A missing blob is an outage, which may end, unless the store
-    has the marker. `identify` checks the store before its first use and returns its marker. It
-    raises Unavailable if this is another store, or if that is not known yet."""
+    has the marker. `identify` checks the store and returns its marker. It raises Unavailable if
+    this is another store, or if that is not known yet. It is called before the first use, and after
+    the store turned out to be another one: nothing is accepted until the right one is back."""
 
     def __init__(self, inner: Driver, identify: Callable[[], Awaitable[str]]) -> None:
         self.inner = inner
@@ -64,6 +65,7 @@ class MarkedDriver:
         """Raises Unavailable unless the store has the marker."""
         marker = await self.identified()
         if (found := await read_marker(self.inner)) != marker:
+            self._marker = ""
             raise wrong_marker(found)
 
     @asynccontextmanager
@@ -83,8 +85,8 @@ class MarkedDriver:
         return self.inner.overlaps(unmarked(other))
 
     async def check(self) -> None:
-        await self.inner.check()
         await self.check_marker()
+        await self.inner.check()
 
     async def guard(self, key: str) -> None:
         await self.inner.guard(key)

@@ -9,13 +9,24 @@ from media_service.errors import DataLoss, Reason, Unavailable
 from media_service.storage.conformance.blobs import content, keys, store
 from media_service.storage.conformance.fixtures import DriverFixtures
 from media_service.storage.driver import Driver, PartName, StoredPart
-from media_service.storage.marked_driver import KEY, MarkedDriver, read_marker, write_marker
+from media_service.storage.marked_driver import (
+    KEY,
+    MarkedDriver,
+    read_marker,
+    write_marker,
+    wrong_marker,
+)
 
 MARKER = "0190b5a8-0000-7000-8000-000000000000"
 
 
-async def known() -> str:
-    return MARKER
+def marked_driver(driver: Driver) -> MarkedDriver:
+    async def identify() -> str:
+        if (found := await read_marker(driver)) != MARKER:
+            raise wrong_marker(found)
+        return found
+
+    return MarkedDriver(driver, identify)
 
 
 class MarkerTests(DriverFixtures):
@@ -23,7 +34,7 @@ class MarkerTests(DriverFixtures):
     async def marked(self, driver: Driver) -> MarkedDriver:
         await write_marker(driver, MARKER)
         await driver.guard(KEY)
-        return MarkedDriver(driver, known)
+        return marked_driver(driver)
 
     async def test_a_marker_is_read_by_every_process(
         self, marked: MarkedDriver, reopened: Driver, sibling: Driver
@@ -66,11 +77,30 @@ class MarkerTests(DriverFixtures):
                 await failing
             assert caught.value.reason is Reason.STORAGE_UNAVAILABLE
 
+    async def test_nothing_is_accepted_from_the_moment_on_that_the_marker_is_missing(
+        self, marked: MarkedDriver, reopened: Driver, key: str
+    ) -> None:
+        """As in a bucket that was deleted and created again."""
+        await marked.put(key, b"before")
+        await reopened.delete(KEY)
+        with pytest.raises(Unavailable):
+            await marked.check()
+        for failing in (
+            marked.put(key, b"after"),
+            marked.begin(key),
+            content(marked, key, 0, 6),
+        ):
+            with pytest.raises(Unavailable) as caught:
+                await failing
+            assert caught.value.reason is Reason.STORAGE_UNAVAILABLE
+        await write_marker(reopened, MARKER)
+        assert await content(marked, key, 0, 6) == b"before"
+
     async def test_a_copy_from_a_store_without_its_marker_is_unavailable_or_declined(
         self, marked: MarkedDriver, reopened: Driver, sibling: Driver, key: str
     ) -> None:
         await write_marker(sibling, MARKER)
-        target = MarkedDriver(sibling, known)
+        target = marked_driver(sibling)
         await reopened.delete(KEY)
         with suppress(Unavailable):
             assert not await target.copy(marked, key, key, 4, "")
