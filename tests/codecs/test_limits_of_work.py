@@ -45,6 +45,25 @@ async def test_inspection_counts_pages_and_elements_before_it_decodes_them(
     assert error.value.metadata == {"limit": limit, "value": str(value)}
 
 
+@pytest.mark.parametrize(
+    ("data", "limit"),
+    [
+        (starving_files.nested_svg(300), "nested_elements"),
+        (starving_files.layered_svg(300), "nested_layers"),
+    ],
+    ids=["elements", "layers"],
+)
+async def test_a_drawing_that_reaches_a_limit_of_its_library_is_not_called_damaged(
+    inspector: Inspector, path: Path, data: bytes, limit: str
+) -> None:
+    path.write_bytes(data)
+    with pytest.raises(MediaError) as error:
+        await inspector.inspect(path, "IMAGE", "image/svg+xml")
+    assert error.value.reason is Reason.INSPECTION_LIMIT_EXCEEDED
+    assert error.value.metadata["limit"] == limit
+    assert "damaged" not in error.value.message
+
+
 async def test_the_pages_of_a_tiff_are_opened_once(inspector: Inspector, path: Path) -> None:
     """One by one, a thousand pages exceed the time limit."""
     path.write_bytes(starving_files.tiff(1000))

@@ -57,6 +57,25 @@ def svg(elements: int) -> bytes:
     )
 
 
+def nested_svg(depth: int) -> bytes:
+    """An SVG whose elements are nested in each other."""
+    return (
+        b'<svg xmlns="http://www.w3.org/2000/svg">' + b"<g>" * depth + b"</g>" * depth + b"</svg>"
+    )
+
+
+def layered_svg(depth: int) -> bytes:
+    """An SVG whose layers are nested in each other, by references."""
+    layers = "".join(
+        f'<g id="a{number}" opacity="0.5"><use href="#a{number - 1}" opacity="0.5"/></g>'
+        for number in range(1, depth)
+    )
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">'
+        f'<defs><path id="a0" d="M0 0h9v9"/>{layers}</defs><use href="#a{depth - 1}"/></svg>'
+    ).encode()
+
+
 def tall_png(rows: int) -> bytes:
     """A gray PNG, one pixel wide."""
 
@@ -108,7 +127,7 @@ def limited() -> list[StarvingFile]:
         stored("pdf_func.pdf", "application/pdf", "", processing),
         stored("pdf_form_nest.pdf", "application/pdf", "", processing),
         stored("svg_filter.svg", "image/svg+xml", "INSPECTION_LIMIT_EXCEEDED"),
-        stored("svg_use_bomb.svg", "image/svg+xml", "MEDIA_CORRUPT"),
+        stored("svg_use_bomb.svg", "image/svg+xml", "INSPECTION_LIMIT_EXCEEDED"),
     ]
 
 

@@ -16,7 +16,7 @@ from media_service.codecs.limits import MAX_ELEMENTS, MAX_PAGES, check_inspectab
 from media_service.errors import InvalidArgument, Reason
 
 
-@decoding()
+@decoding(Reason.INSPECTION_LIMIT_EXCEEDED)
 def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
     """Returns an Inspection of the open file `media`, as JSON values.
 
