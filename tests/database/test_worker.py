@@ -207,6 +207,27 @@ async def test_heavy_jobs_leave_a_slot_for_light_ones(database: Database) -> Non
         assert (await job(database, second))["state"] == "QUEUED"
 
 
+async def test_a_heavy_job_of_a_second_owner_is_next_however_many_the_first_one_has(
+    database: Database,
+) -> None:
+    """As when one owner has uploaded many videos, and another one."""
+    ended = asyncio.Event()
+
+    async def first_of_all(claim: Claim) -> None:
+        if len(handler.ran) == 1:
+            await ended.wait()
+
+    handler = Handler(database, first_of_all)
+    for _ in range(3):
+        await enqueue(database, heavy=True)
+    async with working(database, handler, slots=2):
+        await until(lambda: handler.ran)
+        await enqueue(database, BOB, heavy=True)
+        ended.set()
+        await until(lambda: has_finished(handler, 4))
+    assert [claim.owner for claim in handler.ran] == [ANN, BOB, ANN, ANN]
+
+
 async def test_a_light_job_that_takes_long_becomes_heavy_and_makes_room_for_light_ones(
     database: Database,
 ) -> None:

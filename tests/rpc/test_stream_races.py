@@ -288,6 +288,27 @@ async def test_a_stream_gives_way_between_chunks_to_an_owner_who_holds_no_slot(
     assert await wrong(service) == []
 
 
+async def test_a_stream_gives_way_while_its_chunks_wait_for_the_end_of_an_outage(
+    ann: Caller, bob: Caller, hands: Hands, service: Running
+) -> None:
+    _, job_id = await ordered(ann)
+    claim = await hands.claim(job_id)
+    await hands.begin(claim)
+    async with service.database() as db:
+        await db.execute(
+            "update jobs set run_time = now() + interval '5 min', ready = false"
+            " where parent_id = %s",
+            (job_id,),
+        )
+    before = await hands.states(job_id)
+    assert JobState.QUEUED in before
+    await ordered(bob)
+    async with asyncio.timeout(60):
+        with pytest.raises(GaveWay):
+            await hands.process.run(claim, Progress())
+    assert await hands.states(job_id) == before
+
+
 async def test_a_job_whose_part_kills_its_workers_fails_and_can_be_retried(
     ann: Caller, hands: Hands, service: Running
 ) -> None:

@@ -6,7 +6,12 @@ from media_service.codecs.inspection import AudioInfo, DocumentInfo, ImageInfo, 
 from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.pipeline.validation import parsed_pipeline
 
-SHORT, LONG = VideoInfo(duration_seconds=60), VideoInfo(duration_seconds=3600)
+SHORT, LONG = (
+    VideoInfo(duration_seconds=seconds, width=1920, height=1080) for seconds in (60, 3600)
+)
+
+CLIP = VideoInfo(duration_seconds=9, width=1920, height=1080)
+CLIP_IN_4K = VideoInfo(duration_seconds=9, width=3840, height=2160)
 
 
 @pytest.mark.parametrize(
@@ -14,6 +19,10 @@ SHORT, LONG = VideoInfo(duration_seconds=60), VideoInfo(duration_seconds=3600)
     [
         ("VIDEO", "stream", None, True),
         ("VIDEO", "transcode", SHORT, True),
+        ("VIDEO", "transcode", CLIP, False),
+        ("VIDEO", "stream", CLIP, False),
+        ("VIDEO", "transcode", CLIP_IN_4K, True),
+        ("VIDEO", "transcode", VideoInfo(duration_seconds=0), True),
         ("VIDEO", "storyboard", SHORT, False),
         ("VIDEO", "storyboard", None, False),
         ("VIDEO", "storyboard", LONG, True),

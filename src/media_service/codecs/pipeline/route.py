@@ -3,7 +3,7 @@ is an image."""
 
 from dataclasses import dataclass
 
-from media_service.codecs.inspection import AvInfo, DocumentInfo, Info
+from media_service.codecs.inspection import AvInfo, DocumentInfo, Info, VideoInfo
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.pipeline import STREAM, Pipeline, Step
 from media_service.errors import FailedPrecondition, Reason
@@ -13,6 +13,10 @@ IMAGE, VIDEO = "IMAGE", "VIDEO"
 FRAME, EXTRACT_TEXT = "frame", "extract_text"
 # What is read of longer inputs takes more than a few seconds.
 LIGHT_SECONDS_OF_INPUT = 300.0
+# Videos up to this product of duration and megapixels of a frame are encoded in a few seconds, such
+# as ten seconds of 1080p.
+LIGHT_MEGAPIXEL_SECONDS = 20.0
+MEGA = 1_000_000
 LIGHT_PAGES = 500
 
 
@@ -30,7 +34,7 @@ class Route:
         """Predicts whether the work takes more than a few seconds. `info` is the result of the
         inspection of the original, if it is known."""
         if self.encodes_video:
-            return True
+            return not (isinstance(info, VideoInfo) and is_short(info))
         operation = self.steps[-1].name if self.steps else ""
         match info:
             case AvInfo():
@@ -38,6 +42,12 @@ class Route:
             case DocumentInfo():
                 return operation == EXTRACT_TEXT and info.page_count > LIGHT_PAGES
         return False
+
+
+def is_short(video: VideoInfo) -> bool:
+    """Whether encoding all of this video takes a few seconds."""
+    megapixels = video.width * video.height / MEGA
+    return 0 < video.duration_seconds * megapixels <= LIGHT_MEGAPIXEL_SECONDS
 
 
 def find_route(pipeline: Pipeline, kind: str) -> Route:

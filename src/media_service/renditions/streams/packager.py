@@ -155,8 +155,9 @@ class StreamPackager:
         progress: Progress,
         tracks: asyncio.Task[None],
     ) -> None:
-        """Runs chunks until all are encoded, here or by other workers. Between chunks, gives way to
-        owners who hold no slot. `tracks` encodes the other tracks, which would start over."""
+        """Runs chunks until all are encoded, here or by other workers. Between chunks, and while it
+        waits for chunks that are encoded elsewhere or retried later, gives way to owners who hold
+        no slot. `tracks` encodes the other tracks, which would start over."""
         if stream.ladder.chunks == 1:
             report = partial(report_seconds, progress, stream)
             await self._chunks.encode(claim, stream, source, edits, 0, report)
@@ -170,20 +171,24 @@ class StreamPackager:
                 )
                 if chunk is None:
                     await asyncio.wait({waiting}, timeout=POLL_SECONDS)
-                    continue
-                attempt = Attempt(self._database, self._chunks, chunk, CHUNK_LEASE)
-                running = asyncio.create_task(attempt.run())
-                try:
-                    await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    running.cancel()
-                    await asyncio.gather(running, return_exceptions=True)
+                else:
+                    await self._run_chunk(chunk, waiting)
                 if tracks.done() and not waiting.done() and await self._is_awaited(claim):
                     raise GaveWay
             await waiting
         finally:
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
+
+    async def _run_chunk(self, chunk: Claim, waiting: asyncio.Task[None]) -> None:
+        """Runs a chunk, unless `waiting` ends first."""
+        attempt = Attempt(self._database, self._chunks, chunk, CHUNK_LEASE)
+        running = asyncio.create_task(attempt.run())
+        try:
+            await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
     async def _is_awaited(self, claim: Claim) -> bool:
         """Whether a job of an owner waits who holds no slot."""
