@@ -31,7 +31,7 @@ test: compiled  ## Run every check and every test.
 # wait, so more of them run concurrently than there are processors.
 suite: lint compiled
 	@-$(BIN)/python -m pytest --collect-only -q $(OTHERS) >/dev/null
-	$(BIN)/python -m pytest -n 6 --dist loadgroup --no-loadscope-reorder $(OTHERS)
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(OTHERS)
 
 # In one process: several would spend half their time on collecting and reporting.
 unit: $(READY)  ## Run the tests that need no service: unit, rules, client.

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.db.database import Database
@@ -93,17 +95,21 @@ SHARING = (
 UNITS = {f"tests/e2e/test_{name}.py": f"e2e/{names[0]}" for names in SHARING for name in names}
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the markers
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # it has no types
     """One worker runs all tests of a file, or of the files in a group of `SHARING`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return UNITS.get(file, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ranks = {name: rank for rank, name in enumerate(LONG)}
-
-    def file(item: pytest.Item) -> str:
-        return item.nodeid.partition("::")[0]
-
-    items.sort(key=lambda item: ranks.get(file(item), len(LONG)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(UNITS.get(file(item), file(item))))
+    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(LONG)))
 
 
 def pytest_collection_finish() -> None:
