@@ -116,6 +116,30 @@ async def test_a_response_that_nobody_takes_is_reset(
     assert reset == streams
 
 
+async def test_a_response_over_rest_is_cut_without_an_internal_error(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = await start(stream_timeout="1s")
+    ann = await service.caller("ann")
+    media_id = (await ann.store_all(video_bytes(150_000))).media_id
+    headers = {
+        "authorization": f"Bearer {token('ann')}",
+        "x-envoy-original-method": "GET",
+    }
+
+    def stall() -> None:
+        with Http2(service.address, window=WINDOW) as connection:
+            stream = connection.call(DOWNLOAD, headers)
+            connection.data(stream, request(media_id), end=True)
+            assert size_of(connection.frames(2)) == WINDOW
+            connection.widen(stream, 2 << 20)
+            assert any(frame.type == HEADERS and frame.flags & 1 for frame in connection.frames(5))
+
+    await asyncio.to_thread(stall)
+    assert "an answer was cut off" in caplog.text
+    assert "internal error" not in caplog.text
+
+
 def size_of(frames: Iterable[Frame]) -> int:
     return sum(len(frame.payload) for frame in frames if frame.type == DATA)
 

@@ -183,6 +183,9 @@ class Gate:
             except asyncio.CancelledError:
                 record.outcome = "CANCELLED"
                 raise
+            except grpc.aio.AbortError:  # the response was cut, see `http.cut`
+                record.outcome = "CUT"
+                raise
             except Exception as error:
                 shown = known(error)
                 record.outcome = shown.reason

@@ -81,6 +81,8 @@ class OpenGate:
             try:
                 check_metadata(context)
                 return await behavior(await receive(context), context)
+            except grpc.aio.AbortError:  # the response was cut, see `http.cut`
+                raise
             except Exception as error:
                 await abort(context, known(error))
 

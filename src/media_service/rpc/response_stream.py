@@ -24,6 +24,9 @@ MAX_STREAMS = 4000
 BYTES_PER_TIMEOUT = 128 << 10
 # A stream that ends with an error is reset if the client does not take the error in this time.
 RESET_SECONDS = 10.0
+# Over REST, a slow client may still have to take what Envoy holds. Envoy resets a stream that does
+# not move, earlier than this.
+REST_RESET_SECONDS = 1800.0
 
 
 class StreamEnded(Exception):
@@ -133,7 +136,7 @@ class ResponseStreams:
 async def prepare_to_end(stream: ResponseStream, error: MediaError) -> None:
     """Cuts the response if HTTP clients would take it for complete, and makes sure that the stream
     ends even if the client does not read."""
-    if not http.is_rest(stream):
-        reset_later(RESET_SECONDS)
-    elif stream.begun:  # Envoy resets it if the client does not read
+    rest = http.is_rest(stream)
+    reset_later(REST_RESET_SECONDS if rest else RESET_SECONDS)
+    if rest and stream.begun:
         await http.cut(stream, error)

@@ -18,6 +18,8 @@ Handler: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 
 # The time to take the end of a response, or one that is a single message, after the handler.
 UNREAD_SECONDS = 300.0
+# In addition over REST, where a slow client may still have to take what Envoy holds.
+REST_SECONDS = 1500.0
 PAUSE_SECONDS = 10.0
 
 
@@ -69,9 +71,9 @@ class RunningCalls:
 
     def _reset_since(self, time: float) -> None:
         older = takewhile(lambda item: item[1][0] < time, self._unread.items())
-        for task, (_, context) in list(older):
-            # Envoy reads the responses to REST, and has limits of its own.
-            if isinstance(task, CallTask) and not http.is_rest(context):
+        for task, (since, context) in list(older):
+            rest = http.is_rest(context)
+            if isinstance(task, CallTask) and (not rest or since < time - REST_SECONDS):
                 task.reset()
 
 
