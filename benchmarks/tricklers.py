@@ -12,7 +12,7 @@ import random
 import sys
 import time
 from collections import Counter, deque
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -96,7 +96,8 @@ class Tricklers:
         call = self._stubs[number % len(self._stubs)].WriteUpload(metadata=self._metadata)
         try:
             spec = upload_pb2.UploadSpec(filename="bench.mp4")
-            await call.write(Message(spec=spec, data=FIRST))
+            with suppress(asyncio.InvalidStateError):  # the call has failed, as is noticed below
+                await call.write(Message(spec=spec, data=FIRST))
             received = dict(await call.initial_metadata() or ())
             if "x-upload-id" not in received:
                 await call  # raises the error of the call
