@@ -91,11 +91,11 @@ class Reads:
                 self._pending.add(start)
                 try:
                     await media.GetMedia(request, metadata=to.metadata)
+                    self._milliseconds.append((time.perf_counter() - start) * 1e3)
                 except grpc.aio.AioRpcError as error:
                     self.errors[f"GetMedia: {describe(error)}"] += 1
                 finally:
                     self._pending.remove(start)
-                self._milliseconds.append((time.perf_counter() - start) * 1e3)
 
             while True:
                 group.create_task(call())
