@@ -15,10 +15,10 @@ from tests.support.crash.deployment import new_deployment
 from tests.support.crash.invariants import Broken, settle
 from tests.support.crash.soak_program import TEMPLATE, Progress, run, soak_postgres
 from tests.support.crash.vanishing_store import CannotMount, mounted, vanish
-from tests.support.frozen_database import TOLD, freeze, open_callers
+from tests.support.frozen_database import REFUSED, freeze, open_callers
 from tests.support.rpc.server import token
 
-CALLERS, TOLD_SECONDS = 300, 10.0
+CALLERS, LIMIT_SECONDS = 300, 10.0
 USERS = 8
 
 
@@ -34,12 +34,12 @@ async def freeze_under_load(cluster: Cluster, postgres: str, seconds: float) -> 
         seen = await freeze(postgres, server, callers, seconds)
     found = ", ".join(f"{count} × {name}" for name, count in seen.outcomes.items())
     progress.end(
-        f"frozen database: {CALLERS} callers, told after {max(seen.waits):.1f} s at most, {found};"
-        f" NOT_SERVING after {seen.not_serving:.1f} s, calls work {seen.recovery:.1f} s after it"
+        f"frozen database: {CALLERS} callers, refused after {max(seen.waits):.1f} s at most,"
+        f" {found}; NOT_SERVING after {seen.not_serving:.1f} s, calls work {seen.recovery:.1f} s after it"
         " was released"
     )
-    if max(*seen.waits, seen.not_serving) > TOLD_SECONDS or set(seen.outcomes) != {TOLD}:
-        return ["callers of a frozen database are not told within ten seconds"]
+    if max(*seen.waits, seen.not_serving) > LIMIT_SECONDS or set(seen.outcomes) != {REFUSED}:
+        return ["callers of a frozen database are not refused within ten seconds"]
     return []
 
 

@@ -1,4 +1,4 @@
-"""A database that says nothing: callers are told, nothing acknowledged is lost, and work resumes
+"""A database that says nothing: callers are refused, nothing acknowledged is lost, and work resumes
 when it answers again."""
 
 import asyncio
@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 30
 SHORT = {"database_timeout": "2s"}
 
 
-async def told(call: Awaitable[Any]) -> None:
+async def refused_for_the_database(call: Awaitable[Any]) -> None:
     """Awaits a call that is refused because of the database."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         found = await refused(call)
@@ -46,7 +46,7 @@ async def answered(ann: Caller) -> None:
     await eventually_async(answers)
 
 
-async def test_callers_of_a_frozen_database_are_told_and_work_resumes(
+async def test_callers_of_a_frozen_database_are_refused_and_work_resumes(
     start: Start, postgres: str
 ) -> None:
     service = await start(work=True, **SHORT)
@@ -69,11 +69,11 @@ async def test_callers_of_a_frozen_database_are_told_and_work_resumes(
     with frozen(postgres):
         freeze.set()
         async with asyncio.TaskGroup() as callers:
-            callers.create_task(told(writing))
+            callers.create_task(refused_for_the_database(writing))
             for _ in range(50):
-                callers.create_task(told(listed(ann)))
-                callers.create_task(told(ann.content(kept.media_id)))
-                callers.create_task(told(ann.create(size_bytes=1)))
+                callers.create_task(refused_for_the_database(listed(ann)))
+                callers.create_task(refused_for_the_database(ann.content(kept.media_id)))
+                callers.create_task(refused_for_the_database(ann.create(size_bytes=1)))
     await answered(ann)
     there = await ann.get_upload(upload.upload_id)
     assert there.committed_size_bytes >= before.committed_size_bytes
@@ -111,7 +111,7 @@ async def test_an_upload_whose_creation_was_committed_without_an_answer_can_be_c
         spec = upload_pb2.UploadSpec(size_bytes=len(data))
         request = upload_service_pb2.CreateUploadRequest(spec=spec, request_id=new_id())
         line.lose_answer_to(b"COMMIT")
-        await told(ann.call(ann.uploads.CreateUpload, request))
+        await refused_for_the_database(ann.call(ann.uploads.CreateUpload, request))
         assert line.lost.is_set()
         upload = await ann.call(ann.uploads.CreateUpload, request)
         done = await ann.write(chunks(data, upload_id=upload.upload_id))
@@ -130,7 +130,7 @@ async def test_a_file_that_was_committed_without_an_answer_is_stored_once(
         )
         message.spec.filename = "a.jpg"
         line.lose_answer_to(b"insert into media")
-        await told(ann.write([message]))
+        await refused_for_the_database(ann.write([message]))
         assert line.lost.is_set()
         done = await ann.write([message])
         assert await ann.content(done.media.media_id) == jpeg()

@@ -1,4 +1,4 @@
-"""Callers of a service whose database is frozen: when they are told, and when calls work again."""
+"""Callers of a service whose database is frozen: when calls are refused, and work again."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from tests.support.rpc.server import refusal
 from tests.support.silent_database import frozen
 
 OK = "OK"
-TOLD = "DATABASE_UNAVAILABLE"
+REFUSED = "DATABASE_UNAVAILABLE"
 # As RetryInfo asks for.
 PAUSE_SECONDS = 1.0
 POLL_SECONDS = 0.05

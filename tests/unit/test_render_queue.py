@@ -1,4 +1,4 @@
-"""The turns of renders: none is lost, whoever leaves and whenever."""
+"""The turns of renders: none is lost when callers leave."""
 
 import asyncio
 from collections.abc import Callable

@@ -58,7 +58,7 @@ DEFAULT_TTL = timedelta(minutes=15)
 # All that creates upload sessions shares its keys: a stream continues what CreateUpload created.
 CREATE = "CreateUpload"
 UPLOAD_KEY = [datetime, UUID]
-# What curl sends when it is not told a type.
+# What curl sends without a type.
 FORM = "application/x-www-form-urlencoded"
 # What came when a body is empty.
 NOTHING = Piece(upload_service_pb2.UploadMediaRequest(), memoryview(b""))
