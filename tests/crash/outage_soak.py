@@ -35,8 +35,8 @@ async def freeze_under_load(cluster: Cluster, postgres: str, seconds: float) -> 
     found = ", ".join(f"{count} × {name}" for name, count in seen.outcomes.items())
     progress.end(
         f"frozen database: {CALLERS} callers, refused after {max(seen.waits):.1f} s at most,"
-        f" {found}; NOT_SERVING after {seen.not_serving:.1f} s, calls work {seen.recovery:.1f} s after it"
-        " was released"
+        f" {found}; NOT_SERVING after {seen.not_serving:.1f} s, calls work {seen.recovery:.1f} s"
+        " after it was released"
     )
     if max(*seen.waits, seen.not_serving) > LIMIT_SECONDS or set(seen.outcomes) != {REFUSED}:
         return ["callers of a frozen database are not refused within ten seconds"]
