@@ -337,20 +337,28 @@ async def test_a_failed_copy_leaves_nothing(
     assert [blob async for blob in far.list_open()] == []
 
 
+@pytest.mark.parametrize(("status", "code"), [(404, "NoSuchKey"), (400, "InvalidArgument")])
 async def test_a_source_deleted_during_a_copy_is_named_in_the_error(
     far: S3Driver,
     network: Network,
     fresh_key: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    code: str,
 ) -> None:
+    """SeaweedFS answers InvalidArgument."""
     monkeypatch.setattr(s3_copy, "WHOLE", 5 * MIB)
     monkeypatch.setattr(s3_copy, "RANGE", 5 * MIB)
     source, target = fresh_key(), fresh_key()
     await store(far, source, b"x" * 12 * MIB)
-    gone = "<Error><Code>NoSuchKey</Code></Error>"
-    network.fault = lambda request, body: (
-        web.Response(status=404, text=gone) if "partNumber=2" in request.raw_path else None
-    )
+
+    def gone(request: web.BaseRequest, body: bytes) -> web.Response | None:
+        if "partNumber=2" in request.raw_path:
+            return web.Response(status=status, text=f"<Error><Code>{code}</Code></Error>")
+        missing = request.method == "HEAD" and source in request.raw_path
+        return web.Response(status=404) if missing else None
+
+    network.fault = gone
     with pytest.raises(DataLoss) as caught:
         await far.copy(far, source, target, 12 * MIB, "image/png")
     assert caught.value.metadata["key"] == source

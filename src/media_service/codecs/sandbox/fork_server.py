@@ -80,8 +80,9 @@ class ForkServer:
         self._report(pid, pid)
 
     def _kill(self, pid: int) -> None:
-        self._selector.unregister(self._status[pid])
-        os.kill(pid, signal.SIGKILL)  # it exists until `_reap`
+        if pid in self._status:  # otherwise it ended at the same moment
+            self._selector.unregister(self._status[pid])
+            os.kill(pid, signal.SIGKILL)  # it exists until `_reap`
 
     def _reap(self) -> None:
         while self._status:

@@ -43,6 +43,10 @@ class ForkedProcess:
         with suppress(OSError):  # the fork server ended
             self._status.shutdown(socket.SHUT_WR)
 
+    def close(self) -> None:
+        """Kills it, without waiting for its end."""
+        self._status.close()
+
     async def wait(self) -> int:
         """Waits until it ended and returns its exit code; a negative one is the signal that ended
         it."""

@@ -119,7 +119,13 @@ class Child:
             "readable": [str(folder) for folder in readable],
         }
         with theirs:
-            process = fork_server.fork(setup, theirs, stderr.fileno())
+            try:
+                process = fork_server.fork(setup, theirs, stderr.fileno())
+            except BaseException:
+                ours.close()
+                stderr.close()
+                folder.remove()
+                raise
         ours.setblocking(False)
         child = cls(process, ours, folder, stderr, limits, tasks_left)
         try:
@@ -209,6 +215,7 @@ class Child:
             # Takes milliseconds after a kill: the time to release its memory.
             await self._process.wait()
         finally:
+            self._process.close()
             self._stderr.close()
             self._folder.remove()
 

@@ -1,12 +1,15 @@
 """Copies objects within one S3 store. No bytes pass through this process."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from media_service.storage.concurrency import for_each
 from media_service.storage.driver import PartName, StoredPart
-from media_service.storage.drivers.s3.client import translated
+from media_service.storage.drivers.s3.client import code_of, translated
 from media_service.storage.drivers.s3.complete_multipart import MIN_PART
 
 if TYPE_CHECKING:
@@ -56,16 +59,29 @@ async def copy_ranges(
         if source.size > MIN_PART:
             request["CopySourceRange"] = f"bytes={span.start}-{span.stop - 1}"
         with translated(source.key):
-            await client.upload_part_copy(
-                **request,
-                PartNumber=number,
-                CopySource={"Bucket": source.name["Bucket"], "Key": source.name["Key"]},
-            )
+            async with missing_source(client, source):
+                await client.upload_part_copy(
+                    **request,
+                    PartNumber=number,
+                    CopySource={"Bucket": source.name["Bucket"], "Key": source.name["Key"]},
+                )
         return StoredPart(PartName(number, 0), len(span), sealed=True)
 
     spans = [(source, span) for source in sources for span in split(source.size)]
     items = [(number, source, span) for number, (source, span) in enumerate(spans, 1)]
     return await for_each(copy, items, PARALLEL)
+
+
+@asynccontextmanager
+async def missing_source(client: "S3Client", source: ObjectToCopy) -> AsyncIterator[None]:
+    """Raises the error of a missing object if a source is gone, of which SeaweedFS says
+    InvalidArgument."""
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) == "InvalidArgument":
+            await client.head_object(Bucket=source.name["Bucket"], Key=source.name["Key"])
+        raise
 
 
 def split(size: int) -> list[range]:
