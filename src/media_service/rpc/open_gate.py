@@ -1,5 +1,6 @@
-"""The gate of the standard services that take no token: health and reflection. Whoever reaches the
-port may call them, so what their calls hold is bounded, apart from the calls of users."""
+"""The gate of the standard services that take no token: health and reflection. Any client that
+reaches the port may call them, so what their calls hold is bounded, apart from the calls of
+users."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
