@@ -274,6 +274,26 @@ async def test_a_killed_fork_server_is_replaced(sandbox: Sandbox, media: Path) -
         assert await fork_server_id(sandbox, media) != server.pid
 
 
+def test_a_fork_that_fails_does_not_end_the_fork_server() -> None:
+    program = (
+        "import os, socket\n"
+        "from media_service.codecs.sandbox.fork_server import ForkServer\n"
+        "from media_service.codecs.sandbox.messages import encode\n"
+        "def refused(): raise BlockingIOError\n"
+        "os.fork = refused\n"
+        "service, control = socket.socketpair()\n"
+        "status, theirs = socket.socketpair()\n"
+        "socket.send_fds(service, [encode({})], [os.dup(theirs.fileno()) for _ in range(3)])\n"
+        "theirs.close(); service.close()\n"
+        "ForkServer(control).run()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "BlockingIOError" in done.stderr
+    assert done.returncode == 0, "it served until the service closed the socket"
+
+
 async def test_an_idle_child_that_sends_something_serves_no_other_task(
     fork_server: ForkServer, media: Path
 ) -> None:

@@ -25,6 +25,17 @@ def request(media_id: str) -> bytes:
     return b"\0" + len(message).to_bytes(4) + message
 
 
+def reset_of(connection: Http2, streams: set[int]) -> set[int]:
+    """Which of the streams are reset within ten seconds."""
+    reset = set()
+    for frame in connection.frames(10):
+        if frame.type == RST_STREAM:
+            reset.add(frame.stream)
+        if reset == streams:
+            break
+    return reset
+
+
 async def test_a_reader_that_takes_nothing_loses_its_stream(start: Start) -> None:
     service = await start(stream_timeout="1s")
     ann = await service.caller("ann")
@@ -67,13 +78,7 @@ async def test_a_stream_that_is_not_read_is_reset_and_frees_its_place(
             streams = {connection.call(DOWNLOAD, headers) for headers in downloads}
             for stream in streams:
                 connection.data(stream, request(media_id), end=True)
-            reset = set()
-            for frame in connection.frames(10):
-                if frame.type == RST_STREAM:
-                    reset.add(frame.stream)
-                if reset == streams:
-                    break
-            return streams, reset
+            return streams, reset_of(connection, streams)
 
     stalled = asyncio.create_task(asyncio.to_thread(stall))
     while not stalled.done():  # the newest stream of a server is freed when the next call comes
@@ -100,13 +105,7 @@ async def test_a_response_that_nobody_takes_is_reset(
             streams = {connection.call(method, headers) for method in UNARY}
             for stream in streams:
                 connection.data(stream, bytes(5), end=True)
-            reset = set()
-            for frame in connection.frames(10):
-                if frame.type == RST_STREAM:
-                    reset.add(frame.stream)
-                if reset == streams:
-                    break
-            return streams, reset
+            return streams, reset_of(connection, streams)
 
     stalled = asyncio.create_task(asyncio.to_thread(stall))
     while not stalled.done():

@@ -69,7 +69,14 @@ class ForkServer:
             self._closing = True
             self._selector.unregister(self._control)
             return
-        server, pid = os.getpid(), os.fork()
+        server = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError:  # the machine has no room for it; the other children go on
+            traceback.print_exc()
+            for file in files:
+                os.close(file)
+            return
         if pid == 0:
             become_child(setup, files, server)
         status, *others = files
