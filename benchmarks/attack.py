@@ -15,6 +15,7 @@ import psutil
 
 from benchmarks.many import Memory
 from benchmarks.measure import MIB, Bench, say
+from benchmarks.ordinary import ordinary_use
 from benchmarks.payload import make_payload
 from benchmarks.report import Outcome
 from benchmarks.transfer import client
@@ -102,10 +103,13 @@ async def unfinished(bench: Bench) -> Outcome:
 async def measured(bench: Bench, name: str, attack: Attack, limits: Mapping[str, int]) -> Outcome:
     """Memory and the latency of other calls while the attack lasts, and memory after it."""
     memories = {role: Memory([psutil.Process(bench.stack.pids[role])]) for role in LIMITS}
+    unused = sum(memory.now() for memory in memories.values())
+    await ordinary_use(bench)
     reads = Reads(bench)
     reading = asyncio.create_task(reads.run())
-    await asyncio.sleep(bench.seconds / 2)
-    before = sum(memory.now() for memory in memories.values())
+    await asyncio.sleep(6 * bench.seconds)
+    befores = {role: memory.now() for role, memory in memories.items()}
+    before = sum(befores.values())
     watching = [asyncio.create_task(memory.watch()) for memory in memories.values()]
     reads.p99()
     with ExitStack() as connections:
@@ -119,7 +123,8 @@ async def measured(bench: Bench, name: str, attack: Attack, limits: Mapping[str,
         task.cancel()
     bench.stack.discard()
     await asyncio.sleep(6 * bench.seconds)
-    after = sum(memory.now() for memory in memories.values())
+    afters = {role: memory.now() for role, memory in memories.items()}
+    after = sum(afters.values())
     rows = [row(f"{name}: p99 of GetMedia", "ms", P99_MS, under_attack, most=True)]
     rows += [
         row(f"{name}: {role}", "MiB", limit / MIB, memories[role].highest / MIB, most=True)
@@ -136,5 +141,12 @@ async def measured(bench: Bench, name: str, attack: Attack, limits: Mapping[str,
             most=True,
         ),
     ]
-    notes = [f"{name}: {', '.join(f'{count} × {status}' for status, count in statuses.items())}"]
+    each = ", ".join(
+        f"{role} {befores[role] / MIB:.0f} before and {afters[role] / MIB:.0f} MiB afterwards"
+        for role in memories
+    )
+    notes = [
+        f"{name}: {', '.join(f'{count} × {status}' for status, count in statuses.items())}."
+        f" Memory: {each}; {unused / MIB:.0f} MiB together before any use."
+    ]
     return Outcome(rows, [], notes)

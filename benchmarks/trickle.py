@@ -20,6 +20,7 @@ from mediaservice.v1 import media_service_pb2, media_service_pb2_grpc
 from benchmarks.crowd import describe
 from benchmarks.many import Memory
 from benchmarks.measure import MIB, Bench, cpu_seconds, say
+from benchmarks.ordinary import ordinary_use
 from benchmarks.report import Outcome, Row
 from benchmarks.transfer import client
 from benchmarks.tricklers import SIZE, Result
@@ -122,6 +123,9 @@ async def durable(bench: Bench) -> int:
 async def trickle(bench: Bench) -> Outcome:
     count = bench.crowd // 5
     memory = Memory([psutil.Process(bench.stack.pids[name]) for name in ("server", "Envoy")])
+    unused = memory.now()
+    await ordinary_use(bench)
+    await asyncio.sleep(6 * bench.seconds)
     before = memory.now()
     watching = asyncio.create_task(memory.watch())
     reads = Reads(bench)
@@ -170,7 +174,7 @@ async def trickle(bench: Bench) -> Outcome:
         f"{opened} of {count} were admitted, and {finished} finished. {messages / seconds:.0f}"
         f" messages of 3 KiB became durable in a second. CPU time of each: {each}. p99 of GetMedia"
         f" while the uploads opened: {opening:.0f} ms. Memory was {before / MIB:.0f} MiB before,"
-        f" {after / MIB:.0f} MiB {6 * bench.seconds:g} s after."
+        f" {after / MIB:.0f} MiB {6 * bench.seconds:g} s after, {unused / MIB:.0f} before any use."
     ]
     notes += [f"failed {times} times: {why}" for why, times in errors.items()]
     return Outcome(rows, [], notes)

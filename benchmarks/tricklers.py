@@ -60,6 +60,8 @@ class Trickle:
             due += interval
             await asyncio.sleep(due - time.monotonic())
             start = time.monotonic()
+            if self.call.done():
+                await self.call  # raises its error
             await self.call.write(Message(offset=self.size, data=NEXT))
             self.size += SIZE
             self.latest.append((self.size, start))
@@ -114,10 +116,11 @@ class Tricklers:
             await asyncio.sleep(SAMPLE_SECONDS)
             if not self._running:
                 continue
-            trickle = rng.choice(list(self._running.values()))
+            task, trickle = rng.choice(list(self._running.items()))
             request = upload_service_pb2.GetUploadRequest(upload_id=trickle.upload_id)
             upload = await rng.choice(self._stubs).GetUpload(request, metadata=self._metadata)
-            self._oldest = max(self._oldest, trickle.age_of(upload.committed_size_bytes))
+            if not task.done():  # the server may end it because it is overloaded
+                self._oldest = max(self._oldest, trickle.age_of(upload.committed_size_bytes))
 
     @property
     def opened(self) -> int:

@@ -92,6 +92,14 @@ def test_a_full_service_admits_only_in_exchange() -> None:
     assert places.take(BOB, full=True) is None
 
 
+def test_the_owner_with_the_most_loses_its_newest_place_when_work_is_shed() -> None:
+    places = FairPlaces(100)
+    held = [place for owner in (ANN, BOB, ANN) if (place := places.take(owner))]
+    assert places.evict_newest()
+    assert [place.evicted for place in held] == [False, False, True]
+    assert not FairPlaces(100).evict_newest()
+
+
 async def test_a_place_lasts_as_long_as_its_task() -> None:
     places = FairPlaces(1)
     go_on = asyncio.Event()

@@ -114,6 +114,32 @@ def test_slow_uploads_that_send_too_much_for_a_while_are_an_overload(
     assert not overloaded(load, now, lambda: 0.0)[-1]
 
 
+def test_slow_uploads_are_ended_if_the_overload_lasts(now: list[float]) -> None:
+    load, ended = UploadLoad(), []
+    for _ in range(60):
+        for _ in range(150):
+            load.count_message()
+        now[0] += 0.1
+        load.add(0.05)
+        ended.append(sum(load.sheds(1000) for _ in range(10)))
+    assert 30 <= ended.index(1) <= 50, "about 3 s after the overload began, in tenths of a second"
+    now[0] += 0.001
+    assert not load.sheds(1000), "less than 0.01 s after the latest"
+    for _ in range(60):
+        now[0] += 0.05
+        load.add(0.0)
+    assert not load.sheds(1000)
+
+
+def test_a_late_event_loop_alone_ends_no_upload(now: list[float]) -> None:
+    load = UploadLoad()
+    for _ in range(20):
+        now[0] += 0.8
+        load.add(0.5)
+    assert load.overloaded
+    assert not load.sheds(1000)
+
+
 def test_a_stream_that_is_slowed_down_reads_several_messages_and_then_pauses() -> None:
     pace, now, pauses = Pace(), 0.0, []
     for _ in range(3 * MESSAGES_PER_PAUSE):

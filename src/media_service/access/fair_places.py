@@ -105,9 +105,12 @@ class FairPlaces:
         return place
 
     def _make_room(self, owner: Owner) -> bool:
-        if self._highest < self.of(owner) + 2:
-            return False
-        if self._leaving >= self._most_leaving:
+        return self._highest >= self.of(owner) + 2 and self.evict_newest()
+
+    def evict_newest(self) -> bool:
+        """Evicts the newest place of the owner with the most. Returns False if too many evicted
+        ones have not ended yet, or there are no places."""
+        if self._leaving >= self._most_leaving or not self.held:
             return False
         heaviest = next(iter(self._owners[self._highest]))
         newest = next(reversed(self._places[heaviest]))

@@ -45,7 +45,8 @@ def most_streams(asked: int | None, limits: PartLimits, open_files: int) -> int:
 
 class Admission:
     """Admits up to `most` concurrent streams, and shares them among their owners; see
-    `FairPlaces`. While the process is overloaded, a stream is admitted only in place of another."""
+    `FairPlaces`. While the process is overloaded, a stream is admitted only in place of another. If
+    slow streams keep it overloaded, the newest of them end."""
 
     def __init__(self, most: int, load: UploadLoad) -> None:
         self._places = FairPlaces(most)
@@ -68,6 +69,8 @@ class Admission:
     async def pace(self, place: Place, pace: Pace) -> None:
         """Waits before the next small message of a stream is read, if the load demands it."""
         self._load.count_message()
+        if self._load.sheds(self._places.held):
+            self._places.evict_newest()
         if self._load.pressure:
             delay = self._load.delay(self._places.of(place.owner), self._places.owners)
             if pause := pace.pause(monotonic(), delay):
@@ -77,8 +80,8 @@ class Admission:
         """The error that ends a stream in favor of an owner who has fewer."""
         return ResourceExhausted(
             Reason.SERVER_BUSY,
-            "The caller has the most uploads on this server, which needs a place for another"
-            " caller. Bytes that were received are kept if the upload can be resumed. Try again in"
-            " a moment.",
+            "The caller has the most uploads on this server, which is overloaded, or needs a place"
+            " for another caller. Bytes that were received are kept if the upload can be resumed."
+            " Try again in a moment.",
             max_streams=self._places.most,
         )

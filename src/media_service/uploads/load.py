@@ -37,12 +37,18 @@ SUSTAINED_SECONDS = 2.0
 # So few streams are not the cause: something else keeps the machine busy.
 FEW_STREAMS = 16
 # It is also overloaded if the bytes of slow streams are not recorded this long after they arrived,
-# or if such streams are slowed down and send this share of the messages that it reads then. Both
-# must last for a while, and it stays overloaded until they have ended for a while.
+# or if such streams are slowed down by this pressure, on average, and send this share of the
+# messages that it reads then. Both must last for a while, and it stays overloaded until they have
+# ended for a while.
 BEHIND_SECONDS = 1.7
-BUSY_SHARE = 0.5
-BUSY_PRESSURE = 0.5
+BUSY_SHARE = 0.4
+BUSY_PRESSURE = 0.3
+AVERAGE_SECONDS = 1.0
 SOON_SECONDS = 1.0
+# If slow streams keep the process overloaded for so long although no more are admitted, this share
+# of them ends each second.
+SHED_SECONDS = 2.0
+SHED_PER_SECOND = 0.1
 
 
 class Lasting:
@@ -78,11 +84,14 @@ class UploadLoad:
         self.overloaded = ""
         self._messages = 0
         self._message_rate = 0.0
+        self._average_pressure = 0.0
         # When the bytes arrived that are being recorded. A dictionary serves as an ordered set.
         self._recording: dict[object, float] = {}
         self._late = Lasting(SUSTAINED_SECONDS, 0.0)
         self._behind = Lasting(SOON_SECONDS, SOON_SECONDS)
         self._busy = Lasting(SOON_SECONDS, SOON_SECONDS)
+        self._shedding = Lasting(SHED_SECONDS, 0.0)
+        self._last_shed = 0.0
         self._measuring: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -124,15 +133,18 @@ class UploadLoad:
             self.pressure = self.pressure * 0.9 if self.pressure > 0.01 else 0.0
         now = monotonic()
         rate, self._messages = self._messages / (SAMPLE_SECONDS + waited), 0
-        self._message_rate += (rate - self._message_rate) * SAMPLE_SECONDS
+        weight = min((SAMPLE_SECONDS + waited) / AVERAGE_SECONDS, 1.0)
+        self._message_rate += (rate - self._message_rate) * weight
+        self._average_pressure += (self.pressure - self._average_pressure) * weight
         oldest = now - next(iter(self._recording.values()), now)
         many = self._message_rate >= BUSY_SHARE * MESSAGES_PER_SECOND
-        slowed = many and self.pressure >= BUSY_PRESSURE
+        slowed = many and self._average_pressure >= BUSY_PRESSURE
         causes = {
             "the event loop is late": self._late.add(now, holds=waited > LATE_SECONDS),
             "bytes are recorded late": self._behind.add(now, holds=oldest > BEHIND_SECONDS),
             "slow uploads send too many messages": self._busy.add(now, holds=slowed),
         }
+        self._shedding.add(now, holds=self._behind.on or self._busy.on)
         overloaded = ", and ".join(cause for cause, on in causes.items() if on)
         if overloaded != self.overloaded:
             log.warning("%s", overloaded or "no longer overloaded by uploads")
@@ -143,6 +155,15 @@ class UploadLoad:
         if streams < FEW_STREAMS:
             return self._behind.on or self._busy.on
         return bool(self.overloaded)
+
+    def sheds(self, streams: int) -> bool:
+        """Whether to end one of `streams` slow streams now. A call that returns True counts as the
+        end of one."""
+        now = monotonic()
+        if not self._shedding.on or (now - self._last_shed) * streams * SHED_PER_SECOND < 1:
+            return False
+        self._last_shed = now
+        return True
 
     def delay(self, own: int, owners: int) -> float:
         """How many seconds a stream needs for each small message. `own`: the streams of its owner.
