@@ -27,6 +27,17 @@ local function is_grpc(headers)
   return suffix == "" or suffix ~= nil and suffix:sub(1, 1) == "+"
 end
 
+-- The rule of the filter for gRPC-web, which is active only for POST requests to paths of gRPC: `grpc_web` is in the
+-- metadata of their route. The response to a HEAD request would have a body.
+local GRPC_WEB = {
+  ["application/grpc-web"] = true, ["application/grpc-web+proto"] = true,
+  ["application/grpc-web-text"] = true, ["application/grpc-web-text+proto"] = true,
+}
+
+local function is_grpc_web(handle, headers)
+  return GRPC_WEB[headers:get("content-type")] and handle:metadata():get("grpc_web")
+end
+
 local function remove(headers, unwanted)
   local names = {}
   for name in pairs(headers) do
@@ -56,6 +67,17 @@ end
 
 local function unknown(name)
   return not KNOWN[name] and name:sub(1, 1) ~= ":"
+end
+
+local function unknown_to_grpc(name)
+  return unknown(name) and not name:find("^grpc%-")
+end
+
+-- Removes unknown headers, and refuses a request with too large ones.
+local function reduce(handle, headers, unwanted)
+  limit(handle, headers, MAX_RECEIVED)
+  remove(headers, unwanted)
+  limit(handle, headers, MAX_KNOWN)
 end
 
 local function internal(name)
@@ -88,9 +110,17 @@ function envoy_on_request(handle)
     remove(headers, forgeable)
     return
   end
-  limit(handle, headers, MAX_RECEIVED)
-  remove(headers, unknown)
-  limit(handle, headers, MAX_KNOWN)
+  if is_grpc_web(handle, headers) then
+    remember(handle, "grpc", true)
+    reduce(handle, headers, unknown_to_grpc)
+    return
+  end
+  reduce(handle, headers, unknown)
+  local path = headers:get(":path")
+  local known = path:find("?", 1, true) and handle:metadata():get("parameters")
+  if known then
+    headers:replace(":path", known_query(path, known))
+  end
   -- The contract binds HEAD only for content. On other routes, HEAD is a GET without the body.
   if method == "HEAD" and handle:metadata():get("head_as_get") then
     headers:replace(":method", "GET")

@@ -84,11 +84,14 @@ LONG = (
 
 # Files that share a service of the session, which takes seconds to start, and a browser.
 SHARING = (
-    ("dev", "envoy", "limits", "head", "etags", "grpcurl", "rest_links", "rest_public"),
+    (
+        *("dev", "envoy", "limits", "head", "etags", "grpcurl", "rest_links", "rest_public"),
+        *("cors", "grpc_web", "http10"),
+    ),
     ("examples", "watches", "videos_play", "streams_true", "rest_audio", "rest_parts"),
     (
         *("rest_uploads", "rest_catalogue", "rest_content", "rest_jobs", "rest_render"),
-        *("bad_input", "any_request"),
+        *("rest_forms", "rest_queries", "bad_input", "any_request"),
     ),
     ("s3", "s3_parts"),
 )

@@ -256,7 +256,10 @@ class Config:
         masked=True,
     )
     cors_origins: tuple[str, ...] = setting(
-        "", words, "origins whose pages may call REST, comma-separated, or *"
+        "",
+        words,
+        "origins whose pages may call REST, comma-separated; `:*` at the end: on any port; *: all;"
+        " empty: none, and with `dev` those of localhost",
     )
     max_upload_size: int = setting("50GiB", size, "largest accepted file")
     max_pixels: int = setting("268435456", integer(1, 1 << 40), "largest accepted image, in pixels")

@@ -19,6 +19,7 @@ from typing import Any
 
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
     EnumDescriptorProto,
     FileDescriptorSet,
     ServiceDescriptorProto,
@@ -38,15 +39,21 @@ MAX_CONNECTIONS = 10_000
 JSON_SECONDS = 300
 # Watches are silent for at most 15 seconds.
 MIN_IDLE_SECONDS = 20
+# The RPCs that links lead to. They ignore unknown query parameters.
+LINKED = {"GetContent", "GetPublic", "GetSigned", "GetStream"}
+# The asterisk is for headers of libraries and tracing, which are dropped. Browsers do not apply it
+# to `authorization`, and old ones not at all.
 REQUEST_HEADERS = (
     "authorization,content-type,content-digest,repr-digest,idempotency-key,range,if-match,"
     "if-none-match,if-range,if-modified-since,if-unmodified-since,upload-offset,upload-complete,"
-    "last-event-id"
+    "last-event-id,cache-control,traceparent,tracestate,baggage,x-request-id,x-requested-with,"
+    "x-grpc-web,x-user-agent,grpc-timeout,*"
 )
 RESPONSE_HEADERS = (
-    "accept-ranges,content-disposition,content-length,content-range,content-digest,etag,"
-    "last-modified,location,repr-digest,retry-after,upload-complete,upload-limit,upload-offset,"
-    "x-request-id"
+    "accept-ranges,allow,content-disposition,content-length,content-range,content-security-policy,"
+    "date,etag,last-modified,location,repr-digest,retry-after,upload-complete,upload-offset,vary,"
+    "www-authenticate,x-accel-buffering,x-content-type-options,x-request-id,x-upload-id,"
+    "grpc-status,grpc-message,grpc-status-details-bin,*"
 )
 
 
@@ -82,7 +89,7 @@ def lua(descriptors: FileDescriptorSet) -> str:
         for name, enum in enums(descriptors)
     }
     table = ", ".join(f"[{json.dumps(name)}] = {json.dumps(text)}" for name, text in values.items())
-    files = ("transcoder_errors.lua", "http_translation.lua")
+    files = ("transcoder_errors.lua", "known_query.lua", "http_translation.lua")
     return "\n".join([f"local ENUMS = {{{table}}}", *((TEMPLATES / f).read_text() for f in files)])
 
 
@@ -112,16 +119,23 @@ def services(descriptors: FileDescriptorSet) -> list[ServiceDescriptorProto]:
 @dataclass(frozen=True, slots=True)
 class Binding:
     """A REST mapping of the contract. `uploads`, `streaming`: the request, the response is a stream
-    of messages."""
+    of messages. `parameters`: the fields that a query may have."""
 
+    rpc: str
     method: str
     template: str
     body: str
     uploads: bool
     streaming: bool
+    parameters: tuple[str, ...]
 
 
 def bindings(descriptors: FileDescriptorSet) -> Iterator[Binding]:
+    messages = {
+        f".{file.package}.{message.name}": message
+        for file in descriptors.file
+        for message in file.message_type
+    }
     for service in services(descriptors):
         for method in service.method:
             rule = method.options.Extensions[annotations_pb2.http]
@@ -134,8 +148,21 @@ def bindings(descriptors: FileDescriptorSet) -> Iterator[Binding]:
                     case None:
                         continue  # gRPC only
                 yield Binding(
-                    verb, template, binding.body, method.client_streaming, method.server_streaming
+                    method.name,
+                    verb,
+                    template,
+                    binding.body,
+                    method.client_streaming,
+                    method.server_streaming,
+                    parameters(messages[method.input_type], template),
                 )
+
+
+def parameters(request: DescriptorProto, template: str) -> tuple[str, ...]:
+    """The names of the fields that the path does not contain, in both spellings."""
+    in_path = set(re.findall(r"{(\w+)", template))
+    fields = [field for field in request.field if field.name not in in_path]
+    return tuple(dict.fromkeys(name for f in fields for name in (f.name, f.json_name)))
 
 
 def path_regex(template: str) -> str:
@@ -210,7 +237,7 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
                 "headers": [{"name": ":method", "string_match": {"exact": "HEAD"}}],
             },
             "route": service,
-            "metadata": {"filter_metadata": {LUA: {"head_as_get": True}}},
+            **for_lua({"head_as_get": True}),
         }
         for regex in head_as_get
     ]
@@ -232,16 +259,37 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
         if binding.body and not binding.streaming
     ]
     downloads = [
-        {"match": of_method(binding), "route": quick}
+        {"match": of_method(binding), "route": quick, **for_lua(known_parameters(binding))}
         for binding in bindings(descriptors)
         if binding.streaming
     ]
+    web = {
+        "envoy.filters.http.grpc_web": {
+            "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
+            "config": {},
+        }
+    }
+    post = [{"name": ":method", "string_match": {"exact": "POST"}}]
     grpc = [
-        {"match": {"prefix": prefix}, "route": service, "typed_per_filter_config": unbuffered}
+        route
         for prefix in (f"/{PACKAGE}.", "/grpc.")
+        for route in (
+            {
+                "match": {"prefix": prefix, "headers": post},
+                "route": service,
+                "typed_per_filter_config": {**unbuffered, **web},
+                **for_lua({"grpc_web": True}),
+            },
+            {"match": {"prefix": prefix}, "route": service, "typed_per_filter_config": unbuffered},
+        )
     ]
     return [
-        {"match": preflight, "route": service},
+        {
+            "match": preflight,
+            "route": service,
+            # One of another origin is answered without permission, not passed on.
+            "typed_per_filter_config": cors_policy({"forward_not_matching_preflights": False}),
+        },
         *refusals,
         *heads,
         *bodies,
@@ -259,22 +307,41 @@ def of_method(binding: Binding) -> dict[str, Any]:
     }
 
 
+def for_lua(metadata: dict[str, Any]) -> dict[str, Any]:
+    """What http_translation.lua reads of a route."""
+    return {"metadata": {"filter_metadata": {LUA: metadata}}} if metadata else {}
+
+
+def known_parameters(binding: Binding) -> dict[str, Any]:
+    return {"parameters": f",{','.join(binding.parameters)},"} if binding.rpc in LINKED else {}
+
+
 def cors(origins: Sequence[str]) -> dict[str, Any]:
     if not origins:
         return {}
-    return {
-        "envoy.filters.http.cors": {
-            "@type": f"{TYPES}.filters.http.cors.v3.CorsPolicy",
-            "allow_origin_string_match": [
-                {"safe_regex": {"regex": ".*"}} if origin == "*" else {"exact": origin}
-                for origin in origins
-            ],
+    return cors_policy(
+        {
+            "allow_origin_string_match": [origin_match(origin) for origin in origins],
             "allow_methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
             "allow_headers": REQUEST_HEADERS,
             "expose_headers": RESPONSE_HEADERS,
             "max_age": "86400",
         }
-    }
+    )
+
+
+def cors_policy(policy: dict[str, Any]) -> dict[str, Any]:
+    kind = f"{TYPES}.filters.http.cors.v3.CorsPolicy"
+    return {"envoy.filters.http.cors": {"@type": kind, **policy}}
+
+
+def origin_match(origin: str) -> dict[str, Any]:
+    """Matches one origin; `*` any, and with `:*` at its end, that of any port."""
+    if origin == "*":
+        return {"safe_regex": {"regex": ".*"}}
+    if origin.endswith(":*"):
+        return {"safe_regex": {"regex": re.escape(origin.removesuffix(":*")) + "(:[0-9]+)?"}}
+    return {"exact": origin}
 
 
 def downstream_tls(config: Config) -> dict[str, Any] | None:

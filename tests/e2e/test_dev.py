@@ -131,6 +131,19 @@ def test_dev_and_its_processes_warn_that_the_machine_lacks_landlock(
     assert log.count(f"MEDIA_SANDBOX=degraded: {lack}") >= len(["serve", "work"])
 
 
+def test_pages_of_localhost_may_call_dev(degraded: tuple[Service, Path]) -> None:
+    def granted(origin: str) -> str:
+        headers = {"origin": origin, "access-control-request-method": "POST"}
+        answer = httpx.options(f"{degraded[0].base_url}/v1/media:upload", headers=headers)
+        assert answer.status_code == 200
+        return str(answer.headers.get("access-control-allow-origin", ""))
+
+    for origin in ("http://localhost:3000", "http://127.0.0.1", "https://[::1]:5173"):
+        assert granted(origin) == origin
+    for origin in ("http://localhost.example:3000", "https://localhost:3000.example", "null"):
+        assert granted(origin) == ""
+
+
 def test_each_process_gets_only_the_secrets_that_it_uses(degraded: tuple[Service, Path]) -> None:
     service, _ = degraded
     worker = {"MEDIA_DATABASE_URL", *CREDENTIALS}

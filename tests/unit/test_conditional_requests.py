@@ -113,6 +113,8 @@ def test_conditions_are_evaluated_in_the_order_of_rfc_9110() -> None:
         ("bytes=999-", (999, 1000)),
         ("bytes=990-5000", (990, 1000)),
         ("bytes=0-9999999999999999999", (0, 1000)),
+        (f"bytes=0-{2**64}", (0, 1000)),
+        (f"bytes=-{2**64}", (0, 1000)),
         ("bytes=-1", (999, 1000)),
         ("bytes=-1000", (0, 1000)),
         ("bytes=-5000", (0, 1000)),
@@ -125,7 +127,11 @@ def test_a_range_selects_part_of_the_content(header: str, expected: tuple[int, i
 
 
 @pytest.mark.parametrize(
-    "header", ["bytes=1000-", "bytes=1000-1001", "bytes=5000-6000", "bytes=-0"]
+    "header",
+    [
+        *("bytes=1000-", "bytes=1000-1001", "bytes=5000-6000", "bytes=-0"),
+        *(f"bytes={2**64}-", f"bytes={2**64}-{2**65}"),
+    ],
 )
 def test_a_range_past_the_end_is_416(header: str) -> None:
     assert answer(range=header) == 416

@@ -20,10 +20,11 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from media_service.cli.main import cli
 from media_service.config import load
-from media_service.envoy_config import bindings, contract, path_regex, render, services
+from media_service.envoy_config import LUA, bindings, contract, path_regex, render, services
 from media_service.rpc.server_options import OPTIONS
 
 UPSTREAMS = [("127.0.0.1", 50051)]
+NONE: dict[str, Any] = {"filter_metadata": {LUA: {}}}
 
 
 def rendered(upstreams: list[tuple[str, int]] = UPSTREAMS, **environ: str) -> dict[str, Any]:
@@ -114,6 +115,31 @@ def test_origins_are_matched_exactly() -> None:
         {"exact": "https://a.example"},
         {"exact": "https://b.example"},
     ]
+
+
+def test_an_origin_may_have_any_port() -> None:
+    host = virtual_host(rendered(MEDIA_CORS_ORIGINS="http://[::1]:*,*"))
+    policy = host["typed_per_filter_config"]["envoy.filters.http.cors"]
+    port, every = (match["safe_regex"]["regex"] for match in policy["allow_origin_string_match"])
+    assert re.fullmatch(port, "http://[::1]:3000")
+    assert re.fullmatch(port, "http://[::1]")
+    assert not re.fullmatch(port, "http://[::1].example")
+    assert re.fullmatch(every, "null")
+
+
+def test_every_link_ignores_unknown_parameters_and_nothing_else_does() -> None:
+    known = {
+        route["match"]["safe_regex"]["regex"]: for_lua["parameters"]
+        for route in virtual_host(rendered())["routes"]
+        if "parameters" in (for_lua := route.get("metadata", NONE)["filter_metadata"][LUA])
+    }
+    assert known == {
+        "/v1/media/[^/:]+/content": ",attachment,rendition,version,",
+        "/v1/media/[^/:]+/renditions/[^/:]+/content": ",attachment,version,",
+        "/v1/media/[^/:]+/stream/.+": ",,",
+        "/v1/public/.+": ",,",
+        "/v1/signed/[^/:]+/.+": ",,",
+    }
 
 
 def test_envoy_pins_the_certificate_of_the_grpc_port(certificate: dict[str, str]) -> None:

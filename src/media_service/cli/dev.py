@@ -18,6 +18,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -39,6 +40,12 @@ POSTGRES_PAUSE_SECONDS = 8.0
 TOKEN_LIFETIME = timedelta(hours=24)
 # The worker verifies no tokens and signs no links.
 SERVER_SECRETS = {"MEDIA_JWT_SECRET", "MEDIA_LINK_KEYS", "MEDIA_TOKEN"}
+# Pages that a developer serves.
+LOCAL_ORIGINS = tuple(
+    f"{scheme}://{host}:*"
+    for scheme in ("http", "https")
+    for host in ("localhost", "127.0.0.1", "[::1]")
+)
 # Envoy has no secrets but the key of its certificate, which its configuration names.
 ENVOY_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
 
@@ -57,6 +64,8 @@ def dev() -> None:
     \b
     A second instance needs ports and a directory of its own:
       MEDIA_GRPC_PORT=50061 MEDIA_REST_PORT=8090 MEDIA_DATA_DIR=.data2 media-service dev
+
+    Pages of localhost may call it (CORS), unless MEDIA_CORS_ORIGINS names others.
 
     It listens on loopback only. To serve other machines, run `serve`, `work` and Envoy
     (`envoy-config`) separately; docker-compose.yml shows how.
@@ -103,7 +112,8 @@ def run(config: Config, stop: threading.Event) -> None:
             say("Server, worker and Envoy ...")
             start(processes, config, environ)
             yaml = config.data_dir / "envoy.yaml"
-            yaml.write_text(render(config, [(config.host, config.grpc_port)], config.host))
+            served = replace(config, cors_origins=config.cors_origins or LOCAL_ORIGINS)
+            yaml.write_text(render(served, [(config.host, config.grpc_port)], config.host))
             program = str(Path(sysconfig.get_path("scripts")) / "envoy")
             envoy = [program, "-c", str(yaml), "--log-level", "warning", "--disable-hot-restart"]
             processes.start("Envoy", envoy, only(os.environ, ENVOY_VARIABLES), output)

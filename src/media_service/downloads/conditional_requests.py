@@ -9,8 +9,9 @@ from email.utils import parsedate_to_datetime
 from media_service.downloads.service import not_satisfiable
 from media_service.errors import Aborted, Reason
 
-# Possessive quantifiers: no backtracking over thousands of spaces.
-RANGE = r"\s*+bytes\s*+=\s*+(\d{0,19}+)\s*+-\s*+(\d{0,19}+)\s*+"
+# Possessive quantifiers: no backtracking over thousands of spaces. Converting longer numbers would
+# take long.
+RANGE = r"\s*+bytes\s*+=\s*+(\d{0,99}+)\s*+-\s*+(\d{0,99}+)\s*+"
 
 
 @dataclass(frozen=True, slots=True)

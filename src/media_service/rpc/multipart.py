@@ -1,28 +1,33 @@
 """multipart/form-data (RFC 7578), parsed as it streams in: one file, after fields that describe it.
 
-A field has the name of a field of UploadSpec. `tags` occurs once for each tag, and a label is a
-field of its own, `labels.KEY`.
+A field that describes the file has the name of a field of UploadSpec. `tags` occurs once for each
+tag, and a label is a field of its own, `labels.KEY`. Other fields, before and behind the file, are
+ignored: upload libraries and HTML forms send their own.
 """
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from google.protobuf.json_format import ParseDict, ParseError
 from mediaservice.v1 import upload_pb2
 
 from media_service.errors import InvalidArgument, Reason, Unavailable
+from media_service.rpc.declared_type import declared_type, plain_type
 from media_service.rpc.form_parser import FormError, FormParser, PartBegin, PartEnd
 from media_service.rpc.header_parameters import parameters
 from media_service.rpc.http import MAX_HEADER_LENGTH
 from media_service.storage.buffer import Buffer
 from media_service.uploads.model import KIB, Chunk
 
-# Bounds everything that is held in memory: headers and fields, not the file. All fields at their
-# largest, with the headers that browsers send, fit.
+# Bounds headers and fields, not the file. All fields at their largest, with the headers that
+# browsers send, fit.
 MAX_OVERHEAD = 256 * KIB
 MAX_BOUNDARY = 70  # RFC 2046, section 5.1.1
 TEXT_FIELDS = {"filename", "title", "description", "project_id"}
 FIELDS = {*TEXT_FIELDS, "visibility", "capture_time", "expire_time", "max_size_bytes", "tags"}
 LABEL = "labels."
+# What else describes a file. It must not vanish among the ignored fields.
+QUERY_FIELDS = set(upload_pb2.UploadSpec.DESCRIPTOR.fields_by_name) - FIELDS - {"labels"}
 # What a field that is not text must be.
 FORMS = {
     "visibility": "PRIVATE, PUBLIC or PUBLIC_ORIGINAL",
@@ -30,6 +35,9 @@ FORMS = {
     "expire_time": "a time such as 2026-05-06T07:08:09Z",
     "max_size_bytes": "a number",
 }
+# Fields in lower case that say how many pieces a library makes of a file, each in a form of its
+# own: Plupload, Dropzone, Flow.js, Fine Uploader, Resumable.js.
+PIECES = {"chunks", "dztotalchunkcount", "flowtotalchunks", "qqtotalparts", "resumabletotalchunks"}
 
 
 def boundary_of(content_type: str) -> bytes | None:
@@ -48,9 +56,9 @@ def boundary_of(content_type: str) -> bytes | None:
     return boundary
 
 
-def plain_type(content_type: str) -> str:
-    """A declared type without parameters."""
-    return content_type.partition(";")[0].strip()
+def last_part(filename: str) -> str:
+    """A file name without its path, which browsers send for a folder (RFC 7578, section 4.2)."""
+    return re.split(r"[/\\]", filename)[-1]
 
 
 def invalid(why: str) -> InvalidArgument:
@@ -66,8 +74,11 @@ class MultipartFile:
         self._stated = {field.name for field, _ in spec.ListFields()}
         self._labels = set(spec.labels)
         self._seen: set[str] = set()
+        # The field that is being read; empty if it is ignored.
         self._name = ""
         self._field = bytearray()
+        # The headers of a file that has neither a name nor, so far, any bytes.
+        self._unnamed: PartBegin | None = None
         self._in_file = False
         self._file_seen = False
         self._data: list[bytes] = []
@@ -81,7 +92,7 @@ class MultipartFile:
         while not self._file_seen:
             data = await anext(rest, None)
             if data is None:
-                raise invalid("it has no file") if self._parser.ended else self._broken()
+                raise no_file() if self._parser.ended else self._broken()
             self._parse(data)
         return self._chunks(rest)
 
@@ -110,11 +121,8 @@ class MultipartFile:
                     self._begin(event)
                 elif isinstance(event, PartEnd):
                     self._end()
-                elif self._in_file:
-                    self._data.append(event)
                 else:
-                    self._spend(len(event))
-                    self._field += event
+                    self._add(event)
         except FormError as error:
             raise invalid(str(error)) from None
 
@@ -130,37 +138,63 @@ class MultipartFile:
         except ValueError:
             raise invalid("a parameter of Content-Disposition is not in its encoding") from None
         filename = disposition.get("filename")
-        self._in_file = filename is not None
-        if self._in_file and self._file_seen:
-            raise invalid("it has more than one file; send one request for each")
-        if not self._in_file and self._file_seen:
-            raise invalid("fields must stand before the file")
-        if filename is not None:
-            self._file_seen = True
-            declared = plain_type(part.headers.get("content-type", ""))
-            if declared != "application/octet-stream":
-                self._spec.content_type = self._spec.content_type or declared
-            self._spec.filename = self._spec.filename or filename
-        else:
+        self._name = ""
+        self._in_file = False
+        if filename is None:
             self._begin_field(disposition.get("name", ""))
+        elif filename:
+            self._begin_file(part, filename)
+        else:
+            self._unnamed = part
+
+    def _begin_file(self, part: PartBegin, filename: str) -> None:
+        if self._file_seen:
+            raise invalid("it has more than one file; send one request for each")
+        self._in_file = self._file_seen = True
+        declared = declared_type(part.headers.get("content-type", ""))
+        self._spec.content_type = self._spec.content_type or declared
+        self._spec.filename = self._spec.filename or last_part(filename)
 
     def _begin_field(self, name: str) -> None:
-        if name not in FIELDS and not name.startswith(LABEL):
-            known = ", ".join(sorted(FIELDS))
-            raise invalid(f"{name[:40]!r} is not a field; {known} and {LABEL}KEY are")
-        if name in self._seen and name != "tags":
-            raise invalid(f"it has the field {name[:80]} twice")
-        self._seen.add(name)
-        self._name = name
+        if name.lower() in PIECES:
+            self._name = name
+        elif name in FIELDS or name.startswith(LABEL):
+            if self._file_seen:
+                raise invalid(
+                    f"{name[:80]} comes behind the file; fields must stand before the file that"
+                    " they describe"
+                )
+            if name in self._seen and name != "tags":
+                raise invalid(f"it has the field {name[:80]} twice")
+            self._seen.add(name)
+            self._name = name
+        elif name in QUERY_FIELDS:
+            raise invalid(f"{name} is not a field of a form; send it in the query, as spec.{name}")
         self._field = bytearray()
 
-    def _end(self) -> None:
+    def _add(self, data: bytes) -> None:
+        if self._unnamed:
+            part, self._unnamed = self._unnamed, None
+            self._begin_file(part, "")
         if self._in_file:
+            self._data.append(data)
+            return
+        self._spend(len(data))
+        if self._name:
+            self._field += data
+
+    def _end(self) -> None:
+        self._unnamed = None  # an empty file without a name: an input that was left empty
+        if not self._name:
             return
         try:
-            self._set(self._name, self._field.decode())
+            value = self._field.decode()
         except UnicodeDecodeError:
             raise invalid(f"the field {self._name[:80]} is not UTF-8") from None
+        if self._name.lower() in PIECES:
+            check_whole(value)
+        else:
+            self._set(self._name, value)
 
     def _set(self, name: str, value: str) -> None:
         if name in self._stated:
@@ -184,3 +218,16 @@ class MultipartFile:
             raise InvalidArgument(
                 Reason.INVALID_FIELD, f"The field {name} {why}.", ((name, why),)
             ) from None
+
+
+def no_file() -> InvalidArgument:
+    return invalid("it has no file, which is a part whose Content-Disposition has a filename")
+
+
+def check_whole(pieces: str) -> None:
+    """Refuses a piece of a file, which would become a media of its own."""
+    if re.fullmatch(r"[0-9]{1,9}", pieces) and int(pieces) > 1:
+        raise invalid(
+            f"it holds one of {pieces} pieces of a file; turn off chunks in the upload library, or"
+            " send the pieces as parts of an upload (PutPart)"
+        )

@@ -33,10 +33,11 @@ from media_service.rpc.convert import (
     spec_from,
     upload_to_message,
 )
+from media_service.rpc.declared_type import declared_type
 from media_service.rpc.error_status import to_status
 from media_service.rpc.field_validation import FieldValidator
 from media_service.rpc.idempotency import header_key, item_keys, key_of, request_key
-from media_service.rpc.multipart import MultipartFile, boundary_of, plain_type
+from media_service.rpc.multipart import MultipartFile, boundary_of
 from media_service.rpc.pagination import each, page, page_size
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.request_body import body_chunks
@@ -58,8 +59,6 @@ DEFAULT_TTL = timedelta(minutes=15)
 # All that creates upload sessions shares its keys: a stream continues what CreateUpload created.
 CREATE = "CreateUpload"
 UPLOAD_KEY = [datetime, UUID]
-# What curl sends without a type.
-FORM = "application/x-www-form-urlencoded"
 # What came when a body is empty.
 NOTHING = Piece(upload_service_pb2.UploadMediaRequest(), memoryview(b""))
 
@@ -387,8 +386,7 @@ def declared_in(
     content_type = message.body.content_type
     if boundary_of(content_type):
         return spec
-    if content_type not in {"", "application/octet-stream", FORM}:
-        spec.content_type = spec.content_type or plain_type(content_type)
+    spec.content_type = spec.content_type or declared_type(content_type)
     # The digest of a raw body is the digest of the file, in either header.
     declared = checksums_from(spec.checksums)
     for name in ("Repr-Digest", "Content-Digest"):
