@@ -8,7 +8,7 @@ import pytest
 from media_service.codecs.inspection import AudioTrack, AvInfo, Location, PrivateInfo, VideoInfo
 from media_service.codecs.inspector import Inspector
 from media_service.errors import MediaError, Reason
-from tests.support.media.format_files import ffmpeg, make_audio, make_video, turn
+from tests.support.media.format_files import ffmpeg, make_audio, make_video, turn, with_matrix
 
 
 async def refusal(inspector: Inspector, path: Path, kind: str, content_type: str) -> Reason:
@@ -48,6 +48,23 @@ async def test_a_rotated_video_has_its_size_after_rotation(
     assert info.rotation_degrees == clockwise
     upright = clockwise == 180
     assert (info.width, info.height) == ((128, 72) if upright else (72, 128))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "rotation"),
+    [
+        ((-1, 0, 0, 1), 0),  # left and right exchanged
+        ((1, 0, 0, -1), 0),  # upside down, which is not a rotation either
+        ((0, 1, 1, 0), 90),
+    ],
+)
+async def test_a_mirrored_video_is_not_upside_down(
+    inspector: Inspector, tmp_path: Path, matrix: tuple[int, int, int, int], rotation: int
+) -> None:
+    path = with_matrix(make_video(tmp_path / "selfie.mp4", "libx264", ""), matrix)
+    info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
+    assert info.rotation_degrees == rotation
+    assert (info.width, info.height) == ((72, 128) if rotation else (128, 72))
 
 
 async def test_the_width_accounts_for_the_pixel_aspect_ratio(

@@ -169,3 +169,36 @@ async def test_the_frame_rate_of_a_long_video_is_measured_at_its_start(
     path = make_moving_video(tmp_path / "a.mp4", "-c:v", "libx264", *shuffled, seconds=24)
     info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
     assert info.variable_frame_rate is False
+
+
+async def test_one_uneven_frame_is_not_a_variable_frame_rate(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    """In a fragmented MP4, the first frame of a video also lasts as long as the audio is early."""
+    audio = ("-f", "lavfi", "-i", "sine=d=2", "-map", "0", "-map", "1")
+    fragmented = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
+    codecs = ("-c:v", "libx264", "-bf", "0", "-c:a", "aac")
+    path = make_moving_video(tmp_path / "a.mp4", *audio, *codecs, *fragmented, seconds=2)
+    info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
+    assert (info.frame_rate, info.variable_frame_rate) == (25, False)
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mov"])
+async def test_a_video_track_of_one_image_is_cover_art(
+    inspector: Inspector, tmp_path: Path, name: str
+) -> None:
+    """Many programs write covers as ordinary video tracks."""
+    content_type = {"mkv": "video/x-matroska", "mov": "video/quicktime"}[name[2:]]
+    cover = ("-f", "lavfi", "-i", "color=red:s=64x64:r=1:d=1")
+    audio = ("-f", "lavfi", "-i", "sine=d=2")
+    video = ("-f", "lavfi", "-i", "testsrc2=s=128x72:r=25:d=2,format=yuv420p")
+    codecs = ("-c:v:0", "png", "-c:a", "aac")
+    song = ffmpeg(tmp_path / f"song-{name}", *cover, *audio, *codecs)
+    info = (await inspector.inspect(song, "VIDEO", content_type)).info
+    assert (info.width, info.video_codec, info.audio_codec) == (0, "", "aac")
+    every = ("-map", "0", "-map", "1", "-map", "2", *codecs, "-c:v:1", "libx264")
+    path = ffmpeg(tmp_path / name, *cover, *video, *audio, *every)
+    info = (await inspector.inspect(path, "VIDEO", content_type)).info
+    assert (info.width, info.height, info.video_codec) == (128, 72, "h264")
+    alone = ffmpeg(tmp_path / f"alone-{name}", *cover, *codecs)
+    assert (await inspector.inspect(alone, "VIDEO", content_type)).info.width == 64

@@ -119,6 +119,11 @@ async def test_a_stream_has_every_rung_up_to_the_size_of_its_video(
     frames = await text(ann, media_id, found[0].replace("playlist", "iframes"))
     assert "#EXT-X-I-FRAMES-ONLY" in frames
     assert frames.count("#EXT-X-BYTERANGE") == len(played.durations)
+    # Even if the short first segment needs more bits per second than all others.
+    master = await text(ann, media_id, "master.m3u8")
+    rates = re.findall(r":BANDWIDTH=(\d+),AVERAGE-BANDWIDTH=(\d+)", master)
+    assert len(rates) == 2
+    assert all(int(peak) >= int(average) for peak, average in rates)
 
 
 async def test_joined_chunks_have_no_extra_or_missing_frame(
@@ -491,6 +496,7 @@ async def test_a_video_whose_audio_outlasts_its_frames_is_streamed(
     ann = await streaming.caller()
     lumas, _ = await shades(ann, whole.read_bytes(), tmp_path)
     assert lumas[:100] == pytest.approx([shade(n) for n in range(100)], abs=2)
+    assert len(lumas) == 65 * 5
     assert set(lumas[100:]) <= {lumas[99] - 1, lumas[99], lumas[99] + 1}
 
 

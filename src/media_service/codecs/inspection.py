@@ -100,6 +100,19 @@ class AvInfo(Record, frozen=True, kw_only=True):
     chapters: Chapters = ()
 
 
+class VideoTrack(Record, frozen=True, kw_only=True):
+    """How to read the video track. This is stored, but not part of the API.
+
+    `index` is its index among the video tracks that are not marked as cover art. `start_seconds`
+    is when it begins, in seconds from the beginning of the file. `matrix` is the color matrix of
+    ITU-T H.273; 2 means unspecified.
+    """
+
+    index: Count = 0
+    start_seconds: Number = 0.0
+    matrix: Count = 2
+
+
 class VideoInfo(AvInfo, frozen=True, kw_only=True):
     """A video file. `width` and `height` are as displayed: upright, with square pixels. They are 0
     without a video track."""
@@ -113,6 +126,7 @@ class VideoInfo(AvInfo, frozen=True, kw_only=True):
     dynamic_range: DynamicRange = "DYNAMIC_RANGE_UNSPECIFIED"
     audio_tracks: Annotated[tuple[AudioTrack, ...], Meta(max_length=MAX_TRACKS)] = ()
     subtitle_tracks: Annotated[tuple[SubtitleTrack, ...], Meta(max_length=MAX_TRACKS)] = ()
+    video_track: VideoTrack = VideoTrack()
 
 
 class AudioInfo(AvInfo, frozen=True, kw_only=True):

@@ -155,6 +155,7 @@ def set_info(message: media_pb2.Media, info: Info, private: PrivateInfo) -> None
             image = media_pb2.ImageInfo(**fields, exif=private.exif, location=location)
             message.image.CopyFrom(image)
         case VideoInfo():
+            fields.pop("video_track", None)
             message.video.CopyFrom(media_pb2.VideoInfo(**fields, location=location))
         case AudioInfo():
             message.audio.CopyFrom(media_pb2.AudioInfo(**fields))

@@ -175,6 +175,23 @@ async def test_the_representative_frame_is_not_black(studio: Studio, tmp_path: P
     assert shown(await studio.make(path, "frame")).avg() > 50
 
 
+async def test_the_representative_frame_is_not_black_if_every_key_frame_is(
+    studio: Studio, tmp_path: Path
+) -> None:
+    fade = "testsrc2=s=160x120:r=25:d=3,fade=in:0:50"
+    options = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "250", "-pix_fmt", "yuv420p")
+    path = generated(tmp_path / "fade.mp4", fade, "", *options)
+    assert shown(await studio.make(path, "frame:0")).avg() < 5
+    assert shown(await studio.make(path, "frame")).avg() > 50
+
+
+async def test_the_representative_frame_of_a_black_video_is_black(
+    studio: Studio, tmp_path: Path
+) -> None:
+    path = generated(tmp_path / "black.mp4", "color=black:s=64x48:r=25:d=1")
+    assert shown(await studio.make(path, "frame")).avg() < 5
+
+
 @pytest.mark.parametrize("ops", ["transcode", "frames", "storyboard", "preview"])
 async def test_a_video_that_cannot_be_decoded_is_corrupt(
     studio: Studio, ordinary: Path, ops: str

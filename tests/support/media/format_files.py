@@ -136,7 +136,12 @@ def make_audio(path: Path, codec: str) -> Path:
 def turn(path: Path, clockwise: int) -> Path:
     """Writes a rotation into the header of an MP4's first track, as phones do."""
     matrices = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
-    a, b, c, d = (value << 16 for value in matrices[clockwise])
+    return with_matrix(path, matrices[clockwise])
+
+
+def with_matrix(path: Path, display: tuple[int, int, int, int]) -> Path:
+    """Writes a display matrix into the header of an MP4's first track."""
+    a, b, c, d = (value << 16 for value in display)
     data = bytearray(path.read_bytes())
     matrix = data.index(b"tkhd") + 4 + 4 + 20 + 8 + 8
     struct.pack_into(">5i", data, matrix, a, b, 0, c, d)

@@ -28,6 +28,10 @@ TYPES = {
     ".mkv": "video/x-matroska",
     ".ts": "video/mp2t",
     ".mpg": "video/mpeg",
+    ".avi": "video/vnd.avi",
+    ".flv": "video/x-flv",
+    ".mov": "video/quicktime",
+    ".wmv": "video/x-ms-wmv",
 }
 
 LOGO = "0190163d-8694-739b-aea5-966c26f8ad91"

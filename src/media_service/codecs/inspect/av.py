@@ -2,19 +2,21 @@
 a child process."""
 
 import os
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import av
-from av.stream import Disposition
 
 from media_service.codecs.demuxers import DEMUXERS
 from media_service.codecs.inspect import capture_time, names
+from media_service.codecs.inspect.beginning import Beginning, corrupt, decoder_of, read_beginning
 from media_service.codecs.inspect.container import open_container
+from media_service.codecs.inspect.covers import main_video_track, unmarked_video_tracks
 from media_service.codecs.inspect.limits import count
 from media_service.codecs.inspect.location import from_iso6709
-from media_service.codecs.inspect.timing import duration_seconds, has_variable_frame_rate, rewind
+from media_service.codecs.inspect.timing import FrameRate, duration_seconds
 from media_service.codecs.inspect.tracks import (
     audio_track,
     audio_tracks,
@@ -31,22 +33,17 @@ from media_service.codecs.inspection import (
     Inspection,
     PrivateInfo,
     VideoInfo,
+    VideoTrack,
     to_json,
 )
 from media_service.errors import InvalidArgument, Reason
 
 # The largest plausible aspect ratio of a pixel.
 MAX_PIXEL_ASPECT = 10
-# A track does not play if this many packets at its beginning give no frame.
-MAX_PACKETS_WITHOUT_FRAME = 300
 # Transfer characteristics (ITU-T H.273) beyond the standard range: SMPTE ST 2084, ARIB STD-B67.
 TRANSFERS: dict[int, DynamicRange] = {16: "HDR_PQ", 18: "HDR_HLG"}
 
 LOCATION_TAGS = ("com.apple.quicktime.location.ISO6709", "location", "location-eng")
-
-
-def corrupt(message: str) -> InvalidArgument:
-    return InvalidArgument(Reason.MEDIA_CORRUPT, message)
 
 
 def inspect_video(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
@@ -54,16 +51,23 @@ def inspect_video(media: int, content_type: str, max_pixels: int) -> dict[str, A
 
     Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED).
     """
-    duration = measure_duration(media, content_type)
     with open_media(media, content_type) as container:
-        tracks = [track for track in container.streams.video if not is_cover(track)]
-        video = tracks[0] if tracks else None
+        has_audio = first_decodable(container.streams.audio) is not None
+        index = main_video_track(container, has_audio=has_audio)
+        duration = duration_seconds(container)
+    # Open the file again: some demuxers cannot seek back to the beginning.
+    with open_media(media, content_type) as container:
+        video = None if index is None else unmarked_video_tracks(container)[index]
         audio = first_decodable(container.streams.audio)
         if video is None and audio is None:
             raise corrupt("The file has neither a video nor an audio track that can be decoded.")
+        if video is not None:
+            decoder = decoder_of(video)
+            check_pixels(decoder.width, decoder.height, max_pixels)
+        beginning = read_beginning(container, video, audio)
         info = VideoInfo(
             **common(container, audio, media, content_type, duration),
-            **(describe_video(video, max_pixels) if video is not None else {}),
+            **({} if video is None else describe_video(video, index or 0, beginning, max_pixels)),
             audio_tracks=audio_tracks(list(container.streams.audio)),
             subtitle_tracks=subtitle_tracks(list(container.streams.subtitles)),
         )
@@ -82,24 +86,19 @@ def inspect_audio(media: int, content_type: str) -> dict[str, Any]:
 
     Raises InvalidArgument (MEDIA_CORRUPT).
     """
-    duration = measure_duration(media, content_type)
+    with open_media(media, content_type) as container:
+        duration = duration_seconds(container)
     with open_media(media, content_type) as container:
         audio = first_decodable(container.streams.audio)
         if audio is None:
             raise corrupt("The file has no audio track that can be decoded.")
+        read_beginning(container, None, audio)
         info = AudioInfo(
             **common(container, audio, media, content_type, duration), tags=tags(container, audio)
         )
         return to_json(
             Inspection(info=info, capture_time=capture_time.from_metadata(container.metadata))
         )
-
-
-def measure_duration(media: int, content_type: str) -> float:
-    """Measures the duration. Opens the file separately, because some demuxers cannot seek back from
-    the end. Raises InvalidArgument (MEDIA_CORRUPT)."""
-    with open_media(media, content_type) as container:
-        return duration_seconds(container)
 
 
 @contextmanager
@@ -121,11 +120,6 @@ def first_decodable(tracks: Iterable[Any]) -> Any:
     return next((track for track in tracks if track.codec_context), None)
 
 
-def is_cover(stream: Any) -> bool:
-    """Whether a video track is cover art."""
-    return bool(stream.disposition & Disposition.attached_pic)
-
-
 def locations(metadata: dict[str, str]) -> list[str]:
     return [metadata[tag] for tag in LOCATION_TAGS if tag in metadata]
 
@@ -133,13 +127,10 @@ def locations(metadata: dict[str, str]) -> list[str]:
 def common(
     container: Any, audio: Any, media: int, content_type: str, duration: float
 ) -> dict[str, Any]:
-    """Returns the fields of AvInfo. Decodes some audio to check that this is possible."""
+    """Returns the fields of AvInfo."""
     size = os.fstat(media).st_size
     bit_rate = container.bit_rate or (size * 8 / duration if duration else 0)
-    track = AudioTrack()
-    if audio is not None:
-        first_frame(container, audio)
-        track = audio_track(audio)
+    track = AudioTrack() if audio is None else audio_track(audio)
     return {
         "duration_seconds": round(duration, 6),
         "bit_rate_kbps": count(round(bit_rate / 1000)),
@@ -152,31 +143,55 @@ def common(
     }
 
 
-def describe_video(video: Any, max_pixels: int) -> dict[str, Any]:
-    """Returns the fields of VideoInfo for the video track. Decodes a frame to check that this is
-    possible."""
-    decoder = decoder_of(video)
-    check_pixels(decoder.width, decoder.height, max_pixels)
-    frame = first_frame(video.container, video)
+def describe_video(video: Any, index: int, beginning: Beginning, max_pixels: int) -> dict[str, Any]:
+    """Returns the fields of VideoInfo for the video track. `index` is its index among the tracks
+    that are not marked as cover art."""
+    frame = beginning.frames[video.index]
     check_pixels(frame.width, frame.height, max_pixels)  # the header may claim less
     aspect = float(video.sample_aspect_ratio or 1)
     if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
         aspect = 1.0
     width, height = round(frame.width * aspect), frame.height
     check_pixels(width, height, max_pixels)
-    # FFmpeg counts counterclockwise, from -180 to 180. Players support only quarter turns.
-    rotation = round(-frame.rotation / 90) * 90 % 360
+    rotation = rotation_degrees(frame)
     if rotation in {90, 270}:
         width, height = height, width
+    average, guessed = float(video.average_rate or 0), float(video.guessed_rate or 0)
+    rate = FrameRate.of(beginning.times, average, guessed)
     return {
         "width": width,
         "height": height,
         "rotation_degrees": rotation,
-        "frame_rate": round(float(video.average_rate or video.guessed_rate or 0), 3),
+        "frame_rate": round(rate.average, 3),
         "video_codec": codec_name(video),
         "dynamic_range": TRANSFERS.get(frame.color_trc, "SDR"),
-        "variable_frame_rate": has_variable_frame_rate(video.container, video),
+        "variable_frame_rate": rate.variable,
+        "video_track": VideoTrack(
+            index=index,
+            start_seconds=start_seconds(video),
+            matrix=count(frame.colorspace),
+        ),
     }
+
+
+def start_seconds(track: Any) -> float:
+    """When a track begins, in seconds from the beginning of the file."""
+    begin = float((track.start_time or 0) * track.time_base)
+    return round(max(0.0, begin - (track.container.start_time or 0) / av.time_base), 6)
+
+
+def rotation_degrees(frame: Any) -> int:
+    """Returns the clockwise rotation of a frame for display."""
+    # FFmpeg counts counterclockwise, from -180 to 180. Players support only quarter turns.
+    rotation: int = round(-frame.rotation / 90) * 90 % 360
+    if rotation == 180 and is_mirrored(frame):
+        return 0  # left and right are exchanged, and nothing is upside down
+    return rotation
+
+
+def is_mirrored(frame: Any) -> bool:
+    a, b, _, c, d, *_ = struct.unpack("9i", bytes(frame.side_data["DISPLAYMATRIX"]))
+    return bool(a * d - b * c < 0)
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
@@ -186,25 +201,3 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
             Reason.PIXEL_LIMIT_EXCEEDED,
             f"A frame of the video has {pixels} pixels; the limit is {max_pixels}.",
         )
-
-
-def decoder_of(stream: Any) -> Any:
-    if stream.codec_context is None:
-        raise corrupt("The file has a track of an unknown codec.")
-    return stream.codec_context
-
-
-def first_frame(container: Any, stream: Any) -> Any:
-    """Decodes the first frame. Skips corrupt packets before it, as players do."""
-    decoder_of(stream).thread_count = 1  # more threads would hold more frames in memory
-    rewind(container)
-    for tried, packet in enumerate(container.demux(stream)):
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            frames = []
-        if frames:
-            return frames[0]
-        if tried > MAX_PACKETS_WITHOUT_FRAME:
-            break
-    raise corrupt(f"The {stream.type} track cannot be decoded.")

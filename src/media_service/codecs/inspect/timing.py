@@ -1,9 +1,11 @@
-"""Measures the duration of video and audio files, and whether the frame rate varies."""
+"""Measures the duration of video and audio files, and their frame rates."""
 
 import math
+from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import pairwise
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 import av
 
@@ -16,11 +18,18 @@ REORDERED_FRAMES = 16
 # The maximum relative difference between frame durations at a constant rate. The clocks of cameras
 # jitter.
 JITTER = 0.1
+# The share of frames that may have another duration at a constant rate.
+UNEVEN_FRAMES = 0.025
+# A measured rate that differs less than this from a known one confirms it: time stamps are rounded.
+RATE_TOLERANCE = 0.01
 # The header's duration is used if it differs from the real one by less than this factor.
 MAX_DURATION_FACTOR = 2
 # The range that is read to check it: the seconds before the end, and the maximum number of bytes.
 END_SECONDS = 1.0
 END_PACKETS, END_BYTES = 5000, 32 << 20
+# A header whose duration differs by less than this is believed.
+END_TOLERANCE = 0.5
+TIMED_FORMATS = {"asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}
 # One week. A longer duration indicates a wrong clock.
 MAX_SECONDS = 7 * 24 * 3600
 
@@ -32,73 +41,132 @@ def rewind(container: Any) -> None:
         return  # some raw formats cannot seek; read from the current position
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of a file: when the last packet ends, in seconds. `gap` is the largest distance
+    between two video frames, for which the last one may be displayed; it is infinite if fewer than
+    two were read. `complete`: the file was read to the end."""
+
+    seconds: float
+    gap: float
+    complete: bool
+
+
 def duration_seconds(container: Any) -> float:
     """Returns the header's duration if the file ends at about that time. Otherwise, reads the file
     to the end, as for videos recorded by browsers, whose headers have no duration. Raises
     InvalidArgument (MEDIA_CORRUPT)."""
     if container.duration is not None:
         claimed = max(0.0, float(container.duration / av.time_base))
-        if is_plausible(container, claimed):
-            return claimed
+        confirmed = confirm(container, claimed)
+        if confirmed is not None:
+            return confirmed
     rewind(container)
-    seconds, _ = read_to_end(container)
+    seconds = read_to_end(container).seconds
     if seconds > MAX_SECONDS:
         message = f"The time stamps of the file span {seconds:.0f} seconds."
         raise InvalidArgument(Reason.MEDIA_CORRUPT, message)
     return seconds
 
 
-def is_plausible(container: Any, claimed: float) -> bool:
-    """Whether the file ends at about the time in the header. If the check would take long, assumes
-    that it does."""
+def confirm(container: Any, claimed: float) -> float | None:
+    """Returns the duration of a file whose header claims `claimed` seconds, or None if the file
+    must be read to tell. If the check would take long, believes the header."""
     if claimed > MAX_SECONDS:
-        return False
+        return None
     try:
         near = max(0.0, claimed - END_SECONDS)
         container.seek((container.start_time or 0) + round(near * av.time_base))
     except av.FFmpegError:
-        return True
-    end, complete = read_to_end(container, END_PACKETS, END_BYTES)
-    return end <= MAX_DURATION_FACTOR * claimed + 1 and (
-        claimed <= MAX_DURATION_FACTOR * end + 1 or not complete
-    )
+        return claimed
+    end = read_to_end(container, END_PACKETS, END_BYTES)
+    if end.seconds > MAX_DURATION_FACTOR * claimed + 1:
+        return None
+    if not end.complete:
+        return claimed
+    if claimed > MAX_DURATION_FACTOR * end.seconds + 1:
+        return None
+    exact = claimed - 2 * end.gap - END_TOLERANCE <= end.seconds <= claimed + END_TOLERANCE
+    return claimed if exact or not is_timed(container) else end.seconds
+
+
+def is_timed(container: Any) -> bool:
+    """Whether packets have time stamps. In other formats, they are estimated after a seek."""
+    return container.format.name.partition(",")[0] in TIMED_FORMATS
 
 
 def read_to_end(
     container: Any, max_packets: float = math.inf, max_bytes: float = math.inf
-) -> tuple[float, bool]:
-    """Returns the end time of the last packet that was read, and whether all packets were read."""
+) -> Ending:
+    """Reads video and audio packets from the current position."""
     start = (container.start_time or 0) / av.time_base
-    end, size = 0.0, 0
+    end, size, complete = 0.0, 0, True
+    last: dict[int, float] = {}
+    gaps: dict[int, float] = {}
     for number, packet in enumerate(container.demux()):
-        if packet.pts is not None:
-            time = float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0))
-            end = max(end, time - start)
+        index, kind = packet.stream_index, packet.stream.type
+        if packet.pts is not None and kind in {"video", "audio"}:
+            time = float(packet.pts * packet.time_base)
+            end = max(end, time + float((packet.duration or 0) * packet.time_base) - start)
+            if kind == "video" and index in last:
+                gaps[index] = max(gaps.get(index, 0.0), abs(time - last[index]))
+            if kind == "video":
+                last[index] = time
         size += packet.size
         if number >= max_packets or size > max_bytes:
-            return end, False
-    return end, True
+            complete = False
+            break
+    gap = max((gaps.get(index, math.inf) for index in last), default=0.0)
+    return Ending(end, gap, complete)
 
 
-def has_variable_frame_rate(container: Any, video: Any) -> bool:
-    """Whether the first frames are unevenly spaced."""
-    times = first_display_times(container, video)
-    durations = [later - earlier for earlier, later in pairwise(times)]
-    usual = median(durations) if durations else 0
-    return any(abs(duration - usual) > max(1, usual * JITTER) for duration in durations)
+@dataclass(slots=True)
+class FrameTimes:
+    """The display times of the first frames of a video track, in units of `time_base`."""
 
+    time_base: Fraction | None
+    _times: list[int] = field(default_factory=list)
+    _bytes: int = 0
 
-def first_display_times(container: Any, video: Any) -> list[int]:
-    """The display times of the first frames, in order."""
-    rewind(container)
-    times: list[int] = []
-    size = 0
-    for packet in container.demux(video):
+    @property
+    def full(self) -> bool:
+        return len(self._times) >= RATE_PACKETS or self._bytes > RATE_BYTES
+
+    def add(self, packet: Any) -> None:
+        if self.full:
+            return
         time = packet.dts if packet.pts is None else packet.pts
         if time is not None:
-            times.append(time)
-        size += packet.size
-        if len(times) == RATE_PACKETS or size > RATE_BYTES:
-            # Packets are in decoding order, so some frames before the last one may be missing.
-            return sorted(times)[:-REORDERED_FRAMES]
-    return sorted(times)
+            self._times.append(time)
+        self._bytes += packet.size
+
+    @property
+    def ordered(self) -> list[int]:
+        # Packets are in decoding order, so some frames before the last one may be missing.
+        return sorted(self._times)[:-REORDERED_FRAMES] if self.full else sorted(self._times)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRate:
+    """The frame rate of a video track. `variable`: its frames are not evenly spaced."""
+
+    average: float
+    variable: bool
+
+    @classmethod
+    def of(cls, times: FrameTimes, stated: float, guessed: float) -> Self:
+        """`stated` and `guessed` are the average and the constant rate by FFmpeg; 0 if unknown. A
+        single uneven frame, such as the first one of a fragmented MP4, falsifies the average."""
+        ordered = times.ordered
+        durations = [later - earlier for earlier, later in pairwise(ordered)]
+        usual = median(durations) if durations else 0
+        even = [each for each in durations if abs(each - usual) <= max(1, usual * JITTER)]
+        if len(durations) - len(even) > len(durations) * UNEVEN_FRAMES:
+            return cls(stated or guessed, variable=True)
+        if not (times.time_base and sum(even)):
+            return cls(stated or guessed, variable=False)
+        measured = float(len(even) / (sum(even) * times.time_base))
+        for rate in (stated, guessed):
+            if abs(rate - measured) <= measured * RATE_TOLERANCE:
+                return cls(rate, variable=False)
+        return cls(measured, variable=False)

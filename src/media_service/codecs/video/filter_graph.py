@@ -16,6 +16,11 @@ Size: TypeAlias = tuple[int, int]
 
 # FFmpeg's names for the two HDR transfer functions.
 TRANSFERS = {"HDR_PQ": "smpte2084", "HDR_HLG": "arib-std-b67"}
+# The color matrices (ITU-T H.273) that the filter `scale` knows: RGB, BT.709, unspecified, FCC,
+# BT.470, BT.601, SMPTE 240M and BT.2020 with non-constant luminance.
+KNOWN_MATRICES = {0, 1, 2, 4, 5, 6, 7, 9}
+# Pixels are shown at most ten times as wide as high, so such frames have more than four columns.
+MIN_INTERLACED_SIZE = 48
 # The range of factors for one atempo filter. Beyond it, the filter skips samples.
 MIN_TEMPO, MAX_TEMPO = 0.5, 2.0
 # The seconds by which an input begins before the wanted time. Audio decoders need this run-up, and
@@ -35,22 +40,26 @@ def open_range(source: AvSource, edits: Edits, file: int, **options: Any) -> Nod
 @dataclass(frozen=True, slots=True)
 class TrimmedInput:
     """An input trimmed to exactly the range of some edits. `node` begins `begin` seconds before the
-    range. `end` is the end of the range in the time of `node`, or None for the end of the file."""
+    range. `end` is the end of the range in the time of `node`, or None for the end of the file.
+    `video_selector` selects the video track of `node`."""
 
     node: Node
     begin: float
     end: float | None
+    video_selector: str
 
     @classmethod
     def of(cls, source: AvSource, edits: Edits, file: int, **options: Any) -> Self:
         begin = min(edits.start, source.seek_margin_seconds or RUN_UP_SECONDS)
+        if not source.can_seek(edits.start - begin):
+            begin = edits.start
         node = open_range(source, replace(edits, start=edits.start - begin), file, **options)
         to_end = edits.end >= source.duration_seconds
-        return cls(node, begin, None if to_end else begin + edits.end - edits.start)
+        end = None if to_end else begin + edits.end - edits.start
+        return cls(node, begin, end, source.video_selector)
 
     def video_track(self) -> Node:
-        # V leaves out cover art.
-        return self._trimmed(self.node["V:0"], "trim", "setpts")
+        return self._trimmed(self.node[self.video_selector], "trim", "setpts")
 
     def audio_track(self, index: int) -> Node:
         """Returns an audio track. `index` is its index among all audio tracks of the file."""
@@ -93,11 +102,13 @@ def edited_tracks(
     """
     files = [stack.enter_context(open_file(source.path))]
     if coarse_seek:
-        node = open_range(source, edits, files[0], noaccurate_seek=None, **options)
-        trimmed = TrimmedInput(node, 0.0, None)
+        start = edits.start if source.can_seek(edits.start) else 0.0
+        from_start = replace(edits, start=start)
+        node = open_range(source, from_start, files[0], noaccurate_seek=None, **options)
+        trimmed = TrimmedInput(node, 0.0, None, source.video_selector)
     else:
         trimmed = TrimmedInput.of(source, edits, files[0], **options)
-    video = trimmed.video_track().filter("bwdif", "send_frame", deint="interlaced")
+    video = deinterlaced(trimmed.video_track(), source)
     if edits.speed != 1:
         video = video.filter("setpts", f"PTS/{edits.speed:.9g}")
     if rate:
@@ -126,9 +137,20 @@ def fit_width(size: Size, width: int) -> Size:
     return width, max(1, round(size[1] * width / size[0]))
 
 
+def deinterlaced(video: Node, source: AvSource) -> Node:
+    """The filter refuses frames of one or two columns or lines. No interlaced video is that
+    small."""
+    if min(source.width, source.height) < MIN_INTERLACED_SIZE:
+        return video
+    return video.filter("bwdif", "send_frame", deint="interlaced")
+
+
 def for_display(video: Node, source: AvSource, size: Size, pixels: str = "yuv420p") -> Node:
     """Frames with square pixels, in standard dynamic range. ffmpeg rotates them itself."""
     width, height = size
+    if source.video_track.matrix not in KNOWN_MATRICES:
+        # Like most players. The filter `scale` would refuse the frames.
+        video = video.filter("setparams", colorspace="unknown")
     video = video.filter("scale", width, height, out_range="tv").filter("setsar", 1)
     if transfer := TRANSFERS.get(source.dynamic_range):
         video = (

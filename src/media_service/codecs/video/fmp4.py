@@ -129,11 +129,12 @@ class FragmentParser:
             kind = bytes(box[4:8])
             if kind in {b"ftyp", b"moov"}:
                 self._init += box
-                if kind == b"moov":
-                    yield InitSegment(self._init)
             elif kind == b"moof":
                 self._moof = box
             elif kind == b"mdat" and self._moof:
+                if self._init:  # a track without samples has none, either
+                    yield InitSegment(self._init)
+                    self._init = b""
                 yield parse_fragment(self._moof, box)
                 self._moof = b""
 

@@ -24,7 +24,8 @@ from media_service.codecs.video import filter_graph as graph
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.fmp4 import Fragment, FragmentParser, InitSegment
 from media_service.codecs.video.ladder import SAMPLE_RATE, SEGMENT_SECONDS, Ladder, Rung, Track
-from media_service.codecs.video.source import AvSource
+from media_service.codecs.video.source import MAX_KEY_FRAME_SECONDS, AvSource
+from media_service.errors import InvalidArgument
 
 # Takes the name of a track and its next segment. The calls start in order. A call may start before
 # the previous one has returned.
@@ -43,6 +44,8 @@ QUALITY = 23
 PRESET, X264 = "superfast", "mbtree=1:rc-lookahead=10:b-adapt=0:sync-lookahead=0"
 # This coder does two fifths less work than the default one, which is better only at low bit rates.
 AUDIO_KBPS, AAC_CODER = 128, "fast"
+# How much farther back each search for the last frame of an ended video track begins.
+FARTHER = 4
 # Segments of a track that are delivered concurrently.
 CONCURRENT_DELIVERIES = 4
 
@@ -64,12 +67,48 @@ async def encode_video(
     """
     first = chunk * ladder.chunk_frames
     begin = edits.start + first / frame_rate(ladder) * edits.speed
+    pieces = 0
+
+    async def counted(track: str, piece: InitSegment | Fragment) -> None:
+        nonlocal pieces
+        pieces += 1
+        await deliver(track, piece)
+
+    back = source.seek_margin_seconds
+    while True:
+        try:
+            await encode_from(
+                begin - back, source, edits, ladder, chunk, counted, threads=threads, report=report
+            )
+        except InvalidArgument:
+            if pieces or begin <= back:
+                raise
+        if pieces or begin <= back:
+            return
+        # The video track ended before. Its last frame, farther back, is held.
+        back = max(back * FARTHER, MAX_KEY_FRAME_SECONDS)
+
+
+async def encode_from(
+    time: float,
+    source: AvSource,
+    edits: Edits,
+    ladder: Ladder,
+    chunk: int,
+    deliver: Deliver,
+    *,
+    threads: int,
+    report: ReportSeconds | None,
+) -> None:
+    """Like `encode_video`. Decodes from the key frame before `time` on, in seconds of the
+    source."""
     async with AsyncExitStack() as stack:
         file = stack.enter_context(open_file(source.path))
+        seek: dict[str, Any] = {"ss": f"{time:.6f}"} if source.can_seek(time) else {}
         node = ffmpeg_input(
             file,
             source.demuxer,
-            ss=f"{max(0.0, begin - source.seek_margin_seconds):.6f}",
+            **seek,
             # From the key frame before: the frame on display when the chunk begins may have begun
             # long before. Times stay those of the original, so that all chunks count the same
             # frames.
@@ -77,7 +116,8 @@ async def encode_video(
             copyts=None,
             start_at_zero=None,
         )
-        video = chunk_frames(node["V:0"], edits, ladder, chunk)
+        video = graph.deinterlaced(node[source.video_selector], source)
+        video = chunk_frames(video, edits, ladder, chunk)
         largest = ladder.rungs[0]
         video = graph.for_display(video, source, (largest.width, largest.height))
         outputs, pipes = [], []
@@ -103,17 +143,15 @@ def frame_rate(ladder: Ladder) -> float:
 
 
 def chunk_frames(video: graph.Node, edits: Edits, ladder: Ladder, chunk: int) -> graph.Node:
-    """Returns the frames of a chunk (from 0) at the constant rate. All chunks but the last have
-    their full length, even if frames are missing."""
+    """Returns the frames of a chunk (from 0) at the constant rate. Every chunk has its full length:
+    the last frame is held where frames are missing, and after the last one until the audio ends."""
     first, frames = chunk * ladder.chunk_frames, ladder.chunk_frames
     per_second = f"{ladder.rate[0]}/{ladder.rate[1]}"
-    video = video.filter("bwdif", "send_frame", deint="interlaced")
     video = video.filter("setpts", f"(PTS-{edits.start:.6f}/TB)/{edits.speed:.9g}")
     video = video.filter("fps", per_second)
     if chunk == ladder.chunks - 1:
         frames = max(round(ladder.seconds * frame_rate(ladder)) - first, 1)
-    else:
-        video = video.filter("tpad", stop=-1, stop_mode="clone")
+    video = video.filter("tpad", stop=-1, stop_mode="clone")
     # A frame that begins later is repeated from the begin of the chunk on.
     video = video.filter("fps", per_second, start_time=f"{first / frame_rate(ladder):.6f}")
     video = video.filter("trim", start_pts=first, end_pts=first + frames)

@@ -14,6 +14,7 @@ from media_service.codecs.inspection import (
     Info,
     SubtitleTrack,
     VideoInfo,
+    VideoTrack,
 )
 from media_service.codecs.limits import MIN_SAMPLE_RATE_HZ, av_limits
 from media_service.codecs.sandbox.limits import ResourceLimits
@@ -43,8 +44,8 @@ class AvSource:
     """A video or audio file.
 
     `width` and `height` are as displayed: upright, with square pixels. They are 0 without a video
-    track. For `dynamic_range` and `all_audio_tracks`, see VideoInfo. There is at least one track if
-    the file has audio. `bit_rate_kbps` is that of the whole file.
+    track. For `dynamic_range`, `all_audio_tracks` and `video_track`, see VideoInfo. There is at
+    least one audio track if the file has audio. `bit_rate_kbps` is that of the whole file.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class AvSource:
     all_audio_tracks: Sequence[AudioTrack]
     subtitle_tracks: Sequence[SubtitleTrack]
     bit_rate_kbps: int = 0
+    video_track: VideoTrack = VideoTrack()
 
     @classmethod
     def of(cls, path: Path, content_type: str, info: Info) -> Self:
@@ -90,6 +92,7 @@ class AvSource:
             video.audio_tracks or ((first,) if first.codec else ()),
             video.subtitle_tracks,
             info.bit_rate_kbps,
+            video.video_track,
         )
 
     @property
@@ -105,6 +108,17 @@ class AvSource:
     def seek_margin_seconds(self) -> float:
         """The seconds by which reading must begin before a wanted time to include a key frame."""
         return MAX_KEY_FRAME_SECONDS if self.demuxer in UNINDEXED_DEMUXERS else 0.0
+
+    def can_seek(self, time: float) -> bool:
+        """Whether ffmpeg can seek to a time in seconds. Before the first video frame, the seek of
+        some demuxers fails, and ffmpeg then loses the packets with which it detected the codecs.
+        To read the file from its beginning takes no seek."""
+        return time > self.video_track.start_seconds
+
+    @property
+    def video_selector(self) -> str:
+        """Selects the video track in ffmpeg. V leaves out cover art."""
+        return f"V:{self.video_track.index}"
 
     @property
     def has_video(self) -> bool:

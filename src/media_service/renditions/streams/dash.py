@@ -69,7 +69,7 @@ def adaptation(period: ET.Element, kind: str, mime_type: str, language: str = ""
 def representation(
     parent: ET.Element, name: str, state: TrackState, more: Mapping[str, str]
 ) -> ET.Element:
-    attributes = {"id": name, "codecs": state.codec, "bandwidth": str(state.peak), **more}
+    attributes = {"id": name, "codecs": state.codec, "bandwidth": str(state.bandwidth), **more}
     return ET.SubElement(parent, "Representation", attributes)
 
 

@@ -75,10 +75,11 @@ def bandwidth(overview: Overview, rung: Rung, audio: Sequence[Track]) -> str:
     bound."""
     video = overview.tracks[rung.name]
     audio_states = [overview.tracks[track.name] for track in audio]
-    peak = video.peak + max((state.peak for state in audio_states), default=0)
     if overview.stream.ready:
+        peak = video.bandwidth + max((state.bandwidth for state in audio_states), default=0)
         average = video.average + max((state.average for state in audio_states), default=0)
         return f"BANDWIDTH={peak},AVERAGE-BANDWIDTH={average}"
+    peak = video.peak + max((state.peak for state in audio_states), default=0)
     return f"BANDWIDTH={max(peak, peak_bit_rate(rung))}"
 
 

@@ -68,6 +68,12 @@ class TrackState:
     average: int
     frames: int
 
+    @property
+    def bandwidth(self) -> int:
+        """The bit rate to announce for a complete track. The average also counts the segments that
+        the peak ignores."""
+        return max(self.peak, self.average)
+
 
 @dataclass(frozen=True, slots=True)
 class Overview:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import Any
 
 from mediaservice.v1.operation_pb2 import Operation
 
@@ -18,7 +19,7 @@ from media_service.codecs.video.track_coverage import ONE_VIDEO_FRAME
 
 PNG = "image/png"
 FILENAME = "frame.png"
-# The number of key frames, spread over the video, from which a representative one is chosen.
+# The number of frames from which a representative one is chosen.
 CANDIDATES = 100
 # The percentage of black pixels from which a frame is not a candidate.
 BLACK_PERCENT = 98
@@ -32,14 +33,16 @@ LAST_SECONDS = 1.0
 
 async def render(task: AvTask) -> Sequence[Output]:
     """Renders a PNG in the size of the video. Without a time, it shows a representative frame
-    (ffmpeg's `thumbnail` filter), which is black only if all candidates are black.
+    (ffmpeg's `thumbnail` filter), which is black only if all frames are black.
 
     Raises the errors of `Program.wait`.
     """
     stack, source, edits = task.stack, task.source, task.edits
     time = requested_time(edits, task.message)
     if time is None:
-        time = await representative_time(source, edits)
+        time = await representative_time(source, edits, skip_frame="nokey")
+        if time is None:  # every key frame is black, or the video has none
+            time = await representative_time(source, edits)
         output = await first_frame_from(stack, source, edits, edits.start if time is None else time)
     else:
         output = await first_frame_from(stack, source, edits, time)
@@ -92,17 +95,18 @@ async def last_frame_before(
         back *= 2
 
 
-async def representative_time(source: AvSource, edits: Edits) -> float | None:
-    """Returns the time of a representative frame in seconds of the original, or None.
+async def representative_time(source: AvSource, edits: Edits, **options: Any) -> float | None:
+    """Returns the time of a representative frame in seconds of the original, or None if all
+    candidates are black. `options` are options of the input: to decode only the key frames, which
+    are spread over the video, is a hundredth of the work.
 
-    Compares only key frames, which is a hundredth of the work. Scales them down, because all
-    candidates are in memory at the same time.
+    Scales the candidates down, because they are in memory at the same time.
     """
     size = graph.fit_width((source.width, source.height), CANDIDATE_WIDTH)
     size = graph.fit_short_side(size, None)
     async with AsyncExitStack() as stack:
         rest = replace(edits, speed=1.0, watermark_frame=None)
-        tracks = graph.edited_tracks(stack, source, rest, size, skip_frame="nokey")
+        tracks = graph.edited_tracks(stack, source, rest, size, **options)
         video = tracks.video.filter("blackframe", 0)
         black = {"key": "lavfi.blackframe.pblack", "value": BLACK_PERCENT, "function": "less"}
         video = video.filter("metadata", "select", **black).filter("thumbnail", CANDIDATES)
