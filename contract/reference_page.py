@@ -108,7 +108,7 @@ def command(line: str) -> str:
     """A command of an example. Long commands are split over several lines."""
     if len(line) <= WIDTH:
         return line
-    marks = (" -d ", " $GRPC ", " $REST", ' "$REST')
+    marks = (" -d ", " --json ", " $GRPC ", " $REST", ' "$REST')
     position = max(line.rfind(mark, 5, WIDTH - 2) for mark in marks)
     if position < 0:
         position = max(line.find(mark, 5) for mark in marks)

@@ -160,9 +160,10 @@ end
 local function explain(handle)
   local body = handle:body()
   if body then
-    local text = tostring(body:getBytes(0, body:length())):match('"message":"The request is malformed%. ?(.*)"}')
-    if text then
-      local length = body:setBytes(refusal((text:gsub('\\"', '"'))))
+    local error = tostring(body:getBytes(0, body:length()))
+    local words = unescaped(error:match('"message":"The request is malformed%. ?(.*)"}') or "\\")
+    if words then
+      local length = body:setBytes(refusal(words:match("^(%S*) ?(.*)$")))
       handle:headers():replace("content-length", length)
     end
   end

@@ -20,18 +20,19 @@ from typing import Any
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
-    EnumDescriptorProto,
     FileDescriptorSet,
     ServiceDescriptorProto,
 )
 
 from media_service.config import Config
 from media_service.contract import descriptor_set
+from media_service.envoy_messages import tables
 
 TEMPLATES = files("media_service") / "envoy_templates"
 PACKAGE = "mediaservice.v1"
 TYPES = "type.googleapis.com/envoy.extensions"
 LUA = "envoy.filters.http.lua"
+FILTER_CONFIG = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig"}
 # Of all clients.
 MAX_CONNECTIONS = 10_000
 # A call with a JSON body is given up after this time, because its body takes up memory and may
@@ -40,7 +41,10 @@ JSON_SECONDS = 300
 # Watches are silent for at most 15 seconds.
 MIN_IDLE_SECONDS = 20
 # The RPCs that links lead to. They ignore unknown query parameters.
-LINKED = {"GetContent", "GetPublic", "GetSigned", "GetStream"}
+LINKED = {
+    f"/{PACKAGE}.DownloadService/{method}"
+    for method in ("GetContent", "GetPublic", "GetSigned", "GetStream")
+}
 # The asterisk is for headers of libraries and tracing, which are dropped. Browsers do not apply it
 # to `authorization`, and old ones not at all.
 REQUEST_HEADERS = (
@@ -67,7 +71,8 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
         "connections": MAX_CONNECTIONS,
         "downstream_tls": downstream_tls(config),
         "upstream_tls": upstream_tls(config),
-        "lua": lua(descriptors),
+        "lua": lua("transcoder_errors.lua", "known_query.lua", "http_translation.lua"),
+        "json_body": lua("json_body.lua"),
         "descriptors": base64.b64encode(descriptors.SerializeToString()).decode(),
         "services": [f"{PACKAGE}.{service.name}" for service in services(descriptors)],
         "cors": cors(config.cors_origins),
@@ -82,26 +87,10 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
     return template.substitute({name: json.dumps(value) for name, value in values.items()})
 
 
-def lua(descriptors: FileDescriptorSet) -> str:
-    """The code of the Lua filter, with the values of each enum."""
-    values = {
-        name: ", ".join(value.name for value in enum.value if value.number)
-        for name, enum in enums(descriptors)
-    }
-    table = ", ".join(f"[{json.dumps(name)}] = {json.dumps(text)}" for name, text in values.items())
-    files = ("transcoder_errors.lua", "known_query.lua", "http_translation.lua")
-    return "\n".join([f"local ENUMS = {{{table}}}", *((TEMPLATES / f).read_text() for f in files)])
-
-
-def enums(descriptors: FileDescriptorSet) -> Iterator[tuple[str, EnumDescriptorProto]]:
-    """The enums of the contract's messages, by full name."""
-    for file in descriptors.file:
-        if file.package == PACKAGE:
-            for enum in file.enum_type:
-                yield f"{PACKAGE}.{enum.name}", enum
-            for message in file.message_type:
-                for enum in message.enum_type:
-                    yield f"{PACKAGE}.{message.name}.{enum.name}", enum
+def lua(*names: str) -> str:
+    """The code of a Lua filter, which begins with what all of them share."""
+    files = ("contract.lua", *names)
+    return "\n".join([tables(), *((TEMPLATES / file).read_text() for file in files)])
 
 
 def contract() -> FileDescriptorSet:
@@ -118,8 +107,9 @@ def services(descriptors: FileDescriptorSet) -> list[ServiceDescriptorProto]:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A REST mapping of the contract. `uploads`, `streaming`: the request, the response is a stream
-    of messages. `parameters`: the fields that a query may have."""
+    """A REST mapping of the contract. `rpc`: the path of the gRPC method. `uploads`, `streaming`:
+    the request, the response is a stream of messages. `parameters`: the fields that a query may
+    have."""
 
     rpc: str
     method: str
@@ -148,7 +138,7 @@ def bindings(descriptors: FileDescriptorSet) -> Iterator[Binding]:
                     case None:
                         continue  # gRPC only
                 yield Binding(
-                    method.name,
+                    f"/{PACKAGE}.{service.name}/{method.name}",
                     verb,
                     template,
                     binding.body,
@@ -190,12 +180,7 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
     head_as_get = [regex for regex in sorted(readable) if "HEAD" not in methods[regex]]
     for regex in head_as_get:
         methods[regex].add("HEAD")
-    untranscoded = {
-        "envoy.filters.http.grpc_json_transcoder": {
-            "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
-            "disabled": True,
-        }
-    }
+    untranscoded = {"envoy.filters.http.grpc_json_transcoder": {**FILTER_CONFIG, "disabled": True}}
     refusals = [
         {
             "match": {
@@ -247,6 +232,7 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
             "disabled": True,
         }
     }
+    checked = {"json_body": {**FILTER_CONFIG, "config": {}}}
     bodies = [
         {
             "match": of_method(binding),
@@ -254,7 +240,12 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
             "typed_per_filter_config": {**unbuffered, **untranscoded},
         }
         if binding.uploads
-        else {"match": of_method(binding), "route": {**quick, **total}}
+        else {
+            "match": of_method(binding),
+            "route": {**quick, **total},
+            **for_lua({"rpc": binding.rpc}),
+            "typed_per_filter_config": checked,
+        }
         for binding in bindings(descriptors)
         if binding.body and not binding.streaming
     ]
@@ -263,12 +254,7 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
         for binding in bindings(descriptors)
         if binding.streaming
     ]
-    web = {
-        "envoy.filters.http.grpc_web": {
-            "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
-            "config": {},
-        }
-    }
+    web = {"envoy.filters.http.grpc_web": {**FILTER_CONFIG, "config": {}}}
     post = [{"name": ":method", "string_match": {"exact": "POST"}}]
     grpc = [
         route

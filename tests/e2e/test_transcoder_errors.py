@@ -1,4 +1,4 @@
-"""Requests that Envoy's transcoder refuses: the words are the service's, and say what to do."""
+"""Requests that Envoy refuses: the words are the service's, and say what to do."""
 
 import json
 from typing import Any
@@ -7,49 +7,110 @@ import httpx
 import pytest
 
 from media_service.ids import new_id
+from tests.support.media.small_files import jpeg
+from tests.support.rest import refusal, settled, store
 
-WHOLE = "must be a whole number from -2147483648 to 2147483647"
-LONG = "must be a whole number from -9223372036854775808 to 9223372036854775807"
-NOT_JSON, NOT_UTF8, LIST = "The body is not valid JSON.", "The body is not UTF-8.", "has a list"
-UPLOADS, PROCESS, MEDIA = "/v1/uploads", "/v1/media/ID:process", "/v1/media/ID"
+SIZE = "must be a whole number from 0 to 9223372036854775807"
+PAGE = "must be a whole number from 0 to 2147483647"
+NOT_JSON, NOT_UTF8 = "The body is not valid JSON.", "The body is not UTF-8."
+OBJECT, TEXT = "The body must be a JSON object.", "must be a string, not "
+DEEP = b'{"error": {"details": ' + b"[" * 99 + b"]" * 99 + b"}}"
+OPERATION = 'write the operation as `{"resize": {...}}`'
+WHOLE_BODY = "the body is its value: send the fields of `media` without it"
+UPLOADS, BATCH = "/v1/uploads", "/v1/uploads:batchCreate"
+PROCESS, MEDIA, SIGN = "/v1/media/ID:process", "/v1/media/ID", "/v1/media/ID:signUrl"
 
 # JSON: (method, path, body, field, what the error says)
 BODIES = [
     ("POST", UPLOADS, b'{"filename": ', "", NOT_JSON),
     ("POST", UPLOADS, b'{"filename": "a"} x', "", NOT_JSON),
-    ("POST", UPLOADS, b'{"a": {"b": }}', "", NOT_JSON),
+    ("POST", UPLOADS, b'{"filename": "a", }', "", NOT_JSON),
+    ("POST", UPLOADS, b'{"checksums": {"sha256": }}', "", NOT_JSON),
     ("POST", UPLOADS, b"\xff\xfe", "", NOT_UTF8),
     ("POST", UPLOADS, b'{"filename": "\xff"}', "", NOT_UTF8),
     ("POST", UPLOADS, b'{"filename": "\\ud800"}', "", "half a character"),
     ("POST", UPLOADS, b'{"sizeBytes": 1e400}', "", "a number that is too large"),
-    ("POST", UPLOADS, b"[" * 10_000, "", "nested too deeply"),
-    ("POST", UPLOADS, b"[]", "", LIST),
-    ("POST", UPLOADS, b'{"filename": [1]}', "", LIST),
-    ("POST", UPLOADS, b'"text"', "spec", "must be a JSON object"),
-    ("POST", UPLOADS, b'{"checksums": "a"}', "spec.checksums", "must be a JSON object"),
-    ("POST", UPLOADS, b'{"filename": {}}', "filename", "must not be an object"),
-    ("POST", UPLOADS, b'{"filename": 1}', "spec.filename", "must be a string"),
-    ("POST", UPLOADS, b'{"sizeBytes": "many"}', "spec.size_bytes", LONG),
-    ("POST", UPLOADS, b'{"sizeBytes": 1.5}', "spec.size_bytes", LONG),
-    ("POST", UPLOADS, b'{"checksums": {"sha256": "%%"}}', "spec.checksums.sha256", "be base64"),
+    ("PATCH", MEDIA, DEEP, "", "nested too deeply"),
+    ("POST", UPLOADS, b"[" * 10_000, "", OBJECT),
+    ("POST", UPLOADS, b"[]", "", OBJECT),
+    ("POST", UPLOADS, b"null", "", OBJECT),
+    ("POST", UPLOADS, b'"text"', "", OBJECT),
+    ("POST", UPLOADS, b"filename=a.jpg", "", OBJECT),
+    ("POST", UPLOADS, b'{"filename": [1]}', "filename", TEXT + "a list"),
+    ("POST", UPLOADS, b'{"checksums": "a"}', "checksums", "must be a JSON object"),
+    ("POST", UPLOADS, b'{"filename": {}}', "filename", TEXT + "an object"),
+    ("POST", UPLOADS, b'{"filename": 1}', "filename", "must be a string"),
+    ("POST", UPLOADS, b'{"sizeBytes": "many"}', "sizeBytes", SIZE),
+    ("POST", UPLOADS, b'{"sizeBytes": 1.5}', "sizeBytes", SIZE),
+    ("POST", UPLOADS, b'{"checksums": {"sha256": "%%"}}', "checksums.sha256", "be base64"),
+    ("POST", UPLOADS, b'{"labels": {"a": {}}}', "labels.a", TEXT + "an object"),
+    ("POST", UPLOADS, b'{"labels": {"a": 1}}', "labels", "each value must be a string"),
     ("POST", PROCESS, b'{"priority": "SOON"}', "priority", "must be one of LOW, NORMAL, HIGH"),
     ("POST", PROCESS, b'{"priority": 1.5}', "priority", "must be one of LOW, NORMAL, HIGH"),
-    ("PATCH", MEDIA, b'{"tags": [1, {}]}', "tags", "must not be an object"),
-    ("PATCH", MEDIA, b'{"captureTime": "now"}', "media.capture_time", 'such as "2026-'),
+    ("POST", PROCESS, b'{"operations": [{"blur": {}, "flip": {}}]}', "operations[0]", "only one"),
+    ("PATCH", MEDIA, b'{"tags": [1, {}]}', "tags[1]", TEXT + "an object"),
+    ("PATCH", MEDIA, b'{"captureTime": "now"}', "captureTime", 'such as "2026-'),
+]
+# Keys that no field has, which the transcoder would drop: (method, path, body, field, the advice)
+KEYS = [
+    ("PATCH", MEDIA, '{"visibilty": 1}', "visibilty", "`visibilty`; did you mean `visibility`?"),
+    ("PATCH", MEDIA, '{"title": "", "a": {}}', "a", "the fields are `filename`, `title`, "),
+    ("PATCH", MEDIA, '{"update_mask": "title"}', "update_mask", "send it in the query"),
+    ("PATCH", MEDIA, '{"media": {"title": ""}}', "media", WHOLE_BODY),
+    ("PATCH", MEDIA, '{"captureTime": {"second": 1}}', "captureTime.second", "`seconds`?"),
+    ("PATCH", MEDIA, r'{"visib\u0069lty": 1}', "visibilty", "did you mean `visibility`?"),
+    ("PATCH", MEDIA, r'{"\u0000\ud800\"": 1}', '????"', "unknown field"),
+    ("POST", UPLOADS, '{"sha256": "AAAA"}', "sha256", "did you mean `checksums.sha256`?"),
+    ("POST", UPLOADS, '{"checksums": {"sha265": ""}}', "checksums.sha265", "`sha256`?"),
+    ("POST", UPLOADS, '{"labels": {"a": "b"}, "é😀": 1}', "é😀", "unknown field `é😀`"),
+    ("POST", UPLOADS, f'{{"{"x" * 1000}": 1}}', "x" * 80 + "...", "unknown field"),
+    (
+        "POST",
+        BATCH,
+        '{"requests": [{}, {"spec": {"file": 1}}]}',
+        "requests[1].spec.file",
+        "`filename`",
+    ),
+    ("POST", SIGN, '{"expires": "1h"}', "expires", "the fields are `rendition`, `ttl`, "),
+    ("POST", PROCESS, '{"operations": [{"type": "resize"}]}', "operations[0].type", OPERATION),
+    ("POST", PROCESS, '{"operations": [{"x": 1, "op": "resize"}]}', "operations[0].x", OPERATION),
+    ("POST", PROCESS, '{"operations": [{"sigma": 9}]}', "operations[0].sigma", "`blur.sigma` or"),
+    ("POST", PROCESS, '{"operations": [{"resise": {}}]}', "operations[0].resise", "`resize`?"),
+    ("POST", "/v1/watchTickets", '{"jobid": "a"}', "jobid", "did you mean `jobId`?"),
+    ("POST", "/v1/media/ID:purge", '{"force": true}', "force", "there are no fields"),
+]
+# Keys that are given twice: (method, path, body, field)
+TWICE = [
+    ("PATCH", MEDIA, '{"title": "a", "title": "b"}', "title"),
+    ("PATCH", MEDIA, '{"capture_time": null, "captureTime": null}', "captureTime"),
+    ("PATCH", MEDIA, r'{"labels": {"a": "1", "\u0061": "2"}}', "labels.a"),
+    ("POST", BATCH, '{"requests": [{}, {"spec": {}, "spec": {}}]}', "requests[1].spec"),
 ]
 # Queries and paths: (path, field, what the error says)
 URLS = [
-    ("/v1/media?pageSize=many", "page_size", WHOLE),
-    ("/v1/media?pageSize=99999999999999999999", "page_size", WHOLE),
-    ("/v1/media?pageSize=", "page_size", WHOLE),
-    ("/v1/media?pageSize=%22%20for%20type%20TYPE_BOOL%0a", "page_size", WHOLE),
-    ("/v1/media?showDeleted=maybe", "show_deleted", "must be true or false"),
-    ("/v1/media/ID/image?format=SOON", "format", "must be one of JPEG, PNG, WEBP"),
-    ("/v1/media?readMask=a", "readMask", "is not a parameter of this method"),
-    ("/v1/media?%22%3C=a", "", "a parameter that this method does not have"),
+    ("/v1/media?pageSize=many", "pageSize", PAGE),
+    ("/v1/media?pageSize=99999999999999999999", "pageSize", PAGE),
+    ("/v1/media?page_size=", "pageSize", PAGE),
+    ("/v1/media?pageSize=%22%20for%20type%20TYPE_BOOL%0a", "pageSize", PAGE),
+    ("/v1/media?showDeleted=maybe", "showDeleted", "must be true or false"),
+    ("/v1/media?owner.typ=user", "typ", "unknown parameter `typ`; did you mean `type`?"),
+    ("/v1/media/ID/image?format=SOON", "format", "must be one of JPEG, PNG, WEBP, AVIF, GIF, TIFF"),
+    ("/v1/media/ID/image?width=wide", "width", "must be a whole number from 0 to 16384"),
+    ("/v1/media/ID/image?dpr=high", "dpr", "must be a number from 0 to 8"),
+    ("/v1/media?order=a", "order", "unknown parameter `order`; did you mean `orderBy`?"),
+    ("/v1/media/ID?readMask=a", "readMask", "the parameters are `view`, `signReadUrls`"),
+    ("/v1/media?%22%3C=a", "%22%3C", "unknown parameter `%22%3C`"),
     ("/v1/media?filter.x=a", "filter", "has no fields"),
 ]
-ALL = [*BODIES, *(("GET", path, b"", field, says) for path, field, says in URLS)]
+ALL = [
+    *BODIES,
+    *((method, path, body.encode(), field, says) for method, path, body, field, says in KEYS),
+    *(
+        (method, path, body.encode(), field, "is given twice")
+        for method, path, body, field in TWICE
+    ),
+    *(("GET", path, b"", field, says) for path, field, says in URLS),
+]
 # What a caller never sees.
 INTERNALS = ("TYPE_", "type.googleapis", "mediaservice.v1", "Proto", "invalid value", "^", "\n")
 
@@ -79,3 +140,48 @@ def test_a_refused_request_says_what_is_wrong(
 def test_a_refused_head_request_has_no_body(alice: httpx.Client) -> None:
     answer = alice.head("/v1/media?pageSize=many")
     assert (answer.status_code, answer.content) == (400, b"")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded"])
+def test_a_json_body_of_another_type_is_refused(alice: httpx.Client, content_type: str) -> None:
+    headers = {"content-type": content_type}
+    answer = alice.post(UPLOADS, content=b"{}", headers=headers)
+    assert refusal(answer) == (415, "INVALID_REQUEST")
+    assert "application/json" in answer.json()["message"]
+    assert alice.post(UPLOADS, headers=headers).status_code == 201  # without a body
+
+
+@pytest.mark.parametrize("content_type", ["", "Application/JSON; charset=utf-8", "text/json"])
+def test_types_of_json_are_taken(alice: httpx.Client, content_type: str) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    assert alice.post(UPLOADS, content=b"{}", headers=headers).status_code == 201
+
+
+def test_every_spelling_of_a_field_and_any_key_of_a_map_are_taken(alice: httpx.Client) -> None:
+    body = r"""
+    {
+      "sizeBytes": 1, "max_size_bytes": "2", "vis\u0069bility": "PRIVATE", "title": "\\\"}",
+      "labels": {"title": "a", "any/key": "b"}, "tags": [], "checksums": null,
+      "captureTime": {"seconds": 7}, "expireTime": "2100-01-01T00:00:00Z"
+    }
+    """
+    answer = alice.post(UPLOADS, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 201, answer.text
+    spec = answer.json()["spec"]
+    assert (spec["maxSizeBytes"], spec["visibility"], spec["title"]) == ("2", "PRIVATE", '\\"}')
+    assert spec["labels"] == {"title": "a", "any/key": "b"}
+    assert spec["captureTime"] == "1970-01-01T00:00:07Z"
+
+
+def test_a_media_can_be_sent_back_as_it_was_received(alice: httpx.Client) -> None:
+    media = settled(alice, store(alice, jpeg(64, 65))["mediaId"], view="FULL")
+    answer = alice.patch(f"/v1/media/{media['mediaId']}", json={**media, "title": "Beach"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["title"] == "Beach"
+
+
+def test_errors_in_a_media_may_have_any_details(alice: httpx.Client) -> None:
+    media = settled(alice, store(alice, jpeg(64, 64)[:400])["mediaId"])
+    assert media["error"]["details"]
+    answer = alice.patch(f"/v1/media/{media['mediaId']}", json={**media, "title": "Beach"})
+    assert answer.status_code == 200, answer.text

@@ -176,7 +176,7 @@ class DownloadServiceServicer(object):
 
         Example:
 
-        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl -d '{"ttl": "600s"}'
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl --json '{"ttl": "600s"}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\", \"ttl\": \"600s\"}" $GRPC mediaservice.v1.DownloadService/SignUrl
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -192,7 +192,7 @@ class DownloadServiceServicer(object):
 
         Example:
 
-        curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl -d '{}' | grep -o 'http[^"]*')
+        curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl --json '{}' | grep -o 'http[^"]*')
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -212,7 +212,7 @@ class DownloadServiceServicer(object):
 
         Example:
 
-        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"visibility": "PUBLIC_ORIGINAL"}'
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA --json '{"visibility": "PUBLIC_ORIGINAL"}'
         curl -o original $REST/v1/public/originals/$MEDIA/1/photo.jpg
         grpcurl -plaintext -d "{\"path\": \"originals/$MEDIA/1/photo.jpg\"}" $GRPC mediaservice.v1.DownloadService/GetPublic
         """

@@ -115,7 +115,7 @@ class DownloadServiceStub:
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl -d '{"ttl": "600s"}'
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl --json '{"ttl": "600s"}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"ttl\\": \\"600s\\"}" $GRPC mediaservice.v1.DownloadService/SignUrl
     """
     GetSigned: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetSignedRequest, _httpbody_pb2.HttpBody]
@@ -127,7 +127,7 @@ class DownloadServiceStub:
 
     Example:
 
-        curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl -d '{}' | grep -o 'http[^"]*')
+        curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl --json '{}' | grep -o 'http[^"]*')
     """
     GetPublic: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetPublicRequest, _httpbody_pb2.HttpBody]
     """Serves public content by the path in a `public_url`, as GetContent does. Shared caches may keep it for an
@@ -143,7 +143,7 @@ class DownloadServiceStub:
 
     Example:
 
-        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"visibility": "PUBLIC_ORIGINAL"}'
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA --json '{"visibility": "PUBLIC_ORIGINAL"}'
         curl -o original $REST/v1/public/originals/$MEDIA/1/photo.jpg
         grpcurl -plaintext -d "{\\"path\\": \\"originals/$MEDIA/1/photo.jpg\\"}" $GRPC mediaservice.v1.DownloadService/GetPublic
     """
@@ -234,7 +234,7 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl -d '{"ttl": "600s"}'
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl --json '{"ttl": "600s"}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"ttl\\": \\"600s\\"}" $GRPC mediaservice.v1.DownloadService/SignUrl
     """
     GetSigned: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetSignedRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
@@ -246,7 +246,7 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
 
     Example:
 
-        curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl -d '{}' | grep -o 'http[^"]*')
+        curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl --json '{}' | grep -o 'http[^"]*')
     """
     GetPublic: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetPublicRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Serves public content by the path in a `public_url`, as GetContent does. Shared caches may keep it for an
@@ -262,7 +262,7 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
 
     Example:
 
-        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"visibility": "PUBLIC_ORIGINAL"}'
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA --json '{"visibility": "PUBLIC_ORIGINAL"}'
         curl -o original $REST/v1/public/originals/$MEDIA/1/photo.jpg
         grpcurl -plaintext -d "{\\"path\\": \\"originals/$MEDIA/1/photo.jpg\\"}" $GRPC mediaservice.v1.DownloadService/GetPublic
     """
@@ -380,7 +380,7 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example:
 
-            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl -d '{"ttl": "600s"}'
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl --json '{"ttl": "600s"}'
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"ttl\\": \\"600s\\"}" $GRPC mediaservice.v1.DownloadService/SignUrl
         """
 
@@ -398,7 +398,7 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example:
 
-            curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl -d '{}' | grep -o 'http[^"]*')
+            curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl --json '{}' | grep -o 'http[^"]*')
         """
 
     @_abc_1.abstractmethod
@@ -420,7 +420,7 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example:
 
-            curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"visibility": "PUBLIC_ORIGINAL"}'
+            curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA --json '{"visibility": "PUBLIC_ORIGINAL"}'
             curl -o original $REST/v1/public/originals/$MEDIA/1/photo.jpg
             grpcurl -plaintext -d "{\\"path\\": \\"originals/$MEDIA/1/photo.jpg\\"}" $GRPC mediaservice.v1.DownloadService/GetPublic
         """

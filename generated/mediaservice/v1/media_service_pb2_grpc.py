@@ -124,7 +124,7 @@ class MediaServiceServicer(object):
 
         Example:
 
-        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"title": "Sunset", "labels": {"album": "2026"}}'
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA --json '{"title": "Sunset", "labels": {"album": "2026"}}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media\": {\"media_id\": \"$MEDIA\", \"title\": \"Sunset\"}, \"update_mask\": {\"paths\": [\"title\"]}}" $GRPC mediaservice.v1.MediaService/UpdateMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -156,7 +156,7 @@ class MediaServiceServicer(object):
 
         Example:
 
-        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:undelete -d '{}'
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:undelete --json '{}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\"}" $GRPC mediaservice.v1.MediaService/UndeleteMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -186,7 +186,7 @@ class MediaServiceServicer(object):
 
         Example:
 
-        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge -d '{}'
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge --json '{}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\"}" $GRPC mediaservice.v1.MediaService/PurgeMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -72,7 +72,7 @@ class MediaServiceStub:
 
     Example:
 
-        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"title": "Sunset", "labels": {"album": "2026"}}'
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA --json '{"title": "Sunset", "labels": {"album": "2026"}}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": {\\"paths\\": [\\"title\\"]}}" $GRPC mediaservice.v1.MediaService/UpdateMedia
     """
     DeleteMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.DeleteMediaRequest, _media_pb2.Media]
@@ -96,7 +96,7 @@ class MediaServiceStub:
 
     Example:
 
-        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:undelete -d '{}'
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:undelete --json '{}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/UndeleteMedia
     """
     DeleteRendition: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.DeleteRenditionRequest, _media_pb2.Media]
@@ -118,7 +118,7 @@ class MediaServiceStub:
 
     Example:
 
-        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge -d '{}'
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge --json '{}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/PurgeMedia
     """
 
@@ -164,7 +164,7 @@ class MediaServiceAsyncStub(MediaServiceStub):
 
     Example:
 
-        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"title": "Sunset", "labels": {"album": "2026"}}'
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA --json '{"title": "Sunset", "labels": {"album": "2026"}}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": {\\"paths\\": [\\"title\\"]}}" $GRPC mediaservice.v1.MediaService/UpdateMedia
     """
     DeleteMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.DeleteMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
@@ -188,7 +188,7 @@ class MediaServiceAsyncStub(MediaServiceStub):
 
     Example:
 
-        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:undelete -d '{}'
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:undelete --json '{}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/UndeleteMedia
     """
     DeleteRendition: _aio.UnaryUnaryMultiCallable[_media_service_pb2.DeleteRenditionRequest, _media_pb2.Media]  # type: ignore[assignment]
@@ -210,7 +210,7 @@ class MediaServiceAsyncStub(MediaServiceStub):
 
     Example:
 
-        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge -d '{}'
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge --json '{}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/PurgeMedia
     """
 
@@ -271,7 +271,7 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example:
 
-            curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA -d '{"title": "Sunset", "labels": {"album": "2026"}}'
+            curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA --json '{"title": "Sunset", "labels": {"album": "2026"}}'
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": {\\"paths\\": [\\"title\\"]}}" $GRPC mediaservice.v1.MediaService/UpdateMedia
         """
 
@@ -307,7 +307,7 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example:
 
-            curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:undelete -d '{}'
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:undelete --json '{}'
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/UndeleteMedia
         """
 
@@ -341,7 +341,7 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example:
 
-            curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge -d '{}'
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge --json '{}'
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/PurgeMedia
         """
 

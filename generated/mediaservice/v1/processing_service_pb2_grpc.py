@@ -82,7 +82,7 @@ class ProcessingServiceServicer(object):
 
         Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d '{"ops": "resize:800x600,compress:85"}' $REST/v1/media/$MEDIA:process
+        curl -H "Authorization: Bearer $TOKEN" --json '{"ops": "resize:800x600,compress:85"}' $REST/v1/media/$MEDIA:process
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\", \"ops\": \"resize:800x600\"}" $GRPC mediaservice.v1.ProcessingService/ProcessMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -101,7 +101,7 @@ class ProcessingServiceServicer(object):
 
         Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\"requests\": [{\"mediaId\": \"$MEDIA\", \"ops\": \"negate\"}, {\"mediaId\": \"$MEDIA\", \"ops\": \"blur:4\"}]}" $REST/v1/media:batchProcess
+        curl -H "Authorization: Bearer $TOKEN" --json "{\"requests\": [{\"mediaId\": \"$MEDIA\", \"ops\": \"negate\"}, {\"mediaId\": \"$MEDIA\", \"ops\": \"blur:4\"}]}" $REST/v1/media:batchProcess
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"requests\": [{\"media_id\": \"$MEDIA\", \"ops\": \"negate\"}]}" $GRPC mediaservice.v1.ProcessingService/BatchProcessMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -123,7 +123,7 @@ class ProcessingServiceServicer(object):
 
         Example:
 
-        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:reprocess -d '{}'
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:reprocess --json '{}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\"}" $GRPC mediaservice.v1.ProcessingService/ReprocessMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

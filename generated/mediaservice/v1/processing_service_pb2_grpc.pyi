@@ -50,7 +50,7 @@ class ProcessingServiceStub:
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d '{"ops": "resize:800x600,compress:85"}' $REST/v1/media/$MEDIA:process
+        curl -H "Authorization: Bearer $TOKEN" --json '{"ops": "resize:800x600,compress:85"}' $REST/v1/media/$MEDIA:process
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"resize:800x600\\"}" $GRPC mediaservice.v1.ProcessingService/ProcessMedia
     """
     BatchProcessMedia: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.BatchProcessMediaRequest, _processing_service_pb2.BatchProcessMediaResponse]
@@ -65,7 +65,7 @@ class ProcessingServiceStub:
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}, {\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"blur:4\\"}]}" $REST/v1/media:batchProcess
+        curl -H "Authorization: Bearer $TOKEN" --json "{\\"requests\\": [{\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}, {\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"blur:4\\"}]}" $REST/v1/media:batchProcess
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}]}" $GRPC mediaservice.v1.ProcessingService/BatchProcessMedia
     """
     ReprocessMedia: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.ReprocessMediaRequest, _job_pb2.Job]
@@ -83,7 +83,7 @@ class ProcessingServiceStub:
 
     Example:
 
-        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:reprocess -d '{}'
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:reprocess --json '{}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.ProcessingService/ReprocessMedia
     """
     ListOperations: _grpc.UnaryUnaryMultiCallable[_processing_service_pb2.ListOperationsRequest, _processing_service_pb2.ListOperationsResponse]
@@ -118,7 +118,7 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d '{"ops": "resize:800x600,compress:85"}' $REST/v1/media/$MEDIA:process
+        curl -H "Authorization: Bearer $TOKEN" --json '{"ops": "resize:800x600,compress:85"}' $REST/v1/media/$MEDIA:process
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"resize:800x600\\"}" $GRPC mediaservice.v1.ProcessingService/ProcessMedia
     """
     BatchProcessMedia: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.BatchProcessMediaRequest, _processing_service_pb2.BatchProcessMediaResponse]  # type: ignore[assignment]
@@ -133,7 +133,7 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}, {\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"blur:4\\"}]}" $REST/v1/media:batchProcess
+        curl -H "Authorization: Bearer $TOKEN" --json "{\\"requests\\": [{\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}, {\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"blur:4\\"}]}" $REST/v1/media:batchProcess
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}]}" $GRPC mediaservice.v1.ProcessingService/BatchProcessMedia
     """
     ReprocessMedia: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.ReprocessMediaRequest, _job_pb2.Job]  # type: ignore[assignment]
@@ -151,7 +151,7 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
 
     Example:
 
-        curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:reprocess -d '{}'
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:reprocess --json '{}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.ProcessingService/ReprocessMedia
     """
     ListOperations: _aio.UnaryUnaryMultiCallable[_processing_service_pb2.ListOperationsRequest, _processing_service_pb2.ListOperationsResponse]  # type: ignore[assignment]
@@ -189,7 +189,7 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example:
 
-            curl -H "Authorization: Bearer $TOKEN" -d '{"ops": "resize:800x600,compress:85"}' $REST/v1/media/$MEDIA:process
+            curl -H "Authorization: Bearer $TOKEN" --json '{"ops": "resize:800x600,compress:85"}' $REST/v1/media/$MEDIA:process
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"resize:800x600\\"}" $GRPC mediaservice.v1.ProcessingService/ProcessMedia
         """
 
@@ -210,7 +210,7 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example:
 
-            curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}, {\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"blur:4\\"}]}" $REST/v1/media:batchProcess
+            curl -H "Authorization: Bearer $TOKEN" --json "{\\"requests\\": [{\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}, {\\"mediaId\\": \\"$MEDIA\\", \\"ops\\": \\"blur:4\\"}]}" $REST/v1/media:batchProcess
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"media_id\\": \\"$MEDIA\\", \\"ops\\": \\"negate\\"}]}" $GRPC mediaservice.v1.ProcessingService/BatchProcessMedia
         """
 
@@ -234,7 +234,7 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example:
 
-            curl -X POST -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:reprocess -d '{}'
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:reprocess --json '{}'
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.ProcessingService/ReprocessMedia
         """
 

@@ -159,7 +159,7 @@ class UploadServiceServicer(object):
 
         Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\"filename\": \"photo.jpg\", \"title\": \"Beach\", \"labels\": {\"album\": \"2026\"}}" $REST/v1/uploads
+        curl -H "Authorization: Bearer $TOKEN" --json "{\"filename\": \"photo.jpg\", \"title\": \"Beach\", \"labels\": {\"album\": \"2026\"}}" $REST/v1/uploads
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"spec\": {\"filename\": \"photo.jpg\"}}" $GRPC mediaservice.v1.UploadService/CreateUpload
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -178,7 +178,7 @@ class UploadServiceServicer(object):
 
         Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\"requests\": [{\"spec\": {}}, {\"spec\": {}}]}" $REST/v1/uploads:batchCreate
+        curl -H "Authorization: Bearer $TOKEN" --json "{\"requests\": [{\"spec\": {}}, {\"spec\": {}}]}" $REST/v1/uploads:batchCreate
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"requests\": [{\"spec\": {}}, {\"spec\": {}}]}" $GRPC mediaservice.v1.UploadService/BatchCreateUploads
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -297,7 +297,7 @@ class UploadServiceServicer(object):
 
         Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\"parts\": [{\"part_number\": 1, \"size_bytes\": 3, \"crc32c\": 910901175}]}" $REST/v1/uploads/$UPLOAD:sign
+        curl -H "Authorization: Bearer $TOKEN" --json "{\"parts\": [{\"part_number\": 1, \"size_bytes\": 3, \"crc32c\": 910901175}]}" $REST/v1/uploads/$UPLOAD:sign
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"upload_id\": \"$UPLOAD\", \"parts\": [{\"part_number\": 1, \"size_bytes\": 3, \"crc32c\": 910901175}]}" $GRPC mediaservice.v1.UploadService/SignUpload
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -420,7 +420,7 @@ class UploadServiceServicer(object):
 
         Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{}" $REST/v1/uploads/$UPLOAD:complete
+        curl -H "Authorization: Bearer $TOKEN" --json "{}" $REST/v1/uploads/$UPLOAD:complete
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"upload_id\": \"$UPLOAD\"}" $GRPC mediaservice.v1.UploadService/CompleteUpload
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

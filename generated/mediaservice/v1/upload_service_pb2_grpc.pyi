@@ -61,7 +61,7 @@ class UploadServiceStub:
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\\"filename\\": \\"photo.jpg\\", \\"title\\": \\"Beach\\", \\"labels\\": {\\"album\\": \\"2026\\"}}" $REST/v1/uploads
+        curl -H "Authorization: Bearer $TOKEN" --json "{\\"filename\\": \\"photo.jpg\\", \\"title\\": \\"Beach\\", \\"labels\\": {\\"album\\": \\"2026\\"}}" $REST/v1/uploads
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"spec\\": {\\"filename\\": \\"photo.jpg\\"}}" $GRPC mediaservice.v1.UploadService/CreateUpload
     """
     BatchCreateUploads: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.BatchCreateUploadsRequest, _upload_service_pb2.BatchCreateUploadsResponse]
@@ -76,7 +76,7 @@ class UploadServiceStub:
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $REST/v1/uploads:batchCreate
+        curl -H "Authorization: Bearer $TOKEN" --json "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $REST/v1/uploads:batchCreate
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $GRPC mediaservice.v1.UploadService/BatchCreateUploads
     """
     WriteUpload: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.WriteUploadRequest, _upload_pb2.Upload]
@@ -175,7 +175,7 @@ class UploadServiceStub:
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $REST/v1/uploads/$UPLOAD:sign
+        curl -H "Authorization: Bearer $TOKEN" --json "{\\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $REST/v1/uploads/$UPLOAD:sign
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\", \\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $GRPC mediaservice.v1.UploadService/SignUpload
     """
     PutSigned: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.PutSignedRequest, _upload_pb2.Part]
@@ -270,7 +270,7 @@ class UploadServiceStub:
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{}" $REST/v1/uploads/$UPLOAD:complete
+        curl -H "Authorization: Bearer $TOKEN" --json "{}" $REST/v1/uploads/$UPLOAD:complete
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/CompleteUpload
     """
     AbortUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.AbortUploadRequest, _upload_pb2.Upload]
@@ -314,7 +314,7 @@ class UploadServiceAsyncStub(UploadServiceStub):
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\\"filename\\": \\"photo.jpg\\", \\"title\\": \\"Beach\\", \\"labels\\": {\\"album\\": \\"2026\\"}}" $REST/v1/uploads
+        curl -H "Authorization: Bearer $TOKEN" --json "{\\"filename\\": \\"photo.jpg\\", \\"title\\": \\"Beach\\", \\"labels\\": {\\"album\\": \\"2026\\"}}" $REST/v1/uploads
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"spec\\": {\\"filename\\": \\"photo.jpg\\"}}" $GRPC mediaservice.v1.UploadService/CreateUpload
     """
     BatchCreateUploads: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.BatchCreateUploadsRequest, _upload_service_pb2.BatchCreateUploadsResponse]  # type: ignore[assignment]
@@ -329,7 +329,7 @@ class UploadServiceAsyncStub(UploadServiceStub):
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $REST/v1/uploads:batchCreate
+        curl -H "Authorization: Bearer $TOKEN" --json "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $REST/v1/uploads:batchCreate
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $GRPC mediaservice.v1.UploadService/BatchCreateUploads
     """
     WriteUpload: _aio.StreamUnaryMultiCallable[_upload_service_pb2.WriteUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
@@ -428,7 +428,7 @@ class UploadServiceAsyncStub(UploadServiceStub):
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $REST/v1/uploads/$UPLOAD:sign
+        curl -H "Authorization: Bearer $TOKEN" --json "{\\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $REST/v1/uploads/$UPLOAD:sign
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\", \\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $GRPC mediaservice.v1.UploadService/SignUpload
     """
     PutSigned: _aio.StreamUnaryMultiCallable[_upload_service_pb2.PutSignedRequest, _upload_pb2.Part]  # type: ignore[assignment]
@@ -523,7 +523,7 @@ class UploadServiceAsyncStub(UploadServiceStub):
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{}" $REST/v1/uploads/$UPLOAD:complete
+        curl -H "Authorization: Bearer $TOKEN" --json "{}" $REST/v1/uploads/$UPLOAD:complete
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/CompleteUpload
     """
     AbortUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.AbortUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
@@ -570,7 +570,7 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example:
 
-            curl -H "Authorization: Bearer $TOKEN" -d "{\\"filename\\": \\"photo.jpg\\", \\"title\\": \\"Beach\\", \\"labels\\": {\\"album\\": \\"2026\\"}}" $REST/v1/uploads
+            curl -H "Authorization: Bearer $TOKEN" --json "{\\"filename\\": \\"photo.jpg\\", \\"title\\": \\"Beach\\", \\"labels\\": {\\"album\\": \\"2026\\"}}" $REST/v1/uploads
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"spec\\": {\\"filename\\": \\"photo.jpg\\"}}" $GRPC mediaservice.v1.UploadService/CreateUpload
         """
 
@@ -591,7 +591,7 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example:
 
-            curl -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $REST/v1/uploads:batchCreate
+            curl -H "Authorization: Bearer $TOKEN" --json "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $REST/v1/uploads:batchCreate
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"requests\\": [{\\"spec\\": {}}, {\\"spec\\": {}}]}" $GRPC mediaservice.v1.UploadService/BatchCreateUploads
         """
 
@@ -720,7 +720,7 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example:
 
-            curl -H "Authorization: Bearer $TOKEN" -d "{\\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $REST/v1/uploads/$UPLOAD:sign
+            curl -H "Authorization: Bearer $TOKEN" --json "{\\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $REST/v1/uploads/$UPLOAD:sign
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\", \\"parts\\": [{\\"part_number\\": 1, \\"size_bytes\\": 3, \\"crc32c\\": 910901175}]}" $GRPC mediaservice.v1.UploadService/SignUpload
         """
 
@@ -857,7 +857,7 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example:
 
-            curl -H "Authorization: Bearer $TOKEN" -d "{}" $REST/v1/uploads/$UPLOAD:complete
+            curl -H "Authorization: Bearer $TOKEN" --json "{}" $REST/v1/uploads/$UPLOAD:complete
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/CompleteUpload
         """
 

@@ -69,7 +69,7 @@ class WatchServiceServicer(object):
 
         Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\"jobId\": \"$JOB\"}" $REST/v1/watchTickets
+        curl -H "Authorization: Bearer $TOKEN" --json "{\"jobId\": \"$JOB\"}" $REST/v1/watchTickets
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"job_id\": \"$JOB\"}" $GRPC mediaservice.v1.WatchService/CreateWatchTicket
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -51,7 +51,7 @@ class WatchServiceStub:
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\\"jobId\\": \\"$JOB\\"}" $REST/v1/watchTickets
+        curl -H "Authorization: Bearer $TOKEN" --json "{\\"jobId\\": \\"$JOB\\"}" $REST/v1/watchTickets
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"job_id\\": \\"$JOB\\"}" $GRPC mediaservice.v1.WatchService/CreateWatchTicket
     """
 
@@ -78,7 +78,7 @@ class WatchServiceAsyncStub(WatchServiceStub):
 
     Example:
 
-        curl -H "Authorization: Bearer $TOKEN" -d "{\\"jobId\\": \\"$JOB\\"}" $REST/v1/watchTickets
+        curl -H "Authorization: Bearer $TOKEN" --json "{\\"jobId\\": \\"$JOB\\"}" $REST/v1/watchTickets
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"job_id\\": \\"$JOB\\"}" $GRPC mediaservice.v1.WatchService/CreateWatchTicket
     """
 
@@ -108,7 +108,7 @@ class WatchServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example:
 
-            curl -H "Authorization: Bearer $TOKEN" -d "{\\"jobId\\": \\"$JOB\\"}" $REST/v1/watchTickets
+            curl -H "Authorization: Bearer $TOKEN" --json "{\\"jobId\\": \\"$JOB\\"}" $REST/v1/watchTickets
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"job_id\\": \\"$JOB\\"}" $GRPC mediaservice.v1.WatchService/CreateWatchTicket
         """
 

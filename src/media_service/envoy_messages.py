@@ -1,0 +1,151 @@
+"""What Envoy's Lua filters know of the contract: the requests over REST, and their messages.
+
+REQUESTS has the requests by the gRPC path of their method: `message`, their type, and `body`, the
+field that the HTTP body holds, or "*" for all that the path has not.
+
+MESSAGES has the messages in these requests at any depth, by type. `choice`: it holds one of several
+messages. Each message is a list of fields:
+
+- `name`, `json`: its two spellings.
+- `message`: the type of a message or a list of messages. Messages with any keys have none.
+- `scalar`, `list`: whether it is a scalar or a list of them; whether it is a list.
+- `value`: of a map, the field of its values.
+- `expects`: what a value must be, as the end of a sentence.
+- `output`: whether only responses need it. Requests may repeat it, without an effect.
+- `bound`: whether the path has it.
+"""
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from google.api import annotations_pb2, field_behavior_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescriptor
+from mediaservice.v1 import (
+    download_service_pb2,
+    health_service_pb2,
+    job_service_pb2,
+    media_service_pb2,
+    processing_service_pb2,
+    upload_service_pb2,
+    watch_service_pb2,
+)
+
+from media_service.codecs.pipeline.catalogue import bounds, choices
+
+FILES = (
+    download_service_pb2,
+    health_service_pb2,
+    job_service_pb2,
+    media_service_pb2,
+    processing_service_pb2,
+    upload_service_pb2,
+    watch_service_pb2,
+)
+# Messages with any keys, and the body of uploads, which is not JSON.
+FREE = {
+    "google.api.HttpBody",
+    "google.protobuf.Any",
+    "google.protobuf.ListValue",
+    "google.protobuf.Struct",
+    "google.protobuf.Value",
+}
+MESSAGES = {
+    "google.protobuf.Duration": 'a number of seconds with "s", such as "1.5s"',
+    "google.protobuf.FieldMask": "the names of fields, separated by commas",
+    "google.protobuf.Timestamp": 'a time such as "2026-01-31T12:00:00Z"',
+}
+SCALARS = {
+    FieldDescriptor.TYPE_BOOL: "true or false",
+    FieldDescriptor.TYPE_BYTES: "base64",
+    FieldDescriptor.TYPE_STRING: "a string",
+}
+INTEGERS = {
+    FieldDescriptor.TYPE_FIXED32: (0, (1 << 32) - 1),
+    FieldDescriptor.TYPE_INT32: (-(1 << 31), (1 << 31) - 1),
+    FieldDescriptor.TYPE_INT64: (-(1 << 63), (1 << 63) - 1),
+    FieldDescriptor.TYPE_UINT32: (0, (1 << 32) - 1),
+    FieldDescriptor.TYPE_UINT64: (0, (1 << 64) - 1),
+}
+
+
+def tables() -> str:
+    """Both tables, as Lua code."""
+    requests: dict[str, Mapping[str, str]] = {}
+    messages: dict[str, Mapping[Any, Any]] = {}
+    for service in services():
+        for method in service.methods:
+            rule = method.GetOptions().Extensions[annotations_pb2.http]
+            if rule.WhichOneof("pattern") is None:
+                continue  # gRPC only
+            message = method.input_type
+            path = f"/{service.full_name}/{method.name}"
+            requests[path] = {"message": message.full_name, "body": rule.body}
+            add(messages, message, set(re.findall(r"\{(\w+)", str(rule))))
+    return f"local REQUESTS = {lua(requests)}\nlocal MESSAGES = {lua(messages)}"
+
+
+def services() -> Sequence[ServiceDescriptor]:
+    return [service for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]
+
+
+def add(
+    messages: dict[str, Mapping[Any, Any]], message: Descriptor, bound: Collection[str] = ()
+) -> None:
+    """Adds a message, and those in its fields."""
+    if message.full_name in {*messages, *FREE}:
+        return
+    messages[message.full_name] = {}  # of a recursive message
+    fields = [field_of(field, field.name in bound) for field in message.fields]
+    choice = len(message.oneofs) == 1 and all(
+        field.message_type and field.containing_oneof for field in message.fields
+    )
+    messages[message.full_name] = {**dict(enumerate(fields, 1)), "choice": choice}
+    for field in message.fields:
+        if field.message_type:
+            add(messages, field.message_type)
+
+
+def field_of(field: FieldDescriptor, bound: bool = False) -> Mapping[str, Any]:
+    message = field.message_type
+    behavior = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+    return {
+        "name": field.name,
+        "json": field.json_name,
+        "message": message.full_name if message and message.full_name not in FREE else "",
+        "scalar": message is None,
+        "list": field.is_repeated and not is_map(field),
+        "value": field_of(message.fields_by_name["value"]) if message and is_map(field) else {},
+        "expects": expected(field),
+        "output": field_behavior_pb2.OUTPUT_ONLY in behavior,
+        "bound": bound,
+    }
+
+
+def is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
+def expected(field: FieldDescriptor) -> str:
+    if field.message_type:
+        return MESSAGES.get(field.message_type.full_name, "a JSON object")
+    if field.enum_type:
+        return f"one of {', '.join(choices(field))}"
+    if field.type in SCALARS:
+        return SCALARS[field.type]
+    least, most = bounds(field)
+    if field.type in INTEGERS:
+        lowest, highest = INTEGERS[field.type]
+        return f"a whole number from {least or lowest} to {most or highest}"
+    return f"a number from {least} to {most}" if least and most else "a number"
+
+
+def lua(value: Any) -> str:
+    """A value as Lua code. Tables omit what is empty or false."""
+    if isinstance(value, Mapping):
+        return (
+            f"{{{', '.join(f'[{lua(key)}]={lua(held)}' for key, held in value.items() if held)}}}"
+        )
+    # The texts of the contract have the same escapes in JSON and in Lua.
+    return json.dumps(value, ensure_ascii=False)
