@@ -9,6 +9,7 @@ import pytest
 from media_service.codecs.inspector import Inspector
 from media_service.errors import MediaError, Reason
 from tests.codecs.test_programs import run
+from tests.support.media.format_files import make_image
 from tests.support.media.small_files import jpeg
 
 OURS = {
@@ -41,6 +42,20 @@ async def test_an_error_of_inspection_is_in_own_words(
     assert error.value.reason is Reason.MEDIA_CORRUPT
     assert error.value.message in OURS
     assert error.value.message in caplog.text
+
+
+async def test_an_error_tells_nothing_of_an_earlier_file(
+    inspector: Inspector, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = jpeg(64, 64)
+    (damaged := tmp_path / "damaged.jpg").write_bytes(data[:-12] + data[-2:])
+    make_image().write_to_file(str(other := tmp_path / "other.webp"))
+    other.write_bytes(other.read_bytes()[:-200])
+    await inspector.inspect(damaged, "IMAGE", "image/jpeg")
+    with caplog.at_level(logging.INFO), pytest.raises(MediaError):
+        await inspector.inspect(other, "IMAGE", "image/webp")
+    assert "webp: unable to parse image" in caplog.text
+    assert "Jpeg" not in caplog.text
 
 
 async def test_an_error_of_a_program_is_in_own_words(caplog: pytest.LogCaptureFixture) -> None:

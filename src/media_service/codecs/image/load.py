@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import pyvips
 
 from media_service.codecs.image import heic
+from media_service.codecs.image.color_space import srgb
 from media_service.codecs.image.geometry import Image, Size, resized
 from media_service.codecs.image.loaders import ANIMATED, is_hevc, loader_of, open_page, value
 from media_service.codecs.image.out_of_memory import is_out_of_memory
@@ -19,8 +20,6 @@ from media_service.errors import InvalidArgument, Reason
 Scale: TypeAlias = Callable[[Size], Size]
 
 MAX_FRAMES = 1000
-# The interpretation of images whose bands have no known meaning, by their number.
-DEFAULT_INTERPRETATIONS = {1: "b-w", 2: "b-w", 3: "srgb", 4: "srgb"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,31 +153,3 @@ def open_scaled(
         max_scale = math.sqrt(max_pixels / (stored[0] * stored[1]))
         return open_drawing(media, loader, min(1 / shrink, max_scale))
     return header
-
-
-def srgb(image: Image) -> Image:
-    """Converts to sRGB. Keeps alpha."""
-    if value(image, "icc-profile-data", None) is not None or image.interpretation == "cmyk":
-        image = apply_profile(image)
-    if image.interpretation not in {"srgb", "rgb"} or image.format != "uchar":
-        if image.interpretation == "multiband":
-            bands = min(image.bands, 4)
-            image = image.extract_band(0, n=bands).copy(
-                interpretation=DEFAULT_INTERPRETATIONS[bands]
-            )
-        image = image.colourspace("srgb")
-    if image.bands > 4:
-        image = image.extract_band(0, n=4)
-    return image.cast("uchar")
-
-
-def apply_profile(image: Image) -> Image:
-    """Converts to sRGB with the color profile. Ignores a profile that does not match the image."""
-    profile = value(image, "icc-profile-data", b"")
-    if image.interpretation == "srgb" and profile[48:56] == b"IEC sRGB":
-        return image
-    fallback = {"input_profile": "cmyk"} if image.interpretation == "cmyk" else {}
-    try:
-        return image.icc_transform("srgb", embedded=True, **fallback)
-    except pyvips.Error:
-        return image

@@ -48,6 +48,8 @@ def open_page(media: int, loader: str, **options: Any) -> Any:
     host, and runs no scripts.
     """
     allow_only(loader)
+    # A message that an earlier file of the process left would be part of the next error.
+    pyvips.vips_lib.vips_error_clear()
     source = pyvips.Source.new_from_descriptor(media)
     options = {"access": "sequential", "fail_on": "truncated", **options}
     return pyvips.Image.new_from_source(source, "", **options)

@@ -87,7 +87,7 @@ def error_reply(
         {
             "reason": error.reason,
             "message": error.message[:MAX_MESSAGE],
-            "cause": "" if cause is None else repr(cause)[:MAX_MESSAGE],
+            "cause": f"{type(cause).__name__}: {cause}"[:MAX_MESSAGE] if cause else "",
             "metadata": error.metadata,
             "reusable": reusable,
         }

@@ -18,6 +18,8 @@ def base_environment() -> dict[str, str]:
         # Every arena and every worker thread reserves address space, which is limited.
         "MALLOC_ARENA_MAX": "2",
         "VIPS_CONCURRENCY": "2",
+        # libvips decodes into memory, which is limited, and never into a file.
+        "VIPS_DISC_THRESHOLD": "1000g",
     }
 
 

@@ -171,6 +171,9 @@ class Child:
         """
         self.reusable = False
         self._limits = limits = limits or self._limits
+        # What was said about the file of another task explains no error of this one.
+        self._stderr.seek(0)
+        self._stderr.truncate()
         try:
             async with asyncio.timeout(limits.wall_seconds):
                 request = {
