@@ -88,7 +88,10 @@ SHARING = (
         *("dev", "envoy", "limits", "head", "etags", "grpcurl", "rest_links", "rest_public"),
         *("cors", "grpc_web", "http10"),
     ),
-    ("examples", "watches", "videos_play", "streams_true", "rest_audio", "rest_parts"),
+    (
+        *("examples", "watches", "videos_play", "browser_libraries", "streams_true", "rest_audio"),
+        *("rest_parts",),
+    ),
     (
         *("rest_uploads", "rest_catalogue", "rest_content", "rest_jobs", "rest_render"),
         *("rest_forms", "rest_queries", "bad_input", "any_request"),

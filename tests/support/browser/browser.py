@@ -11,7 +11,7 @@ from tests.support.tools import eventually_async
 
 
 class PlaybackError(AssertionError):
-    """The video does not play. The message is the player's."""
+    """A script fails, such as one that plays a video. The message is the script's."""
 
 
 @dataclass(frozen=True)
@@ -80,24 +80,13 @@ class Browser:
         return played(await self.run(f"play({json.dumps(order)})"))
 
     async def run(self, script: str) -> Any:
-        """Evaluates a JavaScript expression on a new page, and awaits its promise. Raises
-        PlaybackError with the message of a JavaScript error."""
-        async with self._page() as session:
-            answer = await self._tools.call(
-                "Runtime.evaluate",
-                session,
-                expression=script,
-                awaitPromise=True,
-                returnByValue=True,
-            )
-        if "exceptionDetails" in answer:
-            report = answer["exceptionDetails"]["exception"]["description"]
-            raise PlaybackError(report.split("\n    at ")[0])
-        return answer["result"]["value"]
+        """Runs a script on a new page; see `Page.run`."""
+        async with self.page() as page:
+            return await page.run(script)
 
     @asynccontextmanager
-    async def _page(self) -> AsyncIterator[str]:
-        """Opens a page that shares no state, such as a cache, with others. Yields its session."""
+    async def page(self) -> AsyncIterator["Page"]:
+        """Opens a page that shares no state, such as a cache, with others."""
         call = self._tools.call
         context = (await call("Target.createBrowserContext"))["browserContextId"]
         try:
@@ -114,9 +103,36 @@ class Browser:
                 return bool(found["result"]["value"])
 
             await eventually_async(loaded)
-            yield session
+            yield Page(self._tools, session)
         finally:
             await call("Target.disposeBrowserContext", browserContextId=context)
+
+
+class Page:
+    def __init__(self, tools: DevTools, session: str) -> None:
+        self._tools = tools
+        self._session = session
+
+    async def run(self, script: str) -> Any:
+        """Evaluates a JavaScript expression, and awaits its promise. Raises PlaybackError with the
+        message of a JavaScript error."""
+        answer = await self._tools.call(
+            "Runtime.evaluate",
+            self._session,
+            expression=script,
+            awaitPromise=True,
+            returnByValue=True,
+        )
+        if "exceptionDetails" in answer:
+            thrown = answer["exceptionDetails"]["exception"]
+            report = thrown.get("description") or json.dumps(thrown.get("value"))
+            raise PlaybackError(report.split("\n    at ")[0])
+        return answer["result"].get("value")
+
+    async def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Adds headers to every request of the page, as a proxy does that signs users in."""
+        await self._tools.call("Network.enable", self._session)
+        await self._tools.call("Network.setExtraHTTPHeaders", self._session, headers=dict(headers))
 
 
 def played(report: dict[str, Any]) -> Played:

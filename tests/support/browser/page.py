@@ -1,4 +1,4 @@
-"""Serves the page with the players, on loopback."""
+"""Serves the page with the players and other libraries, on loopback."""
 
 import os
 from collections.abc import AsyncIterator
@@ -11,23 +11,25 @@ from aiohttp import web
 
 from tests.support.tools import missing
 
+LIBRARIES = ("hls", "dash", "uppy", "dropzone", "filepond", "grpc-web")
 
-def player_scripts() -> tuple[Path, Path]:
-    """The paths of hls.js and dash.js in the folder that .ci/run fills."""
+
+def libraries() -> list[Path]:
+    """The scripts in the folder that .ci/run fills."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    hls, dash = (cache / "media-service/players" / name for name in ("hls.js", "dash.js"))
-    for script in (hls, dash):
+    scripts = [cache / f"media-service/players/{name}.js" for name in LIBRARIES]
+    for script in scripts:
         if not script.exists():
             missing(str(script))
-    return hls, dash
+    return scripts
 
 
 @asynccontextmanager
 async def player_page(origin: str) -> AsyncIterator[None]:
-    """Serves the player page at `origin`."""
+    """Serves the page at `origin`."""
     here = Path(__file__).parent
     app = web.Application()
-    for script in (*player_scripts(), here / "player.js"):
+    for script in (*libraries(), *here.glob("*.js")):
         app.router.add_get(f"/{script.name}", serve(script))
     app.router.add_get("/", serve(here / "player.html"))
     runner = web.AppRunner(app)
