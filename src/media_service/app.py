@@ -21,7 +21,7 @@ from media_service.codecs.image_renderer import ON_DEMAND_MAX_PIXELS, ImageRende
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.limits import ON_DEMAND_LIMITS
 from media_service.codecs.sandbox.forks import ForkServer
-from media_service.config import Config, ConfigError
+from media_service.config import STRICT, Config, ConfigError
 from media_service.db.database import Database
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
@@ -31,6 +31,7 @@ from media_service.jobs.handler import find_handlers
 from media_service.jobs.periodic import find_periodic_tasks, run_periodically
 from media_service.jobs.service import JobService
 from media_service.jobs.worker import Worker
+from media_service.media.allowed_types import AllowedTypes
 from media_service.media.model import Kind
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
@@ -98,7 +99,12 @@ class Base:
 
 @asynccontextmanager
 async def base(config: Config, opener: Opener = open_store) -> AsyncIterator[Base]:
-    acceptance = Acceptance(config.max_upload_size, config.max_pixels, config.allowed_types)
+    acceptance = Acceptance(
+        config.max_upload_size,
+        config.max_pixels,
+        AllowedTypes(config.allowed_types),
+        strict=config.declared_types == STRICT,
+    )
     async with (
         store(RAW, config.raw_url, opener) as raw,
         store(PUBLIC, config.public_store_url, opener) as public,
@@ -372,6 +378,7 @@ class WorkerResources:
     segments: Segments
     streams: StreamPackager
     encode_threads: int
+    allowed_types: AllowedTypes
     purge_after: timedelta
     keep_ended_uploads: timedelta
 
@@ -406,6 +413,7 @@ async def worker_resources(
             segments,
             StreamPackager(parts.database, renditions, segments, chunks, config.video_profiles),
             config.encode_threads,
+            parts.acceptance.types,
             config.purge_after,
             config.keep_ended_uploads,
         )

@@ -17,6 +17,7 @@ SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 # Variables of clients (address and token) and of tests.
 NOT_SETTINGS = {"MEDIA_ADDRESS", "MEDIA_TOKEN", VARIABLE}
 REQUIRED, DEGRADED = "required", "degraded"
+HINT, STRICT = "hint", "strict"
 DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -264,10 +265,14 @@ class Config:
     max_upload_size: int = setting("50GiB", size, "largest accepted file")
     max_pixels: int = setting("268435456", integer(1, 1 << 40), "largest accepted image, in pixels")
     allowed_types: tuple[str, ...] = setting(
-        "image/avif,image/gif,image/heic,image/jpeg,image/png,image/svg+xml,image/tiff,image/webp,"
-        "video/*,audio/*,application/pdf",
+        "image/*,video/*,audio/*,application/pdf",
         types,
-        "accepted content types",
+        "accepted content types; image/*, video/* and audio/*: those that can be processed",
+    )
+    declared_types: str = setting(
+        HINT,
+        one_of(HINT, STRICT),
+        "hint: a file may be of another type than declared, of the same kind; strict: it may not",
     )
     upload_expiry: timedelta = setting(
         "7d", duration, "how long an unfinished upload may be idle before it expires"

@@ -140,6 +140,6 @@ async def test_a_quicktime_creation_date_is_the_capture_time(
 
 
 def test_a_capture_time_outside_the_range_of_the_database_is_rejected() -> None:
-    answer = {"info": {}, "private_info": {}, "capture_time": "0001-01-01T00:00:00+14:00"}
+    answer = {"info": {}, "content_type": "a/b", "capture_time": "0001-01-01T00:00:00+14:00"}
     with pytest.raises(InvalidArgument):
-        validated(answer, "DOCUMENT")
+        validated(answer, "DOCUMENT", "a/b")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from media_service.codecs.demuxers import DEMUXERS
-from media_service.codecs.inspect.av import inspect_audio, inspect_video
+from media_service.codecs.inspect.av import inspect
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.errors import InvalidArgument, MediaError, Reason
@@ -225,7 +225,7 @@ def test_ten_hours_of_audio_are_not_read_in_full(tmp_path: Path) -> None:
     with path.open("r+b") as file:
         file.truncate(size + 44)
         before = bytes_read()
-        found = inspect_audio(file.fileno(), "audio/wav")
+        found = inspect(file.fileno(), "audio/wav", 1 << 20)
         assert bytes_read() - before < 10 << 20
     assert found["info"]["duration_seconds"] == seconds
 
@@ -253,7 +253,7 @@ def test_a_playlist_is_never_followed(tmp_path: Path, playlist: str, content_typ
     path = tmp_path / "playlist.mp4"
     path.write_text(playlist.format(other))
     with path.open("rb") as reader, pytest.raises(InvalidArgument) as error:
-        inspect_video(reader.fileno(), content_type, 1 << 20)
+        inspect(reader.fileno(), content_type, 1 << 20)
     assert error.value.reason is Reason.MEDIA_CORRUPT
 
 

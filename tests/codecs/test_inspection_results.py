@@ -11,6 +11,7 @@ from media_service.codecs.inspection import (
     INFOS,
     AudioInfo,
     Chapter,
+    Info,
     Inspection,
     SubtitleTrack,
     VideoInfo,
@@ -33,20 +34,29 @@ TRACK = {"codec": "ass", "text": True, "language": "", "title": ""}
 
 
 def answer(private: Any = None, **changes: Any) -> dict[str, Any]:
-    return {"info": {**AUDIO_INFO, **changes}, "private_info": private or {}}
+    info = {**AUDIO_INFO, **changes}
+    return {"info": info, "private_info": private or {}, "content_type": "audio/mpeg"}
 
 
 def video_answer(**changes: Any) -> dict[str, Any]:
     info = {"duration_seconds": 1.5, "dynamic_range": "HDR_PQ", **changes}
-    return {"info": info, "private_info": {}}
+    return {"info": info, "private_info": {}, "content_type": "video/mp4"}
+
+
+def audio(given: Any) -> Inspection[Info]:
+    return validated(given, "AUDIO", "audio/mpeg")
+
+
+def video(given: Any) -> Inspection[Info]:
+    return validated(given, "VIDEO", "video/mp4")
 
 
 def test_a_valid_answer_becomes_an_inspection() -> None:
-    assert validated(answer(), "AUDIO") == Inspection(info=AudioInfo(**AUDIO_INFO))
+    assert audio(answer()) == Inspection(info=AudioInfo(**AUDIO_INFO), content_type="audio/mpeg")
 
 
 def test_a_valid_answer_about_a_video_becomes_an_inspection() -> None:
-    found = validated(video_answer(subtitle_tracks=[TRACK], chapters=[CHAPTER]), "VIDEO")
+    found = video(video_answer(subtitle_tracks=[TRACK], chapters=[CHAPTER]))
     assert found.info == VideoInfo(
         duration_seconds=1.5,
         dynamic_range="HDR_PQ",
@@ -55,8 +65,14 @@ def test_a_valid_answer_about_a_video_becomes_an_inspection() -> None:
     )
 
 
+def test_an_answer_may_be_about_a_type_that_the_first_bytes_do_not_tell_apart() -> None:
+    found = video({**answer(), "content_type": "audio/mp4"})
+    assert found == Inspection(info=AudioInfo(**AUDIO_INFO), content_type="audio/mp4")
+    assert audio({**answer(), "content_type": "audio/flac"}).content_type == "audio/flac"
+
+
 def test_unknown_fields_are_dropped() -> None:
-    assert validated(answer({"note": "x"}, owner="me"), "AUDIO") == validated(answer(), "AUDIO")
+    assert audio(answer({"note": "x"}, owner="me")) == audio(answer())
 
 
 @pytest.mark.parametrize(
@@ -65,6 +81,11 @@ def test_unknown_fields_are_dropped() -> None:
         None,
         [],
         {"private_info": {}},
+        {**answer(), "content_type": ""},
+        {**answer(), "content_type": None},
+        {**answer(), "content_type": []},
+        {**answer(), "content_type": "video/mp4"},
+        {**answer(), "content_type": "text/html"},
         answer(audio_channels="two"),
         answer(audio_channels=True),
         answer(audio_channels=2**31),
@@ -90,7 +111,7 @@ def test_unknown_fields_are_dropped() -> None:
 )
 def test_an_invalid_answer_is_rejected(wrong: Any) -> None:
     with pytest.raises(InvalidArgument) as error:
-        validated(wrong, "AUDIO")
+        audio(wrong)
     assert error.value.reason is Reason.MEDIA_CORRUPT
 
 
@@ -114,12 +135,12 @@ def test_an_invalid_answer_is_rejected(wrong: Any) -> None:
 )
 def test_an_invalid_answer_about_a_video_is_rejected(wrong: Any) -> None:
     with pytest.raises(InvalidArgument) as error:
-        validated(wrong, "VIDEO")
+        video(wrong)
     assert error.value.reason is Reason.MEDIA_CORRUPT
 
 
 def test_media_info_survives_a_round_trip_through_the_database() -> None:
-    info = validated(video_answer(audio_tracks=[{"codec": "aac"}], width=8), "VIDEO").info
+    info = video(video_answer(audio_tracks=[{"codec": "aac"}], width=8)).info
     stored = to_json(info)
     assert stored == {
         "duration_seconds": 1.5,
@@ -139,7 +160,8 @@ def test_a_child_cleans_its_metadata(kind: str) -> None:
     assert tags["Tag0"] == ("abc" * 1000)[:1000]
     least: dict[str, Any] = {"IMAGE": {"width": 1, "height": 1}, "DOCUMENT": {}}
     info = least.get(kind, {"duration_seconds": 0.0})
-    validated({"info": info, "private_info": {"exif": tags}}, kind)
+    found = {"info": info, "private_info": {"exif": tags}, "content_type": "a/b"}
+    validated(found, kind, "a/b")
 
 
 def test_a_child_clamps_numbers_to_the_bounds_of_the_contract() -> None:

@@ -25,6 +25,7 @@ from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.jobs.worker import Worker
 from media_service.media import queries
+from media_service.media.allowed_types import AllowedTypes
 from media_service.media.model import Kind, Media, MediaState, NewMedia
 from media_service.renditions.delete import remove_media
 from media_service.renditions.handlers.ingest import IngestHandler
@@ -39,6 +40,7 @@ from media_service.storage.drivers.memory import MemoryDriver
 from tests.support import job_claims as claims
 
 ALICE = Owner("user", "alice")
+ALLOWED = AllowedTypes(("image/*", "video/*"))
 SIZES = {"small": 16, "medium": 32, "large": 1600}
 
 
@@ -69,7 +71,7 @@ def handler_for(
 ) -> IngestHandler:
     renditions = RenditionStore(database, {store.name: store})
     thumbnails = ThumbnailRenderer(renderer, SIZES)
-    return IngestHandler(database, store, renditions, inspector, thumbnails, Presets({}))
+    return IngestHandler(database, store, renditions, inspector, thumbnails, Presets({}), ALLOWED)
 
 
 def jpeg(**options: int) -> bytes:
@@ -300,7 +302,9 @@ async def test_a_temporarily_full_store_delays_thumbnails_rather_than_dropping_t
     full = BlobStore("raw", Full())
     renditions = RenditionStore(database, {"raw": full})
     thumbnails = ThumbnailRenderer(renderer, SIZES)
-    handler = IngestHandler(database, store, renditions, inspector, thumbnails, Presets({}))
+    handler = IngestHandler(
+        database, store, renditions, inspector, thumbnails, Presets({}), ALLOWED
+    )
     media_id = await stored(database, store, jpeg())
     held = await claim(database)
     with pytest.raises(ResourceExhausted):

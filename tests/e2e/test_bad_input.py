@@ -60,7 +60,7 @@ REFUSED = {
         "TYPE_NOT_ALLOWED",
     ),
     "an image declared as a video": (jpeg(), "video/mp4", 415, "TYPE_MISMATCH"),
-    "a JPEG declared as a PNG": (jpeg(), "image/png", 415, "TYPE_MISMATCH"),
+    "an image declared as a document": (jpeg(), "application/pdf", 415, "TYPE_MISMATCH"),
     "an image of four billion pixels": (bomb(), "image/png", 413, "PIXEL_LIMIT_EXCEEDED"),
 }
 

@@ -16,6 +16,7 @@ from media_service.ids import new_id
 from media_service.jobs.model import JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.media import queries as catalogue
+from media_service.media.allowed_types import AllowedTypes
 from media_service.media.model import Kind as MediaKind
 from media_service.media.model import MediaState, NewMedia, Placeholder
 from media_service.reconcile.compare import BATCH
@@ -32,11 +33,13 @@ from media_service.storage.drivers.memory import MemoryDriver
 from tests.support.media.small_files import jpeg
 from tests.support.reconciling import Service
 
+ALLOWED = AllowedTypes(("image/*",))
+
 
 async def make_ready(service: Service, media_id: str) -> None:
     async with service.database.connection() as db:
-        found = Inspection(info=ImageInfo(width=64, height=48))
-        await catalogue.set_info(db, media_id, found, Placeholder())
+        found = Inspection(info=ImageInfo(width=64, height=48), content_type="image/jpeg")
+        await catalogue.set_info(db, media_id, MediaKind.IMAGE, found, Placeholder())
 
 
 async def fault(service: Service, media_id: str) -> str | None:
@@ -153,7 +156,7 @@ async def test_a_media_that_was_never_inspected_is_inspected_when_restored(
         renditions = RenditionStore(on_disk.database, {store.name: store})
         thumbnails = ThumbnailRenderer(renderer, {"small": 16})
         ingest = IngestHandler(
-            on_disk.database, store, renditions, inspector, thumbnails, Presets({})
+            on_disk.database, store, renditions, inspector, thumbnails, Presets({}), ALLOWED
         )
         # The job of the upload leaves the quarantined media unchanged, and ends.
         await ingest.run(await on_disk.claim(JobKind.INGEST), Progress())

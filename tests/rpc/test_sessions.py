@@ -221,7 +221,7 @@ async def test_an_undeclared_sha256_is_recorded_later(working: Running) -> None:
         (b"", "", "FILE_EMPTY", "400"),
         (b"<html><script>alert(1)</script>", "", "TYPE_NOT_ALLOWED", "415"),
         (b"MZ\x90\0" + bytes(200), "", "TYPE_NOT_ALLOWED", "415"),
-        (jpeg(), "image/png", "TYPE_MISMATCH", "415"),
+        (jpeg(), "application/pdf", "TYPE_MISMATCH", "415"),
         (png()[:16] + b"\0\1\0\0" * 2 + png()[24:], "", "PIXEL_LIMIT_EXCEEDED", "413"),
     ],
 )

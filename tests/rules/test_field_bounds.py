@@ -17,7 +17,7 @@ from tests.support.any_input import BYTES, ENUM, FLOATS, MESSAGE, STRING, is_map
 from tests.support.contract_rules import METHODS
 
 # Parsed by the service, which refuses what it does not understand with a reason of its own.
-PARSED = {"filter", "order_by", "ops", "page_token", "token", "ticket", "path"}
+PARSED = {"content_type", "filter", "order_by", "ops", "page_token", "token", "ticket", "path"}
 # Compared with names and etags of the service, and not stored.
 COMPARED = {"rendition", "etag", "if_etag"}
 # Ignored: the caller may send back what it read.

@@ -10,6 +10,7 @@ from media_service.access.principal import Principal
 from media_service.db.database import Database
 from media_service.jobs.model import Claim, JobKind
 from media_service.media import queries as catalogue
+from media_service.media.allowed_types import AllowedTypes
 from media_service.media.model import Media
 from media_service.reconcile.model import Finding, Kind
 from media_service.reconcile.service import Reconciler
@@ -44,7 +45,7 @@ class Service:
     older_than: timedelta = NOW
 
     def __post_init__(self) -> None:
-        acceptance = Acceptance(1 << 30, 1 << 30, ("image/*", "video/*"))
+        acceptance = Acceptance(1 << 30, 1 << 30, AllowedTypes(("image/*", "video/*")))
         self.finisher = Finisher(self.database, self.store, acceptance)
         load = UploadLoad()
         self.runner = StreamRunner(Admission(100, load))

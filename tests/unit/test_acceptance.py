@@ -11,6 +11,7 @@ from media_service.errors import (
     MediaError,
     Reason,
 )
+from media_service.media.allowed_types import AllowedTypes
 from media_service.media.model import Kind
 from media_service.storage.checksums import Checksums
 from media_service.uploads.acceptance import (
@@ -23,7 +24,9 @@ from media_service.uploads.acceptance import (
 )
 from media_service.uploads.model import UploadSpec
 
-ACCEPTANCE = Acceptance(max_size=1000, max_pixels=100 * 100, types=("image/*", "video/mp4"))
+ACCEPTANCE = Acceptance(
+    max_size=1000, max_pixels=100 * 100, types=AllowedTypes(("image/*", "video/mp4"))
+)
 ZEROS = bytes(32)
 
 
@@ -71,7 +74,8 @@ def test_content_of_the_declared_type_is_accepted(declared: str) -> None:
 @pytest.mark.parametrize(
     ("head", "declared", "error", "expected"),
     [
-        (png(1, 1), "image/jpeg", InvalidArgument, Reason.TYPE_MISMATCH),
+        (png(1, 1), "video/mp4", InvalidArgument, Reason.TYPE_MISMATCH),
+        (png(1, 1), "application/pdf", InvalidArgument, Reason.TYPE_MISMATCH),
         (b"<html>", "image/png", InvalidArgument, Reason.TYPE_MISMATCH),
         (b"<html>", "", InvalidArgument, Reason.TYPE_NOT_ALLOWED),
         (b"%PDF-1.7", "", InvalidArgument, Reason.TYPE_NOT_ALLOWED),

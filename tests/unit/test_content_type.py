@@ -14,16 +14,10 @@ import pyvips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media_service.media.content_type import (
-    ALIASES,
-    HEAD,
-    detect,
-    kind_of,
-    matches,
-    normalize,
-    pixels,
-)
+from media_service.codecs.detection import detect
+from media_service.media.content_type import ALIASES, kind_of, matches, normalize
 from media_service.media.model import Kind
+from media_service.media.pixels import HEAD, pixels
 
 UNKNOWN = "application/octet-stream"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"></svg>'
@@ -290,7 +284,8 @@ def test_an_alias_maps_to_a_canonical_name() -> None:
         ("video/webm", False),
         ("application/pdf", False),
         ("imagex/png", False),
-        ("image", True),  # a type that is never detected
+        ("image/x-canon-cr2", False),  # no loader
+        ("image", False),
         ("", False),
     ],
 )

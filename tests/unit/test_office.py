@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from media_service.media.content_type import detect
+from media_service.codecs.detection import detect
 
 OOXML = "application/vnd.openxmlformats-officedocument."
 ODF = "application/vnd.oasis.opendocument."

@@ -22,8 +22,9 @@ from media_service.access.link_signer import LinkSigner
 from media_service.access.page_tokens import PageTokens
 from media_service.codecs.pipeline.validation import MAX_CHARACTERS, parse
 from media_service.downloads.conditional_requests import evaluate
-from media_service.media.content_type import HEAD
+from media_service.media.allowed_types import AllowedTypes
 from media_service.media.filter import parse_filter
+from media_service.media.pixels import HEAD
 from media_service.renders.negotiation import negotiate
 from media_service.rpc import wire
 from media_service.rpc.http import digest_header
@@ -76,6 +77,17 @@ FILES: Mapping[str, bytes] = {
         b"PK\3\4" + bytes(26) + b"mimetypeapplication/vnd.oasis.opendocument.", b"a"
     ),
     "zstandard, skippable frames": filled(b"", b"\x50\x2a\x4d\x18\0\0\0\0"),
+    "mp4, many fillers": filled(b"", b"\0\0\0\x08free"),
+    "heif, many items": filled(b"\0\0\0\x14ftypmif1\0\0\0\0mif1", b"infe\2" + bytes(7)),
+    "ogg, many tracks": filled(b"", b"OggS\0\2" + bytes(20) + b"\0"),
+    "id3, many tags": filled(b"", b"ID3\3" + bytes(6)),
+    "mp3, syncs": filled(b"", b"\xff\xfb\x90"),
+    "mp3, syncs behind a tag": filled(b"ID3\3" + bytes(6), b"\xff\xfb\x90"),
+    "aac, short frames": filled(b"", b"\xff\xf1\x50\x80\0\xff\xfc"),
+    "ac-3, syncs": filled(b"", b"\x0b\x77\0\0\x0c\x40"),
+    "transport stream, syncs of no packets": filled(b"", b"G" + bytes(186)),
+    "svg, a document type": filled(b"<!DOCTYPE svg [", b"<!ENTITY a 'b'>"),
+    "svg, wide characters": filled(b"\xff\xfe", "<!---->".encode("utf-16-le")),
     "svg, comments": filled(b"", b"<!---->"),
     "svg, an open comment": filled(b"<svg", b"<!--"),
     "netpbm, comments": filled(b"P6\n", b"#\n"),
@@ -84,7 +96,9 @@ FILES: Mapping[str, bytes] = {
 }
 
 
-ACCEPTANCE = Acceptance(max_size=1 << 40, max_pixels=10**9, types=("*", "image/*", "video/*"))
+ACCEPTANCE = Acceptance(
+    max_size=1 << 40, max_pixels=10**9, types=AllowedTypes(("image/*", "video/*", "audio/*"))
+)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -195,15 +195,18 @@ class Media(_message.Message):
     READ_URL_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     VIEW_COUNT_FIELD_NUMBER: _builtins.int
     DOWNLOAD_COUNT_FIELD_NUMBER: _builtins.int
+    INITIAL_CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     """UUID of the media. It stays the same in all versions."""
     project_id: _builtins.str
     """The project that contains the media; empty if none."""
     state: Global___Media.State.ValueType
     kind: Global___Media.Kind.ValueType
-    """What the media is, detected from the bytes."""
+    """What the media is, detected from the bytes. Inspection has the last word: until `state` is READY, an MP4 without a
+    video track may be a VIDEO.
+    """
     content_type: _builtins.str
-    """MIME type, detected from the bytes and never from the name: "image/jpeg"."""
+    """MIME type, detected from the bytes and never from the name: "image/jpeg". Inspection has the last word."""
     size_bytes: _builtins.int
     """Size of the original."""
     version: _builtins.int
@@ -236,6 +239,10 @@ class Media(_message.Message):
     """How often a rendition or an image of the media was served. Approximate, and delayed by a minute or more."""
     download_count: _builtins.int
     """How often the original was served. Approximate, and delayed by a minute or more."""
+    initial_content_type: _builtins.str
+    """The MIME type that the first bytes of the file indicated, if inspection changed it: "video/mp4", if `content_type`
+    is "audio/mp4" because the file has no video track. Otherwise empty.
+    """
     @_builtins.property
     def owner(self) -> Global___Owner:
         """Who owns the media."""
@@ -356,10 +363,11 @@ class Media(_message.Message):
         read_url_expire_time: _timestamp_pb2.Timestamp | None = ...,
         view_count: _builtins.int = ...,
         download_count: _builtins.int = ...,
+        initial_content_type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "capture_time", b"capture_time", "checksums", b"checksums", "create_time", b"create_time", "delete_time", b"delete_time", "document", b"document", "error", b"error", "expire_time", b"expire_time", "image", b"image", "info", b"info", "owner", b"owner", "purge_time", b"purge_time", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "scan", b"scan", "update_time", b"update_time", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "blurhash", b"blurhash", "capture_time", b"capture_time", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "document", b"document", "dominant_color", b"dominant_color", "download_count", b"download_count", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "filename", b"filename", "image", b"image", "info", b"info", "kind", b"kind", "labels", b"labels", "media_id", b"media_id", "original_filename", b"original_filename", "owner", b"owner", "project_id", b"project_id", "public_url", b"public_url", "purge_time", b"purge_time", "read_url", b"read_url", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "renditions", b"renditions", "scan", b"scan", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "version", b"version", "video", b"video", "view_count", b"view_count", "visibility", b"visibility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "blurhash", b"blurhash", "capture_time", b"capture_time", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "document", b"document", "dominant_color", b"dominant_color", "download_count", b"download_count", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "filename", b"filename", "image", b"image", "info", b"info", "initial_content_type", b"initial_content_type", "kind", b"kind", "labels", b"labels", "media_id", b"media_id", "original_filename", b"original_filename", "owner", b"owner", "project_id", b"project_id", "public_url", b"public_url", "purge_time", b"purge_time", "read_url", b"read_url", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "renditions", b"renditions", "scan", b"scan", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "version", b"version", "video", b"video", "view_count", b"view_count", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_info: _TypeAlias = _typing.Literal["image", "video", "audio", "document"]  # noqa: Y015
     _WhichOneofArgType_info: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015

@@ -68,8 +68,10 @@ class UploadSpec(_message.Message):
     filename: _builtins.str
     """The name that downloads get. Without path characters and control characters."""
     content_type: _builtins.str
-    """The expected MIME type: "image/jpeg". If set, the upload fails with TYPE_MISMATCH unless the bytes are of
-    this type.
+    """The MIME type that the caller expects: "image/jpeg". It is a hint, because programs derive it from the name of the
+    file: the bytes determine the type of the media. The upload fails with TYPE_MISMATCH if the bytes are of another
+    kind: an image, video or audio, a document. If the operator sets `MEDIA_DECLARED_TYPES=strict`, they must be of this
+    type. Parameters are ignored: "audio/webm;codecs=opus".
     """
     size_bytes: _builtins.int
     """The exact size, if known. More bytes are refused; with fewer, the upload does not complete."""

@@ -30,7 +30,10 @@ Examples:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--name", metavar="NAME", help="Name of the media; for one file.")
 @click.option(
-    "--type", "content_type", metavar="TYPE", help="Refuse the file if its bytes have another type."
+    "--type",
+    "content_type",
+    metavar="TYPE",
+    help="Declare the content type. A file of another kind is refused.",
 )
 @click.option("--title", metavar="TEXT", default="", help="Title of the media.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag; repeat for more.")

@@ -8,8 +8,10 @@ DEMUXERS = {
     "video/mp4": "mov",
     "video/quicktime": "mov",
     "video/3gpp": "mov",
+    "video/3gpp2": "mov",
     "video/webm": "matroska",
     "video/x-matroska": "matroska",
+    "video/ogg": "ogg",
     "video/vnd.avi": "avi",
     "video/mpeg": "mpeg",
     "video/mp2t": "mpegts",
@@ -17,6 +19,12 @@ DEMUXERS = {
     "video/x-ms-wmv": "asf",
     "audio/mpeg": "mp3",
     "audio/mp4": "mov",
+    "audio/quicktime": "mov",
+    "audio/3gpp": "mov",
+    "audio/3gpp2": "mov",
+    "audio/webm": "matroska",
+    "audio/x-matroska": "matroska",
+    "audio/x-ms-wma": "asf",
     "audio/aac": "aac",
     "audio/ogg": "ogg",
     "audio/flac": "flac",
@@ -24,3 +32,15 @@ DEMUXERS = {
     "audio/aiff": "aiff",
     "audio/amr": "amr",
 }
+# The content type of a file without a video track, where it differs.
+AUDIO_TYPES = {
+    "video/mp4": "audio/mp4",
+    "video/quicktime": "audio/quicktime",
+    "video/3gpp": "audio/3gpp",
+    "video/3gpp2": "audio/3gpp2",
+    "video/webm": "audio/webm",
+    "video/x-matroska": "audio/x-matroska",
+    "video/ogg": "audio/ogg",
+    "video/x-ms-wmv": "audio/x-ms-wma",
+}
+VIDEO_TYPES = {audio: video for video, audio in AUDIO_TYPES.items()}

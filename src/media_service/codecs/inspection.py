@@ -25,6 +25,7 @@ from media_service.codecs.inspect.limits import (
     MAX_VALUE,
     STORABLE,
 )
+from media_service.codecs.refinements import refinements
 from media_service.errors import InvalidArgument, Reason
 
 Count = Annotated[int, Meta(ge=0, le=MAX_INT32)]
@@ -164,9 +165,11 @@ class PrivateInfo(Record, frozen=True, kw_only=True):
 
 
 class Inspection(Record, Generic[I_co], frozen=True, kw_only=True):
-    """The result of an inspection. `capture_time` is when the file was recorded, if known."""
+    """The result of an inspection. `content_type` is what the file is, which the first bytes may
+    not have told. `capture_time` is when the file was recorded, if known."""
 
     info: I_co
+    content_type: Text = ""
     private_info: PrivateInfo = PrivateInfo()
     capture_time: Annotated[datetime, Meta(tz=True)] | None = None
 
@@ -186,15 +189,22 @@ INSPECTIONS: Mapping[str, type[Inspection[Info]]] = {
 }
 
 
-def validated(answer: Any, kind: str) -> Inspection[Info]:
-    """Validates a child's answer, and returns the result. Raises InvalidArgument
-    (MEDIA_CORRUPT)."""
+def kind_of(info: Info) -> str:
+    """Returns the kind of media that `info` describes."""
+    return next(kind for kind, type_ in INFOS.items() if isinstance(info, type_))
+
+
+def validated(answer: Any, kind: str, content_type: str) -> Inspection[Info]:
+    """Validates a child's answer about a file that was taken for `kind` and `content_type`, and
+    returns the result. Raises InvalidArgument (MEDIA_CORRUPT)."""
+    unreadable = InvalidArgument(Reason.MEDIA_CORRUPT, "It cannot be read.")
+    kinds = {content_type: kind, **refinements(content_type)}
     try:
-        found = msgspec.convert(answer, INSPECTIONS[kind])
-    except msgspec.ValidationError:
-        raise InvalidArgument(Reason.MEDIA_CORRUPT, "It cannot be read.") from None
+        found = msgspec.convert(answer, INSPECTIONS[kinds[answer["content_type"]]])
+    except (KeyError, TypeError, msgspec.ValidationError):
+        raise unreadable from None
     if found.capture_time and not is_plausible(found.capture_time):
-        raise InvalidArgument(Reason.MEDIA_CORRUPT, "It cannot be read.")
+        raise unreadable
     return found
 
 

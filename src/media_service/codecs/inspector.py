@@ -19,11 +19,10 @@ from media_service.codecs.sandbox.pool import Sandbox, size_of
 
 INSPECT = "media_service.codecs.inspect"
 IMAGE = f"{INSPECT}.image:inspect"
-VIDEO = f"{INSPECT}.av:inspect_video"
-AUDIO = f"{INSPECT}.av:inspect_audio"
+AV = f"{INSPECT}.av:inspect"
 DOCUMENT = f"{INSPECT}.document:inspect"
 # The task for each kind of media.
-TASKS = {"IMAGE": IMAGE, "VIDEO": VIDEO, "AUDIO": AUDIO, "DOCUMENT": DOCUMENT}
+TASKS = {"IMAGE": IMAGE, "VIDEO": AV, "AUDIO": AV, "DOCUMENT": DOCUMENT}
 
 IMAGES_PER_CHILD = 50
 
@@ -36,9 +35,7 @@ class Inspector:
         self._max_pixels = max_pixels
         self._images = Sandbox(fork_server, [IMAGE], INSPECTION_LIMITS, children, IMAGES_PER_CHILD)
         # Demuxers are a larger attack surface. Each file gets a new child.
-        self._others = Sandbox(
-            fork_server, [VIDEO, AUDIO, DOCUMENT], INSPECTION_LIMITS, children, 1
-        )
+        self._others = Sandbox(fork_server, [AV, DOCUMENT], INSPECTION_LIMITS, children, 1)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -73,15 +70,16 @@ class Inspector:
     async def inspect(self, path: Path, kind: str, content_type: str) -> Inspection[Info]: ...
 
     async def inspect(self, path: Path, kind: str, content_type: str) -> Inspection[Info]:
-        """Inspects the file at `path`, of `content_type`, as `kind`: IMAGE, VIDEO, AUDIO or
-        DOCUMENT.
+        """Inspects the file at `path`, which was taken for `content_type` and `kind`: IMAGE, VIDEO,
+        AUDIO or DOCUMENT. The result may be of another type and kind: VIDEO and AUDIO share
+        containers.
 
         Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED,
         INSPECTION_LIMIT_EXCEEDED), DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE).
         """
         children = self._images if kind == "IMAGE" else self._others
         limited: dict[str, Any] = {}
-        if kind in {"IMAGE", "VIDEO"}:
+        if kind != "DOCUMENT":
             limited["max_pixels"] = self._max_pixels
         answer = await children.run(
             TASKS[kind],
@@ -91,4 +89,4 @@ class Inspector:
             content_type=content_type,
             **limited,
         )
-        return validated(answer, kind)
+        return validated(answer, kind, content_type)

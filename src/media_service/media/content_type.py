@@ -1,66 +1,111 @@
-"""Detects the content type of a file from its first bytes.
+"""The names of content types: aliases, kinds, and which of them a setting such as "image/*"
+covers."""
 
-It reads only headers, in pure Python, which is safe in the server's process: a hostile header can
-at most cause a wrong result. It runs in the event loop, so every parser here has a limit on the
-work for one file. A file that exceeds a limit counts as one whose header cannot be read. Inspection
-reads the file again, in the sandbox.
-"""
-
-import contextlib
-import io
-import re
-import struct
-from itertools import islice
-
-import filetype
-import imagesize
-
-from media_service.codecs.inspect.office import PART_PREFIXES
-from media_service.media import office_type as office
+from media_service.codecs.demuxers import AUDIO_TYPES, DEMUXERS, VIDEO_TYPES
+from media_service.codecs.image.readable import LOADERS
 from media_service.media.model import Kind
 
-# The number of bytes that detection reads. The size of a JPEG follows its EXIF and ICC data.
-HEAD = 1 << 20
-
-# All signatures of file formats are in the first bytes. More would let a header of many brands or
-# frames cost more.
-SIGNATURE = 2560
-# An image that needs more reads than this to find its size has a header that no encoder writes.
-MAX_READS = 500
-MAX_READ_BYTES = 2 * HEAD
-# The boxes with the sizes of images in one HEIC or AVIF file.
-MAX_SIZES = 1000
-
 KINDS = {"image": Kind.IMAGE, "video": Kind.VIDEO, "audio": Kind.AUDIO}
-
-# The text up to the root element of an SVG. The quantifiers are possessive: backtracking over many
-# comments would take exponential time.
-SVG = re.compile(rb"(?:<\?xml[^>]*+>|(?><!--.*?-->)|<!DOCTYPE svg[^>]*+>|\s)*+<svg[\s>]", re.DOTALL)
+# Types whose names do not begin with their kind.
+OTHER_KINDS = {"application/mxf": Kind.VIDEO}
+# The types that inspection can read. "image/*" covers only these.
+READABLE_TYPES = {*LOADERS, *DEMUXERS}
+# What programs declare if they do not know the type.
+UNDECLARED = {
+    "application/octet-stream",
+    "application/binary",
+    "application/download",
+    "application/force-download",
+    "application/unknown",
+    "application/x-octet-stream",
+    "application/x-unknown",
+    "binary/octet-stream",
+    "unknown/unknown",
+}
 
 # Alternative names of content types that callers and libraries use.
 ALIASES = {
-    "image/jpg": "image/jpeg",
-    "image/pjpeg": "image/jpeg",
-    "image/x-png": "image/png",
-    "image/heif": "image/heic",
-    "image/x-icon": "image/vnd.microsoft.icon",
-    "audio/mp3": "audio/mpeg",
-    "audio/x-mp3": "audio/mpeg",
-    "audio/x-wav": "audio/wav",
-    "audio/wave": "audio/wav",
-    "audio/vnd.wave": "audio/wav",
-    "audio/x-flac": "audio/flac",
-    "audio/x-aiff": "audio/aiff",
-    "audio/m4a": "audio/mp4",
-    "audio/x-m4a": "audio/mp4",
-    "audio/x-aac": "audio/aac",
-    "audio/opus": "audio/ogg",
-    "application/ogg": "audio/ogg",
-    "text/rtf": "application/rtf",
-    "video/x-m4v": "video/mp4",
-    "video/x-msvideo": "video/vnd.avi",
-    "video/avi": "video/vnd.avi",
-    "video/mov": "video/quicktime",
+    other: name
+    for name, others in {
+        "application/mxf": "application/x-mxf video/mxf",
+        "application/pdf": "application/acrobat application/vnd.pdf application/x-pdf text/pdf",
+        "application/rtf": "application/x-rtf text/richtext text/rtf",
+        "audio/aac": "audio/aacp audio/x-aac audio/x-hx-aac-adts",
+        "audio/ac3": "audio/a52 audio/vnd.dolby.dd-raw audio/x-ac3",
+        "audio/aiff": "audio/aifc audio/x-aifc audio/x-aiff",
+        "audio/amr": "audio/amr-nb audio/x-amr",
+        "audio/amr-wb": "audio/x-amr-wb",
+        "audio/basic": "audio/au audio/x-au",
+        "audio/eac3": "audio/x-eac3",
+        "audio/flac": "audio/x-flac",
+        "audio/mp4": "audio/m4a audio/m4b audio/x-m4a audio/x-m4b audio/x-m4p audio/x-mp4",
+        "audio/mpeg": (
+            "audio/mp1 audio/mp2 audio/mp3 audio/mpa audio/mpeg3 audio/mpg audio/x-mp1 audio/x-mp2"
+            " audio/x-mp3 audio/x-mpeg audio/x-mpeg-3 audio/x-mpg"
+        ),
+        "audio/ogg": (
+            "application/ogg application/x-ogg audio/opus audio/speex audio/vorbis audio/x-ogg"
+            " audio/x-opus+ogg audio/x-speex audio/x-speex+ogg audio/x-vorbis audio/x-vorbis+ogg"
+        ),
+        "audio/vnd.dts": "audio/dts audio/x-dts",
+        "audio/wav": "audio/vnd.wave audio/wave audio/x-pn-wav audio/x-wav",
+        "audio/x-ape": "audio/ape audio/x-monkeys-audio",
+        "audio/x-caf": "audio/caf",
+        "audio/x-matroska": "audio/matroska audio/mka audio/x-mka",
+        "audio/x-ms-wma": "audio/wma audio/x-wma",
+        "audio/x-tta": "audio/tta",
+        "audio/x-wavpack": "audio/wavpack",
+        "audio/3gpp": "audio/3gp",
+        "audio/3gpp2": "audio/3g2",
+        "image/avif": "image/avif-sequence",
+        "image/bmp": "image/x-bmp image/x-ms-bmp image/x-windows-bmp",
+        "image/heic": "image/heic-sequence image/heif image/heif-sequence",
+        "image/icns": "image/x-icns",
+        "image/j2c": "image/x-jp2-codestream",
+        "image/jp2": "image/jpeg2000 image/jpeg2000-image image/x-jpeg2000-image",
+        "image/jpeg": "image/jfif image/jpg image/pipeg image/pjpeg image/x-jpeg image/x-jpg",
+        "image/jxl": "image/x-jxl",
+        "image/png": "image/apng image/vnd.mozilla.apng image/x-apng image/x-png",
+        "image/qoi": "image/x-qoi",
+        "image/sgi": "image/x-rgb image/x-sgi",
+        "image/svg+xml": "image/svg image/svg-xml",
+        "image/svg+xml-compressed": "image/svgz",
+        "image/tiff": "image/tif image/x-tif image/x-tiff",
+        "image/vnd-ms.dds": "image/dds image/vnd.ms-dds image/x-dds",
+        "image/vnd.adobe.photoshop": (
+            "application/photoshop application/psd application/x-photoshop image/photoshop"
+            " image/psd image/x-photoshop image/x-psd"
+        ),
+        "image/vnd.microsoft.icon": "image/ico image/icon image/x-ico image/x-icon",
+        "image/vnd.radiance": "image/hdr image/x-hdr image/x-radiance",
+        "image/vnd.zbrush.pcx": "image/pcx image/x-pcx",
+        "image/x-adobe-dng": "image/dng image/x-dng",
+        "image/x-exr": "image/aces image/exr",
+        "image/x-portable-anymap": (
+            "image/x-portable-arbitrarymap image/x-portable-bitmap image/x-portable-floatmap"
+            " image/x-portable-graymap image/x-portable-pixmap"
+        ),
+        "image/x-tga": "application/tga application/x-tga image/targa image/tga image/x-targa",
+        "video/3gpp": "video/3gp",
+        "video/3gpp2": "video/3g2",
+        "video/dv": "video/x-dv",
+        "video/mp2t": "video/m2ts video/mpegts video/vnd.dlna.mpeg-tts video/x-mpegts",
+        "video/mp4": "application/mp4 video/f4v video/m4v video/mp4v-es video/x-f4v video/x-m4v",
+        "video/mpeg": (
+            "video/mp1s video/mp2p video/mpeg-system video/mpeg2 video/mpg video/x-mpeg"
+            " video/x-mpeg-system video/x-mpeg2 video/x-mpg"
+        ),
+        "video/ogg": "video/ogv video/theora video/x-ogg video/x-theora video/x-theora+ogg",
+        "video/quicktime": "video/mov video/x-mov video/x-quicktime",
+        "video/vnd.avi": "video/avi video/msvideo video/x-avi video/x-msvideo",
+        "video/x-flv": "video/flv",
+        "video/x-matroska": "video/matroska video/matroska-3d video/mkv",
+        "video/x-ms-wmv": (
+            "application/vnd.ms-asf video/asf video/wmv video/x-ms-asf video/x-ms-asf-plugin"
+            " video/x-ms-wm video/x-wmv"
+        ),
+    }.items()
+    for other in others.split()
 }
 
 
@@ -70,69 +115,29 @@ def normalize(content_type: str) -> str:
     return ALIASES.get(name, name)
 
 
-def detect(head: bytes) -> str:
-    """Returns the content type of a file that begins with `head`, or "application/octet-stream" if
-    it is unknown."""
-    if guess := filetype.guess(head[:SIGNATURE]):
-        name = normalize(guess.mime)
-        return office.detect(head) if name == office.ZIP or name in PART_PREFIXES else name
-    if len(head) > 4 * 188 and all(head[i] == 0x47 for i in range(0, 4 * 188, 188)):
-        return "video/mp2t"
-    text = head[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if SVG.match(text):
-        return "image/svg+xml"
-    return "application/octet-stream"
+def declared(content_type: str) -> str:
+    """Returns the normalized type that a caller declared, or an empty text if it says nothing."""
+    name = normalize(content_type)
+    return "" if name in UNDECLARED else name
 
 
 def kind_of(content_type: str) -> Kind:
-    return KINDS.get(content_type.partition("/")[0], Kind.DOCUMENT)
+    kind = KINDS.get(content_type.partition("/")[0], Kind.DOCUMENT)
+    return OTHER_KINDS.get(content_type, kind)
+
+
+def in_same_container(content_type: str) -> str:
+    """Returns the type of the same container with video instead of audio alone, or the reverse. It
+    is empty if there is none. Only inspection can tell them apart."""
+    return AUDIO_TYPES.get(content_type) or VIDEO_TYPES.get(content_type, "")
 
 
 def matches(content_type: str, patterns: tuple[str, ...]) -> bool:
-    """Whether one of the patterns, such as "image/*", covers the type."""
-    area = content_type.partition("/")[0] + "/*"
-    return content_type in patterns or area in patterns
-
-
-def pixels(head: bytes, content_type: str) -> int:
-    """Returns the number of pixels in the header, or 0 if the header cannot be read."""
-    if content_type in {"image/heic", "image/avif"}:
-        return isobmff_pixels(head)
-    if content_type == "image/gif":  # imagesize reads sides above 32767 as negative
-        width, height = struct.unpack("<HH", head[6:10].ljust(4, b"\0"))
-        return int(width * height)
-    if content_type == "image/svg+xml":  # this process parses no XML
-        return 0
-    with contextlib.suppress(Exception):  # a broken header can make the parser raise anything
-        width, height = imagesize.get(LimitedReader(head), exif_rotation=False)
-        return max(0, int(width)) * max(0, int(height))
-    return 0
-
-
-class LimitedReader(io.BytesIO):
-    """A file that raises ValueError if it is read too often, or too much of it."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self._reads = MAX_READS
-        self._bytes = MAX_READ_BYTES
-
-    def read(self, size: int | None = -1) -> bytes:
-        data = super().read(size)
-        self._reads -= 1
-        self._bytes -= len(data)
-        if self._reads < 0 or self._bytes < 0:
-            raise ValueError("the header takes too many reads")
-        return data
-
-
-def isobmff_pixels(head: bytes) -> int:
-    """Returns the pixels of the largest image in a HEIC or AVIF file, from its `ispe` boxes
-    (ISO/IEC 23008-12, 6.5.3). For a grid of tiles, this is the whole grid."""
-    largest = 0
-    for found in islice(re.finditer(rb"ispe\0\0\0\0", head), MAX_SIZES):
-        size = head[found.end() : found.end() + 8]
-        if len(size) == 8:
-            width, height = struct.unpack(">II", size)
-            largest = max(largest, width * height)
-    return largest
+    """Whether one of the patterns, such as "image/*", covers the type. A pattern of images, videos
+    or audio covers the types that the service can read."""
+    if content_type in patterns:
+        return True
+    kind = kind_of(content_type)
+    if kind is Kind.DOCUMENT:
+        return content_type.partition("/")[0] + "/*" in patterns
+    return content_type in READABLE_TYPES and f"{kind.lower()}/*" in patterns

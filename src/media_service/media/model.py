@@ -113,6 +113,7 @@ class NewMedia:
             state=MediaState.PENDING,
             kind=self.kind,
             content_type=self.content_type,
+            uploaded_type=self.content_type,
             size_bytes=self.blob.size_bytes,
             version=1,
             revision=1,
@@ -135,7 +136,8 @@ class NewMedia:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
     """One media with the blob of its current version. `info` and `private_info` are the results of
-    inspection. `info` is None until inspection ends."""
+    inspection. `info` is None until inspection ends. `uploaded_type` is the content type that the
+    first bytes indicated, which inspection may have changed."""
 
     media_id: str
     owner: Owner
@@ -148,6 +150,7 @@ class Media:
     create_time: datetime
     update_time: datetime
     blob: Blob
+    uploaded_type: str = ""
     fault: Fault | None = None
     project_id: str = ""
     filename: str = ""
@@ -169,6 +172,11 @@ class Media:
     purge_time: datetime | None = None
     visibility: Visibility = Visibility.PRIVATE
     renditions: tuple[Rendition, ...] = ()
+
+    @property
+    def changed_from(self) -> str:
+        """The content type before inspection changed it, or an empty text."""
+        return "" if self.uploaded_type == self.content_type else self.uploaded_type
 
     @property
     def published(self) -> bool:

@@ -58,7 +58,8 @@ RENDITIONS = """
 def select(renditions: str) -> str:
     return f"""
         select m.*, m.media_id::text as media_id, b.blob_id::text as blob_id, b.store, b.key,
-               b.size_bytes as blob_size, b.crc32c, b.sha256, {renditions} as renditions
+               b.size_bytes as blob_size, b.crc32c, b.sha256, v.content_type as uploaded_type,
+               {renditions} as renditions
         from media m
         join media_versions v on v.media_id = m.media_id and v.version = m.version
         join blobs b on b.blob_id = v.blob_id
@@ -79,6 +80,7 @@ def record(row: Mapping[str, Any]) -> Media:
         state=MediaState(row["state"]),
         kind=Kind(row["kind"]),
         content_type=row["content_type"],
+        uploaded_type=row["uploaded_type"],
         size_bytes=row["size_bytes"],
         version=row["version"],
         revision=row["revision"],
@@ -326,20 +328,25 @@ async def set_state(
 async def set_info(
     db: Connection,
     media_id: str,
+    kind: Kind,
     found: Inspection[Info],
     placeholder: Placeholder,
 ) -> None:
-    """Records the results of inspection and sets the media to READY, unless it is in quarantine.
-    Keeps a `capture_time` set by a caller, and a placeholder from a rendition."""
+    """Records the results of inspection, with the kind and the type that it found, and sets the
+    media to READY, unless it is in quarantine. Keeps a `capture_time` set by a caller, and a
+    placeholder from a rendition."""
     await db.execute(
-        "update media set state = 'READY', error_reason = null, error_message = null, info = %s,"
-        " private_info = %s, capture_time = coalesce(capture_time, %s),"
+        "update media set state = 'READY', error_reason = null, error_message = null, kind = %s,"
+        " content_type = %s, info = %s, private_info = %s,"
+        " capture_time = coalesce(capture_time, %s),"
         " ready_time = coalesce(ready_time, now()),"
         " blurhash = coalesce(nullif(%s, ''), blurhash),"
         " dominant_color = coalesce(nullif(%s, ''), dominant_color),"
         " revision = revision + 1, update_time = now()"
         " where media_id = %s and state <> 'QUARANTINED'",
         (
+            kind,
+            found.content_type,
             Jsonb(to_json(found.info)),
             Jsonb(to_json(found.private_info)),
             found.capture_time,

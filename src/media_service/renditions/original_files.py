@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from media_service.codecs.image.source import ImageSource
-from media_service.codecs.inspection import Info
+from media_service.codecs.inspection import Info, kind_of
 from media_service.codecs.inspector import Inspector
 from media_service.media.model import Kind, Media
 from media_service.renditions.local_copies import LocalCopies
@@ -48,7 +48,9 @@ class OriginalFiles:
             self._copies.open(self._stores[blob.store], blob, keep=media.kind is Kind.VIDEO)
         )
         if info is None:  # the INGEST job has not inspected it yet, or has failed
-            info = (await self._inspector.inspect(path, media.kind, media.content_type)).info
+            found = await self._inspector.inspect(path, media.kind, media.content_type)
+            info, kind = found.info, Kind(kind_of(found.info))
+            media = replace(media, kind=kind, content_type=found.content_type)
         return Original(media, path, info)
 
     async def open_image(self, stack: AsyncExitStack, media: Media) -> ImageSource:

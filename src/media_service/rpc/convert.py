@@ -75,6 +75,7 @@ def media_to_message(
         state=media_pb2.Media.State.Value(media.state),
         kind=media_pb2.Media.Kind.Value(media.kind),
         content_type=media.content_type,
+        initial_content_type=media.changed_from,
         size_bytes=media.size_bytes,
         checksums=checksums_to_message(media.blob.checksums),
         version=media.version,

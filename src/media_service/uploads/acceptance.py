@@ -4,25 +4,29 @@ import re
 from dataclasses import dataclass
 
 from media_service.access.policy import check_owner
-from media_service.errors import (
-    FailedPrecondition,
-    InvalidArgument,
-    MediaError,
-    Reason,
-)
+from media_service.codecs.demuxers import AUDIO_TYPES
+from media_service.codecs.detection import detect
+from media_service.errors import FailedPrecondition, InvalidArgument, Reason
 from media_service.media import content_type
+from media_service.media.allowed_types import AllowedTypes
 from media_service.media.model import Kind
+from media_service.media.pixels import pixels
 from media_service.storage.checksums import Checksums
 from media_service.uploads.model import NewUpload, UploadSpec
+
+# Kinds that share containers: the first bytes do not tell them apart.
+AV = {Kind.VIDEO, Kind.AUDIO}
 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The service's limits. `types` are patterns such as "image/*"."""
+    """The service's limits. `types` are patterns such as "image/*". With `strict`, a file must be
+    of the type that was declared for it."""
 
     max_size: int
     max_pixels: int
-    types: tuple[str, ...]
+    types: AllowedTypes
+    strict: bool = False
 
     def check_new(self, new: NewUpload) -> None:
         """Refuses a new upload that could never finish."""
@@ -36,9 +40,8 @@ class Acceptance:
             self.check_size(spec.size_bytes)
             if spec.max_size_bytes is not None and spec.size_bytes > spec.max_size_bytes:
                 raise size_exceeded(max_size_bytes=spec.max_size_bytes)
-        declared = content_type.normalize(spec.content_type)
-        if declared and not content_type.matches(declared, self.types):
-            raise self._not_allowed(declared)
+        if declared := content_type.declared(spec.content_type):
+            self.types.choose(declared)
 
     def check_size(self, size: int) -> None:
         if size > self.max_size:
@@ -49,21 +52,24 @@ class Acceptance:
             )
 
     def check_content(self, head: bytes, declared: str) -> tuple[str, Kind]:
-        """Returns the content type and kind of a file whose first bytes are `head`.
+        """Returns the content type and kind of a file whose first bytes are `head`. Inspection may
+        change them: the first bytes do not tell whether an MP4 has a video track.
         Raises InvalidArgument (TYPE_MISMATCH, TYPE_NOT_ALLOWED, PIXEL_LIMIT_EXCEEDED).
         """
-        found = content_type.detect(head)
-        if declared and content_type.normalize(declared) != found:
+        found = detect(head)
+        named = content_type.declared(declared)
+        if named and not self._agree(named, found):
             raise InvalidArgument(
                 Reason.TYPE_MISMATCH,
                 f"The file was declared as {declared}, but its bytes are {found}.",
                 declared_type=declared,
                 detected_type=found,
             )
-        if not content_type.matches(found, self.types):
-            raise self._not_allowed(found)
+        if named.startswith("audio/"):
+            found = AUDIO_TYPES.get(found, found)
+        found = self.types.choose(found)
         kind = content_type.kind_of(found)
-        if kind is Kind.IMAGE and content_type.pixels(head, found) > self.max_pixels:
+        if kind is Kind.IMAGE and pixels(head, found) > self.max_pixels:
             raise InvalidArgument(
                 Reason.PIXEL_LIMIT_EXCEEDED,
                 f"The image has more than {self.max_pixels} pixels, the maximum of this service.",
@@ -77,13 +83,13 @@ class Acceptance:
             raise over_limit(spec)
         self.check_size(end)
 
-    def _not_allowed(self, name: str) -> MediaError:
-        return InvalidArgument(
-            Reason.TYPE_NOT_ALLOWED,
-            f"Files of type {name} are not accepted. Accepted: {', '.join(self.types)}.",
-            content_type=name,
-            allowed_types=",".join(self.types),
-        )
+    def _agree(self, declared: str, found: str) -> bool:
+        """Whether the declared type agrees with the detected one. It is a hint: browsers derive it
+        from the extension."""
+        if found in {declared, content_type.in_same_container(declared)}:
+            return True
+        kinds = {content_type.kind_of(declared), content_type.kind_of(found)}
+        return not self.strict and (len(kinds) == 1 or kinds == AV)
 
 
 def size_exceeded(

@@ -26,8 +26,8 @@ from media_service.idempotency.model import KeyClaim
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.queries import changing, claimed_jobs
 from media_service.media import queries as media_queries
-from media_service.media.content_type import HEAD
 from media_service.media.model import Kind, NewMedia
+from media_service.media.pixels import HEAD
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.buffer import Buffer
 from media_service.storage.checksums import Checksums

@@ -10,7 +10,8 @@ from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.image.encode import Encoding, encode
 from media_service.codecs.image.geometry import Image
-from media_service.codecs.image.loaders import LOADERS, allow_only, value
+from media_service.codecs.image.loaders import allow_only, value
+from media_service.codecs.image.readable import LOADERS
 from media_service.codecs.image.ssim import Similarity
 from media_service.errors import FailedPrecondition, Reason
 

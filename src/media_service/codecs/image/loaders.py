@@ -4,21 +4,9 @@ from typing import Any
 
 import pyvips
 
+from media_service.codecs.image.readable import LOADERS
 from media_service.errors import InvalidArgument, Reason
 
-# The loader of each content type. libvips detects the format itself, so files of another format
-# fail.
-LOADERS = {
-    "image/jpeg": "jpegload",
-    "image/png": "pngload",
-    "image/apng": "pngload",
-    "image/gif": "gifload",
-    "image/webp": "webpload",
-    "image/tiff": "tiffload",
-    "image/heic": "heifload",
-    "image/avif": "heifload",
-    "image/svg+xml": "svgload",
-}
 CLASS_NAMES = {
     "jpegload": "Jpeg",
     "pngload": "Png",
@@ -52,7 +40,7 @@ def open_page(media: int, loader: str, **options: Any) -> Any:
     pyvips.vips_lib.vips_error_clear()
     source = pyvips.Source.new_from_descriptor(media)
     options = {"access": "sequential", "fail_on": "truncated", **options}
-    return pyvips.Image.new_from_source(source, "", **options)
+    return getattr(pyvips.Image, f"{loader}_source")(source, **options)
 
 
 def allow_only(loader: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import av
 
-from media_service.codecs.demuxers import DEMUXERS
+from media_service.codecs.demuxers import AUDIO_TYPES, DEMUXERS, VIDEO_TYPES
 from media_service.codecs.inspect import capture_time, names
 from media_service.codecs.inspect.beginning import Beginning, corrupt, decoder_of, read_beginning
 from media_service.codecs.inspect.container import open_container
@@ -36,6 +36,7 @@ from media_service.codecs.inspection import (
     VideoTrack,
     to_json,
 )
+from media_service.codecs.refinements import detect_again
 from media_service.errors import InvalidArgument, Reason
 
 # The largest plausible aspect ratio of a pixel.
@@ -46,58 +47,55 @@ TRANSFERS: dict[int, DynamicRange] = {16: "HDR_PQ", 18: "HDR_HLG"}
 LOCATION_TAGS = ("com.apple.quicktime.location.ISO6709", "location", "location-eng")
 
 
-def inspect_video(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
-    """Returns an Inspection of the open file `media`, as JSON values.
+def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
+    """Returns an Inspection of the open file `media`, as JSON values. It is of audio if the file
+    has no video track and its container has a type for audio.
 
     Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED).
     """
+    content_type = detect_again(media, content_type)
+    may_be_video = content_type.startswith("video/") or content_type in VIDEO_TYPES
     with open_media(media, content_type) as container:
         has_audio = first_decodable(container.streams.audio) is not None
-        index = main_video_track(container, has_audio=has_audio)
+        index = main_video_track(container, has_audio=has_audio) if may_be_video else None
         duration = duration_seconds(container)
     # Open the file again: some demuxers cannot seek back to the beginning.
     with open_media(media, content_type) as container:
         video = None if index is None else unmarked_video_tracks(container)[index]
         audio = first_decodable(container.streams.audio)
         if video is None and audio is None:
-            raise corrupt("The file has neither a video nor an audio track that can be decoded.")
+            tracks = "neither a video nor an audio track" if may_be_video else "no audio track"
+            raise corrupt(f"The file has {tracks} that can be decoded.")
         if video is not None:
             decoder = decoder_of(video)
             check_pixels(decoder.width, decoder.height, max_pixels)
         beginning = read_beginning(container, video, audio)
-        info = VideoInfo(
-            **common(container, audio, media, content_type, duration),
-            **({} if video is None else describe_video(video, index or 0, beginning, max_pixels)),
-            audio_tracks=audio_tracks(list(container.streams.audio)),
-            subtitle_tracks=subtitle_tracks(list(container.streams.subtitles)),
-        )
-        location = next(filter(None, map(from_iso6709, locations(container.metadata))), None)
+        types = AUDIO_TYPES if video is None else VIDEO_TYPES
+        content_type = types.get(content_type, content_type)
+        fields = common(container, audio, media, content_type, duration)
+        info: AudioInfo | VideoInfo
+        location = None
+        if content_type.startswith("audio/"):
+            info = AudioInfo(**fields, tags=tags(container, audio))
+        else:
+            shown = (
+                {} if video is None else describe_video(video, index or 0, beginning, max_pixels)
+            )
+            info = VideoInfo(
+                **fields,
+                **shown,
+                audio_tracks=audio_tracks(list(container.streams.audio)),
+                subtitle_tracks=subtitle_tracks(list(container.streams.subtitles)),
+            )
+            named = map(from_iso6709, locations(container.metadata))
+            location = next(filter(None, named), None)
         return to_json(
             Inspection(
                 info=info,
+                content_type=content_type,
                 private_info=PrivateInfo(location=location),
                 capture_time=capture_time.from_metadata(container.metadata),
             )
-        )
-
-
-def inspect_audio(media: int, content_type: str) -> dict[str, Any]:
-    """Returns an Inspection of the open file `media`, as JSON values.
-
-    Raises InvalidArgument (MEDIA_CORRUPT).
-    """
-    with open_media(media, content_type) as container:
-        duration = duration_seconds(container)
-    with open_media(media, content_type) as container:
-        audio = first_decodable(container.streams.audio)
-        if audio is None:
-            raise corrupt("The file has no audio track that can be decoded.")
-        read_beginning(container, None, audio)
-        info = AudioInfo(
-            **common(container, audio, media, content_type, duration), tags=tags(container, audio)
-        )
-        return to_json(
-            Inspection(info=info, capture_time=capture_time.from_metadata(container.metadata))
         )
 
 

@@ -23,7 +23,7 @@ def inspect(media: int, content_type: str) -> dict[str, Any]:
         check_complete(file_end(media).rstrip(b"\0\t\r\n ").endswith(b"}"))
     elif content_type in office.PART_PREFIXES:
         office.check_parts(media, content_type)
-    return to_json(Inspection(info=info))
+    return to_json(Inspection(info=info, content_type=content_type))
 
 
 def file_end(media: int) -> bytes:

@@ -35,7 +35,7 @@ def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
         heic.decode(media)
     else:
         decode(media, loader, pages, max_pixels)
-    return to_json(describe(image, pages))
+    return to_json(describe(image, pages, content_type))
 
 
 def decode(media: int, loader: str, pages: int, max_pixels: int) -> None:
@@ -81,7 +81,7 @@ def check_pixels(pixels: int, max_pixels: int) -> None:
         )
 
 
-def describe(image: Any, pages: int) -> Inspection[ImageInfo]:
+def describe(image: Any, pages: int, content_type: str) -> Inspection[ImageInfo]:
     orientation = value(image, "orientation", 1)
     if not 1 <= orientation <= 8:
         orientation = 1
@@ -97,6 +97,7 @@ def describe(image: Any, pages: int) -> Inspection[ImageInfo]:
             color_space=names.color_space(str(image.interpretation)),
             has_icc_profile=image.get_typeof("icc-profile-data") != 0,
         ),
+        content_type=content_type,
         private_info=PrivateInfo(
             exif=exif.public_tags(fields), location=from_exif(exif.position_tags(fields))
         ),

@@ -1,8 +1,9 @@
 """The job that hashes and inspects an uploaded file, so that its media is READY or FAILED."""
 
+from dataclasses import replace
 from functools import partial
 
-from media_service.codecs.inspection import Info, Inspection
+from media_service.codecs.inspection import Info, Inspection, kind_of
 from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
@@ -14,7 +15,8 @@ from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.jobs.queries import claimed_jobs, reading
 from media_service.media import queries
-from media_service.media.model import Media, MediaState, Placeholder
+from media_service.media.allowed_types import AllowedTypes
+from media_service.media.model import Kind, Media, MediaState, Placeholder
 from media_service.renditions.presets import Presets
 from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.thumbnails import ThumbnailRenderer
@@ -39,6 +41,7 @@ class IngestHandler(JobHandler):
         inspector: Inspector,
         thumbnails: ThumbnailRenderer,
         presets: Presets,
+        allowed_types: AllowedTypes,
     ) -> None:
         self._database = database
         self._store = raw
@@ -46,6 +49,7 @@ class IngestHandler(JobHandler):
         self._inspector = inspector
         self._thumbnails = thumbnails
         self._presets = presets
+        self._allowed_types = allowed_types
 
     async def run(self, claim: Claim, progress: Progress) -> None:
         media = await self._begin(claim)
@@ -57,12 +61,21 @@ class IngestHandler(JobHandler):
         progress.report("inspect", 30)
         async with self._store.as_file(blob.key, blob.size_bytes) as path:
             found = await self._inspector.inspect(path, media.kind, media.content_type)
+            media = self._as_found(media, found)
             progress.report("thumbnails", 60)
             async with self._thumbnails.render(media, path, found.info) as thumbnails:
                 failpoint("ingest.finish.before")
                 finish = partial(self._finish, claim, media, found, thumbnails.placeholder)
                 await self._renditions.add_all(media.media_id, thumbnails.files, finish)
         failpoint("ingest.finish.after")
+
+    def _as_found(self, media: Media, found: Inspection[Info]) -> Media:
+        """Returns the media with the kind and the type that inspection found. Raises
+        InvalidArgument (TYPE_NOT_ALLOWED) if that is another type, which is not accepted."""
+        if found.content_type == media.content_type:
+            return media
+        self._allowed_types.check(found.content_type)
+        return replace(media, kind=Kind(kind_of(found.info)), content_type=found.content_type)
 
     async def _finish(
         self,
@@ -76,7 +89,7 @@ class IngestHandler(JobHandler):
         job."""
         if not await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED):
             return False
-        await queries.set_info(tx, media.media_id, found, placeholder)
+        await queries.set_info(tx, media.media_id, media.kind, found, placeholder)
         presets = self._presets.jobs(media, found.info, anew=claim.anew)
         # If a caller already started a job for the same rendition, that job takes precedence.
         requested = {

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterator
 from itertools import islice
 
+from media_service.codecs.detection.data import Data
 from media_service.codecs.inspect.office import ODF, OOXML, PART_PREFIXES
 
 ZIP = "application/zip"
@@ -21,7 +22,7 @@ MAX_NAME = 256
 MIMETYPE = re.compile(rb"mimetype(" + re.escape(ODF.encode()) + rb"[a-z]{1,64}+)(?=PK|$)")
 
 
-def detect(head: bytes) -> str:
+def detect(head: Data) -> str:
     """Returns the content type of a ZIP file that begins with `head`. It is "application/zip" if
     the file is not an office document, or has macros."""
     if declared := MIMETYPE.match(head, HEADER_SIZE):
@@ -39,7 +40,7 @@ def detect(head: bytes) -> str:
     return ZIP
 
 
-def parts(head: bytes) -> Iterator[str]:
+def parts(head: Data) -> Iterator[str]:
     """Yields the names of the parts. Skips the data of parts that declare their size."""
     at = 0
     while (at := head.find(HEADER, at)) >= 0 and len(head) >= at + HEADER_SIZE:
