@@ -54,7 +54,7 @@ def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
     Raises InvalidArgument (MEDIA_CORRUPT, PIXEL_LIMIT_EXCEEDED).
     """
     content_type = detect_again(media, content_type)
-    may_be_video = content_type.startswith("video/") or content_type in VIDEO_TYPES
+    may_be_video = not content_type.startswith("audio/") or content_type in VIDEO_TYPES
     with open_media(media, content_type) as container:
         has_audio = first_decodable(container.streams.audio) is not None
         index = main_video_track(container, has_audio=has_audio) if may_be_video else None
