@@ -93,16 +93,19 @@ local function distance(a, b)
   return current[#b]
 end
 
--- The name that was probably meant; nil if none is close. As nearest() of the server.
+-- The name that was probably meant; nil if none is close. nearest.py has the same rules.
 local function nearest(wanted, names)
   local function plain(name)
     return (name:sub(1, 40):lower():gsub("[_-]", ""))
   end
   wanted = plain(wanted)
-  local least, found = math.max(1, math.floor(#wanted / 3)) + 1, nil
+  local least, found = math.floor(#wanted / 3) + 1, nil
   for _, name in ipairs(names) do
     local candidate = plain(name)
-    local away = #wanted > 2 and candidate:sub(1, #wanted) == wanted and 1 or distance(wanted, candidate)
+    local away = distance(wanted, candidate)
+    if away > 0 and #wanted >= 3 and candidate:sub(1, #wanted) == wanted then
+      away = 1
+    end
     if away < least then
       least, found = away, name
     end

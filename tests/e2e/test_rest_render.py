@@ -48,6 +48,14 @@ def test_a_url_alone_renders_an_image(alice: httpx.Client, path: str) -> None:
     assert saved.headers["content-disposition"] == 'attachment; filename="sea side.webp"'
 
 
+def test_customary_names_of_values_are_taken(alice: httpx.Client, path: str) -> None:
+    answer = alice.get(f"{path}?width=9&height=9&fit=cover&gravity=top-left&format=jpg")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    operations = [{"convert": {"format": "jpg"}}]
+    job = alice.post(path.replace("/image", ":process"), json={"operations": operations})
+    assert job.json()["operations"][0]["convert"]["format"] == "JPEG"
+
+
 @pytest.mark.parametrize(
     ("query", "size"),
     [

@@ -73,6 +73,8 @@ class Job(_message.Message):
         """Ended; `error` says why."""
         CANCELLED: Job._State.ValueType  # 5
         """Ended by CancelJob."""
+        CANCELED: Job._State.ValueType  # 5
+        """The same as CANCELLED."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where a job is in its life."""
@@ -88,6 +90,8 @@ class Job(_message.Message):
     """Ended; `error` says why."""
     CANCELLED: Job.State.ValueType  # 5
     """Ended by CancelJob."""
+    CANCELED: Job.State.ValueType  # 5
+    """The same as CANCELLED."""
 
     class _Priority:
         ValueType = _typing.NewType("ValueType", _builtins.int)

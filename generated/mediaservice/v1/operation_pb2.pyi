@@ -131,6 +131,32 @@ class Operation(_message.Message):
         """The area that attracts attention: skin tones, bright colors, edges. Only for crops."""
         ENTROPY: Operation._Gravity.ValueType  # 11
         """The area with the most detail. Only for crops."""
+        CENTRE: Operation._Gravity.ValueType  # 1
+        """The same as CENTER."""
+        TOP: Operation._Gravity.ValueType  # 2
+        """The same as NORTH."""
+        TOP_RIGHT: Operation._Gravity.ValueType  # 3
+        """The same as NORTH_EAST."""
+        NORTHEAST: Operation._Gravity.ValueType  # 3
+        """The same as NORTH_EAST."""
+        RIGHT: Operation._Gravity.ValueType  # 4
+        """The same as EAST."""
+        BOTTOM_RIGHT: Operation._Gravity.ValueType  # 5
+        """The same as SOUTH_EAST."""
+        SOUTHEAST: Operation._Gravity.ValueType  # 5
+        """The same as SOUTH_EAST."""
+        BOTTOM: Operation._Gravity.ValueType  # 6
+        """The same as SOUTH."""
+        BOTTOM_LEFT: Operation._Gravity.ValueType  # 7
+        """The same as SOUTH_WEST."""
+        SOUTHWEST: Operation._Gravity.ValueType  # 7
+        """The same as SOUTH_WEST."""
+        LEFT: Operation._Gravity.ValueType  # 8
+        """The same as WEST."""
+        TOP_LEFT: Operation._Gravity.ValueType  # 9
+        """The same as NORTH_WEST."""
+        NORTHWEST: Operation._Gravity.ValueType  # 9
+        """The same as NORTH_WEST."""
 
     class Gravity(_Gravity, metaclass=_GravityEnumTypeWrapper):
         """A position within a larger area."""
@@ -159,6 +185,32 @@ class Operation(_message.Message):
     """The area that attracts attention: skin tones, bright colors, edges. Only for crops."""
     ENTROPY: Operation.Gravity.ValueType  # 11
     """The area with the most detail. Only for crops."""
+    CENTRE: Operation.Gravity.ValueType  # 1
+    """The same as CENTER."""
+    TOP: Operation.Gravity.ValueType  # 2
+    """The same as NORTH."""
+    TOP_RIGHT: Operation.Gravity.ValueType  # 3
+    """The same as NORTH_EAST."""
+    NORTHEAST: Operation.Gravity.ValueType  # 3
+    """The same as NORTH_EAST."""
+    RIGHT: Operation.Gravity.ValueType  # 4
+    """The same as EAST."""
+    BOTTOM_RIGHT: Operation.Gravity.ValueType  # 5
+    """The same as SOUTH_EAST."""
+    SOUTHEAST: Operation.Gravity.ValueType  # 5
+    """The same as SOUTH_EAST."""
+    BOTTOM: Operation.Gravity.ValueType  # 6
+    """The same as SOUTH."""
+    BOTTOM_LEFT: Operation.Gravity.ValueType  # 7
+    """The same as SOUTH_WEST."""
+    SOUTHWEST: Operation.Gravity.ValueType  # 7
+    """The same as SOUTH_WEST."""
+    LEFT: Operation.Gravity.ValueType  # 8
+    """The same as WEST."""
+    TOP_LEFT: Operation.Gravity.ValueType  # 9
+    """The same as NORTH_WEST."""
+    NORTHWEST: Operation.Gravity.ValueType  # 9
+    """The same as NORTH_WEST."""
 
     class _Format:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -182,6 +234,12 @@ class Operation(_message.Message):
         """GIF."""
         TIFF: Operation._Format.ValueType  # 7
         """TIFF."""
+        JPG: Operation._Format.ValueType  # 1
+        """The same as JPEG."""
+        HEIF: Operation._Format.ValueType  # 5
+        """The same as HEIC."""
+        TIF: Operation._Format.ValueType  # 7
+        """The same as TIFF."""
 
     class Format(_Format, metaclass=_FormatEnumTypeWrapper):
         """The file format of an image."""
@@ -202,6 +260,12 @@ class Operation(_message.Message):
     """GIF."""
     TIFF: Operation.Format.ValueType  # 7
     """TIFF."""
+    JPG: Operation.Format.ValueType  # 1
+    """The same as JPEG."""
+    HEIF: Operation.Format.ValueType  # 5
+    """The same as HEIC."""
+    TIF: Operation.Format.ValueType  # 7
+    """The same as TIFF."""
 
     @_typing.final
     class Resize(_message.Message):
@@ -447,6 +511,10 @@ class Operation(_message.Message):
             """Top and bottom."""
             BOTH: Operation.Flip._Direction.ValueType  # 3
             """Left and right, and top and bottom: a rotation by 180 degrees."""
+            H: Operation.Flip._Direction.ValueType  # 1
+            """The same as HORIZONTAL."""
+            V: Operation.Flip._Direction.ValueType  # 2
+            """The same as VERTICAL."""
 
         class Direction(_Direction, metaclass=_DirectionEnumTypeWrapper):
             """What a flip exchanges."""
@@ -459,6 +527,10 @@ class Operation(_message.Message):
         """Top and bottom."""
         BOTH: Operation.Flip.Direction.ValueType  # 3
         """Left and right, and top and bottom: a rotation by 180 degrees."""
+        H: Operation.Flip.Direction.ValueType  # 1
+        """The same as HORIZONTAL."""
+        V: Operation.Flip.Direction.ValueType  # 2
+        """The same as VERTICAL."""
 
         DIRECTION_FIELD_NUMBER: _builtins.int
         direction: Global___Operation.Flip.Direction.ValueType
@@ -998,6 +1070,8 @@ class Operation(_message.Message):
             """The difference of the colors."""
             EXCLUSION: Operation.Compose._Blend.ValueType  # 12
             """The difference of the colors, with less contrast."""
+            NORMAL: Operation.Compose._Blend.ValueType  # 1
+            """The same as OVER."""
 
         class Blend(_Blend, metaclass=_BlendEnumTypeWrapper):
             """Blend mode, as defined by W3C Compositing and Blending Level 1."""
@@ -1028,6 +1102,8 @@ class Operation(_message.Message):
         """The difference of the colors."""
         EXCLUSION: Operation.Compose.Blend.ValueType  # 12
         """The difference of the colors, with less contrast."""
+        NORMAL: Operation.Compose.Blend.ValueType  # 1
+        """The same as OVER."""
 
         MEDIA_ID_FIELD_NUMBER: _builtins.int
         X_FIELD_NUMBER: _builtins.int
@@ -1513,6 +1589,10 @@ class Operation(_message.Message):
             """VP9 and Opus in WebM."""
             AV1: Operation.Transcode._Codec.ValueType  # 4
             """AV1 and AAC in MP4."""
+            AVC: Operation.Transcode._Codec.ValueType  # 1
+            """The same as H264."""
+            H265: Operation.Transcode._Codec.ValueType  # 2
+            """The same as HEVC."""
 
         class Codec(_Codec, metaclass=_CodecEnumTypeWrapper):
             """A video codec, with the audio codec and the container that go with it."""
@@ -1527,6 +1607,10 @@ class Operation(_message.Message):
         """VP9 and Opus in WebM."""
         AV1: Operation.Transcode.Codec.ValueType  # 4
         """AV1 and AAC in MP4."""
+        AVC: Operation.Transcode.Codec.ValueType  # 1
+        """The same as H264."""
+        H265: Operation.Transcode.Codec.ValueType  # 2
+        """The same as HEVC."""
 
         CODEC_FIELD_NUMBER: _builtins.int
         MAX_HEIGHT_FIELD_NUMBER: _builtins.int
@@ -1768,6 +1852,12 @@ class Operation(_message.Message):
             """FLAC, lossless."""
             WAV: Operation.Audio._Codec.ValueType  # 5
             """PCM in WAV, lossless and uncompressed."""
+            M4A: Operation.Audio._Codec.ValueType  # 2
+            """The same as AAC."""
+            WAVE: Operation.Audio._Codec.ValueType  # 5
+            """The same as WAV."""
+            PCM: Operation.Audio._Codec.ValueType  # 5
+            """The same as WAV."""
 
         class Codec(_Codec, metaclass=_CodecEnumTypeWrapper):
             """An audio codec, with the container that goes with it."""
@@ -1784,6 +1874,12 @@ class Operation(_message.Message):
         """FLAC, lossless."""
         WAV: Operation.Audio.Codec.ValueType  # 5
         """PCM in WAV, lossless and uncompressed."""
+        M4A: Operation.Audio.Codec.ValueType  # 2
+        """The same as AAC."""
+        WAVE: Operation.Audio.Codec.ValueType  # 5
+        """The same as WAV."""
+        PCM: Operation.Audio.Codec.ValueType  # 5
+        """The same as WAV."""
 
         CODEC_FIELD_NUMBER: _builtins.int
         BIT_RATE_KBPS_FIELD_NUMBER: _builtins.int

@@ -10,7 +10,7 @@ from media_service.cli.client_command import client_command
 from media_service_client import Client, Job, MediaServiceError
 
 PAGE = 50
-STATES = [value.name for value in Job.State.DESCRIPTOR.values if value.number]
+STATES = list(dict.fromkeys(Job.State.Name(number) for number in Job.State.values() if number))
 
 
 @click.command(

@@ -84,7 +84,7 @@ def choices(field: FieldDescriptor) -> tuple[str, ...]:
     if enum is None:
         return ()
     forbidden = field_rules(field).enum.not_in
-    names = [value.name for value in enum.values if value.number and value.number not in forbidden]
+    names = [n for n in fields.enum_names(enum) if enum.values_by_name[n].number not in forbidden]
     return tuple(name for name in names if enum != Operation.Format.DESCRIPTOR or name in FORMATS)
 
 

@@ -43,8 +43,9 @@ def enum_of(field: FieldDescriptor) -> EnumDescriptor | None:
 
 
 def enum_names(enum: EnumDescriptor) -> list[str]:
-    """The names of an enum, without the unspecified value."""
-    return [value.name for value in enum.values if value.number]
+    """The names of an enum, without the unspecified value and without aliases."""
+    numbers = dict.fromkeys(value.number for value in enum.values if value.number)
+    return [enum.values_by_number[number].name for number in numbers]
 
 
 def example(operation: Descriptor) -> str:
@@ -128,7 +129,7 @@ def with_defaults(operation: Operation) -> Operation:
 def parse_value(field: FieldDescriptor, text: str) -> Any:
     """Parses a value of the text form. Raises ValueError; its message states the requirement."""
     if enum := enum_of(field):
-        known = enum.values_by_name.get(text.upper())
+        known = enum.values_by_name.get(text.upper().replace("-", "_"))
         if known is None or not known.number:
             raise ValueError(f"must be one of {', '.join(enum_names(enum))}")
         return known.number

@@ -4,7 +4,6 @@ Its grammar is frozen and documented in docs/operations-text.md. `canonical_text
 canonical form, which is stored, signed, hashed, and sent to the child processes.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.pipeline import operation_fields as fields
+from media_service.codecs.pipeline.nearest import nearest
 from media_service.errors import InvalidArgument, Reason
 
 # Operations that configure the encoding of the result. Each may occur once.
@@ -212,10 +212,6 @@ def unknown_parameter(path: str, operation: Descriptor, name: str) -> InvalidArg
     if near := nearest(name, list(operation.fields_by_name)):
         hint = f"did you mean {near}?"
     return invalid(path, f"has no parameter {name[:40]!r}; {hint}")
-
-
-def nearest(name: str, names: Sequence[str]) -> str:
-    return next(iter(difflib.get_close_matches(name[:40], names, n=1)), "")
 
 
 def invalid(field: str, what: str) -> InvalidArgument:
