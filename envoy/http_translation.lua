@@ -6,7 +6,7 @@
 
 local KNOWN = {
   ["accept"] = true, ["authorization"] = true, ["content-digest"] = true,
-  ["content-encoding"] = true, ["content-length"] = true, ["content-type"] = true,
+  ["content-encoding"] = true, ["content-length"] = true, ["content-range"] = true, ["content-type"] = true,
   ["host"] = true, ["idempotency-key"] = true, ["if-match"] = true,
   ["if-modified-since"] = true, ["if-none-match"] = true, ["if-range"] = true,
   ["if-unmodified-since"] = true, ["last-event-id"] = true, ["range"] = true,

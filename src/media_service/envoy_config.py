@@ -42,8 +42,11 @@ JSON_SECONDS = 300
 MIN_IDLE_SECONDS = 20
 # The RPCs that links lead to. They ignore unknown query parameters.
 LINKED = {
-    f"/{PACKAGE}.DownloadService/{method}"
-    for method in ("GetContent", "GetPublic", "GetSigned", "GetStream")
+    f"/{PACKAGE}.{method}"
+    for method in (
+        *("DownloadService/GetContent", "DownloadService/GetPublic", "DownloadService/GetSigned"),
+        *("DownloadService/GetStream", "UploadService/PutSigned"),
+    )
 }
 # The asterisk is for headers of libraries and tracing, which are dropped. Browsers do not apply it
 # to `authorization`, and old ones not at all.
@@ -144,14 +147,14 @@ def bindings(descriptors: FileDescriptorSet) -> Iterator[Binding]:
                     binding.body,
                     method.client_streaming,
                     method.server_streaming,
-                    parameters(messages[method.input_type], template),
+                    parameters(messages[method.input_type], template, binding.body),
                 )
 
 
-def parameters(request: DescriptorProto, template: str) -> tuple[str, ...]:
-    """The names of the fields that the path does not contain, in both spellings."""
-    in_path = set(re.findall(r"{(\w+)", template))
-    fields = [field for field in request.field if field.name not in in_path]
+def parameters(request: DescriptorProto, template: str, body: str) -> tuple[str, ...]:
+    """The names of the fields that neither the path nor the body contains, in both spellings."""
+    elsewhere = {*re.findall(r"{(\w+)", template), body}
+    fields = [field for field in request.field if field.name not in elsewhere]
     return tuple(dict.fromkeys(name for f in fields for name in (f.name, f.json_name)))
 
 
@@ -238,6 +241,7 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
             "match": of_method(binding),
             "route": {**service, "cluster": "uploads"},
             "typed_per_filter_config": {**unbuffered, **untranscoded},
+            **for_lua(known_parameters(binding)),
         }
         if binding.uploads
         else {

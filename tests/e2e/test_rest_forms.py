@@ -1,6 +1,7 @@
 """Forms as upload libraries, HTML pages and tools send them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import httpx
 import pytest
@@ -83,6 +84,16 @@ def test_a_piece_of_a_file_does_not_become_a_media(alice: httpx.Client, name: st
     answer = post(alice, *fields((name, "7")), FILE)
     assert refusal(answer) == (400, "INVALID_MULTIPART")
     assert "one of 7 pieces" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("name", ["", "?filename=a.jpg"])
+def test_a_piece_in_the_header_does_not_become_a_media(alice: httpx.Client, name: str) -> None:
+    body: dict[str, Any] = {"content": PHOTO} if name else {"files": {"file": ("a.jpg", PHOTO)}}
+    for sent, status in ((f"bytes 0-{len(PHOTO) - 1}/{len(PHOTO)}", 201), ("bytes 0-9/20", 400)):
+        headers = {"content-range": sent}
+        answer = alice.post(f"/v1/media:upload{name}", headers=headers, **body)
+        assert answer.status_code == status, answer.text
+    assert refusal(answer) == (400, "INVALID_HEADER")
 
 
 @pytest.mark.parametrize(

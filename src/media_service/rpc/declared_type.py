@@ -2,24 +2,22 @@
 
 import re
 
-# What clients send that do not know the type: RFC 2046, object stores, and forms, whose parts are
+from media_service.media import content_type
+
+# What HTTP clients send that do not know the type: curl for any body, and forms, whose parts are
 # text/plain unless they say otherwise (RFC 7578, section 4.4).
-UNKNOWN = {
-    "application/octet-stream",
-    "application/x-www-form-urlencoded",
-    "binary/octet-stream",
-    "text/plain",
-}
+UNKNOWN = {"application/x-www-form-urlencoded", "text/plain"}
 TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63}", re.IGNORECASE)
 
 
-def declared_type(content_type: str) -> str:
+def declared_type(header: str) -> str:
     """The declared type without parameters. Empty if the header declares none: it names no type, or
     a group of types such as image/*, or one that stands for any file."""
-    name = plain_type(content_type)
-    return name if TYPE.fullmatch(name) and name.lower() not in UNKNOWN else ""
+    name = plain_type(header)
+    known = TYPE.fullmatch(name) and name.lower() not in UNKNOWN and content_type.declared(name)
+    return name if known else ""
 
 
-def plain_type(content_type: str) -> str:
+def plain_type(header: str) -> str:
     """A type without parameters."""
-    return content_type.partition(";")[0].strip()
+    return header.partition(";")[0].strip()

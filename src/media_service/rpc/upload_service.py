@@ -1,6 +1,7 @@
 """Servicer of UploadService: converts messages and calls the use cases."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from contextlib import nullcontext
 from datetime import datetime, timedelta
@@ -270,6 +271,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         first = await self._in_time(anext(pieces, None)) or NOTHING
         data = (piece.data async for piece in pieces)
         length = http.integer_header(headers, "X-Content-Length")
+        check_whole(headers)
         message, spec = first.message, declared_in(first.message, headers)
         if boundary := boundary_of(message.body.content_type):
             form = MultipartFile(boundary, spec)
@@ -370,6 +372,17 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     ) -> upload_pb2.Upload:
         return upload_to_message(
             await self._uploads.abort(caller(), request.upload_id.lower()), self._public_urls
+        )
+
+
+def check_whole(headers: Mapping[str, str]) -> None:
+    """Refuses a piece of a file, as jQuery File Upload sends it, which would become a media of its
+    own. Raises InvalidArgument (INVALID_HEADER)."""
+    sent = headers.get("content-range", "")
+    piece = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", sent)
+    if piece and (int(piece[1]) or int(piece[2]) + 1 != int(piece[3])):
+        raise http.bad_header(
+            "Content-Range", "that of the whole file; send pieces as parts of an upload (PutPart)"
         )
 
 
