@@ -3,7 +3,7 @@
 import asyncio
 import os
 import resource
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +26,7 @@ from media_service.db.database import Database
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
 from media_service.downloads.service import DownloadService
+from media_service.downloads.waiting import Waiting
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.handler import find_handlers
 from media_service.jobs.periodic import find_periodic_tasks, run_periodically
@@ -41,6 +42,7 @@ from media_service.renders.cache import RenderCache
 from media_service.renders.service import RenderService
 from media_service.renders.slots import child_processes
 from media_service.renditions.delete import DeletionService
+from media_service.renditions.forthcoming import Forthcoming
 from media_service.renditions.handlers.chunk import ChunkHandler
 from media_service.renditions.local_copies import LocalCopies
 from media_service.renditions.original_files import OriginalFiles
@@ -226,6 +228,12 @@ def presets(config: Config) -> Presets:
     return Presets(texts)
 
 
+def standard_renditions(config: Config) -> Mapping[Kind, Collection[str]]:
+    """The names of the renditions that new media of each kind may get."""
+    found = presets(config)
+    return {kind: found.expected(kind) for kind in Kind} | {Kind.IMAGE: config.thumbnails}
+
+
 def render_children(config: Config) -> int:
     """How many images a server process renders at once."""
     return config.render_children or len(os.sched_getaffinity(0))
@@ -314,8 +322,13 @@ async def server(
             timeout=config.stream_timeout,
         )
         reader = MediaReader(parts.database)
-        downloads = DownloadService(reader, PublicReader(parts.database), parts.stores, usage)
-        playback = PlaybackService(parts.database, MediaReader(parts.database, bare=True))
+        forthcoming = Forthcoming(parts.database, standard_renditions(config))
+        downloads = DownloadService(
+            reader, PublicReader(parts.database), forthcoming, parts.stores, usage
+        )
+        playback = PlaybackService(
+            parts.database, MediaReader(parts.database, bare=True), forthcoming
+        )
         services = Services(
             uploads,
             upload_parts,
@@ -323,6 +336,7 @@ async def server(
             rendering,
             playback,
             ReadLinks(reader, downloads, rendering, playback, signer, config.rest_url),
+            Waiting(parts.database),
             MediaService(parts.database, reader, page_tokens, config.purge_after),
             DeletionService(parts.database),
             ProcessingService(parts.database),

@@ -10,6 +10,7 @@ import pytest
 from media_service import app
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.config import load
+from media_service.downloads import waiting
 from media_service.ids import new_id
 from media_service.storage.blob_store import open_store
 from tests.support.rpc.server import (
@@ -70,6 +71,12 @@ async def service(start: Start) -> Running:
 async def working(start: Start) -> Running:
     """A server with a worker."""
     return await start(work=True)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests do not wait for what is still being inspected or rendered."""
+    monkeypatch.setattr(waiting, "WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture

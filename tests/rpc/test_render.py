@@ -258,6 +258,7 @@ async def test_an_invalid_pipeline_is_refused(
     assert refusal.fields[0].startswith(field)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_rendering_a_media_before_its_inspection_is_refused(ann: Caller) -> None:
     media = await ann.store(jpeg())
     refusal = await refused(render(ann, media.media_id, width=20))
@@ -625,6 +626,7 @@ async def test_a_link_without_a_format_negotiates_the_best_accepted_one(
         assert answer.headers["vary"] == "accept"
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_link_to_a_render_requires_a_ready_undeleted_media(
     ann: Caller, service: Running
 ) -> None:

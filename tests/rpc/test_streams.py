@@ -142,6 +142,7 @@ async def test_joined_chunks_have_no_extra_or_missing_frame(
     assert [job.type for job in await listed(ann, media_id=media_id)] == [Job.PROCESS, Job.INGEST]
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_stream_plays_before_it_is_complete(streaming: Running, tmp_path: Path) -> None:
     ann = await streaming.caller()
     media = await ann.store_all(made(["testsrc2=s=426x240:r=30:d=40", "sine=d=40"]))

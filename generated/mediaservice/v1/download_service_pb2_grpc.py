@@ -31,6 +31,9 @@ class DownloadServiceStub(object):
 
     Callers read only the media they own. Any other media is MEDIA_NOT_FOUND, and the content of a deleted
     media is MEDIA_DELETED.
+
+    A request for something that is still being inspected or rendered waits for it, up to ten seconds, and only
+    then fails with MEDIA_NOT_READY (retry after the time in the response).
     """
 
     def __init__(self, channel):
@@ -81,14 +84,17 @@ class DownloadServiceServicer(object):
 
     Callers read only the media they own. Any other media is MEDIA_NOT_FOUND, and the content of a deleted
     media is MEDIA_DELETED.
+
+    A request for something that is still being inspected or rendered waits for it, up to ten seconds, and only
+    then fails with MEDIA_NOT_READY (retry after the time in the response).
     """
 
     def Download(self, request, context):
         """Streams an original or a rendition, or a range of it. The first message carries the media and the range.
 
         Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
-        RENDITION_NOT_FOUND, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from the first byte that is
-        missing.
+        RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from the first
+        byte that is missing.
 
         Example:
 
@@ -128,8 +134,7 @@ class DownloadServiceServicer(object):
         same request fails with the same error for a minute.
 
         Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
-        MEDIA_NOT_READY (retry after the time in the response), MEDIA_FAILED, MEDIA_CORRUPT,
-        PROCESSING_LIMIT_EXCEEDED, MAX_SIZE_TOO_SMALL, RENDER_BUSY (retry after the time in the response). Safe to
+        MEDIA_FAILED, MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_SIZE_TOO_SMALL, RENDER_BUSY (retry after the time in the response). Safe to
         retry.
 
         Example:
@@ -153,7 +158,7 @@ class DownloadServiceServicer(object):
         rendition "storyboard", which names its images relative to itself.
 
         Permission: media.read. Errors: as GetContent, RENDITION_NOT_FOUND if there is no stream or no such path in
-        it, MEDIA_NOT_READY if it is still being encoded (retry after the time in the response). Safe to retry.
+        it. Safe to retry.
 
         Example:
 
@@ -172,7 +177,8 @@ class DownloadServiceServicer(object):
         Replace `master.m3u8` in it with `manifest.mpd` for DASH, or with the path of a storyboard (see GetStream).
 
         Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
-        RENDITION_NOT_FOUND, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
+        RENDITION_NOT_FOUND, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE; with `direct`, MEDIA_NOT_READY. Safe to
+        retry.
 
         Example:
 
@@ -271,6 +277,9 @@ class DownloadService(object):
 
     Callers read only the media they own. Any other media is MEDIA_NOT_FOUND, and the content of a deleted
     media is MEDIA_DELETED.
+
+    A request for something that is still being inspected or rendered waits for it, up to ten seconds, and only
+    then fails with MEDIA_NOT_READY (retry after the time in the response).
     """
 
     @staticmethod

@@ -32,6 +32,9 @@ class DownloadServiceStub:
 
     Callers read only the media they own. Any other media is MEDIA_NOT_FOUND, and the content of a deleted
     media is MEDIA_DELETED.
+
+    A request for something that is still being inspected or rendered waits for it, up to ten seconds, and only
+    then fails with MEDIA_NOT_READY (retry after the time in the response).
     """
 
     @_typing.overload
@@ -42,8 +45,8 @@ class DownloadServiceStub:
     """Streams an original or a rendition, or a range of it. The first message carries the media and the range.
 
     Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
-    RENDITION_NOT_FOUND, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from the first byte that is
-    missing.
+    RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from the first
+    byte that is missing.
 
     Example:
 
@@ -75,8 +78,7 @@ class DownloadServiceStub:
     same request fails with the same error for a minute.
 
     Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
-    MEDIA_NOT_READY (retry after the time in the response), MEDIA_FAILED, MEDIA_CORRUPT,
-    PROCESSING_LIMIT_EXCEEDED, MAX_SIZE_TOO_SMALL, RENDER_BUSY (retry after the time in the response). Safe to
+    MEDIA_FAILED, MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_SIZE_TOO_SMALL, RENDER_BUSY (retry after the time in the response). Safe to
     retry.
 
     Example:
@@ -96,7 +98,7 @@ class DownloadServiceStub:
     rendition "storyboard", which names its images relative to itself.
 
     Permission: media.read. Errors: as GetContent, RENDITION_NOT_FOUND if there is no stream or no such path in
-    it, MEDIA_NOT_READY if it is still being encoded (retry after the time in the response). Safe to retry.
+    it. Safe to retry.
 
     Example:
 
@@ -111,7 +113,8 @@ class DownloadServiceStub:
     Replace `master.m3u8` in it with `manifest.mpd` for DASH, or with the path of a storyboard (see GetStream).
 
     Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
-    RENDITION_NOT_FOUND, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
+    RENDITION_NOT_FOUND, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE; with `direct`, MEDIA_NOT_READY. Safe to
+    retry.
 
     Example:
 
@@ -154,6 +157,9 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
 
     Callers read only the media they own. Any other media is MEDIA_NOT_FOUND, and the content of a deleted
     media is MEDIA_DELETED.
+
+    A request for something that is still being inspected or rendered waits for it, up to ten seconds, and only
+    then fails with MEDIA_NOT_READY (retry after the time in the response).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -161,8 +167,8 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
     """Streams an original or a rendition, or a range of it. The first message carries the media and the range.
 
     Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
-    RENDITION_NOT_FOUND, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from the first byte that is
-    missing.
+    RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from the first
+    byte that is missing.
 
     Example:
 
@@ -194,8 +200,7 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
     same request fails with the same error for a minute.
 
     Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
-    MEDIA_NOT_READY (retry after the time in the response), MEDIA_FAILED, MEDIA_CORRUPT,
-    PROCESSING_LIMIT_EXCEEDED, MAX_SIZE_TOO_SMALL, RENDER_BUSY (retry after the time in the response). Safe to
+    MEDIA_FAILED, MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_SIZE_TOO_SMALL, RENDER_BUSY (retry after the time in the response). Safe to
     retry.
 
     Example:
@@ -215,7 +220,7 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
     rendition "storyboard", which names its images relative to itself.
 
     Permission: media.read. Errors: as GetContent, RENDITION_NOT_FOUND if there is no stream or no such path in
-    it, MEDIA_NOT_READY if it is still being encoded (retry after the time in the response). Safe to retry.
+    it. Safe to retry.
 
     Example:
 
@@ -230,7 +235,8 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
     Replace `master.m3u8` in it with `manifest.mpd` for DASH, or with the path of a storyboard (see GetStream).
 
     Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
-    RENDITION_NOT_FOUND, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
+    RENDITION_NOT_FOUND, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE; with `direct`, MEDIA_NOT_READY. Safe to
+    retry.
 
     Example:
 
@@ -272,6 +278,9 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Callers read only the media they own. Any other media is MEDIA_NOT_FOUND, and the content of a deleted
     media is MEDIA_DELETED.
+
+    A request for something that is still being inspected or rendered waits for it, up to ten seconds, and only
+    then fails with MEDIA_NOT_READY (retry after the time in the response).
     """
 
     @_abc_1.abstractmethod
@@ -283,8 +292,8 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams an original or a rendition, or a range of it. The first message carries the media and the range.
 
         Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
-        RENDITION_NOT_FOUND, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from the first byte that is
-        missing.
+        RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from the first
+        byte that is missing.
 
         Example:
 
@@ -328,8 +337,7 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         same request fails with the same error for a minute.
 
         Permission: media.read. Errors: as GetContent, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE,
-        MEDIA_NOT_READY (retry after the time in the response), MEDIA_FAILED, MEDIA_CORRUPT,
-        PROCESSING_LIMIT_EXCEEDED, MAX_SIZE_TOO_SMALL, RENDER_BUSY (retry after the time in the response). Safe to
+        MEDIA_FAILED, MEDIA_CORRUPT, PROCESSING_LIMIT_EXCEEDED, MAX_SIZE_TOO_SMALL, RENDER_BUSY (retry after the time in the response). Safe to
         retry.
 
         Example:
@@ -355,7 +363,7 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         rendition "storyboard", which names its images relative to itself.
 
         Permission: media.read. Errors: as GetContent, RENDITION_NOT_FOUND if there is no stream or no such path in
-        it, MEDIA_NOT_READY if it is still being encoded (retry after the time in the response). Safe to retry.
+        it. Safe to retry.
 
         Example:
 
@@ -376,7 +384,8 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         Replace `master.m3u8` in it with `manifest.mpd` for DASH, or with the path of a storyboard (see GetStream).
 
         Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
-        RENDITION_NOT_FOUND, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE. Safe to retry.
+        RENDITION_NOT_FOUND, INVALID_OPERATIONS, OPERATION_NOT_APPLICABLE; with `direct`, MEDIA_NOT_READY. Safe to
+        retry.
 
         Example:
 

@@ -237,7 +237,9 @@ class ErrorReason(_message.Message):
         MAX_SIZE_TOO_SMALL: ErrorReason._Value.ValueType  # 604
         """`compress` cannot reach `max_size_bytes`. Resize the image first, or choose another format."""
         MEDIA_NOT_READY: ErrorReason._Value.ValueType  # 605
-        """The media `media_id` has not been inspected yet, or its stream has not reached this point."""
+        """The media `media_id` has not been inspected yet, or the rendition is not complete. The service has waited for ten
+        seconds, or too many requests wait. Try again after the time in the response.
+        """
         MEDIA_FAILED: ErrorReason._Value.ValueType  # 606
         """The inspection of `media_id` failed, so it has no renditions; `cause` is the reason in its `error`."""
         RENDER_BUSY: ErrorReason._Value.ValueType  # 607
@@ -480,7 +482,9 @@ class ErrorReason(_message.Message):
     MAX_SIZE_TOO_SMALL: ErrorReason.Value.ValueType  # 604
     """`compress` cannot reach `max_size_bytes`. Resize the image first, or choose another format."""
     MEDIA_NOT_READY: ErrorReason.Value.ValueType  # 605
-    """The media `media_id` has not been inspected yet, or its stream has not reached this point."""
+    """The media `media_id` has not been inspected yet, or the rendition is not complete. The service has waited for ten
+    seconds, or too many requests wait. Try again after the time in the response.
+    """
     MEDIA_FAILED: ErrorReason.Value.ValueType  # 606
     """The inspection of `media_id` failed, so it has no renditions; `cause` is the reason in its `error`."""
     RENDER_BUSY: ErrorReason.Value.ValueType  # 607

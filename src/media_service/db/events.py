@@ -25,7 +25,8 @@ class UploadChanged:
 
 @dataclass(frozen=True, slots=True)
 class MediaChanged:
-    """A media, or its renditions, changed, or it was purged."""
+    """A media, its renditions or the first segments of its stream changed, a job that renders one
+    ended, or the media was purged."""
 
     media_id: str
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -9,16 +10,16 @@ from crc32c import crc32c
 
 from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import stored_pipeline
+from media_service.db.batcher import Batcher
 from media_service.db.database import Database
-from media_service.db.transaction import Connection
 from media_service.downloads.playlist_cache import PlaylistCache
-from media_service.errors import MediaError, NotFound, Reason, Unavailable
-from media_service.jobs.queries import reading
+from media_service.errors import NotFound, Reason
 from media_service.media import queries as media_queries
 from media_service.media.content import Content, Use, stored
-from media_service.media.model import STREAM, Media, MediaState
+from media_service.media.model import STREAM, Media
 from media_service.media.reader import MediaReader, nothing_public
 from media_service.media.service import readable
+from media_service.renditions.forthcoming import Forthcoming
 from media_service.renditions.streams import dash, hls, queries
 from media_service.renditions.streams.model import INIT, Overview, Stream, Timeline
 from media_service.storage.checksums import Checksums
@@ -40,9 +41,11 @@ VTT = "text/vtt; charset=utf-8"
 class PlaybackService:
     """Opens the files of streams. `reader` may return media without their renditions."""
 
-    def __init__(self, database: Database, reader: MediaReader) -> None:
+    def __init__(self, database: Database, reader: MediaReader, forthcoming: Forthcoming) -> None:
         self._database = database
         self._reader = reader
+        self._forthcoming = forthcoming
+        self._current = Batcher(self._current_of_many)
         self._playlists = PlaylistCache()
 
     async def public(self, path: str) -> Content:
@@ -56,51 +59,57 @@ class PlaybackService:
 
     async def check(self, media: Media) -> None:
         """Raises NotFound (RENDITION_NOT_FOUND) unless a stream exists or is being encoded."""
-        async with self._database.connection() as db:
-            if media.media_id in await queries.current(db, [media.media_id]):
-                return
-            error = await missing(db, media)
-        if error.reason is not Reason.MEDIA_NOT_READY:
-            raise error
+        if await self._current(media.media_id) or await self._forthcoming.has(media, STREAM):
+            return
+        await self._stream(media)  # a job may have ended since
 
     async def open(self, media: Media, path: str) -> Content:
         """Returns the file at this path of a media's stream: a playlist, the manifest, a segment,
         or a storyboard.
-        Raises NotFound (RENDITION_NOT_FOUND), FailedPrecondition (MEDIA_NOT_READY,
-        MEDIA_QUARANTINED, MEDIA_DELETED).
+        Raises NotFound (RENDITION_NOT_FOUND), Unavailable (MEDIA_NOT_READY), FailedPrecondition
+        (MEDIA_QUARANTINED, MEDIA_DELETED).
         """
         readable(media)
         if track_file := TRACK_FILE.fullmatch(path):
             return await self._track_file(media, *track_file.groups())
         if storyboard := STORYBOARD.fullmatch(path):
-            return await self._storyboard(media, storyboard[1])
-        if path not in {MASTER, MANIFEST}:
+            name, look = storyboard[1], partial(self._storyboard, media, storyboard[1])
+        elif path in {MASTER, MANIFEST}:
+            name, look = STREAM, partial(self._entry, media, path)
+        else:
             raise no_such(media)
-        stream = await self._current(media)
+        try:
+            return await look()
+        except NotFound:
+            return await self._forthcoming.look_again(media, name, look)
+
+    async def _entry(self, media: Media, path: str) -> Content:
+        """The file that a player opens first."""
+        stream = await self._stream(media)
         key = (media.media_id, stream.stream_id, path)
         generate = partial(self._master_or_manifest, media, stream, path)
         return await self._playlists.get(key, final=stream.ready, generate=generate)
 
-    async def _current(self, media: Media) -> Stream:
-        async with self._database.connection() as db:
-            stream = (await queries.current(db, [media.media_id])).get(media.media_id)
-            if stream is None:
-                raise await missing(db, media)
+    async def _stream(self, media: Media) -> Stream:
+        stream = await self._current(media.media_id)
+        if stream is None:
+            raise no_such(media)
         return stream
+
+    async def _current_of_many(self, media_ids: Sequence[str]) -> list[Stream | None]:
+        async with self._database.connection() as db:
+            found = await queries.current(db, media_ids)
+        return [found.get(media_id) for media_id in media_ids]
 
     async def _master_or_manifest(self, media: Media, stream: Stream, path: str) -> Content:
         async with self._database.connection() as db:
             overview = Overview(stream, await queries.states(db, stream))
-            check_playable(overview)
+            check_playable(media, overview)
             if path == MASTER:
                 text = hls.master(overview, stream.stream_id)
                 return counted(in_memory(text, hls.CONTENT_TYPE, stream), media)
             if not stream.ready:
-                raise not_ready(
-                    media.media_id,
-                    "The DASH manifest is available once the stream is complete. Use HLS to play it"
-                    " earlier.",
-                )
+                raise no_such(media)
             timelines = {
                 name: await queries.timeline(db, stream.stream_id, name)
                 for name in stream.ladder.names
@@ -165,24 +174,14 @@ class PlaybackService:
         return stored(blob, VTT if extension == "vtt" else mp4, "", media.create_time)
 
 
-def check_playable(overview: Overview) -> None:
-    """Raises Unavailable (MEDIA_NOT_READY) unless every track has a first segment."""
+def check_playable(media: Media, overview: Overview) -> None:
+    """Raises NotFound (RENDITION_NOT_FOUND) unless every track has a first segment."""
     if overview.stream.ready:
         return
     for name in overview.stream.ladder.names:
         state = overview.tracks.get(name)
         if not state or not state.codec or not state.segments:
-            raise not_ready(
-                overview.stream.media_id, "The stream has no playable segments yet. Try again soon."
-            )
-
-
-async def missing(db: Connection, media: Media) -> MediaError:
-    """Returns the error for a media without a stream."""
-    undetermined = media.state in {MediaState.PENDING, MediaState.PROCESSING}
-    if undetermined or await reading.is_rendering(db, media.media_id, STREAM):
-        return not_ready(media.media_id, "The stream does not exist yet. Try again soon.")
-    return no_such(media)
+            raise no_such(media)
 
 
 def no_such(media: Media) -> NotFound:
@@ -193,10 +192,6 @@ def no_such(media: Media) -> NotFound:
         media_id=media.media_id,
         rendition=STREAM,
     )
-
-
-def not_ready(media_id: str, message: str) -> Unavailable:
-    return Unavailable(Reason.MEDIA_NOT_READY, message, media_id=media_id)
 
 
 def counted(content: Content, media: Media) -> Content:

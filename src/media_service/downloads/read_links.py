@@ -13,7 +13,13 @@ from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import Pipeline, stored_pipeline
 from media_service.downloads.playback import MASTER, PlaybackService
 from media_service.downloads.service import DownloadService
-from media_service.errors import FailedPrecondition, InvalidArgument, NotFound, Reason
+from media_service.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    Reason,
+    Unavailable,
+)
 from media_service.media.content import Content
 from media_service.media.filenames import with_extension
 from media_service.media.model import STREAM, Media
@@ -102,7 +108,13 @@ class ReadLinks:
             check_version(media, version)
             await self._playback.check(media)
             return self._sign(media, claims, MASTER, expire=expire_time(ttl), attachment=False)
-        content = self._downloads.content(media, rendition, version)
+        try:
+            content = await self._downloads.content(media, rendition, version)
+        except Unavailable as error:
+            if direct or error.reason is not Reason.MEDIA_NOT_READY:
+                raise
+            path = path_name(with_extension(media.filename, "", f"-{rendition}"))
+            return self._sign(media, claims, path, expire=expire_time(ttl), attachment=attachment)
         if direct:
             ttl = -(-ttl // SECOND) * SECOND  # stores accept only whole seconds
             expire = (now() + ttl).replace(microsecond=0)
@@ -156,7 +168,7 @@ class ReadLinks:
         """The path after the token in a link to a rendition."""
         if rendition == STREAM:
             return MASTER
-        return path_name(self._downloads.content(media, rendition).filename)
+        return path_name(self._downloads.rendition(media, rendition).filename)
 
     def _sign(
         self,
@@ -193,7 +205,7 @@ class ReadLinks:
             elif claims["rendition"] == STREAM:
                 content = await self._playback.open(media, path)
             else:
-                content = self._downloads.content(readable(media), claims["rendition"])
+                content = await self._downloads.content(readable(media), claims["rendition"])
         except (NotFound, FailedPrecondition):
             raise invalid() from None
         return Opened(content, claims["attachment"], datetime.fromtimestamp(claims["exp"], UTC))

@@ -7,13 +7,14 @@ from datetime import timedelta
 
 from media_service.access.principal import Principal
 from media_service.downloads.disposition import content_disposition
-from media_service.errors import OutOfRange, Reason
+from media_service.errors import NotFound, OutOfRange, Reason
 from media_service.media.content import Content, Use, stored
 from media_service.media.filenames import with_extension
 from media_service.media.model import Media, Rendition
-from media_service.media.reader import MediaReader, PublicReader, nothing_public
+from media_service.media.reader import MediaReader, PublicReader, not_found, nothing_public
 from media_service.media.service import check_version, find_rendition, readable
 from media_service.media.usage import UsageCounter
+from media_service.renditions.forthcoming import Forthcoming
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.piece_size import PieceSize, PieceSizes, bytes_of
 
@@ -30,12 +31,14 @@ class DownloadService:
         self,
         reader: MediaReader,
         public: PublicReader,
+        forthcoming: Forthcoming,
         stores: Mapping[str, BlobStore],
         usage: UsageCounter,
     ) -> None:
         self._usage = usage
         self._reader = reader
         self._public = public
+        self._forthcoming = forthcoming
         self._stores = stores
         self._sizes = PieceSizes()
 
@@ -45,22 +48,41 @@ class DownloadService:
         """Returns the original of the caller's media, or a rendition. `version` 0 means the current
         version.
         Raises NotFound (MEDIA_NOT_FOUND, VERSION_NOT_FOUND, RENDITION_NOT_FOUND),
-        FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED).
+        FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED), Unavailable (MEDIA_NOT_READY).
         """
-        return self.content(await self.media(principal, media_id), rendition, version)
+        return await self.content(await self.media(principal, media_id), rendition, version)
 
     async def media(self, principal: Principal, media_id: str) -> Media:
         """Returns the caller's media if its content may be read. Raises the errors of `open`."""
         return readable(await self._reader.get(principal, media_id))
 
-    def content(self, media: Media, rendition: str, version: int = 0) -> Content:
-        """Raises NotFound (VERSION_NOT_FOUND, RENDITION_NOT_FOUND)."""
+    async def content(self, media: Media, rendition: str, version: int = 0) -> Content:
+        """Raises NotFound (VERSION_NOT_FOUND, RENDITION_NOT_FOUND), Unavailable
+        (MEDIA_NOT_READY)."""
         check_version(media, version)
-        if rendition:
-            found = find_rendition(media, rendition, version)
-            filename = with_extension(media.filename, found.content_type, f"-{found.name}")
-            return rendition_content(media, found, filename)
-        return self.original(media)
+        if not rendition:
+            return self.original(media)
+        try:
+            return self.rendition(media, rendition, version)
+        except NotFound:
+
+            async def look() -> Content:
+                return self.rendition(await self._again(media), rendition, version)
+
+            return await self._forthcoming.look_again(media, rendition, look)
+
+    def rendition(self, media: Media, name: str, version: int = 0) -> Content:
+        """Raises NotFound (RENDITION_NOT_FOUND)."""
+        found = find_rendition(media, name, version)
+        filename = with_extension(media.filename, found.content_type, f"-{found.name}")
+        return rendition_content(media, found, filename)
+
+    async def _again(self, media: Media) -> Media:
+        """Reads a media again, which the caller may read."""
+        found = await self._reader.find(media.media_id)
+        if found is None:
+            raise not_found(media.media_id)
+        return readable(found)
 
     def original(self, media: Media) -> Content:
         return stored(

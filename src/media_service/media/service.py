@@ -21,6 +21,7 @@ from media_service.errors import (
     InvalidArgument,
     NotFound,
     Reason,
+    Unavailable,
 )
 from media_service.jobs.model import JobKind
 from media_service.jobs.queries import changing
@@ -54,6 +55,10 @@ def gone(media_id: str) -> FailedPrecondition:
     return FailedPrecondition(
         Reason.MEDIA_DELETED, "The media is deleted. Undelete it first.", media_id=media_id
     )
+
+
+def not_ready(media_id: str, message: str) -> Unavailable:
+    return Unavailable(Reason.MEDIA_NOT_READY, message, media_id=media_id)
 
 
 def readable(media: Media) -> Media:

@@ -23,13 +23,12 @@ from media_service.errors import (
     InvalidArgument,
     MediaError,
     Reason,
-    Unavailable,
 )
 from media_service.media.content import Content, Use
 from media_service.media.filenames import with_extension
 from media_service.media.model import Media, MediaState
 from media_service.media.reader import MediaReader
-from media_service.media.service import check_version
+from media_service.media.service import check_version, not_ready
 from media_service.renders.cache import RenderCache
 from media_service.renders.fair_turns import FairTurns, Turn
 from media_service.renders.model import Render, RenderSpec
@@ -249,11 +248,7 @@ def check_ready(media: Media) -> None:
             cause=fault.reason if fault else Reason.INTERNAL,
         )
     if media.state is not MediaState.READY:
-        raise Unavailable(
-            Reason.MEDIA_NOT_READY,
-            "The media is not inspected yet. Try again in a moment.",
-            media_id=media.media_id,
-        )
+        raise not_ready(media.media_id, "The media is not inspected yet. Try again in a moment.")
 
 
 def longer_side(media: Media, pipeline: Pipeline) -> int:

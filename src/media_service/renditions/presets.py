@@ -1,7 +1,7 @@
 """Presets: the renditions that every media of a kind gets. A job with a pipeline renders each
 one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from media_service.codecs.inspection import Info, VideoInfo
@@ -11,6 +11,8 @@ from media_service.codecs.pipeline.validation import parsed_pipeline
 from media_service.db.new_job import NewJob
 from media_service.jobs.model import JobKind
 from media_service.media.model import STREAM, Kind, Media
+
+AV_KINDS = {Kind.VIDEO, Kind.AUDIO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,12 @@ class Presets:
     def names(self) -> Sequence[str]:
         """The names of all renditions."""
         return list(dict.fromkeys(p.name for found in self._presets.values() for p in found))
+
+    def expected(self, kind: Kind) -> Collection[str]:
+        """The names of the renditions that a new media of this kind may get. Only inspection finds
+        out whether a file with video and audio is a video or an audio file."""
+        kinds = AV_KINDS if kind in AV_KINDS else {kind}
+        return {p.name for each in kinds for p in self._presets.get(each, ())}
 
     def jobs(self, media: Media, info: Info, *, anew: bool = False) -> list[NewJob]:
         """Returns the jobs of a media's presets. `info` is the result of inspection. `anew`: render

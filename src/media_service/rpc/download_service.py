@@ -1,6 +1,7 @@
 """Servicer of DownloadService: converts messages and calls the use cases."""
 
 from contextlib import aclosing
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -12,10 +13,13 @@ from media_service.codecs.pipeline.validation import parsed_pipeline
 from media_service.downloads.playback import STREAMS, PlaybackService
 from media_service.downloads.read_links import TTL, ReadLinks
 from media_service.downloads.service import DownloadService, resolve
+from media_service.downloads.waiting import Waiting
+from media_service.media.content import Content
+from media_service.media.model import Media
 from media_service.renders.model import RenderSpec
 from media_service.renders.service import RenderService
 from media_service.rpc import http, http_content, wire
-from media_service.rpc.caller import caller
+from media_service.rpc.caller import caller, owner_of
 from media_service.rpc.convert import media_to_message, timestamp
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.render_request import pipeline_of
@@ -34,7 +38,8 @@ LINK_SECONDS = 300
 
 
 class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
-    """`public_urls`: the URLs of published renditions."""
+    """`public_urls`: the URLs of published renditions. `waiting`: the requests that come before
+    the content."""
 
     def __init__(
         self,
@@ -43,18 +48,21 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         playback: PlaybackService,
         links: ReadLinks,
         public_urls: PublicUrls,
+        waiting: Waiting,
     ) -> None:
         self._downloads = downloads
         self._renders = renders
         self._playback = playback
         self._links = links
         self._public_urls = public_urls
+        self._waiting = waiting
 
     async def Download(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.DownloadRequest, context: Context
     ) -> None:
-        media = await self._downloads.media(caller(), request.media_id)
-        content = self._downloads.content(media, request.rendition, request.version)
+        media, content = await self._waiting.until_ready(
+            owner_of(context), partial(self._media_and_content, request)
+        )
         size = content.size_bytes
         start, end = resolve(request.offset, request.limit, size)
         await context.write(
@@ -71,12 +79,19 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
                 del data  # nothing holds what is being sent, except gRPC
                 await context.write(message)
 
+    async def _media_and_content(
+        self, request: download_service_pb2.DownloadRequest
+    ) -> tuple[Media, Content]:
+        media = await self._downloads.media(caller(), request.media_id)
+        return media, await self._downloads.content(media, request.rendition, request.version)
+
     async def GetContent(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetContentRequest, context: Context
     ) -> None:
-        content = await self._downloads.open(
-            caller(), request.media_id, request.rendition, request.version
+        look = partial(
+            self._downloads.open, caller(), request.media_id, request.rendition, request.version
         )
+        content = await self._waiting.until_ready(owner_of(context), look)
         await http_content.serve(
             context, self._downloads, content, caching=PRIVATE, attachment=request.attachment
         )
@@ -84,13 +99,15 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     async def RenderImage(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.RenderImageRequest, context: Context
     ) -> None:
-        spec = await self._renders.find(
+        look = partial(
+            self._renders.find,
             caller(),
             request.media_id,
             pipeline_of(request),
             accept_header(context),
             request.version,
         )
+        spec = await self._waiting.until_ready(owner_of(context), look)
         await http_content.serve_render(
             context,
             self._downloads,
@@ -103,13 +120,18 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     async def GetStream(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetStreamRequest, context: Context
     ) -> None:
-        media = await self._downloads.media(caller(), request.media_id)
-        content = await self._playback.open(media, request.path)
+        content = await self._waiting.until_ready(
+            owner_of(context), partial(self._stream_file, request)
+        )
         # Segments never change; playlists grow.
         caching = PRIVATE if content.revalidate else SEGMENT
         await http_content.serve(
             context, self._downloads, content, caching=caching, attachment=False
         )
+
+    async def _stream_file(self, request: download_service_pb2.GetStreamRequest) -> Content:
+        media = await self._downloads.media(caller(), request.media_id)
+        return await self._playback.open(media, request.path)
 
     async def SignUrl(  # noqa: N802
         self, request: download_service_pb2.SignUrlRequest, context: Context
@@ -125,7 +147,8 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
                 attachment=request.attachment,
             )
         else:
-            link = await self._links.sign(
+            look = partial(
+                self._links.sign,
                 caller(),
                 request.media_id,
                 rendition=request.rendition,
@@ -134,6 +157,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
                 attachment=request.attachment,
                 direct=request.direct,
             )
+            link = await self._waiting.until_ready(owner_of(context), look)
         return download_service_pb2.SignUrlResponse(
             url=link.url, expire_time=timestamp(link.expire_time)
         )
@@ -141,7 +165,8 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     async def GetSigned(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetSignedRequest, context: Context
     ) -> None:
-        opened = await self._links.open(request.token, request.path, accept_header(context))
+        look = partial(self._links.open, request.token, request.path, accept_header(context))
+        opened = await self._waiting.until_ready(owner_of(context), look)
         left = int((opened.expire_time - now()).total_seconds())
         caching = [("cache-control", f"private, max-age={max(0, min(left, LINK_SECONDS))}")]
         if opened.revalidate:
@@ -169,7 +194,8 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     ) -> None:
         first, _, rest = request.path.partition("/")
         if first == STREAMS:
-            content = await self._playback.public(rest)
+            look = partial(self._playback.public, rest)
+            content = await self._waiting.until_ready(owner_of(context), look)
         else:
             content = await self._downloads.public(request.path)
         caching = PUBLIC_PLAYLIST if content.revalidate else PUBLIC

@@ -32,6 +32,7 @@ from media_service.access.page_tokens import PageTokens
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
 from media_service.downloads.service import DownloadService
+from media_service.downloads.waiting import Waiting
 from media_service.jobs.service import JobService
 from media_service.media.service import MediaService
 from media_service.renders.service import RenderService
@@ -91,6 +92,7 @@ class Services:
     renders: RenderService
     playback: PlaybackService
     links: ReadLinks
+    waiting: Waiting
     media: MediaService
     deletions: DeletionService
     processing: ProcessingService
@@ -126,6 +128,7 @@ class RpcServer:
         public_urls = PublicUrls(public_url, f"{rest_url}/v1/public")
         watches = WatchLimiter(MAX_WATCHES, WATCH_LIFE)
         self._watches, self._calls = watches, RunningCalls()
+        self._waiting = services.waiting
         gate = cast(
             "grpc.aio.Server",
             Gate(
@@ -151,7 +154,12 @@ class RpcServer:
         )
         download_service_pb2_grpc.add_DownloadServiceServicer_to_server(
             DownloadServicer(
-                services.downloads, services.renders, services.playback, services.links, public_urls
+                services.downloads,
+                services.renders,
+                services.playback,
+                services.links,
+                public_urls,
+                services.waiting,
             ),
             gate,
         )
@@ -206,12 +214,13 @@ class RpcServer:
         await asyncio.sleep(seconds)
 
     async def stop(self, grace: float) -> None:
-        """Refuses new calls, and ends watches. Other running calls have `grace` seconds to end.
-        Whatever is ended gets SHUTTING_DOWN."""
+        """Refuses new calls, and ends watches and waits. Other running calls have `grace` seconds
+        to end. Watches and calls that are ended get SHUTTING_DOWN."""
         self._readiness.drain()
         self._health.report()
         stopping = asyncio.create_task(self._server.stop(grace))
         self._watches.stop()
+        self._waiting.stop()
         await asyncio.wait([stopping], timeout=grace - LAST_SECONDS)
         self._calls.end()
         await stopping

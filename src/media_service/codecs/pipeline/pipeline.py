@@ -83,6 +83,13 @@ class Pipeline:
         return next(filter(None, suffixes), "")
 
 
+def names_of_job(rendition: str) -> list[str]:
+    """The names under which a job may render this rendition: its own, and the one of which it is
+    the companion."""
+    suffixes = [suffix for suffix in COMPANION_SUFFIXES.values() if rendition.endswith(suffix)]
+    return [rendition, *(rendition.removesuffix(suffix) for suffix in suffixes)]
+
+
 @lru_cache(maxsize=1024)
 def stored_pipeline(text: str) -> Pipeline:
     """Returns the pipeline of a canonical text that was validated before."""

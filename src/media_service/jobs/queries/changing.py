@@ -5,7 +5,7 @@ from datetime import timedelta
 from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 
-from media_service.db.events import JobChanged, JobRunnable
+from media_service.db.events import JobChanged, JobRunnable, MediaChanged
 from media_service.db.transaction import Connection
 from media_service.errors import Fault, Reason
 from media_service.jobs.model import JobKind
@@ -32,11 +32,14 @@ async def hasten(db: Connection, kind: JobKind, subject_id: str) -> None:
 
 async def cancel(db: Connection, job_id: str) -> None:
     """Cancels a job that has not ended. Its worker can no longer change it, or commit results."""
-    await db.execute(
+    rows = await db.execute(
         "update jobs set state = 'CANCELLED', lease_until = null, stage = '', update_time = now(),"
-        " end_time = now() where job_id = %s and state in ('QUEUED', 'RUNNING')",
+        " end_time = now() where job_id = %s and state in ('QUEUED', 'RUNNING')"
+        " returning subject_id::text as media_id",
         (job_id,),
     )
+    async for row in rows:
+        db.emit(MediaChanged(row["media_id"]))
     db.emit(JobChanged(job_id))
 
 

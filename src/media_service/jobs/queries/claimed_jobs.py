@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from psycopg.types.json import Jsonb
 
-from media_service.db.events import JobChanged, JobRunnable
+from media_service.db.events import JobChanged, JobRunnable, MediaChanged
 from media_service.db.transaction import Connection
 from media_service.errors import Fault
 from media_service.jobs.model import Claim, JobState
@@ -79,6 +79,8 @@ async def finish(db: Connection, claim: Claim, state: JobState, fault: Fault | N
     )
     if done.rowcount == 1:
         emit_changed(db, claim)
+        if claim.owner is not None:
+            db.emit(MediaChanged(claim.subject_id))
     return done.rowcount == 1
 
 

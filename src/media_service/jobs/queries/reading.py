@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 from media_service.access.policy import Condition
 from media_service.db.transaction import Connection
@@ -16,14 +17,24 @@ SELECT = """
 VISIBLE = "j.owner_type is not null and j.parent_id is null"
 
 
-async def is_rendering(db: Connection, media_id: str, rendition: str) -> bool:
-    """Whether a job that has not ended renders this rendition of a media."""
+# Media id, rendition.
+RenditionKey: TypeAlias = tuple[str, str]
+
+
+async def rendering(db: Connection, keys: Sequence[RenditionKey]) -> set[RenditionKey]:
+    """The renditions among these that jobs render which have not ended."""
     rows = await db.execute(
-        "select from jobs where subject_id = %s and rendition = %s and parent_id is null"
-        " and state in ('QUEUED', 'RUNNING') limit 1",
-        (media_id, rendition),
+        """
+        select k.media_id::text as media_id, k.rendition
+        from unnest(%s::uuid[], %s::text[]) as k(media_id, rendition)
+        where exists (
+            select from jobs j where j.subject_id = k.media_id and j.rendition = k.rendition
+            and j.parent_id is null and j.state in ('QUEUED', 'RUNNING')
+        )
+        """,
+        ([media_id for media_id, _ in keys], [rendition for _, rendition in keys]),
     )
-    return rows.rowcount == 1
+    return {(row["media_id"], row["rendition"]) async for row in rows}
 
 
 async def unfinished(db: Connection, kind: JobKind, subject_id: str) -> str | None:

@@ -92,12 +92,8 @@ class IngestHandler(JobHandler):
         await queries.set_info(tx, media.media_id, media.kind, found, placeholder)
         presets = self._presets.jobs(media, found.info, anew=claim.anew)
         # If a caller already started a job for the same rendition, that job takes precedence.
-        requested = {
-            p.rendition
-            for p in presets
-            if await reading.is_rendering(tx, p.subject_id, p.rendition)
-        }
-        await tx.enqueue(*(p for p in presets if p.rendition not in requested))
+        requested = await reading.rendering(tx, [(p.subject_id, p.rendition) for p in presets])
+        await tx.enqueue(*(p for p in presets if (p.subject_id, p.rendition) not in requested))
         return True
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:

@@ -8,6 +8,8 @@ from media_service.codecs.video.ladder import SAMPLE_RATE, Ladder
 
 # The number of the init segment, which a player needs before any other.
 INIT = 0
+# The number of the first segment.
+FIRST = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ from media_service.blobs.placing import Placer
 from media_service.blobs.writing import write_to
 from media_service.codecs.video.fmp4 import Fragment, InitSegment
 from media_service.db.database import Database
+from media_service.db.events import MediaChanged
 from media_service.db.transaction import Transaction
 from media_service.failpoints import failpoint
 from media_service.jobs.model import Claim
 from media_service.jobs.queries import claimed_jobs
 from media_service.media.reader import not_found
 from media_service.renditions.streams import queries
-from media_service.renditions.streams.model import INIT, NewSegment, Stream
+from media_service.renditions.streams.model import FIRST, INIT, NewSegment, Stream
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 
@@ -76,6 +77,9 @@ class Segments:
     async def _take(
         self, claim: Claim, stream: Stream, new: NewSegment, tx: Transaction, blob: Blob
     ) -> bool:
-        return await claimed_jobs.hold(tx, claim) and await queries.put_segment(
-            tx, stream.stream_id, new, blob.blob_id
-        )
+        if not await claimed_jobs.hold(tx, claim):
+            return False
+        added = await queries.put_segment(tx, stream.stream_id, new, blob.blob_id)
+        if added and new.number <= FIRST:  # players wait for these
+            tx.emit(MediaChanged(stream.media_id))
+        return added
