@@ -226,11 +226,27 @@ async def test_a_decompression_bomb_is_refused_based_on_its_header(
     assert await refusal(inspector, path, "image/png") is Reason.PIXEL_LIMIT_EXCEEDED
 
 
-async def test_the_pixel_limit_counts_all_frames(inspector: Inspector, tmp_path: Path) -> None:
-    path = tmp_path / "long.gif"
+@pytest.mark.parametrize("suffix", ["gif", "webp", "tiff"])
+async def test_the_pixel_limit_counts_one_frame_or_page(
+    inspector: Inspector, tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"long.{suffix}"
     strip = pyvips.Image.black(400, 400 * 7).copy()
     for frame in range(7):  # the encoder merges identical frames
         strip = strip.draw_rect([255], frame, 400 * frame, 10, 10, fill=True)
     strip.set_type(pyvips.GValue.gint_type, "page-height", 400)
     strip.write_to_file(str(path))
-    assert await refusal(inspector, path, "image/gif") is Reason.PIXEL_LIMIT_EXCEEDED
+    info = (await inspect(inspector, path, f"image/{suffix}")).info
+    assert (info.width, info.height, info.page_count) == (400, 400, 7)
+
+
+async def test_pages_are_decoded_up_to_the_pixel_limit(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = tmp_path / "scan.tiff"
+    first, large = Image.new("L", (900, 900)), Image.new("L", (2000, 2000))
+    first.save(path, save_all=True, append_images=[first, large])
+    info = (await inspect(inspector, path, "image/tiff")).info
+    assert (info.width, info.height, info.page_count) == (900, 900, 3)
+    large.save(path, save_all=True, append_images=[first])
+    assert await refusal(inspector, path, "image/tiff") is Reason.PIXEL_LIMIT_EXCEEDED

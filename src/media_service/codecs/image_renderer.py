@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -148,10 +148,10 @@ class ImageRenderer:
     ) -> AsyncIterator[ThumbnailSet]:
         """Renders thumbnails, and decodes the image only once. `sizes` has their longest sides, by
         name. No thumbnail is larger than the image. Raises the errors of `render`."""
-        self._check(first_frame := replace(original, frames=1))
+        self._check(original)
         with ExitStack() as stack:
             files = {name: stack.enter_context(temporary_file(SCRATCH)) for name in sizes}
-            async with self._thumbnail_budget.reserve(first_frame.decoded_bytes):
+            async with self._thumbnail_budget.reserve(original.decoded_bytes):
                 answer = await self._sandbox.run(
                     THUMBNAILS,
                     original.path,
@@ -185,14 +185,15 @@ class ImageRenderer:
         trace = trace_sizes(pipeline, (original.width, original.height), original.content_type)
         names = possible_formats(original, pipeline.format, deliver)
         animated = any(FORMATS[name].animated for name in names)
-        largest = trace.largest * (original.animation_frames if animated else 1)
+        frames = original.animation_frames if animated else 1
+        largest = trace.largest * frames
         if trace.exact and largest > self._max_output_pixels:
             raise too_large(largest, self._max_output_pixels)
-        rows = original.height * original.animation_frames
+        rows = original.height * frames
         if rows * ROW_PIXELS > self._max_output_pixels:
             raise too_high(rows, self._max_output_pixels // ROW_PIXELS)
         memory_bytes = estimate_memory(original, overlays, trace, names)
-        return memory_bytes, max(largest, original.pixels)
+        return memory_bytes, max(largest, original.pixels * frames)
 
 
 def trusted(sources: Sequence[ImageSource]) -> bool:

@@ -32,5 +32,10 @@ def estimate_memory(
     overlay_bytes = sum(
         overlay.decoded_bytes + overlay.pixels * PIXEL_BYTES for overlay in overlays
     )
-    graph_bytes = (frames - 1) * GRAPH_BYTES
-    return source.decoded_bytes + overlay_bytes + frames * frame_bytes + graph_bytes
+    decoded_bytes = source.decoded_bytes
+    if frames > 1:
+        # The decoder of WebP holds all frames, scaled to at most twice the sides of the first step.
+        scaled = 4 if source.content_type == "image/webp" else 0
+        frame_bytes += min(scaled * trace.largest, source.pixels) * PIXEL_BYTES
+        frame_bytes += trace.largest * PIXEL_BYTES + GRAPH_BYTES
+    return decoded_bytes + overlay_bytes + frames * frame_bytes

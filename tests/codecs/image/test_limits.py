@@ -18,7 +18,7 @@ from media_service.codecs.pipeline.sizes import trace_sizes
 from media_service.codecs.pipeline.validation import parsed_pipeline
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.errors import DataLoss, Reason
-from tests.support.media.images import corners, look, refusal, render, source
+from tests.support.media.images import corners, four, look, refusal, render, source
 
 
 @pytest.fixture
@@ -63,6 +63,25 @@ async def test_the_pixel_limit_counts_all_frames(small: ImageRenderer, tmp_path:
     assert recorded_source.frames == 9
     for recorded in (recorded_source, replace(recorded_source, frames=1)):
         assert await refusal(small, recorded, "convert:GIF") is Reason.PROCESSING_LIMIT_EXCEEDED
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+@pytest.mark.parametrize(("target", "frames"), [("GIF", 9), ("WEBP", 9), ("JPEG", 1)])
+async def test_an_animation_above_the_limit_is_scaled_down_or_shows_its_first_frame(
+    small: ImageRenderer, tmp_path: Path, suffix: str, target: str, frames: int
+) -> None:
+    shots = [corners(400, 300).linear(1 - n / 20, 0).cast("uchar") for n in range(9)]
+    strip = pyvips.Image.arrayjoin(shots, across=1).copy()
+    strip.set_type(pyvips.GValue.gint_type, "page-height", 300)
+    strip.write_to_file(str(path := tmp_path / f"long.{suffix}"))
+    _, data = await render(small, path, f"resize:100x,convert:{target}")
+    made = pyvips.Image.new_from_buffer(data, "", **({"n": -1} if frames > 1 else {}))
+    assert (made.width, made.height) == (100, 75 * frames)
+    for number in range(frames):
+        assert four(made.crop(0, 75 * number, 100, 75)) == "rgbw"
+    if frames == 1:
+        _, data = await render(small, path, f"convert:{target}")
+        assert pyvips.Image.new_from_buffer(data, "").width == 400
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def load(
     loader = loader_of(content_type)
     header = open_page(media, loader)
     count = value(header, "n-pages", 1) if animated and loader in ANIMATED else 1
-    check_size(header.width, header.height, count, max_pixels)
+    check_size(header.width, header.height, 1, max_pixels)
     exif = bytes(value(header, "exif-data", b""))
     stored: Size = (header.width, header.height)
     swapped = value(header, "orientation", 1) >= 5
@@ -56,11 +56,11 @@ def load(
         target = scale(original)
         if not fits(target, original) and loader != "svgload":
             target = original
-        check_size(*target, count, max_pixels)
+    check_size(*target, count, max_pixels)
     size = (target[1], target[0]) if swapped else target
     if count > 1:
-        strip = open_strip(media, loader)
-        frames = [upright(resized(frame, size)) for frame in split_frames(srgb(strip), count)]
+        strip = open_strip(media, loader, stored, size, count, max_pixels)
+        frames = [upright(resized(srgb(f), size)).copy_memory() for f in split_frames(strip, count)]
         delays, loop = list(value(strip, "delay", [])), value(strip, "loop", 0)
         return LoadedImage(original, frames, delays, loop, exif)
     image = srgb(resized(open_scaled(media, loader, header, stored, size, max_pixels), size))
@@ -113,13 +113,26 @@ def check_size(width: int, height: int, frames: int, max_pixels: int) -> None:
         )
 
 
-def open_strip(media: int, loader: str) -> Image:
-    """Opens all frames, stacked vertically. They are decoded on demand into memory, not into a file
-    on disk."""
-    return open_page(media, loader, n=-1, access="random", memory=True)
+def open_strip(
+    media: int, loader: str, stored: Size, size: Size, count: int, max_pixels: int
+) -> Image:
+    """Opens all frames, stacked vertically. Frames of a GIF are decoded on demand, in order. Those
+    of a WebP are decoded into memory together, not much larger than `size`."""
+    options = webp_scale(stored, size, count, max_pixels) if loader == "webpload" else {}
+    return open_page(media, loader, n=-1, **options)
+
+
+def webp_scale(stored: Size, size: Size, count: int, max_pixels: int) -> dict[str, float]:
+    """The options with which the decoder scales down to twice `size`, or if that is too much for
+    `count` frames, to `size`."""
+    scale = max(size[0] / stored[0], size[1] / stored[1])
+    if count * stored[0] * stored[1] * min(1, 2 * scale) ** 2 < max_pixels:
+        scale *= 2
+    return {"scale": scale} if scale < 1 else {}
 
 
 def split_frames(strip: Image, count: int) -> list[Image]:
+    """Returns the frames. They must be computed in order."""
     height = strip.height // count
     strip = strip.copy()
     strip.remove("page-height")
@@ -146,8 +159,8 @@ def open_scaled(
     if loader == "jpegload" and shrink >= 4:
         factor = 8 if shrink >= 16 else 4 if shrink >= 8 else 2
         return open_page(media, loader, shrink=factor)
-    if loader == "webpload" and shrink > 2:
-        return open_page(media, loader, scale=2 / shrink)
+    if loader == "webpload":
+        return open_page(media, loader, **webp_scale(stored, size, 1, max_pixels))
     if loader == "svgload" and shrink != 1:
         # Scaled by the larger factor, it can exceed the target size in the other direction.
         max_scale = math.sqrt(max_pixels / (stored[0] * stored[1]))

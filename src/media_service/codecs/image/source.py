@@ -7,8 +7,14 @@ from typing import Self
 from media_service.codecs.inspection import ImageInfo, Info
 
 # Bytes per decoded pixel, including the memory of the decoder: all coefficients of a progressive
-# JPEG, and a second copy of the image for AVIF and HEIC.
-DECODER_PIXEL_BYTES = {"image/jpeg": 6, "image/webp": 6, "image/avif": 12, "image/heic": 10}
+# JPEG, and further copies of the image for the others.
+DECODER_PIXEL_BYTES = {
+    "image/jpeg": 6,
+    "image/gif": 6,
+    "image/webp": 12,
+    "image/avif": 16,
+    "image/heic": 10,
+}
 # Bytes per pixel for more than 8 bits per channel: 16 bits, and floating point.
 DEEP_PIXEL_BYTES = {
     "rgb16": 8,
@@ -21,7 +27,7 @@ DEEP_PIXEL_BYTES = {
 }
 # Bytes per pixel of three or four channels of 8 bits.
 PIXEL_BYTES = 4
-# Types whose frames depend on each other. All their frames are decoded together.
+# Types whose frames depend on each other.
 ANIMATED = {"image/gif", "image/webp"}
 
 
@@ -51,10 +57,12 @@ class ImageSource:
 
     @property
     def pixels(self) -> int:
-        return self.width * self.height * self.animation_frames
+        """The number of pixels of one frame or page."""
+        return self.width * self.height
 
     @property
     def decoded_bytes(self) -> int:
+        """The memory that decoding one frame or page needs."""
         depth = max(
             DECODER_PIXEL_BYTES.get(self.content_type, PIXEL_BYTES),
             DEEP_PIXEL_BYTES.get(self.color_space, PIXEL_BYTES),
