@@ -113,15 +113,16 @@ local function nearest(wanted, names)
   return found
 end
 
--- What to use instead of a name that a message does not have. `kind`: what its fields are called.
-local function instead(message, wanted, kind)
+-- What to use instead of a name that a message does not have. `kind`: what its fields are called. `inner`: whether it is
+-- in another message, so that the path has none of its fields.
+local function instead(message, wanted, kind, inner)
   local names, inside = {}, {}
   for _, field in ipairs(message) do
-    if not field.output and not field.bound then
+    if not field.output and (inner or not field.bound) then
       names[#names + 1] = field.json
-      local inner = field.of and not field.value and field.of.keys[wanted]
-      if inner and #inside < 3 then
-        inside[#inside + 1] = "`" .. field.json .. "." .. inner.json .. "`"
+      local nested = field.of and not field.value and field.of.keys[wanted]
+      if nested and #inside < 3 then
+        inside[#inside + 1] = "`" .. field.json .. "." .. nested.json .. "`"
       end
     end
   end

@@ -57,7 +57,7 @@ local function limit(handle, headers, most)
     total = total + #name + #value
   end
   if total > most then
-    handle:respond({[":status"] = "431"}, "The headers exceed " .. most / 1024 .. " KiB.")
+    handle:respond({[":status"] = "431"}, "The headers have " .. total .. " bytes; the limit is " .. most .. ".")
   end
 end
 

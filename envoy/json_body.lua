@@ -51,11 +51,18 @@ local function string_end(text, at)
   end
 end
 
+-- Whether the value of a key is a text that is not in the path. The transcoder would take one of them.
+local function differs(text, at, path)
+  local value = text:match('^%s*:%s*"([^"]*)"', at)
+  local _, last = path:lower():find("/" .. (value or ""):lower(), 1, true)
+  return value and (value == "" or not last or path:find("^[%w_-]", last + 1) ~= nil)
+end
+
 -- Returns nil, or the position of what is wrong and the depth, and for a field its place and the problem: nil if the
 -- message does not have it.
 --
 -- A single loop over the bytes is what the compiler of Lua is good at. It takes some milliseconds for 1 MiB.
-local function first_fault(text, body)
+local function first_fault(text, body, path)
   local state, at, depth, field, list = VALUE, 1, 0, body, false
   local unescapings, compared, map_keys = 0, 0, {}
   while at <= #text do
@@ -140,6 +147,9 @@ local function first_fault(text, body)
             return at, depth, field.json, TWICE
           end
           given[slot], places[depth] = numbers[depth], field.json
+          if depth == 1 and field.bound and differs(text, at + 1, path) then
+            return at, depth, field.json, "differs from the path"
+          end
         elseif message.map then
           local earlier = map_keys[depth] or {}
           if earlier[key] == numbers[depth] then
@@ -197,12 +207,12 @@ local function advice(text, request, key, depth)
       return "send it in the query"
     end
   end
-  return instead(message, key, "fields")
+  return instead(message, key, "fields", depth > 1)
 end
 
 -- The error of a body, as a text for explanation(); nil if there is none.
-local function error_of(text, request)
-  local at, depth, place, problem = first_fault(text, of_body(request))
+local function error_of(text, request, path)
+  local at, depth, place, problem = first_fault(text, of_body(request), path)
   if not at then
     return nil
   elseif depth > MAX_DEPTH then
@@ -234,7 +244,7 @@ function envoy_on_request(handle)
   if not is_json(content_type) then
     handle:respond({[":status"] = "415"}, "")
   end
-  local refused = error_of(body:getBytes(0, body:length()), request)
+  local refused = error_of(body:getBytes(0, body:length()), request, handle:headers():get(":path"))
   if refused then
     handle:respond({[":status"] = "400"}, refused)
   end

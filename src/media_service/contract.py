@@ -36,6 +36,27 @@ def _field_options() -> tuple[type[Message], Any]:
     return options, pool.FindExtensionByName("buf.validate.field")
 
 
+# The rules for sizes: of texts and bytes, lists and maps.
+LENGTHS = {
+    *("len", "min_len", "max_len"),
+    *("min_items", "max_items", "min_pairs", "max_pairs"),
+}
+BYTES = {"len_bytes", "min_bytes", "max_bytes"}
+BOUNDS = {"gt", "gte", "gt_lt", "gt_lte", "gte_lt", "gte_lte", "lt", "lte"}
+
+
+def problem(violation: Any) -> str:
+    """What is wrong with a field, from a `protovalidate.Violation`: the limit and the actual size
+    or number."""
+    message: str = violation.proto.message
+    rule, value = violation.proto.rule_id.rpartition(".")[2], violation.field_value
+    if rule in BOUNDS and isinstance(value, int | float):
+        return f"{message}, but is {value}"
+    if rule in BYTES and isinstance(value, str):
+        return f"{message}, but has {len(value.encode())}"
+    return f"{message}, but has {len(value)}" if rule in LENGTHS and value is not None else message
+
+
 def field_rules(field: FieldDescriptor) -> Any:
     """The `buf.validate.FieldRules` of a field; without rules, an empty message."""
     options, rules = _field_options()

@@ -82,7 +82,7 @@ def tables() -> str:
             message = method.input_type
             path = f"/{service.full_name}/{method.name}"
             requests[path] = {"message": message.full_name, "body": rule.body}
-            add(messages, message, set(re.findall(r"\{(\w+)", str(rule))))
+            add(messages, message, re.findall(r"\{([\w.]+)", str(rule)))
     return f"local REQUESTS = {lua(requests)}\nlocal MESSAGES = {lua(messages)}"
 
 
@@ -93,7 +93,7 @@ def services() -> Sequence[ServiceDescriptor]:
 def add(
     messages: dict[str, Mapping[Any, Any]], message: Descriptor, bound: Collection[str] = ()
 ) -> None:
-    """Adds a message, and those in its fields."""
+    """Adds a message, and those in its fields. `bound`: the fields that the path has."""
     if message.full_name in {*messages, *FREE}:
         return
     messages[message.full_name] = {}  # of a recursive message
@@ -104,7 +104,8 @@ def add(
     messages[message.full_name] = {**dict(enumerate(fields, 1)), "choice": choice}
     for field in message.fields:
         if field.message_type:
-            add(messages, field.message_type)
+            inner = [name.partition(".")[2] for name in bound if name.startswith(f"{field.name}.")]
+            add(messages, field.message_type, inner)
 
 
 def field_of(field: FieldDescriptor, bound: bool = False) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ DEEP = b'{"error": {"details": ' + b"[" * 99 + b"]" * 99 + b"}}"
 OPERATION = 'write the operation as `{"resize": {...}}`'
 WHOLE_BODY = "the body is its value: send the fields of `media` without it"
 UPLOADS, BATCH = "/v1/uploads", "/v1/uploads:batchCreate"
+PROCESSES = "/v1/media:batchProcess"
 PROCESS, MEDIA, SIGN = "/v1/media/ID:process", "/v1/media/ID", "/v1/media/ID:signUrl"
 
 # JSON: (method, path, body, field, what the error says)
@@ -76,6 +77,7 @@ KEYS = [
     ("POST", PROCESS, '{"operations": [{"x": 1, "op": "resize"}]}', "operations[0].x", OPERATION),
     ("POST", PROCESS, '{"operations": [{"sigma": 9}]}', "operations[0].sigma", "`blur.sigma` or"),
     ("POST", PROCESS, '{"operations": [{"resise": {}}]}', "operations[0].resise", "`resize`?"),
+    ("POST", PROCESSES, '{"requests": [{"media": 1}]}', "requests[0].media", "`mediaId`?"),
     ("POST", "/v1/watchTickets", '{"jobid": "a"}', "jobid", "did you mean `jobId`?"),
     ("POST", "/v1/media/ID:purge", '{"force": true}', "force", "there are no fields"),
 ]
@@ -85,6 +87,12 @@ TWICE = [
     ("PATCH", MEDIA, '{"capture_time": null, "captureTime": null}', "captureTime"),
     ("PATCH", MEDIA, r'{"labels": {"a": "1", "\u0061": "2"}}', "labels.a"),
     ("POST", BATCH, '{"requests": [{}, {"spec": {}, "spec": {}}]}', "requests[1].spec"),
+]
+# Another media than the path has: (method, path, body, field)
+OTHER = [
+    ("PATCH", MEDIA, '{"mediaId": "a"}', "mediaId"),
+    ("PATCH", MEDIA, '{"media_id": "0190163d-8694-739b-aea5-966c26f8ad91"}', "mediaId"),
+    ("POST", PROCESS, '{"media_id": "a", "ops": "blur"}', "mediaId"),
 ]
 # Queries and paths: (path, field, what the error says)
 URLS = [
@@ -109,6 +117,7 @@ ALL = [
         (method, path, body.encode(), field, "is given twice")
         for method, path, body, field in TWICE
     ),
+    *((verb, path, body.encode(), field, "differs from") for verb, path, body, field in OTHER),
     *(("GET", path, b"", field, says) for path, field, says in URLS),
 ]
 # What a caller never sees.

@@ -254,6 +254,9 @@ def test_a_method_without_an_access_rule_is_rejected_at_startup() -> None:
     health = health_pb2.DESCRIPTOR.services_by_name["Health"]
     with pytest.raises(ValueError, match="set either permission or public"):
         read_rules([health])
-    assert RULES["/mediaservice.v1.MediaService/PurgeMedia"] == MethodRule(
-        "media.purge", "media.purge", "media_id", False, media_service_pb2.PurgeMediaRequest
+    purge = RULES["/mediaservice.v1.MediaService/PurgeMedia"]
+    assert purge == MethodRule(
+        *("media.purge", "media.purge", "media_id", False),
+        media_service_pb2.PurgeMediaRequest,
+        purge.rest,
     )

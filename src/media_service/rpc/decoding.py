@@ -33,7 +33,7 @@ def decoding(
 
     def decode(raw: bytes) -> Any:
         if len(raw) > most:
-            return Undecodable(too_large(most))
+            return Undecodable(too_large(len(raw), most))
         try:
             return parse(raw)
         except DecodeError:
@@ -42,11 +42,11 @@ def decoding(
     return decode
 
 
-def too_large(most: int) -> InvalidArgument:
+def too_large(size: int, most: int) -> InvalidArgument:
     return InvalidArgument(
         Reason.INVALID_REQUEST,
-        f"A message of the call exceeds {most} bytes. Send less, such as smaller pieces of a file"
-        " or fewer items of a batch.",
+        f"A message of the call has {size} bytes; the limit is {most}. Send smaller pieces of a"
+        " file or fewer items of a batch.",
     )
 
 

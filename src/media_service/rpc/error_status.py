@@ -22,7 +22,7 @@ RETRY_SECONDS = 1
 # in base64, then the error's metadata and the field violations.
 MAX_MESSAGE_BYTES = 1024
 MAX_METADATA_BYTES = 1200
-MAX_VIOLATIONS_BYTES = 1800
+MAX_VIOLATIONS_BYTES = 2000
 # Of a single entry.
 MAX_NAME_BYTES = 100
 MAX_TEXT_BYTES = 1000

@@ -8,7 +8,7 @@ import protovalidate
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from media_service.contract import field_rules
+from media_service.contract import field_rules, problem
 from media_service.errors import InvalidArgument, Reason
 
 # The limit of a repeated field without max_items.
@@ -63,7 +63,9 @@ class FieldValidator:
             if field.is_repeated:
                 total += len(value)
                 if len(value) > (limit := max_items(field)):
-                    raise invalid_fields([(name, f"must contain no more than {limit} item(s)")])
+                    raise invalid_fields(
+                        [(name, f"must contain no more than {limit} item(s), but has {len(value)}")]
+                    )
             if field.message_type is None or not self._repeats(field.message_type):
                 continue
             total += sum(self._count(element, f"{name}.") for element in messages(field, value))
@@ -109,7 +111,7 @@ def field_violation(violation: protovalidate.Violation) -> tuple[str, str]:
         subscript = element.subscript
         index = f"[{subscript.value}]" if subscript and subscript.field == "index" else ""
         names.append(f"{element.field_name}{index}")
-    return ".".join(names), violation.proto.message
+    return ".".join(names), problem(violation)
 
 
 def invalid_fields(fields: Sequence[tuple[str, str]]) -> InvalidArgument:

@@ -25,6 +25,7 @@ from media_service.rpc.caller import current_principal, owner_of
 from media_service.rpc.decoding import Undecodable, decoding
 from media_service.rpc.error_status import abort, known
 from media_service.rpc.field_validation import FieldValidator
+from media_service.rpc.http import is_rest
 from media_service.rpc.method_rules import MethodRule
 from media_service.rpc.request_reader import RequestReader, check_metadata
 from media_service.rpc.response_stream import ResponseStreams
@@ -189,6 +190,8 @@ class Gate:
             except Exception as error:
                 shown = known(error)
                 record.outcome = shown.reason
+                if is_rest(context):
+                    shown = rule.rest.in_error(shown)
                 try:
                     await abort(context, shown)
                 finally:

@@ -3,23 +3,27 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from google.api import annotations_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from mediaservice.v1 import rule_pb2
+
+from media_service.rpc.rest_names import RestNames
 
 
 @dataclass(frozen=True, slots=True)
 class MethodRule:
     """`permission` empty: public. `audit` empty: not audited. `resource`: the request field that
     names the resource. `ticket`: whether a watch ticket can replace the token. `request`: the type
-    of request messages."""
+    of request messages. `rest`: the field names of errors over REST."""
 
     permission: str
     audit: str
     resource: str
     ticket: bool
     request: type[Message]
+    rest: RestNames
 
 
 def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule]:
@@ -33,6 +37,7 @@ def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule
             rule = method.GetOptions().Extensions[rule_pb2.rule]
             if bool(rule.permission) == rule.public:
                 raise ValueError(f"{method.full_name}: set either permission or public in its rule")
+            http = method.GetOptions().Extensions[annotations_pb2.http]
             path = f"/{service.full_name}/{method.name}"
             rules[path] = MethodRule(
                 rule.permission,
@@ -40,5 +45,6 @@ def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule
                 rule.resource,
                 rule.ticket,
                 GetMessageClass(method.input_type),
+                RestNames.of(method.input_type, method.output_type, http.body),
             )
     return rules

@@ -1,6 +1,7 @@
 """Servicer of ProcessingService: converts messages and calls the use cases."""
 
 from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -30,6 +31,7 @@ from media_service.rpc.idempotency import header_key, item_keys, key_of, request
 from media_service.rpc.job_message import job_to_message
 from media_service.rpc.pagination import each
 from media_service.rpc.public_urls import PublicUrls
+from media_service.rpc.rest_names import RestNames
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Request: TypeAlias = processing_service_pb2.ProcessMediaRequest
@@ -96,7 +98,7 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
             outcome = next(jobs) if isinstance(one, RenditionRequest) else one
             outcomes.append((outcome, next(results)) if isinstance(outcome, Job) else outcome)
         return processing_service_pb2.BatchProcessMediaResponse(
-            results=await each(outcomes, self._result)
+            results=await each(outcomes, partial(self._result, rest=http.is_rest(context)))
         )
 
     async def ListOperations(  # noqa: N802
@@ -106,9 +108,9 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
             operations=[manual_to_message(manual) for manual in catalogue()]
         )
 
-    def _result(self, outcome: tuple[Job, JobResult | None] | MediaError) -> Result:
+    def _result(self, outcome: tuple[Job, JobResult | None] | MediaError, rest: bool) -> Result:
         if isinstance(outcome, MediaError):
-            return Result(error=to_status(outcome))
+            return Result(error=to_status(REST_NAMES.in_error(outcome) if rest else outcome))
         return Result(job=job_to_message(*outcome, self._public_urls))
 
     def _checked_in_batch(self, index: int, request: Request, key: str) -> RenditionRequest:
@@ -199,6 +201,8 @@ def bad_name(why: str) -> InvalidArgument:
     return invalid_fields([("rendition_name", why)])
 
 
+# Of a request in a batch.
+REST_NAMES = RestNames.of(Request.DESCRIPTOR, job_pb2.Job.DESCRIPTOR, "*")
 PARAMETER_TYPES = {
     "int": processing_service_pb2.ParameterInfo.INTEGER,
     "float": processing_service_pb2.ParameterInfo.NUMBER,

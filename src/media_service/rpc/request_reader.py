@@ -81,6 +81,6 @@ def check_metadata(context: Context) -> None:
     if size > MAX_METADATA:
         raise InvalidArgument(
             Reason.INVALID_REQUEST,
-            f"The metadata of the call exceeds {MAX_METADATA} bytes, {ENTRY_BYTES} of them for each"
-            " entry. Send less.",
+            f"The metadata of the call has {size} bytes, {ENTRY_BYTES} of them for each entry; the"
+            f" limit is {MAX_METADATA}. Send less.",
         )

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -42,6 +43,7 @@ from media_service.rpc.multipart import MultipartFile, boundary_of
 from media_service.rpc.pagination import each, page, page_size
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.request_body import body_chunks
+from media_service.rpc.rest_names import RestNames
 from media_service.rpc.server_sent_events import send_events
 from media_service.rpc.watch_limiter import WatchLimiter
 from media_service.rpc.wire import Piece
@@ -60,6 +62,10 @@ DEFAULT_TTL = timedelta(minutes=15)
 # All that creates upload sessions shares its keys: a stream continues what CreateUpload created.
 CREATE = "CreateUpload"
 UPLOAD_KEY = [datetime, UUID]
+# Of a request in a batch.
+REST_NAMES = RestNames.of(
+    upload_service_pb2.CreateUploadRequest.DESCRIPTOR, upload_pb2.Upload.DESCRIPTOR, "*"
+)
 # What came when a body is empty.
 NOTHING = Piece(upload_service_pb2.UploadMediaRequest(), memoryview(b""))
 
@@ -119,14 +125,15 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         created = iter(await self._uploads.create(caller(), accepted, atomic=request.atomic))
         results = [one if isinstance(one, MediaError) else next(created) for one in wanted]
         return upload_service_pb2.BatchCreateUploadsResponse(
-            results=await each(results, self._result)
+            results=await each(results, partial(self._result, rest=http.is_rest(context)))
         )
 
     def _result(
-        self, result: UploadResult | MediaError
+        self, result: UploadResult | MediaError, rest: bool
     ) -> upload_service_pb2.BatchCreateUploadsResponse.Result:
         if isinstance(result, MediaError):
-            return upload_service_pb2.BatchCreateUploadsResponse.Result(error=to_status(result))
+            status = to_status(REST_NAMES.in_error(result) if rest else result)
+            return upload_service_pb2.BatchCreateUploadsResponse.Result(error=status)
         return upload_service_pb2.BatchCreateUploadsResponse.Result(
             upload=upload_to_message(result, self._public_urls)
         )

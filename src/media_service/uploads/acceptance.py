@@ -47,7 +47,7 @@ class Acceptance:
         if size > self.max_size:
             raise InvalidArgument(
                 Reason.FILE_TOO_LARGE,
-                f"The file is too large: at most {self.max_size} bytes are accepted.",
+                f"The file has {size} bytes or more; at most {self.max_size} are accepted.",
                 max_size_bytes=self.max_size,
             )
 
@@ -69,10 +69,10 @@ class Acceptance:
             found = AUDIO_TYPES.get(found, found)
         found = self.types.choose(found)
         kind = content_type.kind_of(found)
-        if kind is Kind.IMAGE and pixels(head, found) > self.max_pixels:
+        if kind is Kind.IMAGE and (size := pixels(head, found)) > self.max_pixels:
             raise InvalidArgument(
                 Reason.PIXEL_LIMIT_EXCEEDED,
-                f"The image has more than {self.max_pixels} pixels, the maximum of this service.",
+                f"The image has {size} pixels; at most {self.max_pixels} are accepted.",
             )
         return found, kind
 
@@ -118,8 +118,8 @@ def check_filename(name: str) -> None:
     why = ""
     if not encodable(name):
         why = "must be UTF-8"
-    elif len(name.encode()) > 255:
-        why = "must have at most 255 bytes"
+    elif (size := len(name.encode())) > 255:
+        why = f"must have at most 255 bytes, but has {size}"
     elif re.search(r"[/\\\x00-\x1f\x7f]", name):
         why = "must not contain / or \\ or control characters"
     if why:

@@ -15,6 +15,7 @@ from media_service.codecs.image.formats import FORMATS
 from media_service.codecs.pipeline import operation_fields as fields
 from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS, copy_of, invalid, parse_text
+from media_service.contract import problem
 from media_service.errors import FailedPrecondition, Reason
 
 MAX_OPERATIONS = 32
@@ -27,7 +28,7 @@ def parse(text: str) -> list[Operation]:
     Raises InvalidArgument (INVALID_OPERATIONS).
     """
     if len(text) > MAX_CHARACTERS:
-        raise invalid("ops", f"must have at most {MAX_CHARACTERS} characters")
+        raise invalid("ops", f"must have at most {MAX_CHARACTERS} characters, but has {len(text)}")
     if re.search("[\ud800-\udfff]", text):  # from a command line argument that is not UTF-8
         raise invalid("ops", "must be text")
     return [copy_of(operation) for operation in parse_checked(text)]
@@ -60,7 +61,9 @@ def accepted(pipeline: Pipeline, field: str) -> Pipeline:
     """Checks that the pipeline can be stored and its format can be written. Raises the errors of
     `requested_pipeline`."""
     if len(pipeline.text) > MAX_CHARACTERS:
-        raise invalid(field, f"must have at most {MAX_CHARACTERS} characters in the text form")
+        length = len(pipeline.text)
+        what = f"must have at most {MAX_CHARACTERS} characters in the text form, but has {length}"
+        raise invalid(field, what)
     if pipeline.format and pipeline.format not in FORMATS:
         raise FailedPrecondition(
             Reason.OPERATION_NOT_APPLICABLE,
@@ -80,14 +83,16 @@ def validate(operations: Sequence[Operation], field: str = "ops") -> None:
     Raises InvalidArgument (INVALID_OPERATIONS).
     """
     if len(operations) > MAX_OPERATIONS:
-        raise invalid(field, f"must have at most {MAX_OPERATIONS} operations")
+        raise invalid(
+            field, f"must have at most {MAX_OPERATIONS} operations, but has {len(operations)}"
+        )
     for index, operation in enumerate(operations):
         violations = protovalidate.collect_violations(operation)
         # Violations of one parameter come first, because they are more specific.
         for violation in sorted(violations, key=concerns_operation):
             elements = violation.proto.field.elements if violation.proto.field else []
             name = ".".join([f"{field}[{index}]", *(element.field_name for element in elements)])
-            raise invalid(name, violation.proto.message)
+            raise invalid(name, problem(violation))
     names = [fields.unpack(operation)[0] for operation in operations]
     for name in OUTPUT_OPERATIONS:
         if names.count(name) > 1:
