@@ -94,7 +94,7 @@ SHARING = (
     ),
     (
         *("rest_uploads", "rest_catalogue", "rest_content", "rest_jobs", "rest_render"),
-        *("rest_early", "rest_forms", "rest_queries", "bad_input", "any_request"),
+        *("readme", "rest_forms", "rest_queries", "bad_input", "any_request"),
     ),
     ("s3", "s3_parts"),
 )
