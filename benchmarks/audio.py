@@ -15,6 +15,7 @@ from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.ffmpeg.run import binary
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspection import AudioInfo
+from media_service.codecs.inspector import Inspector
 from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.pipeline.route import find_route
 from media_service.codecs.sandbox.forks import ForkServer
@@ -40,8 +41,9 @@ async def audio(bench: Bench) -> Outcome:
     async with (
         ForkServer() as fork_server,
         ImageRenderer(fork_server, 1, 1 << 20, 1 << 20) as renderer,  # audio has no watermarks
+        Inspector(fork_server, 1 << 20, 1) as inspector,
     ):
-        renderer_av = AvRenderer(renderer, {})
+        renderer_av = AvRenderer(renderer, inspector, {})
         rows = [await waveform(renderer_av, long, seconds, rounds=2 if quick else bench.rounds)]
         rows += [await loudness(renderer_av, short, target) for target in TARGETS]
     return Outcome(rows, notes=["audio: an MP3 of noise as loud as speech, 128 kbit/s, stereo"])

@@ -52,6 +52,7 @@ from media_service.renditions.renderers import Renderers
 from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.results import JobResults
 from media_service.renditions.standard import StandardRenditions
+from media_service.renditions.streams.comparison import StreamComparison
 from media_service.renditions.streams.packager import StreamPackager
 from media_service.renditions.streams.segments import Segments
 from media_service.renditions.thumbnails import ThumbnailRenderer
@@ -413,6 +414,8 @@ async def worker_resources(
         files = OriginalFiles(parts.stores, copies, inspector)
         segments = Segments(parts.database, parts.raw)
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
+        comparison = StreamComparison(parts.database, parts.raw, inspector)
+        profiles = config.video_profiles
         yield WorkerResources(
             parts.database,
             parts.raw,
@@ -423,9 +426,9 @@ async def worker_resources(
             ThumbnailRenderer(renderer, config.thumbnails),
             presets(config),
             files,
-            Renderers(renderer, AvRenderer(renderer, config.video_profiles), documents),
+            Renderers(renderer, AvRenderer(renderer, inspector, profiles), documents),
             segments,
-            StreamPackager(parts.database, renditions, segments, chunks, config.video_profiles),
+            StreamPackager(parts.database, renditions, segments, chunks, comparison, profiles),
             config.encode_threads,
             parts.acceptance.types,
             config.purge_after,

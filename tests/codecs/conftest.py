@@ -19,6 +19,6 @@ async def inspector(fork_server: ForkServer) -> AsyncIterator[Inspector]:
 
 
 @pytest.fixture(scope="session")
-async def av_renderer(fork_server: ForkServer) -> AsyncIterator[AvRenderer]:
+async def av_renderer(fork_server: ForkServer, inspector: Inspector) -> AsyncIterator[AvRenderer]:
     async with ImageRenderer(fork_server, 1, 10_000_000, 1 << 28) as renderer:
-        yield AvRenderer(renderer, PROFILES)
+        yield AvRenderer(renderer, inspector, PROFILES)

@@ -501,6 +501,25 @@ async def test_a_video_whose_audio_outlasts_its_frames_is_streamed(
     assert set(lumas[100:]) <= {lumas[99] - 1, lumas[99], lumas[99] + 1}
 
 
+async def test_a_job_whose_result_lacks_a_part_of_its_source_fails(
+    streaming: Running, tmp_path: Path
+) -> None:
+    """The second half of the audio cannot be decoded. Players would play silence."""
+    video = tmp_path / "video.mp4"
+    video.write_bytes(counted(4, "5", "256x144"))
+    data = bytearray(video.read_bytes())
+    with av.open(str(video)) as container:
+        for packet in container.demux(audio=0):
+            if packet.pos is not None and (packet.pts or 0) * packet.time_base > 2:
+                data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    ann = await streaming.caller()
+    media = await ann.store_all(bytes(data))
+    for ops in (OPS, "transcode"):
+        job = await ended(ann, (await process(ann, media.media_id, ops)).job_id)
+        assert (job.state, reason(job)) == (Job.FAILED, "MEDIA_CORRUPT"), ops
+        assert "of the result ends" in job.error.message
+
+
 async def test_audio_of_a_transport_stream_keeps_its_start_offset(
     streaming: Running, tmp_path: Path
 ) -> None:

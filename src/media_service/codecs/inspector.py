@@ -4,6 +4,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Literal, Self, overload
 
+import msgspec
+
+from media_service.codecs.ends import Ends
 from media_service.codecs.inspection import (
     AudioInfo,
     DocumentInfo,
@@ -14,13 +17,18 @@ from media_service.codecs.inspection import (
     validated,
 )
 from media_service.codecs.limits import INSPECTION_LIMITS, TRUSTED_TYPES, inspection_limits
+from media_service.codecs.sandbox.exit_cause import corrupt
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.codecs.sandbox.pool import Sandbox, size_of
+from media_service.codecs.video.edits import Edits
+from media_service.codecs.video.source import AvSource
+from media_service.errors import InvalidArgument
 
 INSPECT = "media_service.codecs.inspect"
 IMAGE = f"{INSPECT}.image:inspect"
 AV = f"{INSPECT}.av:inspect"
 DOCUMENT = f"{INSPECT}.document:inspect"
+ENDS = f"{INSPECT}.ends:read_ends"
 # The task for each kind of media.
 TASKS = {"IMAGE": IMAGE, "VIDEO": AV, "AUDIO": AV, "DOCUMENT": DOCUMENT}
 
@@ -35,7 +43,7 @@ class Inspector:
         self._max_pixels = max_pixels
         self._images = Sandbox(fork_server, [IMAGE], INSPECTION_LIMITS, children, IMAGES_PER_CHILD)
         # Demuxers are a larger attack surface. Each file gets a new child.
-        self._others = Sandbox(fork_server, [AV, DOCUMENT], INSPECTION_LIMITS, children, 1)
+        self._others = Sandbox(fork_server, [AV, DOCUMENT, ENDS], INSPECTION_LIMITS, children, 1)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -90,3 +98,35 @@ class Inspector:
             **limited,
         )
         return validated(answer, kind, content_type)
+
+    async def source_ends(self, source: AvSource, edits: Edits) -> Ends:
+        """Reads how the edited range of a source begins and ends, as far as that is possible.
+        Raises DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE,
+        PROCESSING_UNAVAILABLE)."""
+        track = source.video_track.index
+        try:
+            return await self.read_ends(
+                source.path, source.content_type, track, edits.start, edits.end
+            )
+        except InvalidArgument:
+            return Ends()
+
+    async def read_ends(
+        self, path: Path, content_type: str, track: int, start: float, end: float | None
+    ) -> Ends:
+        """Reads how a range of a video begins and ends; see `inspect.ends.read_ends`. Raises the
+        errors of `inspect`."""
+        answer = await self._others.run(
+            ENDS,
+            path,
+            last=True,
+            limits=inspection_limits(size_of(path)),
+            content_type=content_type,
+            track=track,
+            start=start,
+            end=end,
+        )
+        try:
+            return msgspec.convert(answer, Ends)
+        except msgspec.ValidationError:
+            raise corrupt("It cannot be read.") from None

@@ -16,7 +16,7 @@ from media_service.codecs.inspect.container import open_container
 from media_service.codecs.inspect.covers import main_video_track, unmarked_video_tracks
 from media_service.codecs.inspect.limits import count
 from media_service.codecs.inspect.location import from_iso6709
-from media_service.codecs.inspect.timing import FrameRate, duration_seconds
+from media_service.codecs.inspect.timing import FrameRate, duration_seconds, start_seconds
 from media_service.codecs.inspect.tracks import (
     audio_track,
     audio_tracks,
@@ -170,12 +170,6 @@ def describe_video(video: Any, index: int, beginning: Beginning, max_pixels: int
             matrix=count(frame.colorspace),
         ),
     }
-
-
-def start_seconds(track: Any) -> float:
-    """When a track begins, in seconds from the beginning of the file."""
-    begin = float((track.start_time or 0) * track.time_base)
-    return round(max(0.0, begin - (track.container.start_time or 0) / av.time_base), 6)
 
 
 def rotation_degrees(frame: Any) -> int:

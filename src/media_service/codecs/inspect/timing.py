@@ -1,6 +1,8 @@
 """Measures the duration of video and audio files, and their frame rates."""
 
 import math
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -27,8 +29,8 @@ MAX_DURATION_FACTOR = 2
 # The range that is read to check it: the seconds before the end, and the maximum number of bytes.
 END_SECONDS = 1.0
 END_PACKETS, END_BYTES = 5000, 32 << 20
-# A header whose duration differs by less than this is believed.
-END_TOLERANCE = 0.5
+# A header whose duration differs by less than this is believed: a packet of audio lasts as long.
+END_TOLERANCE = 0.15
 TIMED_FORMATS = {"asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}
 # One week. A longer duration indicates a wrong clock.
 MAX_SECONDS = 7 * 24 * 3600
@@ -43,11 +45,13 @@ def rewind(container: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The end of a file: when the last packet ends, in seconds. `gap` is the largest distance
-    between two video frames, for which the last one may be displayed; it is infinite if fewer than
-    two were read. `complete`: the file was read to the end."""
+    """The end of a file: when the last packet ends, in seconds, and that of each track, by its
+    index. `gap` is the largest distance between two video frames, for which the last one may be
+    displayed; it is infinite if fewer than two were read. `complete`: the file was read to the
+    end."""
 
     seconds: float
+    tracks: Mapping[int, float]
     gap: float
     complete: bool
 
@@ -74,10 +78,7 @@ def confirm(container: Any, claimed: float) -> float | None:
     must be read to tell. If the check would take long, believes the header."""
     if claimed > MAX_SECONDS:
         return None
-    try:
-        near = max(0.0, claimed - END_SECONDS)
-        container.seek((container.start_time or 0) + round(near * av.time_base))
-    except av.FFmpegError:
+    if not seek(container, max(0.0, claimed - END_SECONDS)):
         return claimed
     end = read_to_end(container, END_PACKETS, END_BYTES)
     if end.seconds > MAX_DURATION_FACTOR * claimed + 1:
@@ -90,6 +91,24 @@ def confirm(container: Any, claimed: float) -> float | None:
     return claimed if exact or not is_timed(container) else end.seconds
 
 
+def seek(container: Any, seconds: float) -> bool:
+    """Seeks to a time from the beginning of the file. Returns whether that was possible."""
+    time = seconds + (container.start_time or 0) / av.time_base
+    # A video track that ended before cannot be sought in.
+    for track in (None, *container.streams.audio[:1]):
+        scale = av.time_base if track is None else 1 / track.time_base
+        with suppress(av.FFmpegError):
+            container.seek(round(time * scale), stream=track)
+            return True
+    return False
+
+
+def start_seconds(track: Any) -> float:
+    """When a track begins, in seconds from the beginning of the file."""
+    begin = float((track.start_time or 0) * track.time_base)
+    return round(max(0.0, begin - (track.container.start_time or 0) / av.time_base), 6)
+
+
 def is_timed(container: Any) -> bool:
     """Whether packets have time stamps. In other formats, they are estimated after a seek."""
     return container.format.name.partition(",")[0] in TIMED_FORMATS
@@ -100,14 +119,16 @@ def read_to_end(
 ) -> Ending:
     """Reads video and audio packets from the current position."""
     start = (container.start_time or 0) / av.time_base
-    end, size, complete = 0.0, 0, True
+    size, complete = 0, True
+    ends: dict[int, float] = {}
     last: dict[int, float] = {}
     gaps: dict[int, float] = {}
     for number, packet in enumerate(container.demux()):
         index, kind = packet.stream_index, packet.stream.type
         if packet.pts is not None and kind in {"video", "audio"}:
             time = float(packet.pts * packet.time_base)
-            end = max(end, time + float((packet.duration or 0) * packet.time_base) - start)
+            end = time + float((packet.duration or 0) * packet.time_base) - start
+            ends[index] = max(end, ends.get(index, 0.0))
             if kind == "video" and index in last:
                 gaps[index] = max(gaps.get(index, 0.0), abs(time - last[index]))
             if kind == "video":
@@ -117,7 +138,7 @@ def read_to_end(
             complete = False
             break
     gap = max((gaps.get(index, math.inf) for index in last), default=0.0)
-    return Ending(end, gap, complete)
+    return Ending(max(ends.values(), default=0.0), ends, gap, complete)
 
 
 @dataclass(slots=True)

@@ -121,6 +121,11 @@ class AvSource:
         return f"V:{self.video_track.index}"
 
     @property
+    def is_hdr(self) -> bool:
+        """Whether it has a high dynamic range."""
+        return self.dynamic_range in {"HDR_PQ", "HDR_HLG"}
+
+    @property
     def has_video(self) -> bool:
         return self.width > 0
 

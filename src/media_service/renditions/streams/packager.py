@@ -41,6 +41,7 @@ from media_service.renditions.handlers.chunk import (
 )
 from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.streams import hls, queries
+from media_service.renditions.streams.comparison import StreamComparison
 from media_service.renditions.streams.model import Overview, Stream, TrackState
 from media_service.renditions.streams.segments import Segments
 
@@ -60,12 +61,14 @@ class StreamPackager:
         store: RenditionStore,
         segments: Segments,
         chunks: ChunkHandler,
+        comparison: StreamComparison,
         profiles: Mapping[int, int],
     ) -> None:
         self._database = database
         self._store = store
         self._segments = segments
         self._chunks = chunks
+        self._comparison = comparison
         self._profiles = profiles
 
     async def run(
@@ -73,7 +76,8 @@ class StreamPackager:
     ) -> None:
         """Encodes the stream. Ends the job in the transaction that publishes the stream.
 
-        Raises FailedPrecondition (OPERATION_NOT_APPLICABLE) and the errors of `encode_video`.
+        Raises FailedPrecondition (OPERATION_NOT_APPLICABLE), InvalidArgument (MEDIA_CORRUPT) if the
+        stream is incomplete or differs from its original, and the errors of `encode_video`.
         """
         if not source.has_video:
             raise FailedPrecondition(
@@ -90,6 +94,7 @@ class StreamPackager:
         video = self._encode_video(claim, stream, source, edits, progress, tracks)
         await run_together(tracks, video)
         progress.report("publish", PUBLISH_PERCENT)
+        await self._check(stream, source, edits)
         await self._publish(claim, media, stream)
 
     async def _begin(self, claim: Claim, media: Media, ladder: Ladder) -> Stream | None:
@@ -217,14 +222,17 @@ class StreamPackager:
                 return
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _publish(self, claim: Claim, media: Media, stream: Stream) -> None:
-        """Replaces the current stream of the media and ends the job.
+    async def _check(self, stream: Stream, source: AvSource, edits: Edits) -> None:
+        """Raises InvalidArgument (MEDIA_CORRUPT) if the stream is incomplete, or differs from its
+        original."""
+        async with self._database.connection() as db:
+            check_complete(stream, await queries.states(db, stream))
+        await self._comparison.check(stream, source, edits)
 
-        Raises InvalidArgument (MEDIA_CORRUPT) if the stream is incomplete.
-        """
+    async def _publish(self, claim: Claim, media: Media, stream: Stream) -> None:
+        """Replaces the current stream of the media and ends the job."""
         async with self._database.connection() as db:
             states = await queries.states(db, stream)
-        check_complete(stream, states)
         largest = stream.ladder.rungs[0]
         new = NewRendition(
             STREAM, hls.CONTENT_TYPE, claim.pipeline, media.version, largest.width, largest.height

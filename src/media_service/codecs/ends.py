@@ -1,0 +1,46 @@
+"""How a video begins and ends, to compare a result with its source."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from media_service.codecs.inspect.limits import MAX_TRACKS
+from media_service.codecs.inspection import Count, Number, Record
+
+# The share of pixels that are nearly black in a black frame, and at most in one that is not. The
+# encoder blurs single bright pixels.
+BLACK_SHARE, VISIBLE_SHARE = 0.98, 0.9
+# A brightness below which an HDR frame may be black in standard dynamic range.
+MIN_HDR_BRIGHTNESS = 64
+
+
+class FrameLook(Record, frozen=True, kw_only=True):
+    """A decoded frame: its size as stored, the share of nearly black pixels, and the mean
+    brightness, up to 255."""
+
+    width: Count
+    height: Count
+    black: Number
+    brightness: Number
+
+    @property
+    def is_black(self) -> bool:
+        return self.black >= BLACK_SHARE
+
+    def is_visible(self, *, hdr: bool) -> bool:
+        return self.black <= VISIBLE_SHARE and not (hdr and self.brightness < MIN_HDR_BRIGHTNESS)
+
+
+class Ends(Record, frozen=True, kw_only=True):
+    """How a video begins and ends. `first` and `last` are the frames on display then.
+    `video_seconds` and `audio_seconds` are when the tracks end. None: unknown, or too costly to
+    find."""
+
+    first: FrameLook | None = None
+    last: FrameLook | None = None
+    video_seconds: Number | None = None
+    audio_seconds: Annotated[tuple[Number | None, ...], Meta(max_length=MAX_TRACKS)] = ()
+
+    def audio_track(self, index: int) -> float | None:
+        """Returns when an audio track ends."""
+        return self.audio_seconds[index] if index < len(self.audio_seconds) else None

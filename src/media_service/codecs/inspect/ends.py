@@ -1,0 +1,115 @@
+"""Reads how a video begins and ends, at little cost: a few frames are decoded. Runs in a child
+process."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import av
+from msgspec.structs import replace
+
+from media_service.codecs.ends import Ends, FrameLook
+from media_service.codecs.inspect.av import open_media
+from media_service.codecs.inspect.beginning import decoder_of
+from media_service.codecs.inspect.covers import unmarked_video_tracks
+from media_service.codecs.inspect.limits import MAX_TRACKS
+from media_service.codecs.inspect.timing import (
+    END_BYTES,
+    END_PACKETS,
+    END_SECONDS,
+    read_to_end,
+    seek,
+    start_seconds,
+)
+from media_service.codecs.inspection import to_json
+
+# How far before the end reading begins, in seconds: a frame must be decoded from a key frame on,
+# and the video track may end before the audio.
+DISTANCES = (1.0, 16.0, 256.0)
+# Packets of the video track that are decoded at most. More between two key frames are rare.
+MAX_PACKETS = 1000
+# A tolerance shorter than any frame.
+ROUNDING_SECONDS = 0.002
+# The size in which frames are examined, and the brightness up to which a pixel is nearly black.
+WIDTH, HEIGHT, NEARLY_BLACK = 64, 36, 32
+UNSPECIFIED_MATRIX = 2
+
+
+def read_ends(
+    media: int, content_type: str, track: int, start: float, end: float | None
+) -> dict[str, Any]:
+    """Returns the Ends of a range of the open file `media`, as JSON values. `track` is the index of
+    the video track among those that are not marked as cover art. Without `end`, decodes the whole
+    file, which must be short.
+
+    Raises InvalidArgument (MEDIA_CORRUPT).
+    """
+    with open_media(media, content_type) as container:
+        first = frame_at(container, track, start, start)
+    last = None
+    for distance in (math.inf,) if end is None else DISTANCES:
+        with open_media(media, content_type) as container:
+            until = math.inf if end is None else end
+            last = frame_at(container, track, until - distance, until - ROUNDING_SECONDS)
+        if last is not None:
+            break
+    found = Ends(first=look(first), last=look(last))
+    if end is None:
+        return to_json(found)
+    with open_media(media, content_type) as container:
+        ends = track_ends(container, end)
+        video = unmarked_video_tracks(container)[track]
+        audio = tuple(ends.get(each.index) for each in container.streams.audio[:MAX_TRACKS])
+        return to_json(replace(found, video_seconds=ends.get(video.index), audio_seconds=audio))
+
+
+def frame_at(container: Any, track: int, start: float, time: float) -> Any:
+    """Returns the frame on display at a time: the last one until then, or else the first one. Reads
+    from the key frame before `start` on. Returns None if there is none, or if it is too far."""
+    video = unmarked_video_tracks(container)[track]
+    decoder_of(video).thread_count = 1
+    if start > start_seconds(video) and not seek(container, start):
+        return None
+    file_start = (container.start_time or 0) / av.time_base
+    found = None
+    for frame in decoded_frames(container, video):
+        shown = float(frame.pts * frame.time_base) - file_start if frame.pts is not None else 0.0
+        if found is not None and shown > time + ROUNDING_SECONDS:
+            return found
+        found = frame
+    return found
+
+
+def decoded_frames(container: Any, video: Any) -> Iterator[Any]:
+    """Yields frames, and skips what cannot be decoded, as players do. Stops at a limit."""
+    for number, packet in enumerate(container.demux(video)):
+        if number >= MAX_PACKETS:
+            return
+        with suppress(av.FFmpegError):
+            yield from packet.decode()
+
+
+def track_ends(container: Any, end: float) -> Mapping[int, float]:
+    """Returns when each track ends, by its index, except those that end long before `end`."""
+    if not seek(container, max(0.0, end - END_SECONDS)):
+        return {}
+    return read_to_end(container, END_PACKETS, END_BYTES).tracks
+
+
+def look(frame: Any) -> FrameLook | None:
+    if frame is None:
+        return None
+    width, height = frame.width, frame.height
+    frame.colorspace = UNSPECIFIED_MATRIX  # it does not matter for gray, and some are not known
+    small = frame.reformat(WIDTH, HEIGHT, "gray")
+    plane = small.planes[0]
+    data = bytes(plane)
+    rows = [data[row * plane.line_size :][:WIDTH] for row in range(HEIGHT)]
+    pixels = b"".join(rows)
+    return FrameLook(
+        width=width,
+        height=height,
+        black=sum(pixel < NEARLY_BLACK for pixel in pixels) / len(pixels),
+        brightness=sum(pixels) / len(pixels),
+    )

@@ -1,0 +1,65 @@
+"""Compares an encoded stream with its original, before it is published."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from media_service.codecs.comparison import check_duration, check_frames, edited_seconds
+from media_service.codecs.inspector import Inspector
+from media_service.codecs.video.edits import Edits
+from media_service.codecs.video.source import AvSource
+from media_service.db.database import Database
+from media_service.media.reader import not_found
+from media_service.renditions.streams import queries
+from media_service.renditions.streams.model import INIT, Stream
+from media_service.storage.blob_store import HASH_CHUNK, BlobStore
+from media_service.temporary_files import temporary_file
+
+
+class StreamComparison:
+    """`store` has the segments."""
+
+    def __init__(self, database: Database, store: BlobStore, inspector: Inspector) -> None:
+        self._database = database
+        self._store = store
+        self._inspector = inspector
+
+    async def check(self, stream: Stream, source: AvSource, edits: Edits) -> None:
+        """Compares the durations of all tracks, and the first and the last frame of the smallest
+        rung. Raises InvalidArgument (MEDIA_CORRUPT) if they differ, and NotFound
+        (MEDIA_NOT_FOUND)."""
+        ladder = stream.ladder
+        rung = ladder.rungs[-1]
+        async with self._database.connection() as db:
+            seconds = {
+                name: sum(s.duration for s in await queries.timeline(db, stream.stream_id, name))
+                / stream.timescale(name)
+                for name in ladder.names
+            }
+        original = await self._inspector.source_ends(source, edits)
+        check_duration("The video track", seconds[rung.name], edits.seconds)
+        for track in ladder.audio_tracks:
+            wanted = edited_seconds(original.audio_track(track.index), edits)
+            check_duration(f"Audio track {track.name[1:]}", seconds[track.name], wanted)
+        async with AsyncExitStack() as stack:
+            played = await self._read(stack, stream, rung.name)
+            result = await self._inspector.read_ends(played, "video/mp4", 0, 0.0, None)
+        check_frames(original, result, (rung.width, rung.height), hdr=source.is_hdr)
+
+    async def _read(self, stack: AsyncExitStack, stream: Stream, track: str) -> Path:
+        """Writes the first and the last segment of a track to a file."""
+        async with self._database.connection() as db:
+            segments = await queries.timeline(db, stream.stream_id, track)
+            numbers = dict.fromkeys([INIT, 1, len(segments)])
+            blobs = [
+                await queries.segment(db, stream.media_id, stream.stream_id, track, number)
+                for number in numbers
+            ]
+        file = stack.enter_context(temporary_file("media-blob-"))
+        for blob in blobs:
+            if blob is None:
+                raise not_found(stream.media_id)
+            async for data in self._store.read(blob.key, 0, blob.size_bytes, HASH_CHUNK):
+                await asyncio.to_thread(file.write, data)
+        file.flush()
+        return Path(file.name)
