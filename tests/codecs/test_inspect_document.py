@@ -49,7 +49,7 @@ async def test_an_encrypted_document_is_accepted_without_metadata(
 ) -> None:
     path = pdf(tmp_path / "a.pdf", info=b"/Title(Secret)", trailer=LOCK)
     found = await inspector.inspect(path, "DOCUMENT", "application/pdf")
-    assert found == Inspection(info=DocumentInfo())
+    assert found == Inspection(info=DocumentInfo(), content_type="application/pdf")
 
 
 async def test_a_document_with_a_broken_xref_table_is_repaired(
@@ -65,6 +65,57 @@ async def test_a_truncated_pdf_is_refused(inspector: Inspector, tmp_path: Path) 
     path = pdf(tmp_path / "a.pdf", pages=100)
     path.write_bytes(path.read_bytes()[:-100])
     assert "truncated" in await refusal(inspector, path, "application/pdf")
+
+
+@pytest.mark.parametrize("missing", [1, 6, 7, 12])
+async def test_a_pdf_may_lack_its_last_line(
+    inspector: Inspector, tmp_path: Path, missing: int
+) -> None:
+    path = pdf(tmp_path / "a.pdf", pages=2)
+    path.write_bytes(path.read_bytes().rstrip()[:-missing])
+    info = (await inspector.inspect(path, "DOCUMENT", "application/pdf")).info
+    assert info == DocumentInfo(
+        page_count=2, page_width=200.0, page_height=100.0, warnings=("END_MISSING",)
+    )
+
+
+@pytest.mark.parametrize("tail", [bytes(3000), b"<html>" * 20_000])
+async def test_a_pdf_may_have_bytes_behind_its_end(
+    inspector: Inspector, tmp_path: Path, tail: bytes
+) -> None:
+    path = pdf(tmp_path / "a.pdf", pages=2)
+    path.write_bytes(path.read_bytes() + tail)
+    info = (await inspector.inspect(path, "DOCUMENT", "application/pdf")).info
+    assert (info.page_count, info.warnings) == (2, ("TRAILING_BYTES",))
+
+
+async def test_a_pdf_whose_page_is_missing_is_truncated(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = pdf(tmp_path / "a.pdf", pages=3)
+    data = path.read_bytes()
+    trailer = data[data.index(b"trailer") : data.index(b"startxref")]
+    path.write_bytes(data[:9] + trailer + data[9 : data.index(b"6 0 obj")])
+    assert "truncated" in await refusal(inspector, path, "application/pdf")
+
+
+async def test_a_pdf_shorter_than_it_says_is_truncated(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = pdf(tmp_path / "a.pdf")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"<</Type/Catalog", b"<</Linearized 1/L 5000/Type/Catalog"))
+    assert "truncated" in await refusal(inspector, path, "application/pdf")
+
+
+async def test_the_size_of_a_page_is_in_points_whatever_its_unit(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = pdf(tmp_path / "a.pdf", pages=2)
+    path.write_bytes(path.read_bytes().replace(b"100]", b"100]/UserUnit 2.5", 1))
+    info = (await inspector.inspect(path, "DOCUMENT", "application/pdf")).info
+    assert isinstance(info, DocumentInfo)
+    assert (info.page_width, info.page_height) == (500.0, 250.0)
 
 
 async def test_a_pdf_without_pages_is_refused(inspector: Inspector, tmp_path: Path) -> None:
@@ -106,7 +157,7 @@ async def test_an_office_document_must_be_a_whole_zip_file_with_its_main_part(
     with zipfile.ZipFile(path, "w") as parts:
         parts.writestr(part, "<x/>")
     found = await inspector.inspect(path, "DOCUMENT", content_type)
-    assert found == Inspection(info=DocumentInfo())
+    assert found == Inspection(info=DocumentInfo(), content_type=content_type)
     path.write_bytes(path.read_bytes()[:-30])
     assert "truncated" in await refusal(inspector, path, content_type)
     with zipfile.ZipFile(path, "w") as parts:
@@ -118,6 +169,9 @@ async def test_a_rich_text_document_must_be_complete(inspector: Inspector, tmp_p
     path = tmp_path / "a.rtf"
     path.write_bytes(rb"{\rtf1 {\b Hello}}" + b"\r\n\0")
     assert (await inspector.inspect(path, "DOCUMENT", "application/rtf")).info == DocumentInfo()
+    path.write_bytes(rb"{\rtf1 {\b Hello\}}}" + b"bytes behind it")
+    info = (await inspector.inspect(path, "DOCUMENT", "application/rtf")).info
+    assert info == DocumentInfo(warnings=("TRAILING_BYTES",))
     path.write_bytes(rb"{\rtf1 {\b Hello} and")
     assert "truncated" in await refusal(inspector, path, "application/rtf")
 

@@ -1,9 +1,11 @@
 """Inspection of images."""
 
+import io
 import json
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pyvips
@@ -250,3 +252,37 @@ async def test_pages_are_decoded_up_to_the_pixel_limit(
     assert (info.width, info.height, info.page_count) == (900, 900, 3)
     large.save(path, save_all=True, append_images=[first])
     assert await refusal(inspector, path, "image/tiff") is Reason.PIXEL_LIMIT_EXCEEDED
+
+
+def photo_of(size: int = 64, **options: Any) -> bytes:
+    """A JPEG with a JPEG thumbnail in its EXIF tags, as cameras write."""
+    out = io.BytesIO()
+    Image.effect_noise((8, 8), 50).save(out, "JPEG")
+    exif = b"Exif\0\0II*\0\x08\0\0\0\0\0" + out.getvalue()
+    out = io.BytesIO()
+    Image.effect_noise((size, size), 50).convert("RGB").save(out, "JPEG", exif=exif, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("missing", [1, 2])
+async def test_a_jpeg_may_lack_its_end_marker(
+    inspector: Inspector, tmp_path: Path, missing: int, progressive: bool
+) -> None:
+    data = photo_of(progressive=progressive)
+    (path := tmp_path / "photo.jpg").write_bytes(data[:-missing])
+    info = (await inspect(inspector, path, "image/jpeg")).info
+    assert (info.width, info.warnings) == (64, ("END_MISSING",))
+    path.write_bytes(data[:-3])
+    assert await refusal(inspector, path, "image/jpeg") is Reason.MEDIA_CORRUPT
+
+
+async def test_data_behind_a_jpeg_is_no_fault(inspector: Inspector, tmp_path: Path) -> None:
+    (path := tmp_path / "motion.jpg").write_bytes(photo_of() + b"\0\0\0\x18ftypmp42" * 99)
+    assert (await inspect(inspector, path, "image/jpeg")).info.warnings == ()
+
+
+async def test_damaged_data_of_a_jpeg_is_a_warning(inspector: Inspector, tmp_path: Path) -> None:
+    data = photo_of()
+    (path := tmp_path / "photo.jpg").write_bytes(data[:-50] + data[-2:])
+    assert (await inspect(inspector, path, "image/jpeg")).info.warnings == ("DATA_DAMAGED",)

@@ -14,7 +14,9 @@ from mediaservice.v1 import (
 )
 from PIL import Image
 
+from tests.rpc.test_content_types import settled
 from tests.support.media.pdf_files import RED, Page, pdf, square, text
+from tests.support.media.small_files import jpeg
 from tests.support.rpc.server import Caller, Running
 
 Job = job_pb2.Job
@@ -76,3 +78,20 @@ async def test_a_missing_page_of_a_document_is_reported(
     assert job.error.details[0].Unpack(info)
     assert info.reason == "OPERATION_NOT_APPLICABLE"
     assert "it has 2 pages" in job.error.message
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "warning"),
+    [
+        ("photo.jpg", jpeg()[:-2], "END_MISSING"),
+        ("report.pdf", pdf(Page()).rstrip()[:-5], "END_MISSING"),
+        ("report.pdf", pdf(Page()) + bytes(3000), "TRAILING_BYTES"),
+    ],
+)
+async def test_a_fault_that_readers_tolerate_is_a_warning(
+    ann: Caller, name: str, data: bytes, warning: str
+) -> None:
+    media = await settled(ann, await ann.store(data, name))
+    assert media.state == media_pb2.Media.READY
+    assert [media_pb2.Media.Warning.Name(each) for each in media.warnings] == [warning]
+    assert media.blurhash or name == "report.pdf"

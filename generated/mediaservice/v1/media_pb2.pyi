@@ -137,6 +137,31 @@ class Media(_message.Message):
     FULL: Media.View.ValueType  # 2
     """Everything."""
 
+    class _Warning:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _WarningEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Media._Warning.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        WARNING_UNSPECIFIED: Media._Warning.ValueType  # 0
+        END_MISSING: Media._Warning.ValueType  # 1
+        """The mark that ends the file is missing, and nothing else."""
+        TRAILING_BYTES: Media._Warning.ValueType  # 2
+        """Bytes follow the end of the file."""
+        DATA_DAMAGED: Media._Warning.ValueType  # 3
+        """A part of the data is damaged. Decoders show the rest, or fill the gap with a color."""
+
+    class Warning(_Warning, metaclass=_WarningEnumTypeWrapper):
+        """A fault of a file that readers and players tolerate."""
+
+    WARNING_UNSPECIFIED: Media.Warning.ValueType  # 0
+    END_MISSING: Media.Warning.ValueType  # 1
+    """The mark that ends the file is missing, and nothing else."""
+    TRAILING_BYTES: Media.Warning.ValueType  # 2
+    """Bytes follow the end of the file."""
+    DATA_DAMAGED: Media.Warning.ValueType  # 3
+    """A part of the data is damaged. Decoders show the rest, or fill the gap with a color."""
+
     @_typing.final
     class LabelsEntry(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
@@ -196,6 +221,7 @@ class Media(_message.Message):
     VIEW_COUNT_FIELD_NUMBER: _builtins.int
     DOWNLOAD_COUNT_FIELD_NUMBER: _builtins.int
     INITIAL_CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     """UUID of the media. It stays the same in all versions."""
     project_id: _builtins.str
@@ -322,6 +348,10 @@ class Media(_message.Message):
     def read_url_expire_time(self) -> _timestamp_pb2.Timestamp:
         """When `read_url`, and those of the renditions, stop working."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[Global___Media.Warning.ValueType]:
+        """What is wrong with the file, which is nevertheless READY."""
+
     def __init__(
         self,
         *,
@@ -364,10 +394,11 @@ class Media(_message.Message):
         view_count: _builtins.int = ...,
         download_count: _builtins.int = ...,
         initial_content_type: _builtins.str = ...,
+        warnings: _abc.Iterable[Global___Media.Warning.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "capture_time", b"capture_time", "checksums", b"checksums", "create_time", b"create_time", "delete_time", b"delete_time", "document", b"document", "error", b"error", "expire_time", b"expire_time", "image", b"image", "info", b"info", "owner", b"owner", "purge_time", b"purge_time", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "scan", b"scan", "update_time", b"update_time", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "blurhash", b"blurhash", "capture_time", b"capture_time", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "document", b"document", "dominant_color", b"dominant_color", "download_count", b"download_count", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "filename", b"filename", "image", b"image", "info", b"info", "initial_content_type", b"initial_content_type", "kind", b"kind", "labels", b"labels", "media_id", b"media_id", "original_filename", b"original_filename", "owner", b"owner", "project_id", b"project_id", "public_url", b"public_url", "purge_time", b"purge_time", "read_url", b"read_url", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "renditions", b"renditions", "scan", b"scan", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "version", b"version", "video", b"video", "view_count", b"view_count", "visibility", b"visibility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "blurhash", b"blurhash", "capture_time", b"capture_time", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "document", b"document", "dominant_color", b"dominant_color", "download_count", b"download_count", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "filename", b"filename", "image", b"image", "info", b"info", "initial_content_type", b"initial_content_type", "kind", b"kind", "labels", b"labels", "media_id", b"media_id", "original_filename", b"original_filename", "owner", b"owner", "project_id", b"project_id", "public_url", b"public_url", "purge_time", b"purge_time", "read_url", b"read_url", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "renditions", b"renditions", "scan", b"scan", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "version", b"version", "video", b"video", "view_count", b"view_count", "visibility", b"visibility", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_info: _TypeAlias = _typing.Literal["image", "video", "audio", "document"]  # noqa: Y015
     _WhichOneofArgType_info: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015

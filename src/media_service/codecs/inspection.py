@@ -35,6 +35,7 @@ Title = Annotated[str, Meta(max_length=MAX_TITLE, pattern=STORABLE)]
 Language = Annotated[str, Meta(max_length=MAX_LANGUAGE, pattern=STORABLE)]
 Name = Annotated[str, Meta(max_length=MAX_NAME, pattern=STORABLE)]
 Tags = Annotated[dict[Name, Text], Meta(max_length=MAX_TAGS)]
+FileWarning = Literal["END_MISSING", "TRAILING_BYTES", "DATA_DAMAGED"]
 DynamicRange = Literal["DYNAMIC_RANGE_UNSPECIFIED", "SDR", "HDR_PQ", "HDR_HLG"]
 
 
@@ -75,7 +76,13 @@ class Chapter(Record, frozen=True, kw_only=True):
 Chapters = Annotated[tuple[Chapter, ...], Meta(max_length=MAX_CHAPTERS)]
 
 
-class ImageInfo(Record, frozen=True, kw_only=True):
+class FileInfo(Record, frozen=True, kw_only=True):
+    """The common fields of all kinds of files."""
+
+    warnings: Annotated[tuple[FileWarning, ...], Meta(max_length=3)] = ()
+
+
+class ImageInfo(FileInfo, frozen=True, kw_only=True):
     """An image. `width` and `height` are as displayed, after `orientation` is applied."""
 
     width: Count
@@ -87,7 +94,7 @@ class ImageInfo(Record, frozen=True, kw_only=True):
     has_icc_profile: bool = False
 
 
-class AvInfo(Record, frozen=True, kw_only=True):
+class AvInfo(FileInfo, frozen=True, kw_only=True):
     """The common fields of VideoInfo and AudioInfo. The fields `audio_*` describe the first track
     that can be decoded."""
 
@@ -136,7 +143,7 @@ class AudioInfo(AvInfo, frozen=True, kw_only=True):
     tags: Tags = {}
 
 
-class DocumentInfo(Record, frozen=True, kw_only=True):
+class DocumentInfo(FileInfo, frozen=True, kw_only=True):
     """A document. Zero and empty values are unknown."""
 
     page_count: Count = 0

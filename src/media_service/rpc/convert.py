@@ -150,6 +150,7 @@ def set_info(message: media_pb2.Media, info: Info, private: PrivateInfo) -> None
     """Sets the info field that fits the type of `info`. Its structures have the field names of the
     messages."""
     fields = to_json(info)
+    message.warnings.extend(map(media_pb2.Media.Warning.Value, fields.pop("warnings", ())))
     location = private.location and latlng_pb2.LatLng(**to_json(private.location))
     match info:
         case ImageInfo():

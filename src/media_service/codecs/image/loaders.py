@@ -4,6 +4,7 @@ from typing import Any
 
 import pyvips
 
+from media_service.codecs.image import jpeg
 from media_service.codecs.image.readable import LOADERS
 from media_service.errors import InvalidArgument, Reason
 
@@ -38,8 +39,11 @@ def open_page(media: int, loader: str, **options: Any) -> Any:
     allow_only(loader)
     # A message that an earlier file of the process left would be part of the next error.
     pyvips.vips_lib.vips_error_clear()
-    source = pyvips.Source.new_from_descriptor(media)
     options = {"access": "sequential", "fail_on": "truncated", **options}
+    if loader == "jpegload" and jpeg.end_missing(media):
+        options["fail_on"] = "warning"  # if more than the marker is missing
+        return pyvips.Image.jpegload_buffer(jpeg.with_end(media), **options)
+    source = pyvips.Source.new_from_descriptor(media)
     return getattr(pyvips.Image, f"{loader}_source")(source, **options)
 
 
@@ -47,6 +51,11 @@ def allow_only(loader: str) -> None:
     """Blocks all loaders but one, so that files of another format are not parsed."""
     pyvips.operation_block_set("VipsForeignLoad", True)
     pyvips.operation_block_set(f"VipsForeignLoad{CLASS_NAMES[loader]}", False)
+
+
+def has_message(text: str) -> bool:
+    """Whether the last image that was opened left such a message, although it could be decoded."""
+    return text.encode() in pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer())
 
 
 def value(image: Any, name: str, default: Any) -> Any:

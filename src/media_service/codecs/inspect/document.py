@@ -1,15 +1,17 @@
 """Inspects documents: reads the metadata of PDFs, and checks that files are complete. Runs in a
 child process."""
 
+import mmap
 import os
+import re
 from typing import Any
 
 from media_service.codecs.inspect import office, pdf
-from media_service.codecs.inspection import DocumentInfo, Inspection, to_json
-from media_service.errors import InvalidArgument, Reason
+from media_service.codecs.inspect.pdf_end import END_BYTES, truncated
+from media_service.codecs.inspection import DocumentInfo, FileWarning, Inspection, to_json
 
-# PDF readers look for the trailer in the last kibibyte.
-TRAILER_BYTES = 1024
+# Braces of RTF, and escaped characters.
+BRACE = re.compile(rb"\\.|[{}]", re.DOTALL)
 
 
 def inspect(media: int, content_type: str) -> dict[str, Any]:
@@ -17,21 +19,25 @@ def inspect(media: int, content_type: str) -> dict[str, Any]:
     are accepted unchecked. Raises InvalidArgument (MEDIA_CORRUPT)."""
     info = DocumentInfo()
     if content_type == "application/pdf":
-        check_complete(b"%%EOF" in file_end(media))
         info = pdf.describe(media)
     elif content_type == "application/rtf":
-        check_complete(file_end(media).rstrip(b"\0\t\r\n ").endswith(b"}"))
+        info = DocumentInfo(warnings=rtf_warnings(media))
     elif content_type in office.PART_PREFIXES:
         office.check_parts(media, content_type)
     return to_json(Inspection(info=info, content_type=content_type))
 
 
-def file_end(media: int) -> bytes:
-    return os.pread(media, TRAILER_BYTES, max(0, os.fstat(media).st_size - TRAILER_BYTES))
-
-
-def check_complete(complete: bool) -> None:
-    if not complete:
-        raise InvalidArgument(
-            Reason.MEDIA_CORRUPT, "The document is truncated: its end is missing."
-        )
+def rtf_warnings(media: int) -> tuple[FileWarning, ...]:
+    """Returns what is wrong with the end of an RTF. Raises InvalidArgument (MEDIA_CORRUPT) if it is
+    truncated."""
+    if not os.fstat(media).st_size:
+        raise truncated()
+    with mmap.mmap(media, 0, access=mmap.ACCESS_READ) as text:
+        if text[-END_BYTES:].rstrip(b"\0\t\r\n ").endswith(b"}"):
+            return ()
+        depth = 0
+        for token in BRACE.finditer(text):
+            depth += {b"{": 1, b"}": -1}.get(token[0], 0)
+            if depth == 0 and token[0] == b"}":
+                return ("TRAILING_BYTES",)
+    raise truncated()

@@ -1,17 +1,31 @@
 """Inspects images: reads the header, and decodes all pixels. Runs in a child process."""
 
 import mmap
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyvips
 
-from media_service.codecs.image import heic
+from media_service.codecs.image import heic, jpeg
 from media_service.codecs.image.libvips_errors import decoding
-from media_service.codecs.image.loaders import ANIMATED, is_hevc, loader_of, open_page, value
+from media_service.codecs.image.loaders import (
+    ANIMATED,
+    has_message,
+    is_hevc,
+    loader_of,
+    open_page,
+    value,
+)
 from media_service.codecs.inspect import capture_time, exif, names
 from media_service.codecs.inspect.limits import count
 from media_service.codecs.inspect.location import from_exif
-from media_service.codecs.inspection import ImageInfo, Inspection, PrivateInfo, to_json
+from media_service.codecs.inspection import (
+    FileWarning,
+    ImageInfo,
+    Inspection,
+    PrivateInfo,
+    to_json,
+)
 from media_service.codecs.limits import MAX_ELEMENTS, MAX_PAGES, check_inspectable
 from media_service.errors import InvalidArgument, Reason
 
@@ -35,7 +49,7 @@ def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
         heic.decode(media)
     else:
         decode(media, loader, image, pages, max_pixels)
-    return to_json(describe(image, pages, content_type))
+    return to_json(describe(image, pages, content_type, faults(media, loader)))
 
 
 def decode(media: int, loader: str, image: Any, pages: int, max_pixels: int) -> None:
@@ -80,6 +94,14 @@ def open_strip(media: int, loader: str, count: int) -> Any:
         return None
 
 
+def faults(media: int, loader: str) -> Iterator[FileWarning]:
+    """Yields what is wrong with an image that could be decoded."""
+    if loader == "jpegload" and jpeg.end_missing(media):
+        yield "END_MISSING"
+    if has_message("premature end of data segment"):
+        yield "DATA_DAMAGED"
+
+
 def check_pixels(pixels: int, max_pixels: int) -> None:
     if pixels > max_pixels:
         raise InvalidArgument(
@@ -88,7 +110,9 @@ def check_pixels(pixels: int, max_pixels: int) -> None:
         )
 
 
-def describe(image: Any, pages: int, content_type: str) -> Inspection[ImageInfo]:
+def describe(
+    image: Any, pages: int, content_type: str, warnings: Iterable[FileWarning]
+) -> Inspection[ImageInfo]:
     orientation = value(image, "orientation", 1)
     if not 1 <= orientation <= 8:
         orientation = 1
@@ -103,6 +127,7 @@ def describe(image: Any, pages: int, content_type: str) -> Inspection[ImageInfo]
             has_alpha=bool(image.hasalpha()),
             color_space=names.color_space(str(image.interpretation)),
             has_icc_profile=image.get_typeof("icc-profile-data") != 0,
+            warnings=tuple(warnings),
         ),
         content_type=content_type,
         private_info=PrivateInfo(
