@@ -54,7 +54,7 @@ end
 -- The field that a body is the value of.
 local function of_body(request)
   local message = MESSAGES[request.message]
-  return request.body == "*" and {of = message} or message.keys[request.body]
+  return message.keys[request.body] or {of = message}
 end
 
 -- The field at a path such as spec.labels[0].value, and the path as REST names it: with JSON names, from the body on.

@@ -188,24 +188,38 @@ local function path_to(depth, last)
   return path
 end
 
+-- The right form of an operation that is written with its name as a value, or of a filter that is written as an
+-- operation; nil if there is no such name. `text`: the object.
+local function operation(message, text, key)
+  local filter, names = message.keys.filter.of.keys.name, {}
+  for name in text:gmatch('"%s*:%s*"([%w_]+)"') do
+    if message.keys[name] then
+      return '{"' .. message.keys[name].json .. '": {...}}'
+    end
+    key = nearest(name, filter.values) and name or key
+  end
+  for _, field in ipairs(message) do
+    names[#names + 1] = field.json
+  end
+  for _, name in ipairs(filter.values) do
+    names[#names + 1] = name
+  end
+  local near = nearest(key, names)
+  return near and not message.keys[near] and '{"filter": {"name": "' .. near .. '"}}'
+end
+
 -- What to write instead of an unknown key.
 local function advice(text, request, key, depth)
   local message, whole = held[depth], MESSAGES[request.message]
-  if message.choice then
-    -- An operation that is written with its name as a value.
-    for name in text:sub(starts[depth], starts[depth] + 2000):gmatch('"%s*:%s*"([%w_]+)"') do
-      local meant = message.keys[name]
-      if meant then
-        return 'write the operation as `{"' .. meant.json .. '": {...}}`'
-      end
+  if message == MESSAGES["mediaservice.v1.Operation"] then
+    local form = operation(message, text:sub(starts[depth], text:find("}", starts[depth], true)), key)
+    if form then
+      return "write the operation as `" .. form .. "`"
     end
-  end
-  if depth == 1 and request.body ~= "*" then
-    if key == request.body then
-      return "the body is its value: send the fields of `" .. key .. "` without it"
-    elseif whole.keys[key] then
-      return "send it in the query"
-    end
+  elseif depth == 1 and key == request.body then
+    return "the body is its value: send the fields of `" .. key .. "` without it"
+  elseif depth == 1 and whole.keys[key] then
+    return "send it in the query"
   end
   return instead(message, key, "fields", depth > 1)
 end

@@ -7,6 +7,7 @@ local OF_BODY = {
   {"surrogate", "The body has an escape of half a character, such as \\ud800. Escape both halves, or send UTF-8."},
   {"^Number exceeds", "The body has a number that is too large for any field."},
   {"too deep", TOO_DEEP},
+  {"Starting an object", "The body has an object where a single value is expected."},
 }
 
 -- What is wrong with the value at a path.
@@ -32,8 +33,12 @@ local function explanation(method, text)
     return message, field, problem
   end
   local path, value = text:match("^([%w_%.%[%]]*): invalid value (.*) for type [%w_%./]+$")
-  if path then
+  if path and not value:find("^Starting an object") then
     return of_value(method, path, value)
+  end
+  local twice = text:match("^The binding value .* of the field (.+) is conflicting with the value .* in the body%.$")
+  if twice then
+    return invalid((twice:gsub("_(%l)", string.upper)), "has another value in the query or path than in the body")
   end
   local name, message_type = text:match('^Could not find field "(.*)" in the type "([%w_.]+)"')
   if MESSAGES[message_type] then

@@ -253,6 +253,19 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
         for binding in bindings(descriptors)
         if binding.body and not binding.streaming
     ]
+    # The body of a method without one would hold the whole request: of DELETE, and of GET if the
+    # body has a type.
+    typed = {"name": "content-type", "present_match": True}
+    bodiless = [
+        {
+            "match": of_method(binding, *([typed] if binding.method == "GET" else [])),
+            "route": service,
+            **for_lua({"rpc": binding.rpc}),
+            "typed_per_filter_config": checked,
+        }
+        for binding in bindings(descriptors)
+        if binding.method in {"DELETE", "GET"} and not binding.streaming
+    ]
     downloads = [
         {"match": of_method(binding), "route": quick, **for_lua(known_parameters(binding))}
         for binding in bindings(descriptors)
@@ -283,17 +296,18 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
         *refusals,
         *heads,
         *bodies,
+        *bodiless,
         *downloads,
         *grpc,
         {"match": {"prefix": "/"}, "route": service},
     ]
 
 
-def of_method(binding: Binding) -> dict[str, Any]:
-    """Matches the requests of a binding."""
+def of_method(binding: Binding, *headers: dict[str, Any]) -> dict[str, Any]:
+    """Matches the requests of a binding with these headers."""
     return {
         "safe_regex": {"regex": path_regex(binding.template)},
-        "headers": [{"name": ":method", "string_match": {"exact": binding.method}}],
+        "headers": [{"name": ":method", "string_match": {"exact": binding.method}}, *headers],
     }
 
 

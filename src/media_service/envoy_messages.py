@@ -3,14 +3,13 @@
 REQUESTS has the requests by the gRPC path of their method: `message`, their type, and `body`, the
 field that the HTTP body holds, or "*" for all that the path has not.
 
-MESSAGES has the messages in these requests at any depth, by type. `choice`: it holds one of several
-messages. Each message is a list of fields:
+MESSAGES has the messages in these requests at any depth, by type. Each is a list of fields:
 
 - `name`, `json`: its two spellings.
 - `message`: the type of a message or a list of messages. Messages with any keys have none.
 - `scalar`, `list`: whether it is a scalar or a list of them; whether it is a list.
 - `value`: of a map, the field of its values.
-- `expects`: what a value must be, as the end of a sentence.
+- `expects`: what a value must be, as the end of a sentence. `values`: the names of an enum.
 - `output`: whether only responses need it. Requests may repeat it, without an effect.
 - `bound`: whether the path has it.
 """
@@ -98,10 +97,7 @@ def add(
         return
     messages[message.full_name] = {}  # of a recursive message
     fields = [field_of(field, field.name in bound) for field in message.fields]
-    choice = len(message.oneofs) == 1 and all(
-        field.message_type and field.containing_oneof for field in message.fields
-    )
-    messages[message.full_name] = {**dict(enumerate(fields, 1)), "choice": choice}
+    messages[message.full_name] = dict(enumerate(fields, 1))
     for field in message.fields:
         if field.message_type:
             inner = [name.partition(".")[2] for name in bound if name.startswith(f"{field.name}.")]
@@ -119,6 +115,7 @@ def field_of(field: FieldDescriptor, bound: bool = False) -> Mapping[str, Any]:
         "list": field.is_repeated and not is_map(field),
         "value": field_of(message.fields_by_name["value"]) if message and is_map(field) else {},
         "expects": expected(field),
+        "values": dict(enumerate(choices(field), 1)),
         "output": field_behavior_pb2.OUTPUT_ONLY in behavior,
         "bound": bound,
     }

@@ -15,6 +15,7 @@ PAGE = "must be a whole number from 0 to 2147483647"
 NOT_JSON, NOT_UTF8 = "The body is not valid JSON.", "The body is not UTF-8."
 OBJECT, TEXT = "The body must be a JSON object.", "must be a string, not "
 DEEP = b'{"error": {"details": ' + b"[" * 99 + b"]" * 99 + b"}}"
+CLARENDON = 'write the operation as `{"filter": {"name": "CLARENDON"}}`'
 OPERATION = 'write the operation as `{"resize": {...}}`'
 WHOLE_BODY = "the body is its value: send the fields of `media` without it"
 UPLOADS, BATCH = "/v1/uploads", "/v1/uploads:batchCreate"
@@ -47,6 +48,7 @@ BODIES = [
     ("POST", UPLOADS, b'{"labels": {"a": {}}}', "labels.a", TEXT + "an object"),
     ("POST", UPLOADS, b'{"labels": {"a": 1}}', "labels", "each value must be a string"),
     ("POST", PROCESS, b'{"priority": "SOON"}', "priority", "must be one of LOW, NORMAL, HIGH"),
+    ("POST", PROCESS + "?ops=flip", b'{"ops": "blur"}', "ops", "another value in the query"),
     ("POST", PROCESS, b'{"priority": 1.5}', "priority", "must be one of LOW, NORMAL, HIGH"),
     ("POST", PROCESS, b'{"operations": [{"blur": {}, "flip": {}}]}', "operations[0]", "only one"),
     ("PATCH", MEDIA, b'{"tags": [1, {}]}', "tags[1]", TEXT + "an object"),
@@ -75,10 +77,14 @@ KEYS = [
     ("POST", SIGN, '{"expires": "1h"}', "expires", "the fields are `rendition`, `ttl`, "),
     ("POST", PROCESS, '{"operations": [{"type": "resize"}]}', "operations[0].type", OPERATION),
     ("POST", PROCESS, '{"operations": [{"x": 1, "op": "resize"}]}', "operations[0].x", OPERATION),
+    ("POST", PROCESS, '{"operations": [{"claredon": {}}]}', "operations[0].claredon", CLARENDON),
+    ("POST", PROCESS, '{"operations": [{"op": "juno"}]}', "operations[0].op", '"JUNO"'),
     ("POST", PROCESS, '{"operations": [{"sigma": 9}]}', "operations[0].sigma", "`blur.sigma` or"),
     ("POST", PROCESS, '{"operations": [{"resise": {}}]}', "operations[0].resise", "`resize`?"),
     ("POST", PROCESSES, '{"requests": [{"media": 1}]}', "requests[0].media", "`mediaId`?"),
     ("POST", "/v1/watchTickets", '{"jobid": "a"}', "jobid", "did you mean `jobId`?"),
+    ("DELETE", MEDIA, '{"etagg": "a"}', "etagg", "did you mean `etag`?"),
+    ("GET", "/v1/media", '{"pageSise": 1}', "pageSise", "did you mean `pageSize`?"),
     ("POST", "/v1/media/ID:purge", '{"force": true}', "force", "there are no fields"),
 ]
 # Keys that are given twice: (method, path, body, field)

@@ -33,6 +33,7 @@ def test_an_empty_filter_adds_no_condition(text: str) -> None:
         ("state!=READY", "m.state <> %s", ("READY",)),
         ("size_bytes>=1000", "m.size_bytes >= %s", (1000,)),
         ("size_bytes > -5", "m.size_bytes > %s", (-5,)),
+        ("sizeBytes=5", "m.size_bytes = %s", (5,)),
         ('filename="a b.jpg"', "m.filename = %s", ("a b.jpg",)),
         ("filename='it is'", "m.filename = %s", ("it is",)),
         (r'filename="say \"hi\" \\"', "m.filename = %s", (r'say "hi" \ '.rstrip(),)),
@@ -143,7 +144,9 @@ def test_a_value_never_becomes_sql(value: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("owner_id=you", "'owner_id' is not a field; the fields are media_id, owner"),
+        ("owner_id=you", "'owner_id' is not a field; did you mean owner?"),
+        ("sizeByte=5", "'sizeByte' is not a field; did you mean size_bytes?"),
+        ("colour=red", "'colour' is not a field; the fields are media_id, owner"),
         ("media.secret=1", "is not a field"),
         ("1=1", "'1' is not a field"),
         ("kind=FOTO", "kind must be one of IMAGE, VIDEO, AUDIO, DOCUMENT, not 'FOTO'"),

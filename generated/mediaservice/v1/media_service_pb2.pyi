@@ -78,14 +78,14 @@ class ListMediaRequest(_message.Message):
     Compared with =, !=: `media_id`, `owner` (its id), `project_id`, `kind`, `state`, `visibility`,
     `content_type`, `filename`, `title`, `labels.KEY`. Compared with =, !=, <, <=, >, >=: `size_bytes`, `width`,
     `height`, `duration_seconds`, `version`, `create_time`, `update_time`, `capture_time`, `expire_time`.
-    Contained, with `:`: `tags`.
+    Contained, with `:`: `tags`. The names may also be written as in JSON: `sizeBytes`.
 
     In `content_type`, `filename`, `title` and `labels.KEY`, a `*` at either end matches any text:
     `content_type="image/*"`. A media without a field matches no comparison of it, but NOT of one.
     """
     order_by: _builtins.str
     """Comma-separated fields, each optionally followed by " desc": `create_time`, `update_time`, `size_bytes`,
-    `filename`. Default: "create_time desc".
+    `filename`, or as in JSON. Default: "create_time desc".
     """
     show_deleted: _builtins.bool
     """Whether to include deleted media."""

@@ -20,6 +20,7 @@ from uuid import UUID
 from media_service.access.policy import Condition
 from media_service.errors import InvalidArgument, Reason
 from media_service.media.model import Kind, MediaState, Visibility
+from media_service.nearest import nearest
 
 MAX_TERMS = 50
 TOKEN = re.compile(
@@ -37,7 +38,7 @@ LABEL = re.compile(r"labels\.([a-z][a-z0-9_./-]{0,62})")
 def fail(why: str) -> InvalidArgument:
     return InvalidArgument(
         Reason.INVALID_FILTER,
-        f"The filter is not valid: {why}.",
+        f"The filter is not valid: {why}" + "." * (not why.endswith("?")),
         fields=(("filter", why),),
     )
 
@@ -125,9 +126,19 @@ FIELDS = {
 def find_field(name: str) -> Field:
     if label := LABEL.fullmatch(name):
         return Field("m.labels ->> %s", EQUAL, str, "a string", wildcards=True, params=(label[1],))
-    if name not in FIELDS:
-        raise fail(f"{name!r} is not a field; the fields are {', '.join(FIELDS)}, labels.KEY")
-    return FIELDS[name]
+    field = FIELDS.get(snake_case(name))
+    if field is None:
+        near = nearest(name, FIELDS)
+        hint = (
+            f"did you mean {near}?" if near else f"the fields are {', '.join(FIELDS)}, labels.KEY"
+        )
+        raise fail(f"{name[:40]!r} is not a field; {hint}")
+    return field
+
+
+def snake_case(name: str) -> str:
+    """`sizeBytes`, as in JSON, is `size_bytes`."""
+    return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
 def parse_filter(text: str) -> Condition | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from media_service.access.policy import Condition
 from media_service.errors import InvalidArgument, Reason
+from media_service.media.filter import snake_case
 
 SORTABLE = ("create_time", "update_time", "size_bytes", "filename")
 DEFAULT_ORDER = "create_time desc"
@@ -24,6 +25,7 @@ def parse_order(text: str) -> list[Key]:
     keys: list[Key] = []
     for part in (text.strip() or DEFAULT_ORDER).split(","):
         name, *direction = part.split() or [""]
+        name = snake_case(name)
         known = name in SORTABLE and name not in {key.name for key in keys}
         if not known or direction not in ([], ["asc"], ["desc"]):
             why = (

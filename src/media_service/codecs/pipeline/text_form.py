@@ -13,8 +13,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.pipeline import operation_fields as fields
-from media_service.codecs.pipeline.nearest import nearest
 from media_service.errors import InvalidArgument, Reason
+from media_service.nearest import nearest
 
 # Operations that configure the encoding of the result. Each may occur once.
 OUTPUT_OPERATIONS = ("convert", "compress", "metadata")

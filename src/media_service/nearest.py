@@ -12,9 +12,18 @@ def nearest(wanted: str, names: Iterable[str]) -> str:
     """The name that was probably meant: with at most one mistake in three characters, or with this
     beginning. Empty if there is none."""
     wanted = plain(wanted)
-    distances = {name: distance(wanted, plain(name)) for name in names}
-    name = min(distances, key=lambda name: distances[name], default="")
-    return name if name and distances[name] <= len(wanted) // 3 else ""
+    least, found = len(wanted) // 3 + 1, ""
+    for name in names:
+        candidate = plain(name)
+        if len(wanted) >= MIN_BEGINNING and candidate.startswith(wanted):
+            away = int(candidate != wanted)
+        elif abs(len(candidate) - len(wanted)) >= least:
+            continue
+        else:
+            away = distance(wanted, candidate)
+        if away < least:
+            least, found = away, name
+    return found
 
 
 def plain(name: str) -> str:
@@ -23,8 +32,6 @@ def plain(name: str) -> str:
 
 def distance(a: str, b: str) -> int:
     """How many characters must be inserted, removed, replaced or swapped to make `b` of `a`."""
-    if len(a) >= MIN_BEGINNING and b.startswith(a):
-        return int(a != b)
     before: list[int] = []
     last = list(range(len(b) + 1))
     for i, x in enumerate(a):
