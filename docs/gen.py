@@ -1,4 +1,5 @@
-"""Generates docs/operations.md and its images from the comments and rules of the contract.
+"""Generates docs/operations.md and its images from the comments and rules of the contract, and
+docs/formats.md from the types that the codecs read.
 
 `python -m docs.gen` writes the files. With `--check`, it fails if the page or an image is outdated.
 """
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pyvips
 
+from docs import formats_page
 from docs.scene import logo, scene
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
@@ -168,7 +170,8 @@ async def draw(folder: Path) -> None:
 
 def stale(fresh: Path) -> list[str]:
     """The names of outdated files."""
-    found = [] if (DOCS / "operations.md").read_text() == manual() else ["operations.md"]
+    pages = {"operations.md": manual(), "formats.md": formats_page.page()}
+    found = [name for name, text in pages.items() if (DOCS / name).read_text() != text]
     kept = {path.stem for path in (DOCS / "operations").glob("*")}
     found += sorted(kept ^ set(images()))
     return found + [name for name in images() if name in kept and differs(fresh, name)]
@@ -202,6 +205,7 @@ def main() -> None:
                 (fresh / f"{name}.webp").read_bytes()
             )
         (DOCS / "operations.md").write_text(manual())
+        (DOCS / "formats.md").write_text(formats_page.page())
 
 
 if __name__ == "__main__":

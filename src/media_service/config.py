@@ -267,7 +267,7 @@ class Config:
     allowed_types: tuple[str, ...] = setting(
         "image/*,video/*,audio/*,application/pdf",
         types,
-        "accepted content types; image/*, video/* and audio/*: those that can be processed",
+        "accepted content types; image/*, video/* and audio/*: those in docs/formats.md",
     )
     declared_types: str = setting(
         HINT,

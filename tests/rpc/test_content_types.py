@@ -5,7 +5,10 @@ import asyncio
 import pytest
 from mediaservice.v1 import media_pb2, media_service_pb2, upload_service_pb2
 
+from media_service.media.content_type import READABLE_TYPES
+from tests.support.media.accepted_files import RED, accepted_files
 from tests.support.media.format_files import ffmpeg
+from tests.support.media.raw_files import CAMERAS
 from tests.support.media.small_files import jpeg, png
 from tests.support.rpc.server import Caller, Start, refused
 
@@ -35,6 +38,30 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return found
 
 
+@pytest.fixture(scope="module")
+def accepted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return accepted_files(tmp_path_factory.mktemp("accepted"))
+
+
+async def test_a_file_of_every_type_in_the_docs_becomes_ready(
+    start: Start, accepted: dict[str, bytes]
+) -> None:
+    assert accepted.keys() == {*READABLE_TYPES, "application/pdf"}
+    service = await start(work=True, worker_slots="2")
+    ann = await service.caller()
+    stored = {name: await declared(ann, data, "") for name, data in accepted.items()}
+    for name, media in stored.items():
+        found = await settled(ann, media, seconds=120)
+        assert media_pb2.Media.State.Name(found.state) == "READY", (name, found.error)
+        assert found.content_type == name
+        if found.kind == Kind.IMAGE:
+            assert found.renditions, name
+            assert found.image.width > 24, name  # not its thumbnail
+        if found.kind == Kind.IMAGE and name not in CAMERAS and name != "image/heic":
+            color = bytes.fromhex(found.dominant_color)
+            assert all(abs(a - b) < 12 for a, b in zip(color, RED, strict=True)), (name, color)
+
+
 async def declared(caller: Caller, data: bytes, content_type: str) -> media_pb2.Media:
     pieces = range(0, len(data), 1 << 20)
     messages = [
@@ -46,9 +73,9 @@ async def declared(caller: Caller, data: bytes, content_type: str) -> media_pb2.
     return (await caller.write(messages)).media
 
 
-async def settled(caller: Caller, media: media_pb2.Media) -> media_pb2.Media:
+async def settled(caller: Caller, media: media_pb2.Media, seconds: float = 30) -> media_pb2.Media:
     request = media_service_pb2.GetMediaRequest(media_id=media.media_id)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(seconds):
         while True:
             found = await caller.call(caller.media.GetMedia, request)
             if found.state in {media_pb2.Media.READY, media_pb2.Media.FAILED}:

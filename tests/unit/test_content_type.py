@@ -284,7 +284,7 @@ def test_an_alias_maps_to_a_canonical_name() -> None:
         ("video/webm", False),
         ("application/pdf", False),
         ("imagex/png", False),
-        ("image/x-canon-cr2", False),  # no loader
+        ("image/x-canon-cr3", False),  # no loader
         ("image", False),
         ("", False),
     ],

@@ -7,13 +7,16 @@ that browsers get.
 import mmap
 from collections.abc import Mapping
 
-from media_service.codecs.demuxers import AUDIO_TYPES, DEMUXERS, VIDEO_TYPES
+from media_service.codecs.demuxers import AUDIO_TYPES, VIDEO_TYPES
 from media_service.codecs.detection import detect
+from media_service.codecs.image.readable import RAW
 
 # Detection in the server's process sees the beginning of a file: not what follows a long tag.
 BEHIND_TAGS = ("audio/aac", "audio/flac", "audio/wav", "audio/x-wavpack", "audio/ac3")
 AGAIN: Mapping[str, Mapping[str, str]] = {
-    "audio/mpeg": {name: "AUDIO" for name in BEHIND_TAGS if name in DEMUXERS},
+    "audio/mpeg": dict.fromkeys(BEHIND_TAGS, "AUDIO"),
+    # The directory of a TIFF may be at its end.
+    "image/tiff": dict.fromkeys(RAW, "IMAGE"),
 }
 
 

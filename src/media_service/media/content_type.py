@@ -8,8 +8,6 @@ from media_service.media.model import Kind
 KINDS = {"image": Kind.IMAGE, "video": Kind.VIDEO, "audio": Kind.AUDIO}
 # Types whose names do not begin with their kind.
 OTHER_KINDS = {"application/mxf": Kind.VIDEO}
-# The types that inspection can read. "image/*" covers only these.
-READABLE_TYPES = {*LOADERS, *DEMUXERS}
 # What programs declare if they do not know the type.
 UNDECLARED = {
     "application/octet-stream",
@@ -82,7 +80,7 @@ ALIASES = {
         "image/x-adobe-dng": "image/dng image/x-dng",
         "image/x-exr": "image/aces image/exr",
         "image/x-portable-anymap": (
-            "image/x-portable-arbitrarymap image/x-portable-bitmap image/x-portable-floatmap"
+            "image/x-portable-bitmap image/x-portable-floatmap"
             " image/x-portable-graymap image/x-portable-pixmap"
         ),
         "image/x-tga": "application/tga application/x-tga image/targa image/tga image/x-targa",
@@ -107,6 +105,10 @@ ALIASES = {
     }.items()
     for other in others.split()
 }
+
+
+# The types that inspection can read. "image/*" covers only these.
+READABLE_TYPES = {*LOADERS, *DEMUXERS} - ALIASES.keys()
 
 
 def normalize(content_type: str) -> str:

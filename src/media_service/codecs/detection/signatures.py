@@ -25,6 +25,7 @@ SIGNATURES: Sequence[tuple[bytes, str]] = (
     (b"DDS \x7c\0\0\0", "image/vnd-ms.dds"),
     (b"qoif", "image/qoi"),
     (b"/* XPM */", "image/x-xpixmap"),
+    (b"P7\n", "image/x-portable-arbitrarymap"),
     (b"BPG\xfb", "image/bpg"),
     (b"FLIF", "image/flif"),
     (b"AT&TFORM", "image/vnd.djvu"),
@@ -90,7 +91,7 @@ DOC_TYPE = re.compile(rb"\x42\x82[\x81-\x9f]([a-z]++)")
 DOC_TYPES = {b"webm": "video/webm", b"matroska": "video/x-matroska"}
 # The sizes of the second header of a BMP.
 BMP_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
-NETPBM = re.compile(rb"P[1-6Ff](?:\s|#[^\n]*+\n)++[0-9]++(?:\s|#[^\n]*+\n)++[0-9]|P7\nWIDTH ")
+NETPBM = re.compile(rb"P[1-6Ff](?:\s|#[^\n]*+\n)++[0-9]++(?:\s|#[^\n]*+\n)++[0-9]")
 PDF = re.compile(rb"%PDF-[0-9]")
 
 

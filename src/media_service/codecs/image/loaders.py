@@ -1,10 +1,10 @@
-"""Opens images only with the libvips loader of their type."""
+"""Opens images only with the loader of their type: of libvips, or another decoder."""
 
 from typing import Any
 
 import pyvips
 
-from media_service.codecs.image import jpeg
+from media_service.codecs.image import jpeg, other_decoders
 from media_service.codecs.image.readable import LOADERS
 from media_service.errors import InvalidArgument, Reason
 
@@ -34,8 +34,10 @@ def open_page(media: int, loader: str, **options: Any) -> Any:
     """Reads the header of one page. Pixels are decoded on demand, by default from top to bottom.
 
     An SVG is loaded from bytes without a base URL: librsvg resolves no reference to a file or a
-    host, and runs no scripts.
+    host, and runs no scripts. Other decoders than libvips' have no options.
     """
+    if loader in other_decoders.DECODERS:
+        return other_decoders.decode(media, loader)
     allow_only(loader)
     # A message that an earlier file of the process left would be part of the next error.
     pyvips.vips_lib.vips_error_clear()

@@ -1,7 +1,7 @@
 """The loader of each content type of images that the service reads."""
 
 # The names of libvips' loaders.
-LOADERS = {
+VIPS = {
     "image/jpeg": "jpegload",
     "image/png": "pngload",
     "image/apng": "pngload",
@@ -11,4 +11,43 @@ LOADERS = {
     "image/heic": "heifload",
     "image/avif": "heifload",
     "image/svg+xml": "svgload",
+    "image/svg+xml-compressed": "svgload",
 }
+# The names of Pillow's formats.
+PILLOW = {
+    "image/bmp": "BMP",
+    "image/icns": "ICNS",
+    "image/j2c": "JPEG2000",
+    "image/jp2": "JPEG2000",
+    "image/jpx": "JPEG2000",
+    "image/jxl": "JXL",
+    "image/qoi": "QOI",
+    "image/sgi": "SGI",
+    "image/vnd-ms.dds": "DDS",
+    "image/vnd.adobe.photoshop": "PSD",
+    "image/vnd.microsoft.icon": "ICO",
+    "image/vnd.zbrush.pcx": "PCX",
+    "image/x-portable-anymap": "PPM",
+    "image/x-tga": "TGA",
+    "image/x-win-cursor": "CUR",
+}
+# The names of FFmpeg's demuxers.
+FFMPEG = {"image/vnd.radiance": "hdr_pipe", "image/x-exr": "exr_pipe"}
+# Camera RAW files are read by LibRaw.
+RAW = (
+    "image/x-adobe-dng",
+    "image/x-canon-cr2",
+    "image/x-epson-erf",
+    "image/x-hasselblad-3fr",
+    "image/x-kodak-dcr",
+    "image/x-nikon-nef",
+    "image/x-olympus-orf",
+    "image/x-panasonic-rw2",
+    "image/x-pentax-pef",
+    "image/x-phaseone-iiq",
+    "image/x-samsung-srw",
+    "image/x-sony-arw",
+)
+LIBRAW = "libraw"
+
+LOADERS = {**VIPS, **PILLOW, **FFMPEG, **dict.fromkeys(RAW, LIBRAW)}

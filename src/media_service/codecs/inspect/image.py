@@ -1,12 +1,16 @@
 """Inspects images: reads the header, and decodes all pixels. Runs in a child process."""
 
-import mmap
+import gzip
+import os
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pyvips
 
-from media_service.codecs.image import heic, jpeg
+from media_service.codecs.detection.svg import COMPRESSED
+from media_service.codecs.image import heic, jpeg, other_decoders
 from media_service.codecs.image.libvips_errors import decoding
 from media_service.codecs.image.loaders import (
     ANIMATED,
@@ -27,6 +31,8 @@ from media_service.codecs.inspection import (
     to_json,
 )
 from media_service.codecs.limits import MAX_ELEMENTS, MAX_PAGES, check_inspectable
+from media_service.codecs.refinements import detect_again
+from media_service.codecs.sandbox.exit_cause import corrupt
 from media_service.errors import InvalidArgument, Reason
 
 
@@ -38,9 +44,15 @@ def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
     """
     # Each image is read once; a cache would only keep one owner's pixels in memory for the next.
     pyvips.cache_set_max(0)
+    content_type = detect_again(media, content_type)
     loader = loader_of(content_type)
     if loader == "svgload":
-        check_inspectable("elements", elements(media), MAX_ELEMENTS)
+        check_inspectable("elements", elements(media, content_type), MAX_ELEMENTS)
+    if loader in other_decoders.DECODERS:
+        image = other_decoders.decode(
+            media, loader, lambda size: check_pixels(size[0] * size[1], max_pixels)
+        )
+        return to_json(describe(image, 1, content_type, ()))
     image = open_page(media, loader)
     pages = value(image, "n-pages", 1)
     check_inspectable("pages", pages, MAX_PAGES)
@@ -79,10 +91,16 @@ def decode(media: int, loader: str, image: Any, pages: int, max_pixels: int) -> 
 READ_BYTES = 1 << 20
 
 
-def elements(media: int) -> int:
+def elements(media: int, content_type: str) -> int:
     """Counts the elements of an SVG, roughly: an element has one or two tags."""
-    with mmap.mmap(media, 0, access=mmap.ACCESS_READ) as text:
-        return sum(text[at : at + READ_BYTES].count(b"<") for at in range(0, len(text), READ_BYTES))
+    with os.fdopen(os.dup(media), "rb") as file:
+        file.seek(0)
+        packed = content_type == COMPRESSED
+        with gzip.open(file) if packed else nullcontext(file) as text:
+            try:
+                return sum(part.count(b"<") for part in iter(lambda: text.read(READ_BYTES), b""))
+            except (OSError, EOFError, zlib.error) as error:
+                raise corrupt("The drawing cannot be decompressed: it is damaged.") from error
 
 
 def open_strip(media: int, loader: str, count: int) -> Any:

@@ -1,0 +1,121 @@
+"""Decodes images for which libvips has no loader, with Pillow, FFmpeg and LibRaw.
+
+Each decodes the whole image into memory. Runs in a child process.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import av
+import numpy as np
+import PIL.Image
+import pyvips
+
+from media_service.codecs.image.geometry import Size
+from media_service.codecs.image.readable import FFMPEG, LIBRAW, PILLOW
+from media_service.codecs.sandbox.exit_cause import corrupt
+from media_service.errors import MediaError
+
+# Called with the size in the header, before any pixel is decoded.
+CheckSize = Callable[[Size], None]
+
+# Modes of Pillow that libvips has, by the name of its interpretation.
+INTERPRETATIONS = {"L": "b-w", "LA": "b-w", "RGB": "srgb", "RGBA": "srgb", "CMYK": "cmyk"}
+# What other modes become: palettes, and premultiplied alpha.
+CONVERTED = {"1": "L", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}
+DECODERS = frozenset({*PILLOW.values(), *FFMPEG.values(), LIBRAW})
+
+
+def decode(media: int, decoder: str, check_size: CheckSize = lambda _: None) -> Any:
+    """Decodes an image into a libvips image in memory. `decoder` is one of DECODERS. Raises
+    InvalidArgument (MEDIA_CORRUPT), MemoryError, and the errors of `check_size`."""
+    if decoder == LIBRAW:
+        return by_libraw(media, check_size)
+    if decoder in FFMPEG.values():
+        return by_ffmpeg(media, decoder, check_size)
+    return by_pillow(media, decoder, check_size)
+
+
+@contextmanager
+def opened(media: int) -> Iterator[Any]:
+    """Opens the file for a decoder. Decoders raise errors of many types for damaged files."""
+    with os.fdopen(os.dup(media), "rb") as file:
+        file.seek(0)
+        try:
+            yield file
+        except (MediaError, MemoryError):
+            raise
+        except Exception as error:
+            raise corrupt("The image cannot be decoded: it is damaged.") from error
+
+
+def by_pillow(media: int, format_name: str, check_size: CheckSize) -> Any:
+    PIL.Image.MAX_IMAGE_PIXELS = None  # `check_size` has the limit
+    if format_name == "JXL":
+        import pillow_jxl  # noqa: F401 - adds the format to Pillow
+    with opened(media) as file, PIL.Image.open(file, formats=[format_name]) as image:
+        check_size(image.size)
+        image.load()
+        profile = image.info.get("icc_profile")
+        decoded = in_vips(in_known_mode(image))
+    if isinstance(profile, bytes) and profile:
+        decoded.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return decoded
+
+
+def in_known_mode(image: Any) -> Any:
+    """Returns the image in a mode of INTERPRETATIONS, or with one deep channel."""
+    if image.mode in INTERPRETATIONS or image.mode in {"F", "I"} or image.mode.startswith("I;16"):
+        return image
+    if image.mode == "P":
+        return image.convert("RGBA" if "transparency" in image.info else "RGB")
+    return image.convert(CONVERTED.get(image.mode, "RGB"))
+
+
+def in_vips(image: Any) -> Any:
+    if name := INTERPRETATIONS.get(image.mode):
+        bands = len(image.getbands())
+        found = pyvips.Image.new_from_memory(image.tobytes(), *image.size, bands, "uchar")
+        return found.copy(interpretation=name)
+    pixels = np.asarray(image)
+    if image.mode == "F":
+        return from_linear(np.repeat(pixels[:, :, None].astype(np.float32), 3, axis=2))
+    deep = np.ascontiguousarray(pixels.clip(0, 65535).astype(np.uint16))
+    found = pyvips.Image.new_from_memory(deep.data, *image.size, 1, "ushort")
+    return found.copy(interpretation="grey16")
+
+
+def from_linear(pixels: Any) -> Any:
+    """Returns an image of linear light as floating-point numbers, as scRGB. Brighter light than
+    white is cut off, as without a tone curve."""
+    height, width, bands = pixels.shape
+    finite = np.ascontiguousarray(np.nan_to_num(pixels, posinf=1.0, neginf=0.0).clip(0, 1))
+    found = pyvips.Image.new_from_memory(finite.data, width, height, bands, "float")
+    return found.copy(interpretation="scrgb")
+
+
+def by_ffmpeg(media: int, demuxer: str, check_size: CheckSize) -> Any:
+    options = {"protocol_whitelist": "pipe"}
+    with opened(media) as file, av.open(file, format=demuxer, options=options) as container:
+        stream = container.streams.video[0]
+        check_size((stream.codec_context.width, stream.codec_context.height))
+        stream.codec_context.thread_count = 1
+        frame = next(container.decode(stream))
+        check_size((frame.width, frame.height))
+        has_alpha = "a" in frame.format.name.split("f32")[0].removeprefix("gray")
+        planes = frame.to_ndarray(format="gbrapf32le" if has_alpha else "gbrpf32le")
+        return from_linear(planes)
+
+
+def by_libraw(media: int, check_size: CheckSize) -> Any:
+    """Develops a camera RAW file as LibRaw does, with the white balance of the camera."""
+    import rawpy  # a large library for few files
+
+    with opened(media) as file, rawpy.imread(file) as raw:
+        check_size((raw.sizes.width, raw.sizes.height))
+        pixels = np.ascontiguousarray(raw.postprocess(use_camera_wb=True))
+    height, width, bands = pixels.shape
+    found = pyvips.Image.new_from_memory(pixels.data, width, height, bands, "uchar")
+    return found.copy(interpretation="srgb")
