@@ -54,7 +54,7 @@ def opened(media: int) -> Iterator[Any]:
 def by_pillow(media: int, format_name: str, check_size: CheckSize) -> Any:
     PIL.Image.MAX_IMAGE_PIXELS = None  # `check_size` has the limit
     if format_name == "JXL":
-        import pillow_jxl  # noqa: F401 - adds the format to Pillow
+        import pillow_jxl  # noqa: F401, PLC0415 - adds the format to Pillow
     with opened(media) as file, PIL.Image.open(file, formats=[format_name]) as image:
         check_size(image.size)
         image.load()
@@ -111,7 +111,7 @@ def by_ffmpeg(media: int, demuxer: str, check_size: CheckSize) -> Any:
 
 def by_libraw(media: int, check_size: CheckSize) -> Any:
     """Develops a camera RAW file as LibRaw does, with the white balance of the camera."""
-    import rawpy  # a large library for few files
+    import rawpy  # noqa: PLC0415 - a large library for few files
 
     with opened(media) as file, rawpy.imread(file) as raw:
         check_size((raw.sizes.width, raw.sizes.height))
