@@ -17,7 +17,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 # Makes curl fail on an HTTP error.
 PRELUDE = 'set -eo pipefail; curl() { command curl --fail-with-body -sS "$@"; }\n'
 # The presets of a video, which the service of these tests does not have.
-PRESETS = """
+PRESETS = r"""
 curl -H "Authorization: Bearer $TOKEN" $REST/v1/media:batchProcess --json "{\"requests\": [
   {\"mediaId\": \"$MEDIA\", \"ops\": \"stream:min_height=144\"},
   {\"mediaId\": \"$MEDIA\", \"ops\": \"frame\", \"renditionName\": \"poster\"},
