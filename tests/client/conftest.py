@@ -3,11 +3,15 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from click.testing import CliRunner, Result
 
+from media_service.cli.main import cli
 from media_service_client import AsyncClient, Backoff, Client
+from tests.support.cli import Run
 from tests.support.fake_server import Fake, new_fake, serving
 
 QUICK = Backoff(first_seconds=0.001, ceiling_seconds=0.002, attempts=4)
@@ -39,6 +43,22 @@ def fake() -> Fake:
 def address(fake: Fake) -> Iterator[str]:
     with serving(fake) as address:
         yield address
+
+
+@pytest.fixture
+def environment(address: str, tmp_path: Path) -> dict[str, str]:
+    """The variables of commands that call the fake."""
+    return {"MEDIA_ADDRESS": address, "MEDIA_TOKEN": "secret", "MEDIA_DATA_DIR": str(tmp_path)}
+
+
+@pytest.fixture
+def run(environment: dict[str, str]) -> Run:
+    def run(*arguments: object, stdin: bytes = b"", **changes: str) -> Result:
+        return CliRunner(env={**environment, **changes}).invoke(
+            cli, [str(argument) for argument in arguments], input=stdin
+        )
+
+    return run
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -5,36 +5,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import jwt
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from mediaservice.v1 import media_pb2
 
 from media_service.cli.main import COMMANDS, cli
 from media_service.ids import new_id
+from tests.support.cli import Run
 from tests.support.fake_server import Fake, Fault
 
-# Runs a command with these arguments, bytes on `stdin` and changes of the environment.
-Run = Callable[..., Result]
 KEY = "0123456789abcdef" * 4
-
-
-@pytest.fixture
-def environment(address: str, tmp_path: Path) -> dict[str, str]:
-    return {"MEDIA_ADDRESS": address, "MEDIA_TOKEN": "secret", "MEDIA_DATA_DIR": str(tmp_path)}
-
-
-@pytest.fixture
-def run(environment: dict[str, str]) -> Run:
-    def run(*arguments: object, stdin: bytes = b"", **changes: str) -> Result:
-        return CliRunner(env={**environment, **changes}).invoke(
-            cli, [str(argument) for argument in arguments], input=stdin
-        )
-
-    return run
 
 
 @pytest.fixture

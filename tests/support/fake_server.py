@@ -66,6 +66,7 @@ CODES = {
     "JOB_NOT_FOUND": code_pb2.NOT_FOUND,
     "JOB_NOT_RETRYABLE": code_pb2.FAILED_PRECONDITION,
     "BUSY": code_pb2.RESOURCE_EXHAUSTED,
+    "ETAG_MISMATCH": code_pb2.ABORTED,
     "MEDIA_NOT_FOUND": code_pb2.NOT_FOUND,
     "RENDITION_NOT_FOUND": code_pb2.NOT_FOUND,
     "TOKEN_MISSING": code_pb2.UNAUTHENTICATED,
@@ -275,6 +276,27 @@ class Fake(
             abort(context, "UPLOAD_NOT_FOUND")
         return self._view(request.upload_id)
 
+    def ListUploads(  # noqa: N802
+        self, request: upload_service_pb2.ListUploadsRequest, context: grpc.ServicerContext
+    ) -> upload_service_pb2.ListUploadsResponse:
+        self._unary("ListUploads", context)
+        views = [self._view(upload_id) for upload_id in self.sessions]
+        found = [view for view in views if request.state in {0, view.state}]
+        start, size = int(request.page_token or 0), request.page_size or 2
+        more = start + size < len(found)
+        return upload_service_pb2.ListUploadsResponse(
+            uploads=found[start : start + size], next_page_token=str(start + size) if more else ""
+        )
+
+    def AbortUpload(  # noqa: N802
+        self, request: upload_service_pb2.AbortUploadRequest, context: grpc.ServicerContext
+    ) -> Upload:
+        self._unary("AbortUpload", context)
+        if request.upload_id not in self.sessions:
+            abort(context, "UPLOAD_NOT_FOUND")
+        self.sessions[request.upload_id].state = Upload.ABORTED
+        return self._view(request.upload_id)
+
     def WatchUpload(  # noqa: N802
         self, request: upload_service_pb2.WatchUploadRequest, context: grpc.ServicerContext
     ) -> Iterator[Upload]:
@@ -362,7 +384,9 @@ class Fake(
     ) -> media_pb2.Media:
         self._unary("UpdateMedia", context)
         media = self._find(request.media.media_id, context)[0]
-        request.update_mask.MergeMessage(request.media, media)
+        if request.media.etag not in {"", media.etag}:
+            abort(context, "ETAG_MISMATCH")
+        request.update_mask.MergeMessage(request.media, media, replace_repeated_field=True)
         return media
 
     def DeleteMedia(  # noqa: N802

@@ -5,9 +5,13 @@ from mimetypes import guess_extension
 from pathlib import Path
 
 import click
+from google.protobuf.json_format import MessageToDict
+from mediaservice.v1.media_pb2 import Rendition
+from rich.filesize import decimal
 
 from media_service.cli import output
 from media_service.cli.client_command import client_command
+from media_service.cli.json_output import json_option, print_json
 from media_service_client import Client, Media
 
 
@@ -31,12 +35,16 @@ Examples:
 @click.option(
     "--rendition", default="", metavar="NAME", help="Download a rendition instead of the original."
 )
+@json_option
 @client_command
-def download(client: Client, media_id: str, target: str | None, rendition: str) -> None:
+def download(
+    client: Client, media_id: str, target: str | None, rendition: str, json_: bool
+) -> None:
     """Downloads the original of a media, or a rendition.
 
     The file appears when all bytes have arrived and their checksum is correct. A download resumes
-    after lost connections.
+    after lost connections. In a pipe, the output is one line: media id, and size in bytes, content
+    type and file name of what was downloaded, separated by tabs.
     """
     if target == "-":
         with output.progress(media_id) as advance:
@@ -49,10 +57,19 @@ def download(client: Client, media_id: str, target: str | None, rendition: str) 
             raise click.ClickException(f"{path} already exists; select another file with -o")
     with output.progress(path.name) as advance:
         media = client.download(media_id, path, rendition=rendition, progress=advance)
-    if output.on_terminal():
-        click.echo(f"fetched {output.printable(str(path))}")
+    found = content_of(media, rendition)
+    if json_:
+        print_json({"mediaId": media_id, "path": str(path), **MessageToDict(found)})
+    elif output.on_terminal():
+        click.echo(f"fetched {output.printable(str(path))}  {decimal(found.size_bytes)}")
     else:
-        click.echo(output.line(media))
+        fields = (media_id, found.size_bytes, found.content_type, output.printable(path.name))
+        click.echo("\t".join(map(str, fields)))
+
+
+def content_of(media: Media, rendition: str) -> Media | Rendition:
+    """What was downloaded of a media."""
+    return next((each for each in media.renditions if each.name == rendition), media)
 
 
 def own_name(media: Media, rendition: str = "") -> str:
@@ -60,6 +77,6 @@ def own_name(media: Media, rendition: str = "") -> str:
     name = output.printable(media.filename).replace("\\", "/").rpartition("/")[2].lstrip(".")
     if not rendition:
         return name or media.media_id
-    found = next((r for r in media.renditions if r.name == rendition), None)
-    extension = guess_extension(found.content_type, strict=False) if found else None
+    found = content_of(media, rendition)
+    extension = None if found is media else guess_extension(found.content_type, strict=False)
     return f"{Path(name).stem or media.media_id}-{rendition}{extension or ''}"

@@ -1,13 +1,15 @@
 """`media-service jobs`, `cancel` and `retry`."""
 
-from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 
 import click
 
 from media_service.cli import output
 from media_service.cli.client_command import client_command
-from media_service_client import Client, Job, MediaServiceError
+from media_service.cli.each import for_each
+from media_service.cli.json_output import json_option, print_json
+from media_service_client import Client, Job
 
 PAGE = 50
 STATES = list(dict.fromkeys(Job.State.Name(number) for number in Job.State.values() if number))
@@ -26,8 +28,9 @@ Examples:
     "--state", type=click.Choice(STATES, case_sensitive=False), help="Only jobs in this state."
 )
 @click.option("--all", "everything", is_flag=True, help=f"All, not only the first {PAGE}.")
+@json_option
 @client_command
-def jobs(client: Client, media_id: str, state: str | None, everything: bool) -> None:
+def jobs(client: Client, media_id: str, state: str | None, everything: bool, json_: bool) -> None:
     """Lists the jobs on your media, newest first.
 
     In a pipe, the output is one line per job: id, state, type, percent, media id and name of the
@@ -37,41 +40,35 @@ def jobs(client: Client, media_id: str, state: str | None, everything: bool) -> 
     size = 1000 if everything else PAGE + 1
     found = client.jobs(media_id=media_id, state=wanted, page_size=size)
     shown = found if everything else islice(found, PAGE)
-    if output.on_terminal():
+    if output.on_terminal() and not json_:
         output.job_table(shown)
     else:
         for job in shown:
-            click.echo(output.job_line(job))
+            print_job(job, as_json=json_)
     if not everything and next(found, None):
         click.echo(f"The first {PAGE}; --all lists the rest.", err=True)
 
 
 @click.command(epilog="Example: media-service cancel JOB")
 @click.argument("job_ids", nargs=-1, required=True, metavar="JOB...")
+@json_option
 @client_command
-def cancel(client: Client, job_ids: tuple[str, ...]) -> None:
+def cancel(client: Client, job_ids: tuple[str, ...], json_: bool) -> None:
     """Cancels jobs, including running ones."""
-    change(job_ids, client.cancel_job)
+    for_each(job_ids, client.cancel_job, partial(print_job, as_json=json_))
 
 
 @click.command(epilog="Example: media-service retry JOB")
 @click.argument("job_ids", nargs=-1, required=True, metavar="JOB...")
+@json_option
 @client_command
-def retry(client: Client, job_ids: tuple[str, ...]) -> None:
+def retry(client: Client, job_ids: tuple[str, ...], json_: bool) -> None:
     """Retries jobs that failed or were cancelled."""
-    change(job_ids, client.retry_job)
+    for_each(job_ids, client.retry_job, partial(print_job, as_json=json_))
 
 
-def change(job_ids: Sequence[str], act: Callable[[str], Job]) -> None:
-    """Applies a change to each job and prints the result. Continues after a failure."""
-    failed = False
-    for job_id in job_ids:
-        try:
-            job = act(job_id)
-        except MediaServiceError as error:
-            output.complain(f"{job_id}: {error}")
-            failed = True
-        else:
-            click.echo(output.job_line(job))
-    if failed:
-        raise SystemExit(1)
+def print_job(job: Job, *, as_json: bool) -> None:
+    if as_json:
+        print_json(job)
+    else:
+        click.echo(output.job_line(job))

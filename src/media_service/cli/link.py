@@ -6,6 +6,7 @@ import click
 
 from media_service.cli.client_command import client_command
 from media_service.cli.duration import Duration
+from media_service.cli.json_output import json_option, print_json
 from media_service_client import Client
 
 
@@ -32,6 +33,7 @@ Examples:
     help="How long the URL is valid, such as 90s, 30m or 24h. Maximum: 7d.",
 )
 @click.option("--attachment", is_flag=True, help="Browsers save the file instead of showing it.")
+@json_option
 @client_command
 def link(
     client: Client,
@@ -40,6 +42,7 @@ def link(
     rendition: str,
     expires: timedelta,
     attachment: bool,
+    json_: bool,
 ) -> None:
     """Prints a URL that reads a media without a token, until it expires or the media is deleted.
 
@@ -51,4 +54,7 @@ def link(
         ttl=expires,
         attachment=attachment,
     )
-    click.echo(signed.url)
+    if json_:
+        print_json(signed)
+    else:
+        click.echo(signed.url)

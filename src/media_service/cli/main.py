@@ -27,7 +27,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "ls": ("media_service.cli.media:ls", "List media."),
     "show": ("media_service.cli.media:show", "Show the properties of a media."),
     "link": ("media_service.cli.link:link", "Sign a URL that reads a media without a token."),
-    "rm": ("media_service.cli.media:rm", "Delete media."),
+    "tag": ("media_service.cli.changes:tag", "Add and remove tags of a media."),
+    "visibility": ("media_service.cli.changes:visibility", "Make media public or private."),
+    "rm": ("media_service.cli.changes:rm", "Delete media."),
+    "undelete": ("media_service.cli.changes:undelete", "Restore deleted media."),
+    "uploads": ("media_service.cli.uploads:uploads", "List uploads."),
+    "abort": ("media_service.cli.uploads:abort", "End uploads that have not ended."),
     "process": ("media_service.cli.processing:process", "Start a job that creates a rendition."),
     "reprocess": (
         "media_service.cli.processing:reprocess",
@@ -60,6 +65,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
 
+@click.version_option(package_name="media-service", message="%(prog)s %(version)s")
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Stores, processes and serves media.
@@ -71,4 +77,8 @@ def cli() -> None:
       media-service download ID -o copy.jpg
 
     Every command explains itself: media-service COMMAND --help
+
+    \b
+    Completion of commands and options, in ~/.bashrc (or zsh, or fish):
+      eval "$(_MEDIA_SERVICE_COMPLETE=bash_source media-service)"
     """

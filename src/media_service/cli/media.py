@@ -1,21 +1,20 @@
-"""`media-service ls`, `show` and `rm`: the catalog."""
+"""`media-service ls` and `show`: the catalog."""
 
 import json
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 import click
 from google.protobuf.json_format import MessageToDict
+from rich.filesize import decimal
 
 from media_service.cli import output
 from media_service.cli.client_command import client_command
-from media_service_client import Client, Media, MediaServiceError
+from media_service.cli.json_output import json_option, print_json
+from media_service_client import Client
 
 PAGE = 50
-
-
-def as_json(media: Media, indent: int | None = None) -> str:
-    return json.dumps(MessageToDict(media), indent=indent, ensure_ascii=False)
 
 
 @click.command(
@@ -36,22 +35,25 @@ Examples:
 )
 @click.option("--order-by", default="", metavar="FIELDS", help='Such as "size_bytes desc".')
 @click.option("--all", "everything", is_flag=True, help=f"List all, not only the first {PAGE}.")
-@click.option("--json", "json_", is_flag=True, help="Print one JSON object per line.")
+@click.option("--deleted", is_flag=True, help="Also list deleted media.")
+@json_option
 @client_command
-def ls(client: Client, filter_: str, order_by: str, everything: bool, json_: bool) -> None:
+def ls(
+    client: Client, filter_: str, order_by: str, everything: bool, deleted: bool, json_: bool
+) -> None:
     """Lists your media, newest first.
 
     In a pipe, the output is one line per media: id, size in bytes, content type and name,
     separated by tabs.
     """
     size = 1000 if everything else PAGE + 1
-    found = client.list(filter=filter_, order_by=order_by, page_size=size)
+    found = client.list(filter=filter_, order_by=order_by, page_size=size, show_deleted=deleted)
     shown = found if everything else islice(found, PAGE)
     if output.on_terminal() and not json_:
         output.table(list(shown))
     else:
         for media in shown:
-            click.echo(as_json(media) if json_ else output.line(media))
+            output.print_media(media, as_json=json_)
     if not everything and next(found, None):
         click.echo(f"The first {PAGE}; --all lists the rest.", err=True)
 
@@ -60,57 +62,46 @@ def ls(client: Client, filter_: str, order_by: str, everything: bool, json_: boo
     epilog="""\b
 Examples:
   media-service show ID
-  media-service show ID --json | jq .image.exif
+  media-service show ID --json | jq .renditions
 """
 )
 @click.argument("media_id", metavar="ID")
-@click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
+@json_option
 @client_command
 def show(client: Client, media_id: str, json_: bool) -> None:
     """Shows all properties of one media, including EXIF tags and locations."""
     media = client.get(media_id, full=True)
     if json_:
-        click.echo(as_json(media, indent=2))
+        print_json(media, indent=2)
         return
-    rows = list(_flat(MessageToDict(media, preserving_proto_field_name=True)))
+    rows = list(rows_of(MessageToDict(media, preserving_proto_field_name=True)))
     width = max(len(name) for name, _ in rows) if output.on_terminal() else 0
     for name, value in rows:
+        text = readable(name, value) if width else value
         space = " " * (width - len(name) + 2) if width else "\t"
-        click.echo(f"{name}{space}{output.printable(str(value))}")
+        click.echo(f"{name}{space}{output.printable(text)}")
 
 
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+def rows_of(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """The names and values of a message, as text. An element of a list has its own name, or its
+    number, in its place."""
     if isinstance(value, dict):
-        return [row for key, part in value.items() for row in _flat(part, f"{prefix}.{key}")]
-    if isinstance(value, list):
-        value = ", ".join(map(str, value))
-    return [(prefix.removeprefix("."), value)]
+        for key, part in value.items():
+            yield from rows_of(part, f"{name}.{key}")
+    elif isinstance(value, list) and any(isinstance(each, dict) for each in value):
+        for number, each in enumerate(value, 1):
+            rest = {key: part for key, part in each.items() if key != "name"}
+            yield from rows_of(rest, f"{name}.{each.get('name', number)}")
+    elif isinstance(value, list):
+        yield name[1:], ", ".join(map(text_of, value))
+    else:
+        yield name[1:], text_of(value)
 
 
-@click.command(
-    epilog="""\b
-Examples:
-  media-service rm ID
-  media-service rm --purge ID ID
-"""
-)
-@click.argument("media_ids", nargs=-1, required=True, metavar="ID...")
-@click.option(
-    "--purge", is_flag=True, help="Delete the media and their bytes now. This cannot be undone."
-)
-@client_command
-def rm(client: Client, media_ids: tuple[str, ...], purge: bool) -> None:
-    """Deletes media. Without --purge, they can be restored for a while."""
-    failed = False
-    for media_id in media_ids:
-        try:
-            media = client.delete(media_id)
-            if purge:
-                client.purge(media_id)
-        except MediaServiceError as error:
-            output.complain(f"{media_id}: {error}")
-            failed = True
-        else:
-            output.report(media, "purged" if purge else "deleted")
-    if failed:
-        raise SystemExit(1)
+def text_of(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def readable(name: str, text: str) -> str:
+    """Adds a size in units that people read."""
+    return f"{text}  ({decimal(int(text))})" if name.endswith("size_bytes") else text

@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from media_service.cli.json_output import print_json
 from media_service_client import Job, Media
 
 Advance = Callable[[int, int], None]
@@ -60,14 +61,22 @@ def table(rows: list[Media]) -> None:
     Console().print(grid)
 
 
-def report(media: Media, done: str) -> None:
+def print_media(media: Media, *, as_json: bool) -> None:
+    """Prints a media for programs."""
+    if as_json:
+        print_json(media)
+    else:
+        click.echo(line(media))
+
+
+def report(media: Media, done: str, *, as_json: bool) -> None:
     """Prints a media after a change."""
-    if on_terminal():
+    if on_terminal() and not as_json:
         name = printable(media.filename) or "(no name)"
         size = decimal(media.size_bytes)
         click.echo(f"{done} {name}  {media.media_id}  {media.content_type}  {size}")
     else:
-        click.echo(line(media))
+        print_media(media, as_json=as_json)
 
 
 def complain(message: str) -> None:

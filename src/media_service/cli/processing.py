@@ -1,9 +1,6 @@
 """`media-service process`, `reprocess` and `operations`: renditions by pipelines and presets."""
 
-import json
-
 import click
-from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
@@ -11,6 +8,8 @@ from rich.table import Table
 
 from media_service.cli import output
 from media_service.cli.client_command import INTERRUPTED, client_command, fail
+from media_service.cli.jobs import print_job
+from media_service.cli.json_output import json_option, print_json
 from media_service_client import Client, Job, Media, OperationInfo
 
 PRIORITIES = [value.name for value in Job.Priority.DESCRIPTOR.values if value.number]
@@ -38,6 +37,7 @@ Examples:
     help="Priority among your jobs.",
 )
 @click.option("--watch", is_flag=True, help="Wait for the job and show its progress.")
+@json_option
 @client_command
 def process(
     client: Client,
@@ -46,6 +46,7 @@ def process(
     name: str,
     priority: str,
     watch: bool,
+    json_: bool,
 ) -> None:
     """Starts a job that creates a rendition of a media. The operations apply in order.
 
@@ -60,7 +61,7 @@ def process(
     )
     if watch:
         job = follow(client, job)
-    report(job)
+    report(job, as_json=json_)
 
 
 @click.command(
@@ -71,7 +72,7 @@ Examples:
 """
 )
 @click.argument("media_id", metavar="ID")
-@click.option("--json", "json_", is_flag=True, help="Print one JSON object per job and line.")
+@json_option
 @client_command
 def reprocess(client: Client, media_id: str, json_: bool) -> None:
     """Renders the standard renditions of a media anew: thumbnails and presets.
@@ -84,10 +85,8 @@ def reprocess(client: Client, media_id: str, json_: bool) -> None:
     started = [job for job in client.jobs(media_id=media_id) if is_preset(job, first)]
     jobs = [first, *(follow(client, job) for job in reversed(started))]
     for job in jobs:
-        if json_:
-            click.echo(json.dumps(MessageToDict(job), ensure_ascii=False))
-        elif not output.on_terminal():
-            click.echo(output.job_line(job))
+        if json_ or not output.on_terminal():
+            print_job(job, as_json=json_)
         elif job.state == Job.SUCCEEDED:
             done = f"rendered {job.rendition_name}" if job.rendition_name else "inspected"
             click.echo(done)
@@ -120,10 +119,10 @@ def follow(client: Client, job: Job) -> Job:
     return job
 
 
-def report(job: Job) -> None:
+def report(job: Job, *, as_json: bool) -> None:
     """Prints a job; ends with 1 if it failed."""
-    if not output.on_terminal():
-        click.echo(output.job_line(job))
+    if as_json or not output.on_terminal():
+        print_job(job, as_json=as_json)
     elif job.state == Job.SUCCEEDED:
         rendition = job.rendition
         shape = f"{rendition.width}x{rendition.height}  " if rendition.width else ""
@@ -144,8 +143,9 @@ Examples:
 """
 )
 @click.argument("name", default="", metavar="[NAME]")
+@json_option
 @client_command
-def operations(client: Client, name: str) -> None:
+def operations(client: Client, name: str, json_: bool) -> None:
     """Lists all operations, or shows one with its parameters.
 
     Write an operation as its name and, after colons, its parameters in order or by name:
@@ -156,7 +156,13 @@ def operations(client: Client, name: str) -> None:
     if name:
         if name not in known:
             fail(f"there is no operation {name!r}; there are {', '.join(known)}")
-        explain(known[name])
+        if json_:
+            print_json(known[name])
+        else:
+            explain(known[name])
+    elif json_:
+        for each in known.values():
+            print_json(each)
     elif output.on_terminal():
         grid = Table("Operation", "Of", "What it does", "Example", box=None, pad_edge=False)
         for each in known.values():

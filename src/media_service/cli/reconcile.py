@@ -1,6 +1,7 @@
 """`media-service reconcile`: compares the database with the stores."""
 
 import asyncio
+import json
 import signal
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from media_service.cli import output
 from media_service.cli.client_command import INTERRUPTED
 from media_service.cli.data_dir import borrowed_database
 from media_service.cli.duration import Duration
+from media_service.cli.json_output import json_option
 from media_service.cli.service_process import settings
 from media_service.config import Config, ConfigError
 from media_service.db.migrate import is_current
@@ -26,6 +28,7 @@ class Tally:
     """Counts the findings of a run."""
 
     repair: bool
+    as_json: bool
     found: Counter[Kind] = field(default_factory=Counter)
     repaired: Counter[Kind] = field(default_factory=Counter)
 
@@ -77,7 +80,8 @@ Examples:
     help="Keep unreferenced bytes younger than this, such as 90m or 7d. With a short span, running"
     " uploads may lose parts that are stored but not yet acknowledged.",
 )
-def reconcile(repair: bool, no_checksums: bool, older_than: timedelta) -> None:
+@json_option
+def reconcile(repair: bool, no_checksums: bool, older_than: timedelta, json_: bool) -> None:
     """Checks that every blob exists with the bytes that were stored, and that the stores contain
     nothing that the database does not name.
 
@@ -101,7 +105,7 @@ def reconcile(repair: bool, no_checksums: bool, older_than: timedelta) -> None:
     """
     # Like Ctrl-C: stops what was started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    tally = Tally(repair)
+    tally = Tally(repair, as_json=json_)
     try:
         with borrowed_database(settings()) as url:
             config = replace(settings(), database_url=url)
@@ -130,7 +134,8 @@ async def compare(config: Config, tally: Tally, older_than: timedelta, *, checks
 
         async def report(finding: Finding) -> None:
             tally.found[finding.kind] += 1
-            print(line(finding), flush=True)  # unlike click's, this appears above a bar
+            text = json_line(finding) if tally.as_json else line(finding)
+            print(text, flush=True)  # unlike click's, this appears above a bar
             if tally.repair and await reconciler.repair(finding):
                 tally.repaired[finding.kind] += 1
 
@@ -141,6 +146,11 @@ async def compare(config: Config, tally: Tally, older_than: timedelta, *, checks
                 objects = await store.objects()
                 await store.open_blobs()
             click.echo(f"Checked {count} blobs and {objects} objects of {name}.", err=True)
+
+
+def json_line(finding: Finding) -> str:
+    fields = {"kind": finding.kind, "store": finding.store, "key": finding.key}
+    return json.dumps({**fields, "mediaIds": finding.media_ids, "reason": finding.detail})
 
 
 def line(finding: Finding) -> str:

@@ -7,6 +7,7 @@ import click
 
 from media_service.cli.client_command import local_settings, signing_key
 from media_service.cli.duration import Duration
+from media_service.cli.json_output import json_option, print_json
 from media_service.cli.token_signing import sign
 
 
@@ -36,8 +37,14 @@ Examples:
     metavar="SPAN",
     help="How long the token is valid, such as 90s, 30m, 24h or 7d.",
 )
+@json_option
 def token(
-    user: str, org: str, roles: tuple[str, ...], scopes: tuple[str, ...], expires: timedelta
+    user: str,
+    org: str,
+    roles: tuple[str, ...],
+    scopes: tuple[str, ...],
+    expires: timedelta,
+    json_: bool,
 ) -> None:
     """Prints an access token, signed with MEDIA_JWT_SECRET or the key that `media-service dev`
     keeps in the data directory (MEDIA_DATA_DIR, by default .data)."""
@@ -50,4 +57,8 @@ def token(
             f"no signing key: set MEDIA_JWT_SECRET, or run `media-service dev` once, which creates "
             f"{settings.data_dir / 'jwt-secret'}"
         )
-    click.echo(sign(settings, key, user, expires, org=org, roles=roles, scopes=scopes))
+    signed = sign(settings, key, user, expires, org=org, roles=roles, scopes=scopes)
+    if json_:
+        print_json({"token": signed})
+    else:
+        click.echo(signed)

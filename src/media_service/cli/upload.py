@@ -10,6 +10,7 @@ from mediaservice.v1.media_pb2 import Media
 
 from media_service.cli import output
 from media_service.cli.client_command import INTERRUPTED, client_command
+from media_service.cli.json_output import json_option
 from media_service.ids import new_id
 from media_service.media.model import Visibility
 from media_service_client import Client, MediaServiceError
@@ -54,6 +55,7 @@ Examples:
     default=1,
     help="Send N parts of a file at once: faster over slow or distant networks.",
 )
+@json_option
 @client_command
 def upload(
     client: Client,
@@ -67,6 +69,7 @@ def upload(
     project_id: str,
     resume: str | None,
     parallel: int,
+    json_: bool,
 ) -> None:
     """Stores files; "-" is standard input.
 
@@ -92,7 +95,10 @@ def upload(
     again = [word for option, value in given if value for word in (option, value)]
     failed = 0
     for file in files:
-        failed += not _upload(client, file, stated, again, resume or new_id(), parallel)
+        media = _upload(client, file, stated, again, resume or new_id(), parallel)
+        failed += media is None
+        if media is not None:
+            output.report(media, "stored", as_json=json_)
     if failed:
         raise SystemExit(1)
 
@@ -104,8 +110,9 @@ def _upload(
     options: list[str],
     request_id: str,
     parallel: int,
-) -> bool:
-    """`options`: as they were given, for the command that continues the upload."""
+) -> Media | None:
+    """Returns the media, or None if the file was refused, which it prints. `options`: as they were
+    given, for the command that continues the upload."""
     source = sys.stdin.buffer if file == "-" else Path(file)
     again = shlex.join(["media-service", "upload", "--resume", request_id, *options, file])
     try:
@@ -125,7 +132,7 @@ def _upload(
         raise SystemExit(INTERRUPTED) from None
     except OSError as error:
         output.complain(f"{file}: {error.strerror or error}")
-        return False
+        return None
     except MediaServiceError as error:
         if is_transient(error):
             output.complain(f"{file}: the stored bytes are kept. To continue:\n  {again}")
@@ -133,9 +140,8 @@ def _upload(
         if error.code.name == "UNAUTHENTICATED":
             raise  # the next file would fail as well
         output.complain(f"{file}: {error}")
-        return False
-    output.report(media, "stored")
-    return True
+        return None
+    return media
 
 
 def key_and_value(label: str) -> tuple[str, str]:

@@ -12,10 +12,20 @@
 from mediaservice.v1.job_pb2 import Job
 from mediaservice.v1.media_pb2 import Media
 from mediaservice.v1.processing_service_pb2 import OperationInfo
+from mediaservice.v1.upload_pb2 import Upload
 
 from media_service_client.async_client import AsyncClient
 from media_service_client.errors import MediaServiceError
 from media_service_client.retry import Backoff
 from media_service_client.sync_client import Client
 
-__all__ = ["AsyncClient", "Backoff", "Client", "Job", "Media", "MediaServiceError", "OperationInfo"]
+__all__ = [
+    "AsyncClient",
+    "Backoff",
+    "Client",
+    "Job",
+    "Media",
+    "MediaServiceError",
+    "OperationInfo",
+    "Upload",
+]

@@ -227,6 +227,30 @@ class AsyncClient:
         async for seen in self._watch("WatchUpload", request, OPEN):
             yield seen
 
+    async def uploads(
+        self,
+        *,
+        state: upload_pb2.Upload.State.ValueType = upload_pb2.Upload.STATE_UNSPECIFIED,
+        page_size: int = 0,
+    ) -> AsyncIterator[upload_pb2.Upload]:
+        """The caller's uploads, newest first, fetched page by page as they are consumed."""
+        request = upload_service_pb2.ListUploadsRequest(state=state, page_size=page_size)
+        while True:
+            response = await self._transport.run(calls.call("ListUploads", request, self._backoff))
+            for found in response.uploads:
+                yield found
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    async def abort_upload(self, upload_id: str) -> upload_pb2.Upload:
+        """Ends an upload that has not ended. Its bytes are deleted."""
+        request = upload_service_pb2.AbortUploadRequest(upload_id=upload_id)
+        aborted: upload_pb2.Upload = await self._transport.run(
+            calls.call("AbortUpload", request, self._backoff)
+        )
+        return aborted
+
     async def _watch(
         self, method: str, request: Message, unfinished: Container[int]
     ) -> AsyncIterator[Any]:

@@ -1,0 +1,113 @@
+"""`media-service rm`, `undelete`, `tag` and `visibility`: changes of media."""
+
+from functools import partial
+
+import click
+
+from media_service.cli import output
+from media_service.cli.client_command import client_command
+from media_service.cli.each import for_each
+from media_service.cli.json_output import json_option
+from media_service.media.model import Visibility
+from media_service_client import Client, Media, MediaServiceError
+
+# How often a change is tried again because another one came first.
+ATTEMPTS = 5
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  media-service rm ID
+  media-service rm --purge ID ID
+"""
+)
+@click.argument("media_ids", nargs=-1, required=True, metavar="ID...")
+@click.option(
+    "--purge", is_flag=True, help="Delete the media and their bytes now. This cannot be undone."
+)
+@json_option
+@client_command
+def rm(client: Client, media_ids: tuple[str, ...], purge: bool, json_: bool) -> None:
+    """Deletes media. Without --purge, `undelete` restores them for a while."""
+
+    def act(media_id: str) -> Media:
+        media = client.delete(media_id)
+        if purge:
+            client.purge(media_id)
+        return media
+
+    done = "purged" if purge else "deleted"
+    for_each(media_ids, act, partial(output.report, done=done, as_json=json_))
+
+
+@click.command(epilog="Example: media-service undelete ID")
+@click.argument("media_ids", nargs=-1, required=True, metavar="ID...")
+@json_option
+@client_command
+def undelete(client: Client, media_ids: tuple[str, ...], json_: bool) -> None:
+    """Restores deleted media. `ls --deleted` lists them with the others."""
+    for_each(media_ids, client.undelete, partial(output.report, done="restored", as_json=json_))
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  media-service tag ID sea summer
+  media-service tag ID --remove summer
+  media-service ls --filter 'tags:"sea"'
+"""
+)
+@click.argument("media_id", metavar="ID")
+@click.argument("tags", nargs=-1, metavar="[TAG]...")
+@click.option("--remove", multiple=True, metavar="TAG", help="Remove a tag; repeat for more.")
+@json_option
+@client_command
+def tag(
+    client: Client, media_id: str, tags: tuple[str, ...], remove: tuple[str, ...], json_: bool
+) -> None:
+    """Adds tags to a media, and removes others. Prints the tags that it has then."""
+    media = client.get(media_id)
+    for attempt in range(ATTEMPTS if tags or remove else 0):
+        kept = [each for each in media.tags if each not in remove]
+        wanted = Media(media_id=media.media_id, etag=media.etag)
+        wanted.tags.extend(dict.fromkeys([*kept, *tags]))
+        try:
+            media = client.update(wanted, ["tags"])
+            break
+        except MediaServiceError as error:
+            if error.reason != "ETAG_MISMATCH" or attempt == ATTEMPTS - 1:
+                raise
+            media = client.get(media_id)
+    if json_:
+        output.report(media, "tagged", as_json=True)
+        return
+    for each in media.tags:
+        click.echo(output.printable(each))
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  media-service visibility public ID
+  media-service visibility private ID ID
+"""
+)
+@click.argument(
+    "visibility", type=click.Choice([each.value for each in Visibility], case_sensitive=False)
+)
+@click.argument("media_ids", nargs=-1, required=True, metavar="ID...")
+@json_option
+@client_command
+def visibility(client: Client, visibility: str, media_ids: tuple[str, ...], json_: bool) -> None:
+    """Sets what everyone with its URL can read of a media.
+
+    PRIVATE: nothing. PUBLIC: its renditions. PUBLIC_ORIGINAL: also the original. `show` prints the
+    public URLs, which exist within moments.
+    """
+    value = Media.Visibility.Value(visibility)
+
+    def act(media_id: str) -> Media:
+        return client.update(Media(media_id=media_id, visibility=value), ["visibility"])
+
+    for_each(media_ids, act, partial(output.report, done=visibility.lower(), as_json=json_))
