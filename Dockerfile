@@ -23,6 +23,8 @@ RUN grep -o '^[A-Za-z0-9._-]*==[^ ;]*' requirements.lock > /tmp/constraints.txt 
 RUN python -m compileall -q /venv/lib
 
 FROM python:3.12-slim
+# Chinese, Japanese and Korean text in images, drawings and PDFs.
+RUN apt-get update && apt-get install -y --no-install-recommends fonts-wqy-microhei && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --no-create-home --home-dir /data media \
     && install --directory --owner media --mode 0700 /data
 COPY --from=build /venv /venv

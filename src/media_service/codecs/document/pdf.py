@@ -3,14 +3,19 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from ctypes import POINTER, c_char, c_char_p, cast
 from typing import Any
 
 import pypdfium2
 from pypdfium2 import raw
 
+from media_service.codecs.sandbox.fonts import CJK_FONTS
 from media_service.errors import FailedPrecondition, InvalidArgument, Reason
 
 ENCRYPTED = {raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY}
+
+# The folders of fonts for text whose font is not in the document, ended by a null pointer.
+FONT_FOLDERS = (c_char_p * 2)(os.fsencode(CJK_FONTS), None)
 
 
 @contextmanager
@@ -19,6 +24,7 @@ def open_pdf(media: int) -> Iterator[Any]:
 
     Raises InvalidArgument (MEDIA_CORRUPT), FailedPrecondition (DOCUMENT_ENCRYPTED).
     """
+    use_fonts()
     with os.fdopen(os.dup(media), "rb") as file:
         try:
             document = pypdfium2.PdfDocument(file)
@@ -29,6 +35,13 @@ def open_pdf(media: int) -> Iterator[Any]:
             raise corrupt("The document cannot be read: it is damaged.") from error
         with closing(document):
             yield document
+
+
+def use_fonts() -> None:
+    """Makes PDFium look for fonts only in FONT_FOLDERS. No document may be open."""
+    raw.FPDF_DestroyLibrary()
+    folders = cast(FONT_FOLDERS, POINTER(POINTER(c_char)))
+    raw.FPDF_InitLibraryWithConfig(raw.FPDF_LIBRARY_CONFIG(version=2, m_pUserFontPaths=folders))
 
 
 @contextmanager

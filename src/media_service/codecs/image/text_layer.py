@@ -1,4 +1,5 @@
-"""Draws text in Roboto, the only font in the sandbox. It has Latin, Greek and Cyrillic letters."""
+"""Draws text in Roboto, which has Latin, Greek and Cyrillic letters. Chinese, Japanese and Korean
+text is in the other font of the sandbox."""
 
 from html import escape
 

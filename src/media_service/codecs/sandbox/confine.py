@@ -12,6 +12,7 @@ from pathlib import Path
 
 import media_service
 from media_service.codecs.sandbox import landlock, seccomp
+from media_service.codecs.sandbox.fonts import CJK_FONTS
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.syscalls import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, prctl
 
@@ -43,7 +44,7 @@ def confine(
         return
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     drop_capabilities()
-    libraries = [*SYSTEM_LIBRARIES, *readable, *(() if program else python_folders())]
+    libraries = [*SYSTEM_LIBRARIES, CJK_FONTS, *readable, *(() if program else python_folders())]
     if landlock.version():
         landlock.restrict(libraries, DEVICES, folder, program)
     if seccomp.supported():

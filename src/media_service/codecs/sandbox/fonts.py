@@ -1,14 +1,19 @@
-"""The fonts of a child process. Only Roboto is available, which the service includes. The machine's
-fonts are hidden, so that an image looks the same on every machine."""
+"""The fonts of a child process: Roboto, which the service includes, and for Chinese, Japanese and
+Korean text those of a Debian package, if it is installed. The machine's other fonts are hidden, so
+that an image looks the same on every machine."""
 
 from importlib.util import find_spec
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+# The folder of the Debian package fonts-wqy-microhei.
+CJK_FONTS = Path("/usr/share/fonts/truetype/wqy")
+
 CONFIG = """<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
 <fontconfig>
   <dir>{fonts}</dir>
+  <dir>{cjk}</dir>
   <cachedir>{cache}</cachedir>
   <match target="pattern">
     <edit name="family" mode="append" binding="strong"><string>Roboto</string></edit>
@@ -21,7 +26,8 @@ def write_config(folder: Path) -> Path:
     """Writes a fontconfig configuration to `folder`."""
     config = folder / "fonts.conf"
     cache = folder / "fonts"
-    config.write_text(CONFIG.format(fonts=escape(str(font_folder())), cache=escape(str(cache))))
+    fonts = escape(str(font_folder()))
+    config.write_text(CONFIG.format(fonts=fonts, cjk=CJK_FONTS, cache=escape(str(cache))))
     return config
 
 
