@@ -13,8 +13,9 @@ import pytest
 from mediaservice.v1 import media_service_pb2, upload_pb2, upload_service_pb2
 
 from tests.support.browser.browser import Browser, Page
+from tests.support.media.numbered_frames import counted
 from tests.support.media.small_files import jpeg
-from tests.support.rest import content, create, patch
+from tests.support.rest import content, create, patch, store
 from tests.support.service import Service
 from tests.support.tools import eventually_async
 
@@ -78,6 +79,19 @@ async def test_a_plain_html_form_uploads_a_file(
         media = await eventually_async(answered)
     assert (media["filename"], media["title"]) == ("sea.jpg", "At the sea")
     assert content(alice, media["mediaId"]) == photo
+
+
+async def test_hls_js_plays_a_stream_that_it_opens_right_after_the_upload(
+    page: Page, alice: httpx.Client
+) -> None:
+    media = store(alice, counted(2, "10", "256x144"), "video.mp4")["mediaId"]
+    # This service has no presets of videos.
+    ops = {"ops": "stream:min_height=144"}
+    alice.post(f"/v1/media/{media}:process", json=ops).raise_for_status()
+    link = alice.post(f"/v1/media/{media}:signUrl", json={"rendition": "stream"})
+    played = await page.run(f"playAtOnce({json.dumps(link.raise_for_status().json()['url'])})")
+    assert played["seconds"] == pytest.approx(2, abs=0.3)
+    assert played["frames"] == pytest.approx(20, abs=2)
 
 
 # The page of docs/browsers.md

@@ -52,6 +52,29 @@ async function upload({ library, url, headers, name, type, data }) {
   return uploaders[library](url, headers, new File([bytes(data)], name, { type }));
 }
 
+// Plays with hls.js in its default settings. Resolves at the end with the time and the number of frames.
+async function playAtOnce(url) {
+  const video = document.body.appendChild(document.createElement("video"));
+  video.muted = true;
+  const hls = new Hls();
+  try {
+    return await new Promise((resolve, reject) => {
+      hls.on(Hls.Events.ERROR, (_, { fatal, details, response }) => {
+        if (fatal) reject(new Error(`hls.js: ${details} ${response?.code ?? ""}`));
+      });
+      hls.on(Hls.Events.MANIFEST_PARSED, () => video.play().catch(reject));
+      video.addEventListener("ended", () => {
+        resolve({ seconds: video.currentTime, frames: video.getVideoPlaybackQuality().totalVideoFrames });
+      });
+      hls.loadSource(url);
+      hls.attachMedia(video);
+    });
+  } finally {
+    hls.destroy();
+    video.remove();
+  }
+}
+
 // Calls a method with an encoded message. Resolves with the encoded responses and the status.
 async function grpcWeb({ url, method, format, streams, headers, request }) {
   const { GrpcWebClientBase, MethodDescriptor, MethodType } = await import("/grpc-web.js");
