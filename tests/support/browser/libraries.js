@@ -68,6 +68,7 @@ async function playAtOnce(url) {
       });
       hls.loadSource(url);
       hls.attachMedia(video);
+      setTimeout(() => reject(new Error(`no end after ${video.currentTime} of ${video.duration} s`)), 60_000);
     });
   } finally {
     hls.destroy();

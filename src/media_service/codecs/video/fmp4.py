@@ -3,7 +3,7 @@ stream, and shifts their time stamps."""
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from media_service.codecs.sandbox.exit_cause import corrupt
 
@@ -54,8 +54,14 @@ class Fragment:
             elif kind == b"tfdt":
                 if data[start] != 1:  # for CMAF, ffmpeg writes times of 64 bits
                     raise corrupt("The encoder wrote times of 32 bits.")
-                struct.pack_into(">Q", data, start + 4, self.start + ticks)
+                (written,) = struct.unpack_from(">Q", data, start + 4)
+                struct.pack_into(">Q", data, start + 4, written + ticks)
         return bytes(data)
+
+    def joined(self, following: "Fragment") -> "Fragment":
+        """This fragment and the one that follows it as one segment."""
+        duration = self.duration + following.duration
+        return replace(self, data=self.data + following.data, duration=duration)
 
 
 def walk_boxes(data: bytes | bytearray, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -115,9 +121,13 @@ def parse_trun(data: bytes, at: int, default_duration: int, default_size: int) -
 
 
 class FragmentParser:
-    """Takes data in arbitrary portions, and yields the init segment and the fragments."""
+    """Takes data in arbitrary portions, and yields the init segment and the fragments. A fragment
+    of less than `shortest` ticks is joined to the one before it; so each is held back until the
+    next one is known."""
 
-    def __init__(self) -> None:
+    def __init__(self, shortest: int = 0) -> None:
+        self._shortest = shortest
+        self._held: Fragment | None = None
         self._data = bytearray()
         self._init = b""
         self._moof = b""
@@ -135,8 +145,22 @@ class FragmentParser:
                 if self._init:  # a track without samples has none, either
                     yield InitSegment(self._init)
                     self._init = b""
-                yield parse_fragment(self._moof, box)
+                yield from self._joined(parse_fragment(self._moof, box))
                 self._moof = b""
+
+    def end(self) -> Iterator[Fragment]:
+        """Yields what was held back."""
+        if self._held:
+            yield self._held
+
+    def _joined(self, fragment: Fragment) -> Iterator[Fragment]:
+        if not self._shortest:
+            yield fragment
+        elif self._held and fragment.duration < self._shortest:
+            self._held = self._held.joined(fragment)
+        else:
+            yield from self.end()
+            self._held = fragment
 
     def _next_box(self) -> bytes | None:
         """The next complete box."""

@@ -44,6 +44,8 @@ QUALITY = 23
 PRESET, X264 = "superfast", "mbtree=1:rc-lookahead=10:b-adapt=0:sync-lookahead=0"
 # This coder does two fifths less work than the default one, which is better only at low bit rates.
 AUDIO_KBPS, AAC_CODER = 128, "fast"
+# hls.js never reports the end of a stream whose last audio segment is shorter than a few frames.
+SHORTEST_AUDIO_SECONDS = 0.4
 # How much farther back each search for the last frame of an ended video track begins.
 FARTHER = 4
 # Segments of a track that are delivered concurrently.
@@ -235,7 +237,17 @@ async def encode_audio(
                     flush_packets=1,
                 )
             )
-        await encode(stack, outputs, file, pipes, deliver, report, source.limits, nice=NICE_AUDIO)
+        await encode(
+            stack,
+            outputs,
+            file,
+            pipes,
+            deliver,
+            report,
+            source.limits,
+            nice=NICE_AUDIO,
+            shortest=round(SHORTEST_AUDIO_SECONDS * SAMPLE_RATE),
+        )
 
 
 async def encode_subtitles(
@@ -266,15 +278,19 @@ async def encode(
     limits: ResourceLimits,
     *,
     nice: int,
+    shortest: int = 0,
 ) -> None:
-    """Runs ffmpeg until all segments are delivered."""
+    """Runs ffmpeg until all segments are delivered. A segment of less than `shortest` ticks is
+    joined to the one before it."""
     files = [file, *(pipe.file for _, pipe in pipes)]
     program = await stack.enter_async_context(
         run_ffmpeg(ffmpeg.merge_outputs(*outputs), files, limits=limits, progress=report, nice=nice)
     )
     for _, pipe in pipes:
         pipe.hand_over()
-    tasks = [asyncio.create_task(deliver_track(name, pipe, deliver)) for name, pipe in pipes]
+    tasks = [
+        asyncio.create_task(deliver_track(name, pipe, deliver, shortest)) for name, pipe in pipes
+    ]
     tasks.append(asyncio.create_task(program.wait()))
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -288,11 +304,13 @@ async def encode(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def deliver_track(name: str, pipe: Pipe, deliver: Deliver) -> None:
+async def deliver_track(name: str, pipe: Pipe, deliver: Deliver, shortest: int) -> None:
     """Delivers the init segment and the fragments of a track, in order."""
-    parser = FragmentParser()
+    parser = FragmentParser(shortest)
     async for data in pipe.read():
         segments = list(parser.feed(data))
         for at in range(0, len(segments), CONCURRENT_DELIVERIES):
             batch = segments[at : at + CONCURRENT_DELIVERIES]
             await run_together(*(deliver(name, segment) for segment in batch))
+    for segment in parser.end():
+        await deliver(name, segment)
