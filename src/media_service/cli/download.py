@@ -10,7 +10,7 @@ from mediaservice.v1.media_pb2 import Rendition
 from rich.filesize import decimal
 
 from media_service.cli import output
-from media_service.cli.client_command import client_command
+from media_service.cli.client_command import INTERRUPTED, client_command
 from media_service.cli.json_output import json_option, print_json
 from media_service_client import Client, Media
 
@@ -43,8 +43,10 @@ def download(
     """Downloads the original of a media, or a rendition.
 
     The file appears when all bytes have arrived and their checksum is correct. A download resumes
-    after lost connections. In a pipe, the output is one line: media id, and size in bytes, content
-    type and file name of what was downloaded, separated by tabs.
+    after lost connections. If it is stopped, the same command continues it from a `.part` file.
+
+    In a pipe, the output is one line: media id, and size in bytes, content type and file name of
+    what was downloaded, separated by tabs.
     """
     if target == "-":
         with output.progress(media_id) as advance:
@@ -55,8 +57,14 @@ def download(
         path /= own_name(client.get(media_id), rendition)
         if path.exists():
             raise click.ClickException(f"{path} already exists; select another file with -o")
-    with output.progress(path.name) as advance:
-        media = client.download(media_id, path, rendition=rendition, progress=advance)
+    try:
+        with output.progress(path.name) as advance:
+            media = client.download(
+                media_id, path, rendition=rendition, resume=True, progress=advance
+            )
+    except KeyboardInterrupt:
+        output.complain("stopped; the received bytes are kept. To continue, repeat the command.")
+        raise SystemExit(INTERRUPTED) from None
     found = content_of(media, rendition)
     if json_:
         print_json({"mediaId": media_id, "path": str(path), **MessageToDict(found)})

@@ -1,5 +1,8 @@
 """The download protocol: what to ask for next, and what to believe of the answer."""
 
+import hashlib
+from functools import partial
+
 from crc32c import crc32c as crc32c_of
 from grpc import StatusCode
 from mediaservice.v1 import download_service_pb2, media_pb2
@@ -7,7 +10,7 @@ from mediaservice.v1 import download_service_pb2, media_pb2
 from media_service_client.errors import MediaServiceError
 from media_service_client.retry import Backoff, Retries, is_transient
 from media_service_client.steps import Compute, Progress, Receive, Sleep, Steps, ignore_progress
-from media_service_client.target import Target
+from media_service_client.target import ResumableTarget, Target
 
 
 class Damaged(MediaServiceError):
@@ -15,6 +18,23 @@ class Damaged(MediaServiceError):
 
     def __init__(self, message: str) -> None:
         super().__init__(StatusCode.DATA_LOSS, "CHECKSUM_MISMATCH", message)
+
+
+class LeftoverDamaged(MediaServiceError):
+    """The bytes that an interrupted download left are not those of the content."""
+
+    def __init__(self) -> None:
+        super().__init__(StatusCode.DATA_LOSS, "CHECKSUM_MISMATCH", "the .part file was damaged")
+
+
+def content_id(media: media_pb2.Media, rendition: str) -> str:
+    """Identifies the content of a media or a rendition for a resumed download. Empty if it cannot
+    be verified, or the rendition does not exist yet."""
+    found = [r for r in media.renditions if r.name == rendition] if rendition else [media]
+    if not found or not (content := found[0]).checksums.HasField("crc32c"):
+        return ""
+    facts = (media.media_id, rendition, content.size_bytes, content.checksums.crc32c)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
 
 class Reception:
@@ -33,6 +53,8 @@ class Reception:
         self._range = download_service_pb2.ContentRange()
         self._fresh = True
         self._crc = 0
+        # The target, if it has bytes of an interrupted download.
+        self._leftover: ResumableTarget | None = None
         self.media = media_pb2.Media()
 
     @property
@@ -60,6 +82,25 @@ class Reception:
             offset=self._position,
             limit=self._range.end - self._position,
         )
+
+    def resume(self, media: media_pb2.Media, target: ResumableTarget) -> None:
+        """Continues behind the bytes that an interrupted download of this content left."""
+        self.media.CopyFrom(media)
+        size = self._content(media).size_bytes
+        self._range.end = self._range.complete_size_bytes = size
+        self._position = 0
+        for piece in target.left():
+            self._crc = crc32c_of(piece, self._crc)
+            self._position += len(piece)
+        self._leftover = target if self._position else None
+        if self._position > size:
+            self.start_over()
+
+    def start_over(self) -> None:
+        """Discards what an interrupted download left."""
+        if self._leftover:
+            self._leftover.discard()
+        self._leftover, self._position, self._crc = None, 0, 0
 
     def take(self, response: download_service_pb2.DownloadResponse) -> None:
         if self._fresh:
@@ -104,6 +145,8 @@ class Reception:
         whole = self.done == self._range.complete_size_bytes
         stored = self._content(self.media).checksums
         if whole and stored.HasField("crc32c") and stored.crc32c != self._crc:
+            if self._leftover:
+                raise LeftoverDamaged
             raise MediaServiceError(
                 StatusCode.DATA_LOSS,
                 "CHECKSUM_MISMATCH",
@@ -115,6 +158,25 @@ class Reception:
 
 def download(reception: Reception, backoff: Backoff) -> Steps[media_pb2.Media]:
     """Fetches the range, going on after every break from the bytes had."""
+    yield from fetch(reception, backoff)
+    try:
+        yield Compute(reception.finish)
+    except LeftoverDamaged:
+        yield Compute(reception.start_over)
+        yield from fetch(reception, backoff)
+        yield Compute(reception.finish)
+    return reception.media
+
+
+def resume(
+    reception: Reception, media: media_pb2.Media, target: ResumableTarget, backoff: Backoff
+) -> Steps[media_pb2.Media]:
+    """As `download`, behind the bytes that an interrupted download of `media` left in `target`."""
+    yield Compute(partial(reception.resume, media, target))
+    return (yield from download(reception, backoff))
+
+
+def fetch(reception: Reception, backoff: Backoff) -> Steps[None]:
     retries = Retries(backoff)
     best = 0
     while not reception.complete:
@@ -129,5 +191,3 @@ def download(reception: Reception, backoff: Backoff) -> Steps[media_pb2.Media]:
                 best = reception.done
                 retries.progressed()
             yield Sleep(retries.pause(error))
-    yield Compute(reception.finish)
-    return reception.media

@@ -1,5 +1,6 @@
 """The blocking client. Written by async_to_sync.py."""
 
+import os
 import time
 import uuid
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -23,14 +24,15 @@ from mediaservice.v1 import (
 
 from media_service_client import calls
 from media_service_client.channel import OPTIONS, Endpoint
-from media_service_client.download import Reception, download
+from media_service_client.download import Reception, content_id, download
+from media_service_client.download import resume as resumed
 from media_service_client.errors import MediaServiceError
 from media_service_client.retry import DEFAULT, Backoff, Retries, is_transient
 from media_service_client.source import Uploadable, open_source
 from media_service_client.state import OPEN, UNFINISHED, Wanted
 from media_service_client.steps import Progress, ignore_progress
 from media_service_client.sync_transport import SyncTransport
-from media_service_client.target import Downloadable, open_target
+from media_service_client.target import Downloadable, ResumableTarget, open_target
 from media_service_client.upload import upload, upload_spec
 
 
@@ -127,6 +129,7 @@ class Client:
         rendition: str = "",
         offset: int = 0,
         limit: int = 0,
+        resume: bool = False,
         progress: Progress = ignore_progress,
     ) -> media_pb2.Media:
         """Fetches the original or a rendition, or a range of it, into a path or a binary file
@@ -134,7 +137,17 @@ class Client:
 
         A path appears only once all its bytes are there and right. A negative `offset` counts
         from the end; a `limit` of 0 means to the end. Both are in bytes.
+
+        With `resume`, an interrupted download to a path leaves a `.part` file beside it, and the
+        next one of the same content to this path continues it. The checksum covers both.
         """
+        if resume and not offset and not limit and isinstance(target, str | os.PathLike):
+            media = self.get(media_id)
+            if content := content_id(media, rendition):
+                whole = download_service_pb2.DownloadRequest(media_id=media_id, rendition=rendition)
+                with ResumableTarget(Path(target), content) as part:
+                    reception = Reception(whole, part, progress)
+                    return self._transport.run(resumed(reception, media, part, self._backoff))
         request = download_service_pb2.DownloadRequest(
             media_id=media_id, rendition=rendition, offset=offset, limit=limit
         )

@@ -2,9 +2,15 @@
 
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
+
+from media_service_client.errors import MediaServiceError
+from media_service_client.retry import is_transient
+
+PIECE = 1 << 20
 
 
 class Target(Protocol):
@@ -80,6 +86,68 @@ class FileTarget:
         finally:
             self._file.close()
             self._part.unlink(missing_ok=True)
+
+
+class ResumableTarget:
+    """A path. Bytes go to a `.part` file beside it, which stays if the download is interrupted, for
+    the next download of the same content to this path. `content` identifies the content.
+
+    Two downloads at a time write the same bytes to the same places.
+    """
+
+    def __init__(self, path: Path, content: str) -> None:
+        self._path = path
+        self._part = path.with_name(f"{path.name[:60]}.{content}.part")
+        flags = os.O_RDWR | os.O_CREAT
+        self._file = open(os.open(self._part, flags, 0o666), "r+b", buffering=0)  # noqa: PTH123, SIM115
+
+    def left(self) -> Iterator[bytes]:
+        """The bytes that an interrupted download left. The next ones are written behind them."""
+        self._file.seek(0)
+        while piece := self._file.read(PIECE):
+            yield piece
+
+    def discard(self) -> None:
+        """Forgets what an interrupted download left."""
+        self._file.seek(0)
+        self._file.truncate()
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def flush(self) -> None:
+        os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._publish()
+            elif not self._file.tell() or is_final(error):
+                self._part.unlink(missing_ok=True)
+        finally:
+            self._file.close()
+
+    def _publish(self) -> None:
+        try:
+            self._part.replace(self._path)
+        except FileNotFoundError:  # another download did it
+            if not self._path.exists():
+                raise
+
+
+def is_final(error: BaseException | None) -> bool:
+    """Whether another try would fail as well."""
+    return isinstance(error, MediaServiceError) and not is_transient(error)
 
 
 Downloadable = str | os.PathLike[str] | BinaryIO
