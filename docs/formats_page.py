@@ -46,7 +46,6 @@ FORMATS = {
     "audio/x-caf": "CAF",
     "audio/x-matroska": "Matroska without video",
     "audio/x-ms-wma": "Windows Media Audio",
-    "audio/x-tta": "True Audio",
     "audio/x-voc": "Creative Voice",
     "audio/x-w64": "Sony Wave64",
     "audio/x-wavpack": "WavPack",

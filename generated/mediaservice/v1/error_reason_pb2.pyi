@@ -180,7 +180,9 @@ class ErrorReason(_message.Message):
         FILE_TOO_LARGE: ErrorReason._Value.ValueType  # 401
         """The file is larger than `max_size_bytes`, which the operator sets (`MEDIA_MAX_UPLOAD_SIZE`)."""
         TYPE_MISMATCH: ErrorReason._Value.ValueType  # 402
-        """The file was declared as `declared_type`, but its bytes are `detected_type`."""
+        """The file was declared as `declared_type`, but its bytes are `detected_type`, which is of another kind: an image,
+        video or audio, a document. If the operator sets `MEDIA_DECLARED_TYPES=strict`, it is another type.
+        """
         TYPE_NOT_ALLOWED: ErrorReason._Value.ValueType  # 403
         """The service does not accept files of `content_type`; it accepts `allowed_types`, which the operator sets
         (`MEDIA_ALLOWED_TYPES`).
@@ -425,7 +427,9 @@ class ErrorReason(_message.Message):
     FILE_TOO_LARGE: ErrorReason.Value.ValueType  # 401
     """The file is larger than `max_size_bytes`, which the operator sets (`MEDIA_MAX_UPLOAD_SIZE`)."""
     TYPE_MISMATCH: ErrorReason.Value.ValueType  # 402
-    """The file was declared as `declared_type`, but its bytes are `detected_type`."""
+    """The file was declared as `declared_type`, but its bytes are `detected_type`, which is of another kind: an image,
+    video or audio, a document. If the operator sets `MEDIA_DECLARED_TYPES=strict`, it is another type.
+    """
     TYPE_NOT_ALLOWED: ErrorReason.Value.ValueType  # 403
     """The service does not accept files of `content_type`; it accepts `allowed_types`, which the operator sets
     (`MEDIA_ALLOWED_TYPES`).

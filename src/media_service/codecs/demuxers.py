@@ -44,7 +44,6 @@ DEMUXERS = {
     "audio/basic": "au",
     "audio/x-caf": "caf",
     "audio/x-wavpack": "wv",
-    "audio/x-tta": "tta",
     "audio/x-voc": "voc",
     "audio/x-w64": "w64",
 }

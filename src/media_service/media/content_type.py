@@ -51,7 +51,6 @@ ALIASES = {
         "audio/x-caf": "audio/caf",
         "audio/x-matroska": "audio/matroska audio/mka audio/x-mka",
         "audio/x-ms-wma": "audio/wma audio/x-wma",
-        "audio/x-tta": "audio/tta",
         "audio/x-wavpack": "audio/wavpack",
         "audio/3gpp": "audio/3gp",
         "audio/3gpp2": "audio/3g2",

@@ -42,7 +42,6 @@ AUDIO: Mapping[str, tuple[str, ...]] = {
     "audio/x-caf": ("caf",),
     "audio/x-matroska": ("mka",),
     "audio/x-ms-wma": ("wma",),
-    "audio/x-tta": ("tta",),
     "audio/x-voc": ("voc",),
     "audio/x-w64": ("w64",),
     "audio/x-wavpack": ("wv",),

@@ -91,7 +91,9 @@ def from_linear(pixels: Any) -> Any:
     """Returns an image of linear light as floating-point numbers, as scRGB. Brighter light than
     white is cut off, as without a tone curve."""
     height, width, bands = pixels.shape
-    finite = np.ascontiguousarray(np.nan_to_num(pixels, posinf=1.0, neginf=0.0).clip(0, 1))
+    finite = np.ascontiguousarray(pixels)
+    np.nan_to_num(finite, copy=False, posinf=1.0, neginf=0.0)
+    np.clip(finite, 0, 1, out=finite)
     found = pyvips.Image.new_from_memory(finite.data, width, height, bands, "float")
     return found.copy(interpretation="scrgb")
 

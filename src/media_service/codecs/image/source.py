@@ -4,16 +4,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from media_service.codecs.image.readable import FFMPEG, PILLOW, RAW
 from media_service.codecs.inspection import ImageInfo, Info
 
 # Bytes per decoded pixel, including the memory of the decoder: all coefficients of a progressive
 # JPEG, and further copies of the image for the others.
 DECODER_PIXEL_BYTES = {
+    **dict.fromkeys(PILLOW, 12),
+    **dict.fromkeys(FFMPEG, 40),
+    **dict.fromkeys(RAW, 16),
     "image/jpeg": 6,
     "image/gif": 6,
     "image/webp": 12,
     "image/avif": 16,
     "image/heic": 10,
+    "image/jxl": 16,
+    "image/jp2": 24,
+    "image/jpx": 24,
+    "image/j2c": 24,
 }
 # Bytes per pixel for more than 8 bits per channel: 16 bits, and floating point.
 DEEP_PIXEL_BYTES = {

@@ -46,7 +46,6 @@ CONTAINERS = {
     "audio/basic": "au",
     "audio/x-caf": "caf",
     "audio/x-wavpack": "wavpack",
-    "audio/x-tta": "tta",
     "audio/x-voc": "voc",
     "audio/x-w64": "w64",
 }
