@@ -95,13 +95,16 @@ local function first_fault(text, body, path)
         elseif list and not field.list or field.scalar and not list then
           return at, depth, places[depth], "must be " .. field.expects .. (list and ", not a list" or ", not an object")
         end
-        depth, objects = depth + 1, objects + 1
+        depth = depth + 1
         if depth > MAX_DEPTH then
           return at, depth
+        elseif list then
+          state, field = FIRST_VALUE, field.element
+          held[depth], is_list[depth], places[depth] = field, true, 0
+        else
+          state, objects = FIRST_KEY, objects + 1
+          held[depth], is_list[depth], numbers[depth], starts[depth] = field.of, false, objects, at
         end
-        held[depth], is_list[depth], numbers[depth] = list and field.element or field.of, list, objects
-        starts[depth], places[depth] = at, 0
-        state = list and FIRST_VALUE or FIRST_KEY
       elseif c == 93 and state == FIRST_VALUE then
         state, depth = NEXT, depth - 1
         list = is_list[depth]

@@ -51,6 +51,7 @@ BODIES = [
     ("POST", PROCESS + "?ops=flip", b'{"ops": "blur"}', "ops", "another value in the query"),
     ("POST", PROCESS, b'{"priority": 1.5}', "priority", "must be one of LOW, NORMAL, HIGH"),
     ("POST", PROCESS, b'{"operations": [{"blur": {}, "flip": {}}]}', "operations[0]", "only one"),
+    ("POST", BATCH, b'{"requests": [[{}]]}', "requests[0]", "must be a JSON object, not a list"),
     ("PATCH", MEDIA, b'{"tags": [1, {}]}', "tags[1]", TEXT + "an object"),
     ("PATCH", MEDIA, b'{"captureTime": "now"}', "captureTime", 'such as "2026-'),
 ]
