@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from media_service.failpoints import VARIABLE
+from media_service.nearest import nearest
 
+PREFIX = "MEDIA_"
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 # Variables of clients (address and token) and of tests.
 NOT_SETTINGS = {"MEDIA_ADDRESS", "MEDIA_TOKEN", VARIABLE}
@@ -284,6 +286,9 @@ class Config:
         "how long an upload that has ended can be read, before its row and its file name are"
         " removed; its media is not affected",
     )
+    purge_after: timedelta = setting(
+        "30d", duration, "how long a deleted media can be restored before it is purged"
+    )
     stream_timeout: timedelta = setting(
         "60s",
         duration,
@@ -300,9 +305,6 @@ class Config:
         "",
         integer_or_none(1, 256),
         "concurrent renders of a server process, each in a child process; empty: one per core",
-    )
-    purge_after: timedelta = setting(
-        "30d", duration, "how long a deleted media can be restored before it is purged"
     )
     thumbnails: Mapping[str, int] = setting(
         "small=160,medium=640,large=1600",
@@ -368,15 +370,28 @@ class Config:
 
 
 def variable(name: str) -> str:
-    return f"MEDIA_{name.upper()}"
+    return f"{PREFIX}{name.upper()}"
+
+
+def unknown_names(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The names of variables that look like settings and are none, with a sentence that says so and
+    names the setting that was probably meant."""
+    known = {variable(f.name) for f in fields(Config)} | NOT_SETTINGS
+    names = [name.removeprefix(PREFIX) for name in known - {VARIABLE}]
+    found = {}
+    for name in environ:
+        if name.startswith(PREFIX) and name not in known:
+            meant = nearest(name.removeprefix(PREFIX), names)
+            suggestion = f" Did you mean {PREFIX}{meant}?" if meant else ""
+            found[name] = f"{name} is not a setting.{suggestion}"
+    return found
 
 
 def load(environ: Mapping[str, str]) -> Config:
     """Reads all settings. Raises `ConfigError` for the first that is invalid or unknown."""
+    for problem in unknown_names(environ).values():
+        raise ConfigError(f"{problem} `media-service config` lists all settings.")
     known = {variable(f.name): f for f in fields(Config)}
-    for name in environ:
-        if name.startswith("MEDIA_") and name not in known.keys() | NOT_SETTINGS:
-            raise ConfigError(f"{name} is not a setting; `media-service config` lists all settings")
     values: dict[str, Any] = {}
     for name, spec in known.items():
         text = environ.get(name, "").strip() or spec.metadata["default"]
@@ -388,23 +403,3 @@ def load(environ: Mapping[str, str]) -> Config:
     if (values["tls_cert"] is None) != (values["tls_key"] is None):
         raise ConfigError("MEDIA_TLS_CERT and MEDIA_TLS_KEY must be set together")
     return Config(**values)
-
-
-def describe(config: Config) -> list[tuple[str, str, str]]:
-    """Returns (variable, effective value with secrets masked, description) of every setting."""
-    rows = []
-    for spec in fields(config):
-        value = getattr(config, spec.name)
-        if isinstance(value, Mapping):
-            between = ";" if spec.metadata["parse"] is presets else ","
-            value = between.join(f"{name}={side}" for name, side in value.items()) or "-"
-        if isinstance(value, tuple):
-            value = ",".join(value)
-        if value is None:
-            value = ""
-        if spec.metadata["masked"] and value:
-            value = "********"
-        if isinstance(value, timedelta):
-            value = f"{int(value.total_seconds())}s"
-        rows.append((variable(spec.name), str(value), spec.metadata["about"]))
-    return rows

@@ -119,6 +119,16 @@ def test_every_command_that_prints_results_prints_json(run: Run, fake: Fake, tmp
     assert objects(signed.stdout)[0]["token"]
 
 
+def test_settings_are_listed_and_unknown_names_are_reported(run: Run) -> None:
+    (first, *_) = objects(run("config", "--json").stdout)
+    assert (first["group"], first["name"]) == ("Data", "MEDIA_DATA_DIR")
+    mistyped = run("config", MEDIA_GRCP_PORT="1")
+    assert "MEDIA_PURGE_AFTER\t30d\t" in mistyped.stdout
+    assert mistyped.exit_code == 2
+    assert "MEDIA_GRCP_PORT is not a setting. Did you mean MEDIA_GRPC_PORT?" in mistyped.stderr
+    assert "Did you mean MEDIA_ADDRESS?" in run("ls", MEDIA_ADRESS="host:1").stderr
+
+
 def test_the_version_is_printed(run: Run) -> None:
     assert run("--version").stdout.split()[-1] == version("media-service")
 

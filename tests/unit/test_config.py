@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media_service.config import Config, ConfigError, describe, load, variable
+from media_service.cli.settings_list import GROUPS, describe
+from media_service.config import Config, ConfigError, load, variable
 
 
 def test_every_setting_is_optional() -> None:
@@ -124,6 +125,19 @@ def test_an_unknown_variable_prevents_startup(name: str) -> None:
         load({name: "1"})
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("MEDIA_GRCP_PORT", "MEDIA_GRPC_PORT"),
+        ("MEDIA_ADRESS", "MEDIA_ADDRESS"),
+        ("MEDIA_ALLOWED_TYPE", "MEDIA_ALLOWED_TYPES"),
+    ],
+)
+def test_an_unknown_variable_is_reported_with_the_nearest_name(name: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f"Did you mean {meant}\\?"):
+        load({name: "1"})
+
+
 def test_variables_without_the_prefix_are_ignored() -> None:
     assert load({"PATH": "/bin", "MEDIAN": "3"}) == load({})
 
@@ -172,16 +186,30 @@ def test_secrets_are_masked_and_the_rest_is_shown() -> None:
             "MEDIA_UPLOAD_EXPIRY": "2h",
         }
     )
-    rows = {name: value for name, value, _ in describe(config)}
+    rows = {each.name: each.value for each in describe(config)}
     assert set(rows) == {variable(f.name) for f in fields(Config)}
     assert "hush" not in str(rows)
     assert rows["MEDIA_JWT_SECRET"] == rows["MEDIA_DATABASE_URL"] == "********"
     assert rows["MEDIA_CORS_ORIGINS"] == "https://a.example,https://b.example"
-    assert rows["MEDIA_UPLOAD_EXPIRY"] == "7200s"
+    assert rows["MEDIA_UPLOAD_EXPIRY"] == "2h"
+    assert rows["MEDIA_MAX_UPLOAD_SIZE"] == "50GiB"
+    assert rows["MEDIA_STREAM_TIMEOUT"] == "1m"
     assert rows["MEDIA_TLS_CERT"] == ""
-    assert all(about for _, _, about in describe(config))
+    assert all(each.meaning for each in describe(config))
+
+
+def test_settings_are_listed_in_groups() -> None:
+    groups = [each.group for each in describe(load({}))]
+    assert list(dict.fromkeys(groups)) == list(GROUPS.values())
+    assert sorted(groups, key=list(GROUPS.values()).index) == groups
+
+
+def test_a_listed_value_can_be_set() -> None:
+    config = load({"MEDIA_MAX_UPLOAD_SIZE": "1500k", "MEDIA_PURGE_AFTER": "90m"})
+    listed = {each.name: each.value for each in describe(config)}
+    assert load(listed) == config
 
 
 def test_an_unset_secret_is_not_masked() -> None:
-    rows = {name: value for name, value, _ in describe(load({}))}
+    rows = {each.name: each.value for each in describe(load({}))}
     assert rows["MEDIA_JWT_SECRET"] == ""

@@ -94,6 +94,8 @@ def client_command(command: Callable[..., None]) -> Callable[..., None]:
         address: str | None, token: str | None, tls: bool, ca_file: Path | None, **options: Any
     ) -> None:
         settings = local_settings(os.environ)
+        for problem in config.unknown_names(os.environ).values():
+            output.complain(problem)
         address = address or f"127.0.0.1:{settings.grpc_port}"
         if not token and is_loopback(address):
             token = own_token(settings)

@@ -1,0 +1,63 @@
+"""The settings and their values, in groups and in units that people read."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, fields
+from datetime import timedelta
+from typing import Any
+
+from media_service.config import DURATION_UNITS, SIZES, Config, presets, size, variable
+
+# Each group begins with this field of `Config`.
+GROUPS = {
+    "data_dir": "Data",
+    "host": "Addresses",
+    "jwt_secret": "Access",
+    "max_upload_size": "Uploads and media",
+    "render_children": "Renditions",
+    "worker_slots": "Processes",
+}
+MASK = "********"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting. `value` has the form in which it can be set, unless it is masked."""
+
+    group: str
+    name: str
+    value: str
+    meaning: str
+
+
+def describe(config: Config) -> Iterator[Setting]:
+    """All settings, group by group. Secrets are masked."""
+    group = ""
+    for spec in fields(config):
+        group = GROUPS.get(spec.name, group)
+        value = text_of(spec, getattr(config, spec.name))
+        if spec.metadata["masked"] and value:
+            value = MASK
+        yield Setting(group, variable(spec.name), value, spec.metadata["about"])
+
+
+def text_of(spec: "Field[Any]", value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case Mapping():
+            between = ";" if spec.metadata["parse"] is presets else ","
+            return between.join(f"{name}={each}" for name, each in value.items()) or "-"
+        case tuple():
+            return ",".join(value)
+        case timedelta():
+            return in_largest_unit(int(value.total_seconds()), DURATION_UNITS)
+    if spec.metadata["parse"] is size:
+        units = {f"{unit.upper()}iB" if unit else "": factor for unit, factor in SIZES.items()}
+        return in_largest_unit(value, units)
+    return str(value)
+
+
+def in_largest_unit(number: int, units: Mapping[str, int]) -> str:
+    """The number in the largest unit that leaves it whole, such as 7d or 50GiB."""
+    unit = max((u for u in units if number % units[u] == 0), key=lambda u: units[u])
+    return f"{number // units[unit]}{unit}"
