@@ -13,7 +13,11 @@ import pyvips
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.inspection import ImageInfo
+from media_service.codecs.inspector import Inspector
+from media_service.codecs.pipeline.pipeline import stored_pipeline
 from tests.support.media import icc_profiles
 from tests.support.media.icc_profiles import Triple
 from tests.support.media.images import look
@@ -129,13 +133,26 @@ async def test_colors_are_those_of_other_decoders(
     assert difference(made, libvips) <= MAX_DIFFERENCE
 
 
+@pytest.mark.parametrize("form", ["lab", "labs", "8 bits"])
 async def test_lab_colors_are_relative_to_the_white_of_profiles(
-    renderer: ImageRenderer, tmp_path: Path
+    renderer: ImageRenderer, inspector: Inspector, tmp_path: Path, form: str
 ) -> None:
     path = tmp_path / "lab.tiff"
-    image = pyvips.Image.new_from_array(np.asarray(photo())).copy(interpretation="srgb")
-    image.icc_import(input_profile="srgb").write_to_file(str(path))
-    made = (await look(renderer, path)).numpy().astype(int)
+    if form == "8 bits":
+        lab = ImageCms.createProfile("LAB")
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        converted = ImageCms.profileToProfile(photo(), SRGB, lab, intent, "LAB")
+        assert converted
+        converted.save(path)
+    else:
+        image = pyvips.Image.new_from_array(np.asarray(photo())).copy(interpretation="srgb")
+        image.icc_import(input_profile="srgb").colourspace(form).write_to_file(str(path))
+    info = (await inspector.inspect(path, "IMAGE", "image/tiff")).info
+    assert isinstance(info, ImageInfo)
+    assert info.color_space == "lab"
+    source = ImageSource.of(path, "image/tiff", info)
+    async with renderer.render(source, stored_pipeline("convert:PNG")) as rendered:
+        made = pyvips.Image.new_from_file(str(rendered.path)).numpy().astype(int)
     assert difference(made, np.asarray(photo(), int)) <= MAX_DIFFERENCE
 
 

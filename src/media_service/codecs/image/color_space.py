@@ -10,15 +10,17 @@ from media_service.codecs.image.loaders import value
 # Maps white to white and black to black, and keeps the colors that sRGB has, as browsers and image
 # editors do. Without the compensation, the black of printed images becomes gray.
 INTENT: dict[str, Any] = {"intent": "relative", "black_point_compensation": True}
+# Lab, and its forms with integers.
+LAB = {"lab", "labs", "labq"}
 # The interpretation of images whose bands have no known meaning, by their number.
 DEFAULT_INTERPRETATIONS = {1: "b-w", 2: "b-w", 3: "srgb", 4: "srgb"}
 
 
 def srgb(image: Image) -> Image:
     """Converts to sRGB with 8 bits. Keeps alpha."""
-    if image.interpretation == "lab":
+    if image.interpretation in LAB:
         # Its colors do not depend on a device, whatever profile it has.
-        image = image.icc_export(output_profile="srgb", **INTENT)
+        image = image.colourspace("lab").icc_export(output_profile="srgb", **INTENT)
     elif value(image, "icc-profile-data", None) is not None or image.interpretation == "cmyk":
         image = apply_profile(image)
     if image.interpretation not in {"srgb", "rgb"} or image.format != "uchar":

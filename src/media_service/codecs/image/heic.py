@@ -16,7 +16,7 @@ def load(media: int) -> Any:
     decoded = decode(media)
     pixels = bytes(decoded.data)  # a copy: libheif frees its own
     image = pyvips.Image.new_from_memory(pixels, *decoded.size, len(decoded.mode), "uchar")
-    image = image.copy(interpretation="srgb")
+    image = image.copy(interpretation="srgb" if image.bands > 2 else "b-w")
     if profile := decoded.info.get("icc_profile"):
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     return image

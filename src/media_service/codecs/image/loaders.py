@@ -20,6 +20,9 @@ CLASS_NAMES = {
 # Their frames depend on each other, so all are decoded at once.
 ANIMATED = {"gifload", "webpload"}
 
+# How libvips says that it cannot read a TIFF in Lab with 8 bits.
+NO_LAB = "bad labq format"
+
 
 def loader_of(content_type: str) -> str:
     """Returns the loader of a type. Raises InvalidArgument (MEDIA_CORRUPT)."""
@@ -46,7 +49,12 @@ def open_page(media: int, loader: str, **options: Any) -> Any:
         options["fail_on"] = "warning"  # if more than the marker is missing
         return pyvips.Image.jpegload_buffer(jpeg.with_end(media), **options)
     source = pyvips.Source.new_from_descriptor(media)
-    return getattr(pyvips.Image, f"{loader}_source")(source, **options)
+    try:
+        return getattr(pyvips.Image, f"{loader}_source")(source, **options)
+    except pyvips.Error as error:
+        if loader == "tiffload" and NO_LAB in str(error):
+            return other_decoders.decode(media, "TIFF")
+        raise
 
 
 def allow_only(loader: str) -> None:

@@ -66,8 +66,8 @@ def by_pillow(media: int, format_name: str, check_size: CheckSize) -> Any:
 
 
 def in_known_mode(image: Any) -> Any:
-    """Returns the image in a mode of INTERPRETATIONS, or with one deep channel."""
-    if image.mode in INTERPRETATIONS or image.mode in {"F", "I"} or image.mode.startswith("I;16"):
+    """Returns the image in a mode of INTERPRETATIONS, in Lab, or with one deep channel."""
+    if image.mode in {*INTERPRETATIONS, "LAB", "F", "I"} or image.mode.startswith("I;16"):
         return image
     if image.mode == "P":
         return image.convert("RGBA" if "transparency" in image.info else "RGB")
@@ -80,6 +80,10 @@ def in_vips(image: Any) -> Any:
         found = pyvips.Image.new_from_memory(image.tobytes(), *image.size, bands, "uchar")
         return found.copy(interpretation=name)
     pixels = np.asarray(image)
+    if image.mode == "LAB":
+        lab = np.dstack([pixels[..., 0] * np.float32(100 / 255), pixels[..., 1:].view(np.int8)])
+        found = pyvips.Image.new_from_memory(lab.data, *image.size, 3, "float")
+        return found.copy(interpretation="lab")
     if image.mode == "F":
         return from_linear(np.repeat(pixels[:, :, None].astype(np.float32), 3, axis=2))
     deep = np.ascontiguousarray(pixels.clip(0, 65535).astype(np.uint16))

@@ -71,7 +71,7 @@ CODECS = {
     "wmav2": "wma",
 }
 
-COLOR_SPACES = {"b-w": "gray", "grey16": "gray16"}
+COLOR_SPACES = {"b-w": "gray", "grey16": "gray16", "labs": "lab", "labq": "lab"}
 
 
 def codec(ffmpeg_name: str) -> str:
