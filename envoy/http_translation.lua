@@ -112,6 +112,7 @@ function envoy_on_request(handle)
   end
   if is_grpc_web(handle, headers) then
     remember(handle, "grpc", true)
+    remember(handle, "grpc_web", true)
     reduce(handle, headers, unknown_to_grpc)
     return
   end
@@ -169,9 +170,21 @@ local function explain(handle)
   end
 end
 
+-- The filter for gRPC-web puts the body of Envoy's own errors into the message.
+local function explain_to_grpc_web(headers)
+  headers:remove("x-http-refused")
+  local text = (headers:get("grpc-message") or ""):match('^{"code":.*"message":"(.*)"}')
+  if text then
+    headers:replace("grpc-message", text)
+  end
+end
+
 function envoy_on_response(handle)
   local request = remembered(handle)
   local status = nil
+  if request["grpc_web"] then
+    explain_to_grpc_web(handle:headers())
+  end
   if not request["grpc"] then
     local refused = handle:headers():get("x-http-refused")
     status = translate(handle:headers())

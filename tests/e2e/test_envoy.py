@@ -15,6 +15,7 @@ from tests.support.service import Service
 from tests.support.tools import eventually
 
 ORIGIN = "https://app.example"
+LIST = "/mediaservice.v1.MediaService/ListMedia"
 
 
 def reason(answer: httpx.Response) -> str:
@@ -230,7 +231,15 @@ def test_an_unreachable_service_is_503_with_retry_after(tmp_path: Path) -> None:
         url = f"{envoy.url}/v1/media"
         answer = eventually(lambda: answered(url))
         head = httpx.head(url)
+        web = {"content-type": "application/grpc-web+proto"}
+        call = httpx.post(f"{envoy.url}{LIST}", headers=web, content=bytes(5))
+        garbled = dict.fromkeys(("content-type", "accept"), "application/grpc-web-text")
+        refused = httpx.post(f"{envoy.url}{LIST}", headers=garbled, content=b"%%%%")
     assert (answer.status_code, reason(answer)) == (503, "UPSTREAM_UNAVAILABLE")
     assert answer.headers["retry-after"] == "1"
     assert answer.json()["details"][1]["retryDelay"] == "1s"
     assert (head.status_code, head.content) == (503, b"")
+    assert (call.headers["grpc-status"], call.content) == ("14", b"")
+    assert call.headers["grpc-message"] == "The service is unavailable. Try again."
+    assert "base64" in refused.headers["grpc-message"]
+    assert "x-http-refused" not in refused.headers

@@ -26,6 +26,8 @@ class Forthcoming:
     async def has(self, media: Media, name: str) -> bool:
         """Whether the inspection of the media has not ended and may be followed by this rendition,
         or a job that has not ended renders it."""
+        if "\0" in name:  # PostgreSQL has no such text, and other callers share the statement
+            return False
         names = names_of_job(name)
         if media.state in UNINSPECTED and any(n in self._standard[media.kind] for n in names):
             return True
