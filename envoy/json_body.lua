@@ -14,7 +14,10 @@ local MAX_MAP_KEYS = 10000
 -- Of keys whose escapes are read, which takes time: the length, which no name reaches, and how many.
 local MAX_ESCAPED, MAX_UNESCAPED = 300, 1000
 -- More than any message has fields.
-local SLOTS = 256
+local SLOTS = 1
+for _, message in pairs(MESSAGES) do
+  SLOTS = math.max(SLOTS, #message + 1)
+end
 
 -- What may come next. FIRST_KEY and FIRST_VALUE may also be a closing bracket.
 local VALUE, FIRST_VALUE, WORD, KEY, FIRST_KEY, COLON, NEXT = 1, 2, 3, 4, 5, 6, 7

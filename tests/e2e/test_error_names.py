@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from media_service.ids import new_id
-from tests.support.rest import refusal
+from tests.support.rest import create, patch, refusal
 
 UPLOADS, BATCH = "/v1/uploads", "/v1/uploads:batchCreate"
 FOCAL = {"operations": [{"resize": {"width": 9, "focalX": 0.5}}]}
@@ -55,6 +55,13 @@ def test_errors_name_parameters_as_the_query_does(alice: httpx.Client) -> None:
     answer = alice.get("/v1/media?pageToken=a")
     assert refusal(answer) == (400, "INVALID_PAGE_TOKEN")
     assert "nextPageToken" in answer.json()["message"]
+
+
+def test_errors_without_a_field_name_fields_as_json_does(alice: httpx.Client) -> None:
+    upload = create(alice, sizeBytes=3)
+    answer = patch(alice, upload, 0, bytes(9))
+    assert refusal(answer) == (413, "SIZE_EXCEEDED")
+    assert "its sizeBytes, 3," in answer.json()["message"]
 
 
 def test_errors_of_a_batch_name_fields_as_its_requests_do(alice: httpx.Client) -> None:

@@ -24,9 +24,8 @@ class RestNames:
 
     @classmethod
     def of(cls, request: Descriptor, response: Descriptor, body: str) -> "RestNames":
-        field = request.fields_by_name.get(body)
-        messages = [request, response, field.message_type if field else None]
-        return cls(request, body, {k: v for each in messages if each for k, v in spellings(each)})
+        messages = [each for whole in (request, response) for each in (whole, *parts(whole))]
+        return cls(request, body, {k: v for each in messages for k, v in spellings(each)})
 
     def in_error(self, error: MediaError) -> MediaError:
         """The same error for a caller over REST."""
@@ -56,6 +55,13 @@ class RestNames:
             names.append(f"{field.json_name if field else name}{bracket}{index}")
             known |= spellings(message) if message else ()
         return ".".join(names[1:] if names[1:] and names[0] == self.body else names), known
+
+
+def parts(message: Descriptor) -> Iterator[Descriptor]:
+    """The messages in a message, without those in lists: operations have names of their own."""
+    for field in message.fields:
+        if field.message_type and not field.is_repeated:
+            yield field.message_type
 
 
 def spellings(message: Descriptor) -> Iterator[tuple[str, str]]:

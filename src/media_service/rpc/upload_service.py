@@ -462,7 +462,8 @@ def write_chunk(piece: Piece) -> Chunk:
     if len(data) > MAX_CHUNK:
         raise InvalidArgument(
             Reason.CHUNK_TOO_LARGE,
-            f"A message may carry {MAX_CHUNK} bytes; 256–512 KiB is fastest.",
+            f"A message may carry {MAX_CHUNK} bytes, and this one has {len(data)}; 256–512 KiB is"
+            " fastest.",
             max_chunk_size_bytes=MAX_CHUNK,
         )
     crc32c = message.crc32c if message.HasField("crc32c") else None
