@@ -45,13 +45,19 @@ def settled(client: httpx.Client, path: str, states: set[str]) -> dict[str, Any]
 
 
 def image(client: httpx.Client) -> dict[str, str]:
-    """A media that is READY, and the job that inspected it."""
-    return ready(client, PHOTO, "photo.jpg")
+    """A media that was just uploaded, and the job that inspects it."""
+    return uploaded_media(client, PHOTO, "photo.jpg")
 
 
-def ready(client: httpx.Client, data: bytes, filename: str) -> dict[str, str]:
+def inspected(client: httpx.Client) -> dict[str, str]:
+    """A media that is READY, and its job."""
+    names = image(client)
+    settled(client, f"/v1/media/{names['MEDIA']}", {"READY"})
+    return names
+
+
+def uploaded_media(client: httpx.Client, data: bytes, filename: str) -> dict[str, str]:
     media_id = store(client, data, filename)["mediaId"]
-    settled(client, f"/v1/media/{media_id}", {"READY"})
     answer = client.get("/v1/jobs", params={"mediaId": media_id}).raise_for_status()
     (ingest,) = [job for job in answer.json()["jobs"] if job["type"] == "INGEST"]
     return {"MEDIA": media_id, "JOB": ingest["jobId"]}
@@ -68,9 +74,8 @@ def processing(client: httpx.Client) -> dict[str, str]:
 
 
 def streamed(client: httpx.Client) -> dict[str, str]:
-    names = with_job(client, ready(client, counted(2), "video.mp4"), "stream")
-    settled(client, f"/v1/jobs/{names['JOB']}", {"SUCCEEDED"})
-    return names
+    """A video that was just uploaded, and the job of its stream."""
+    return with_job(client, uploaded_media(client, counted(2), "video.mp4"), "stream")
 
 
 def cancelled(client: httpx.Client) -> dict[str, str]:
@@ -120,6 +125,7 @@ PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "WatchUploadEvents": finished,
     "PutSigned": signed,
     "GetStream": streamed,
+    "DeleteRendition": inspected,
     "CancelJob": processing,
     "RetryJob": cancelled,
     "UndeleteMedia": deleted,
