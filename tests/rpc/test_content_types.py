@@ -121,6 +121,8 @@ async def test_declared_types_are_hints_and_inspection_has_the_last_word(
         ("image/jpg", jpeg()),
         ("image/jpeg", png()),
         ("binary/octet-stream", png()),
+        ("image/*", png()),
+        ("*/*", png()),
         ("application/octet-stream", png()),
         ("application/x-pdf", b"%PDF-1.4\n"),
         ("Image/PNG; name=x.png", png()),

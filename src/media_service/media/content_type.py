@@ -117,9 +117,10 @@ def normalize(content_type: str) -> str:
 
 
 def declared(content_type: str) -> str:
-    """Returns the normalized type that a caller declared, or an empty text if it says nothing."""
+    """Returns the normalized type that a caller declared, or an empty text if it names none, as
+    "image/*", which Android declares."""
     name = normalize(content_type)
-    return "" if name in UNDECLARED else name
+    return "" if name in UNDECLARED or name.endswith("/*") else name
 
 
 def kind_of(content_type: str) -> Kind:

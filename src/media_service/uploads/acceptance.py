@@ -138,7 +138,7 @@ def encodable(text: str) -> bool:
 
 def check_type(name: str) -> None:
     """Checks a declared media type, which may have parameters. An empty name is valid."""
-    pattern = r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(\s*;[ -~]*)?"
+    pattern = r"[\w!#$&^.+*-]+/[\w!#$&^.+*-]+(\s*;[ -~]*)?"
     if name and (len(name) > 127 or not re.fullmatch(pattern, name, re.ASCII)):
         why = "must be a media type such as image/jpeg"
         raise InvalidArgument(

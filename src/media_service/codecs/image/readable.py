@@ -13,6 +13,8 @@ VIPS = {
     "image/svg+xml": "svgload",
     "image/svg+xml-compressed": "svgload",
 }
+# Types that have no inherent resolution.
+DRAWINGS = {name for name, loader in VIPS.items() if loader == "svgload"}
 # The names of Pillow's formats.
 PILLOW = {
     "image/bmp": "BMP",

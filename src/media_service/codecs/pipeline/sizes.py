@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from mediaservice.v1.operation_pb2 import Operation
 
+from media_service.codecs.image.readable import DRAWINGS
 from media_service.codecs.pipeline.pipeline import Pipeline, Step
 from media_service.codecs.pipeline.text_form import OUTPUT_OPERATIONS
 
@@ -18,7 +19,6 @@ RIGHT_ANGLES = {90, 180, 270}
 BUFFERED = {"rotate", "flip", "trim"}
 # Crops that analyze the pixels, which are then buffered.
 SMART_GRAVITIES = {Operation.ATTENTION, Operation.ENTROPY}
-SVG = "image/svg+xml"
 # A size without a known bound.
 UNBOUNDED = (1 << 24, 1 << 24)
 
@@ -39,7 +39,7 @@ def drawing_steps(pipeline: Pipeline, content_type: str) -> Sequence[Step]:
     """Returns the steps that change the image, without those that configure the encoding. An SVG
     has no inherent resolution, so a first `resize` also enlarges it."""
     steps = [step for step in pipeline.steps if step.name not in OUTPUT_OPERATIONS]
-    if steps and steps[0].name == "resize" and content_type == SVG:
+    if steps and steps[0].name == "resize" and content_type in DRAWINGS:
         resize = Operation.Resize()
         resize.CopyFrom(steps[0].parameters)
         resize.enlarge = True
