@@ -7,8 +7,10 @@ import httpx
 import imageio_ffmpeg
 import pytest
 
+from tests.e2e.agreement import compared
 from tests.support.media.measurements import likeness, probe, sync_offsets
 from tests.support.media.player_videos import flashes
+from tests.support.media.video_kinds import KINDS, generated_kind
 from tests.support.rest import store
 from tests.support.rest_events import events
 from tests.support.tools import require_tool
@@ -55,3 +57,11 @@ def test_a_stream_is_visually_similar_to_its_video(alice: httpx.Client, tmp_path
     assert like.ssim > 0.92
     assert like.vmaf > 85
     assert found.duration == pytest.approx(4, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["longer.flv", "late.ts", "still.webm", "fade-in.mp4"])
+def test_a_stream_and_a_poster_agree_with_their_video(
+    alice: httpx.Client, tmp_path: Path, name: str
+) -> None:
+    """More kinds, and videos of your own: python -m tests.e2e.agreement."""
+    assert compared(alice, generated_kind(tmp_path, name, KINDS[name]), tmp_path) == []

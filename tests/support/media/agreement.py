@@ -12,6 +12,8 @@ from tests.support.tools import require_tool
 
 # The size in which frames are compared.
 WIDTH, HEIGHT = 32, 18
+# The brightness of nearly black pixels, and the share of them in a black frame.
+NEARLY_BLACK, BLACK_SHARE = 32, 0.98
 # The maximum mean difference of the brightness of pixels, of 255.
 MAX_DIFFERENCE = 12.0
 # The audio codec of streams begins with a packet of silence and ends with an incomplete one.
@@ -29,6 +31,19 @@ class Measured:
     audio_ends: Sequence[float]
     first: bytes
     last: bytes
+    # Whether all frames are black.
+    black: bool
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The smallest rung of a stream, the durations of its playlists, and whether the master
+    playlist announces a peak bit rate that is at least the average."""
+
+    video: Measured
+    video_seconds: float
+    audio_seconds: Sequence[float]
+    announces_peak: bool
 
 
 def measured(path: Path) -> Measured:
@@ -59,7 +74,17 @@ def measured(path: Path) -> Measured:
     ]
     frames = grays(path) if video else b""
     size = WIDTH * HEIGHT
-    return Measured(video[0] if video else 0.0, audio, frames[:size], frames[-size:])
+    dark = [
+        sum(pixel < NEARLY_BLACK for pixel in frames[at : at + size]) / size
+        for at in range(0, len(frames), size)
+    ]
+    return Measured(
+        video[0] if video else 0.0,
+        audio,
+        frames[:size],
+        frames[-size:],
+        min(dark, default=1.0) >= BLACK_SHARE,
+    )
 
 
 def grays(path: Path) -> bytes:
@@ -84,19 +109,22 @@ def difference(one: bytes, other: bytes) -> float:
 
 
 def disagreements(
-    source: Measured, video: Measured, video_seconds: float, audio_seconds: Sequence[float]
+    source: Measured, stream: Stream, max_difference: float = MAX_DIFFERENCE
 ) -> list[str]:
-    """Returns the differences between a source and its stream. `video` is the smallest rung. The
-    durations are those of the playlists."""
+    """Returns the differences between a source and its stream."""
     found = []
     whole = max(source.video_end, *source.audio_ends, 0.0)
-    if abs(video_seconds - whole) > VIDEO_TOLERANCE:
-        found.append(f"the video lasts {video_seconds:.2f} s, the source {whole:.2f} s")
-    for number, (stream, wanted) in enumerate(zip_longest(audio_seconds, source.audio_ends), 1):
-        if stream is None or wanted is None or abs(stream - wanted) > AUDIO_TOLERANCE:
-            found.append(f"audio track {number} lasts {stream} s, in the source {wanted} s")
+    if abs(stream.video_seconds - whole) > VIDEO_TOLERANCE:
+        found.append(f"the video lasts {stream.video_seconds:.2f} s, the source {whole:.2f} s")
+    for number, (seconds, wanted) in enumerate(
+        zip_longest(stream.audio_seconds, source.audio_ends), 1
+    ):
+        if seconds is None or wanted is None or abs(seconds - wanted) > AUDIO_TOLERANCE:
+            found.append(f"audio track {number} lasts {seconds} s, in the source {wanted} s")
     for name in ("first", "last"):
-        apart = difference(getattr(source, name), getattr(video, name))
-        if apart > MAX_DIFFERENCE:
+        apart = difference(getattr(source, name), getattr(stream.video, name))
+        if apart > max_difference:
             found.append(f"the {name} frame differs by {apart:.0f} of 255")
+    if not stream.announces_peak:
+        found.append("BANDWIDTH is below AVERAGE-BANDWIDTH")
     return found

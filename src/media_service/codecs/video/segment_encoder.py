@@ -150,7 +150,8 @@ def chunk_frames(video: graph.Node, edits: Edits, ladder: Ladder, chunk: int) ->
     first, frames = chunk * ladder.chunk_frames, ladder.chunk_frames
     per_second = f"{ladder.rate[0]}/{ladder.rate[1]}"
     video = video.filter("setpts", f"(PTS-{edits.start:.6f}/TB)/{edits.speed:.9g}")
-    video = video.filter("fps", per_second)
+    # The last frame may have no duration.
+    video = video.filter("fps", per_second, eof_action="pass")
     if chunk == ladder.chunks - 1:
         frames = max(round(ladder.seconds * frame_rate(ladder)) - first, 1)
     video = video.filter("tpad", stop=-1, stop_mode="clone")

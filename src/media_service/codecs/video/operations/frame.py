@@ -43,10 +43,9 @@ async def render(task: AvTask) -> Sequence[Output]:
         time = await representative_time(source, edits, skip_frame="nokey")
         if time is None:  # every key frame is black, or the video has none
             time = await representative_time(source, edits)
-        output = await first_frame_from(stack, source, edits, edits.start if time is None else time)
-    else:
-        output = await first_frame_from(stack, source, edits, time)
-        output = output or await last_frame_before(stack, source, edits, time)
+        time = edits.start if time is None else time
+    output = await first_frame_from(stack, source, edits, time)
+    output = output or await last_frame_before(stack, source, edits, time)
     if output is None:
         raise no_decodable_frame()
     return [output]
@@ -110,7 +109,8 @@ async def representative_time(source: AvSource, edits: Edits, **options: Any) ->
         video = tracks.video.filter("blackframe", 0)
         black = {"key": "lavfi.blackframe.pblack", "value": BLACK_PERCENT, "function": "less"}
         video = video.filter("metadata", "select", **black).filter("thumbnail", CANDIDATES)
-        output = video.output(FILENAME, **ONE_VIDEO_FRAME, fps_mode="passthrough")
+        exact_times = {"fps_mode": "passthrough", "enc_time_base": "demux"}
+        output = video.output(FILENAME, **ONE_VIDEO_FRAME, **exact_times)
         running = run_ffmpeg(output, tracks.files, limits=source.limits)
         program = await stack.enter_async_context(running)
         await program.wait()
