@@ -72,7 +72,7 @@ INTEGERS = {
 def tables() -> str:
     """Both tables, as Lua code."""
     requests: dict[str, Mapping[str, str]] = {}
-    messages: dict[str, Mapping[Any, Any]] = {}
+    messages: dict[str, list[Mapping[str, Any]]] = {}
     for service in services():
         for method in service.methods:
             rule = method.GetOptions().Extensions[annotations_pb2.http]
@@ -90,14 +90,12 @@ def services() -> Sequence[ServiceDescriptor]:
 
 
 def add(
-    messages: dict[str, Mapping[Any, Any]], message: Descriptor, bound: Collection[str] = ()
+    messages: dict[str, list[Mapping[str, Any]]], message: Descriptor, bound: Collection[str] = ()
 ) -> None:
     """Adds a message, and those in its fields. `bound`: the fields that the path has."""
     if message.full_name in {*messages, *FREE}:
         return
-    messages[message.full_name] = {}  # of a recursive message
-    fields = [field_of(field, field.name in bound) for field in message.fields]
-    messages[message.full_name] = dict(enumerate(fields, 1))
+    messages[message.full_name] = [field_of(f, f.name in bound) for f in message.fields]
     for field in message.fields:
         if field.message_type:
             inner = [name.partition(".")[2] for name in bound if name.startswith(f"{field.name}.")]
@@ -113,9 +111,9 @@ def field_of(field: FieldDescriptor, bound: bool = False) -> Mapping[str, Any]:
         "message": message.full_name if message and message.full_name not in FREE else "",
         "scalar": message is None,
         "list": field.is_repeated and not is_map(field),
-        "value": field_of(message.fields_by_name["value"]) if message and is_map(field) else {},
+        "value": field_of(message.fields_by_name["value"]) if message and is_map(field) else None,
         "expects": expected(field),
-        "values": dict(enumerate(choices(field), 1)),
+        "values": choices(field) or None,
         "output": field_behavior_pb2.OUTPUT_ONLY in behavior,
         "bound": bound,
     }
@@ -140,10 +138,11 @@ def expected(field: FieldDescriptor) -> str:
 
 
 def lua(value: Any) -> str:
-    """A value as Lua code. Tables omit what is empty or false."""
+    """A value as Lua code. Tables omit what is false or empty, but not lists."""
     if isinstance(value, Mapping):
-        return (
-            f"{{{', '.join(f'[{lua(key)}]={lua(held)}' for key, held in value.items() if held)}}}"
-        )
+        entries = (f"[{lua(k)}]={lua(v)}" for k, v in value.items() if v or isinstance(v, list))
+        return f"{{{', '.join(entries)}}}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"{{{', '.join(map(lua, value))}}}"
     # The texts of the contract have the same escapes in JSON and in Lua.
     return json.dumps(value, ensure_ascii=False)

@@ -84,6 +84,7 @@ KEYS = [
     ("POST", PROCESS, '{"operations": [{"resise": {}}]}', "operations[0].resise", "`resize`?"),
     ("POST", PROCESSES, '{"requests": [{"media": 1}]}', "requests[0].media", "`mediaId`?"),
     ("POST", "/v1/watchTickets", '{"jobid": "a"}', "jobid", "did you mean `jobId`?"),
+    ("POST", PROCESS, '{"operations": [{"mute": {"x": 1}}]}', "operations[0].mute.x", "no fields"),
     ("DELETE", MEDIA, '{"etagg": "a"}', "etagg", "did you mean `etag`?"),
     ("GET", "/v1/media", '{"pageSise": 1}', "pageSise", "did you mean `pageSize`?"),
     ("POST", "/v1/media/ID:purge", '{"force": true}', "force", "there are no fields"),
