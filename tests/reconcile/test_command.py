@@ -1,6 +1,7 @@
 """`media-service reconcile` as an operator runs it."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -69,8 +70,12 @@ async def test_findings_are_printed_as_lines_of_fields_and_exit_with_1(
     ]
     assert "Found: 1 missing, 1 corrupt, 1 orphaned." in done.stderr
     assert "--repair" in done.stderr
-    quick = await asyncio.to_thread(run, "--no-checksums")
-    assert [line.split("\t")[0] for line in quick.stdout.splitlines()] == ["MISSING", "ORPHANED"]
+    quick = await asyncio.to_thread(run, "--no-checksums", "--json")
+    found = [json.loads(line) for line in quick.stdout.splitlines()]
+    assert [(each["kind"], each["key"], each["mediaIds"]) for each in found] == [
+        ("MISSING", lost_key, [lost]),
+        ("ORPHANED", orphan, []),
+    ]
 
 
 async def test_repair_prints_every_finding(on_disk: Service, run: Run, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from mediaservice.v1 import download_service_pb2, media_pb2, media_service_pb2
 
 from media_service.downloads import waiting
@@ -50,6 +51,24 @@ async def first_to_end(calls: set["asyncio.Task[Any]"]) -> set["asyncio.Task[Any
     return done
 
 
+async def by_link(caller: Caller, token: str, path: str) -> bytes:
+    request = download_service_pb2.GetSignedRequest(token=token, path=path)
+    return b"".join([body.data async for body in caller.downloads.GetSigned(request)])
+
+
+async def in_public(caller: Caller, path: str) -> bytes:
+    request = download_service_pb2.GetPublicRequest(path=path)
+    return b"".join([body.data async for body in caller.downloads.GetPublic(request)])
+
+
+async def publish(caller: Caller, media_id: str) -> media_pb2.Media:
+    media = media_pb2.Media(media_id=media_id, visibility=media_pb2.Media.PUBLIC)
+    request = media_service_pb2.UpdateMediaRequest(
+        media=media, update_mask=FieldMask(paths=["visibility"])
+    )
+    return await caller.call(caller.media.UpdateMedia, request)
+
+
 async def delete(caller: Caller, media_id: str) -> media_pb2.Media:
     request = media_service_pb2.DeleteMediaRequest(media_id=media_id)
     return await caller.call(caller.media.DeleteMedia, request)
@@ -81,12 +100,17 @@ async def test_an_image_that_is_not_inspected_yet_is_served_once_it_is(
 async def test_a_stream_that_does_not_exist_yet_plays_once_it_does(start: Start) -> None:
     ann = await (await start(**PRESETS)).caller()
     media_id = (await ann.store_all(counted(3, "10", "256x144"))).media_id
+    await publish(ann, media_id)
+    token = await link(ann, media_id, rendition="stream")
     async with asyncio.TaskGroup() as tasks:
         paths = ("master.m3u8", "manifest.mpd", "storyboard.vtt/content")
         calls = [tasks.create_task(text(ann, media_id, path)) for path in paths]
+        linked = tasks.create_task(by_link(ann, token, "master.m3u8"))
+        public = tasks.create_task(in_public(ann, f"streams/{media_id}/master.m3u8"))
         await start(work=True, **PRESETS)
         async with asyncio.timeout(LIMIT):
             master, manifest, storyboard = [await call for call in calls]
+            assert (await linked)[:7] == (await public)[:7] == b"#EXTM3U"
     assert master.startswith("#EXTM3U")
     assert 'type="static"' in manifest
     assert storyboard.startswith("WEBVTT")
