@@ -1,6 +1,8 @@
 """Inspection of documents."""
 
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -112,10 +114,35 @@ async def test_the_size_of_a_page_is_in_points_whatever_its_unit(
     inspector: Inspector, tmp_path: Path
 ) -> None:
     path = pdf(tmp_path / "a.pdf", pages=2)
-    path.write_bytes(path.read_bytes().replace(b"100]", b"100]/UserUnit 2.5", 1))
-    info = (await inspector.inspect(path, "DOCUMENT", "application/pdf")).info
-    assert isinstance(info, DocumentInfo)
-    assert (info.page_width, info.page_height) == (500.0, 250.0)
+    plain = path.read_bytes().replace(b"100]", b"100]/UserUnit 2.5", 1)
+    for data in (plain, with_object_stream(b"/UserUnit 2.5")):
+        path.write_bytes(data)
+        info = (await inspector.inspect(path, "DOCUMENT", "application/pdf")).info
+        assert isinstance(info, DocumentInfo)
+        assert (info.page_width, info.page_height) == (500.0, 250.0)
+
+
+def with_object_stream(entries: bytes) -> bytes:
+    """A PDF whose page, with further `entries`, is in a compressed stream of objects."""
+    objects = {
+        1: b"<</Type/Catalog/Pages 2 0 R>>",
+        2: b"<</Type/Pages/Count 1/Kids[3 0 R]>>",
+        3: b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]%s>>" % entries,
+    }
+    head = body = b""
+    for number, text in objects.items():
+        head += b"%d %d " % (number, len(body))
+        body += text + b" "
+    packed = zlib.compress(head + body)
+    data = b"%PDF-1.7\n"
+    places = [(0, 0, 0), *((2, 4, index) for index in range(3)), (1, len(data), 0)]
+    data += b"4 0 obj\n<</Type/ObjStm/N 3/First %d/Length %d" % (len(head), len(packed))
+    data += b"/Filter/FlateDecode>>\nstream\n" + packed + b"\nendstream\nendobj\n"
+    places.append((1, len(data), 0))
+    table = b"".join(struct.pack(">BHH", *place) for place in places)
+    start = len(data)
+    data += b"5 0 obj\n<</Type/XRef/Size 6/W[1 2 2]/Root 1 0 R/Length %d>>\nstream\n" % len(table)
+    return data + table + b"\nendstream\nendobj\nstartxref\n%d\n%%%%EOF\n" % start
 
 
 async def test_a_pdf_without_pages_is_refused(inspector: Inspector, tmp_path: Path) -> None:

@@ -1,10 +1,7 @@
 """Inspects PDF documents with PDFium."""
 
 import ctypes
-import io
 import os
-import re
-from contextlib import suppress
 from typing import Any
 
 import pypdfium2 as pdfium
@@ -12,15 +9,13 @@ import pypdfium2.raw as pdfium_c
 
 from media_service.codecs.inspect.limits import count, text
 from media_service.codecs.inspect.pdf_end import check_end, truncated
+from media_service.codecs.inspect.user_unit import first_unit
 from media_service.codecs.inspection import DocumentInfo, FileWarning
 from media_service.codecs.limits import MAX_PAGES
 from media_service.errors import InvalidArgument, Reason
 
 # An encrypted document is valid, but shows no metadata.
 ENCRYPTED = {pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY}
-
-USER_UNIT = re.compile(rb"/UserUnit\s+(\d+(?:\.\d*)?|\.\d+)")
-MAX_USER_UNIT = 75_000  # the largest that readers accept
 
 
 def describe(media: int) -> DocumentInfo:
@@ -39,18 +34,18 @@ def describe(media: int) -> DocumentInfo:
                 raise truncated() from None
             raise InvalidArgument(Reason.MEDIA_CORRUPT, "The document cannot be read.") from None
         with document:
-            info = document_info(document, warnings)
+            info = document_info(media, document, warnings)
             if "END_MISSING" in warnings:
                 check_pages(document)
             return info
 
 
-def document_info(document: Any, warnings: tuple[FileWarning, ...]) -> DocumentInfo:
+def document_info(media: int, document: Any, warnings: tuple[FileWarning, ...]) -> DocumentInfo:
     try:
         width, height = document.get_page_size(0)
     except pdfium.PdfiumError:
         raise InvalidArgument(Reason.MEDIA_CORRUPT, "The document has no readable page.") from None
-    unit = user_unit(document)
+    unit = first_unit(media, document)
     return DocumentInfo(
         page_count=count(len(document)),
         page_width=round(width * unit, 3),
@@ -68,18 +63,6 @@ def check_pages(document: Any) -> None:
             document.get_page_size(number)
     except pdfium.PdfiumError:
         raise truncated() from None
-
-
-def user_unit(document: Any) -> float:
-    """Returns the number of points in a unit of the first page. PDFium ignores it and does not
-    tell it, but writes it into a copy of the page."""
-    found = None
-    with suppress(pdfium.PdfiumError), pdfium.PdfDocument.new() as copy:
-        copy.import_pages(document, [0])
-        copy.save(written := io.BytesIO())
-        found = USER_UNIT.search(written.getbuffer())
-    unit = float(found[1]) if found else 1.0
-    return unit if 0 < unit <= MAX_USER_UNIT else 1.0
 
 
 def metadata_text(document: Any, name: bytes) -> str:
