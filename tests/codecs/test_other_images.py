@@ -1,5 +1,6 @@
 """Images that Pillow, FFmpeg and LibRaw decode."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -55,3 +56,12 @@ async def test_a_raw_file_behind_a_long_tiff_is_told_by_inspection(
     found = await inspector.inspect(path, kind, "image/tiff")
     info: Info = found.info
     assert (found.content_type, getattr(info, "width", 0)) == ("image/x-adobe-dng", 96)
+
+
+async def test_a_file_larger_than_the_memory_limit_is_inspected(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(by_pillow("TIFF", {}))
+    os.truncate(path, 5 << 30)  # without using space
+    assert (await inspector.inspect(path, "IMAGE", "image/tiff")).info.width == 64

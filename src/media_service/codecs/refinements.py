@@ -5,12 +5,15 @@ that browsers get.
 """
 
 import mmap
+import os
 from collections.abc import Mapping
 
 from media_service.codecs.demuxers import AUDIO_TYPES, VIDEO_TYPES
 from media_service.codecs.detection import detect
 from media_service.codecs.image.readable import RAW
 
+# The longest ID3 tag. A map of a larger part could exceed the memory limit of a child.
+MAPPED_BYTES = 256 << 20
 # Detection in the server's process sees the beginning of a file: not what follows a long tag.
 BEHIND_TAGS = ("audio/aac", "audio/flac", "audio/wav", "audio/x-wavpack", "audio/ac3")
 AGAIN: Mapping[str, Mapping[str, str]] = {
@@ -31,9 +34,10 @@ def refinements(content_type: str) -> Mapping[str, str]:
 
 
 def detect_again(media: int, content_type: str) -> str:
-    """Detects the type of an open file from all of its bytes."""
+    """Detects the type of an open file from more of its bytes."""
     if content_type not in AGAIN:
         return content_type
-    with mmap.mmap(media, 0, access=mmap.ACCESS_READ) as data:
+    size = min(os.fstat(media).st_size, MAPPED_BYTES)
+    with mmap.mmap(media, size, access=mmap.ACCESS_READ) as data:
         found = detect(data)
     return found if found in AGAIN[content_type] else content_type
