@@ -136,7 +136,7 @@ local function first_fault(text, body, path)
       elseif not message then
         field = ANYTHING
       elseif message.map and compared == MAX_MAP_KEYS then
-        field = message.value
+        field, places[depth] = message.value, "?"
       else
         local key = sub(text, start, at - 1)
         field = not message.map and message.keys[key]
