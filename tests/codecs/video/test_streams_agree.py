@@ -55,7 +55,8 @@ async def test_frames_behind_audio_are_not_lost(inspector: Inspector, tmp_path: 
     shades = "color=black:s=160x120:r=25:d=2,format=yuv420p,geq=lum='40+4*N':cb=128:cr=128"
     path = tmp_path / "late.flv"
     inputs = ("-f", "lavfi", "-i", "sine=d=3", "-itsoffset", "1", "-f", "lavfi", "-i", shades)
-    ffmpeg(*inputs, *H264, "-crf", "5", "-g", "100", "-c:a", "aac", str(path))
+    codecs = ("-c:v", "flv1", "-q:v", "2", "-g", "100", "-c:a", "libmp3lame")
+    ffmpeg(*inputs, *codecs, str(path))
     tracks = await encoded_stream(inspector, path, tmp_path)
     assert tracks["v"].seconds == pytest.approx(3, abs=0.06)
     assert brightness(tracks["v"].path) == pytest.approx((40, 236), abs=4)
