@@ -44,8 +44,8 @@ QUALITY = 23
 PRESET, X264 = "superfast", "mbtree=1:rc-lookahead=10:b-adapt=0:sync-lookahead=0"
 # This coder does two fifths less work than the default one, which is better only at low bit rates.
 AUDIO_KBPS, AAC_CODER = 128, "fast"
-# hls.js never reports the end of a stream whose last audio segment is shorter than a few frames.
-SHORTEST_AUDIO_SECONDS = 0.4
+# hls.js never reports the end of a stream whose last segment is as short as a few frames.
+SHORTEST_SECONDS = 0.4
 # How much farther back each search for the last frame of an ended video track begins.
 FARTHER = 4
 # Segments of a track that are delivered concurrently.
@@ -147,18 +147,24 @@ def frame_rate(ladder: Ladder) -> float:
 def chunk_frames(video: graph.Node, edits: Edits, ladder: Ladder, chunk: int) -> graph.Node:
     """Returns the frames of a chunk (from 0) at the constant rate. Every chunk has its full length:
     the last frame is held where frames are missing, and after the last one until the audio ends."""
-    first, frames = chunk * ladder.chunk_frames, ladder.chunk_frames
+    first, frames = chunk * ladder.chunk_frames, length(ladder, chunk)
     per_second = f"{ladder.rate[0]}/{ladder.rate[1]}"
     video = video.filter("setpts", f"(PTS-{edits.start:.6f}/TB)/{edits.speed:.9g}")
     # The last frame may have no duration.
     video = video.filter("fps", per_second, eof_action="pass")
-    if chunk == ladder.chunks - 1:
-        frames = max(round(ladder.seconds * frame_rate(ladder)) - first, 1)
     video = video.filter("tpad", stop=-1, stop_mode="clone")
     # A frame that begins later is repeated from the begin of the chunk on.
     video = video.filter("fps", per_second, start_time=f"{first / frame_rate(ladder):.6f}")
     video = video.filter("trim", start_pts=first, end_pts=first + frames)
     return video.filter("setpts", f"PTS-{first}")
+
+
+def length(ladder: Ladder, chunk: int) -> int:
+    """The number of frames of a chunk."""
+    if chunk < ladder.chunks - 1:
+        return ladder.chunk_frames
+    frames = round(ladder.seconds * frame_rate(ladder)) - chunk * ladder.chunk_frames
+    return max(frames, 1)
 
 
 def scale_to_rungs(video: graph.Node, rungs: Sequence[Rung]) -> list[graph.Node]:
@@ -182,7 +188,7 @@ def video_options(rung: Rung, ladder: Ladder, chunk: int, threads: int) -> dict[
         "maxrate": f"{rung.bit_rate_kbps}k",
         "bufsize": f"{2 * rung.bit_rate_kbps}k",
         # One closed GOP per segment, at the same times in all rungs.
-        "g": ladder.segment_frames,
+        "g": ladder.segment_frames + round(SHORTEST_SECONDS * frame_rate(ladder)),
         "keyint_min": ladder.segment_frames,
         "sc_threshold": 0,
         "force_key_frames": key_frames(ladder, chunk),
@@ -199,8 +205,14 @@ def video_options(rung: Rung, ladder: Ladder, chunk: int, threads: int) -> dict[
 
 def key_frames(ladder: Ladder, chunk: int) -> str:
     """The frames of a chunk that begin a segment, counted from 0, as an expression of ffmpeg."""
-    opening = f"+eq(n,{ladder.opening_frames})" if chunk == 0 and ladder.opening_frames else ""
-    return f"expr:not(mod(n,{ladder.segment_frames})){opening}"
+    opening = ladder.opening_frames if chunk == 0 else 0
+    begins = f"not(mod(n,{ladder.segment_frames}))" + (f"+eq(n,{opening})" if opening else "")
+    end = length(ladder, chunk)
+    whole = (end - 1) // ladder.segment_frames * ladder.segment_frames
+    last = whole or (opening if opening < end else 0)
+    if last and end - last < SHORTEST_SECONDS * frame_rate(ladder):
+        return f"expr:({begins})*not(eq(n,{last}))"
+    return f"expr:{begins}"
 
 
 async def encode_audio(
@@ -247,7 +259,7 @@ async def encode_audio(
             report,
             source.limits,
             nice=NICE_AUDIO,
-            shortest=round(SHORTEST_AUDIO_SECONDS * SAMPLE_RATE),
+            shortest=round(SHORTEST_SECONDS * SAMPLE_RATE),
         )
 
 
