@@ -29,8 +29,8 @@ MAX_DURATION_FACTOR = 2
 # The range that is read to check it: the seconds before the end, and the maximum number of bytes.
 END_SECONDS = 1.0
 END_PACKETS, END_BYTES = 5000, 32 << 20
-# A header whose duration differs by less than this is believed: a packet of audio lasts as long.
-END_TOLERANCE = 0.15
+# A header whose duration differs by less than this is believed: few packets of audio last longer.
+END_TOLERANCE = 0.1
 TIMED_FORMATS = {"asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}
 # One week. A longer duration indicates a wrong clock.
 MAX_SECONDS = 7 * 24 * 3600
