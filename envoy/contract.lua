@@ -93,6 +93,13 @@ local function distance(a, b)
   return current[#b]
 end
 
+-- The only decision on what is gRPC. It is the transcoder's own rule, because a request that only one
+-- of them takes for gRPC would bypass what the filters do for REST: application/grpc, alone or before a plus.
+local function is_grpc(content_type)
+  local suffix = content_type:match("^application/grpc(.*)$")
+  return suffix == "" or suffix ~= nil and suffix:sub(1, 1) == "+"
+end
+
 -- The name that was probably meant; nil if none is close. nearest.py has the same rules.
 local function nearest(wanted, names)
   local function plain(name)
@@ -101,10 +108,11 @@ local function nearest(wanted, names)
   wanted = plain(wanted)
   local least, found = math.floor(#wanted / 3) + 1, nil
   for _, name in ipairs(names) do
-    local candidate = plain(name)
-    local away = distance(wanted, candidate)
-    if away > 0 and #wanted >= 3 and candidate:sub(1, #wanted) == wanted then
-      away = 1
+    local candidate, away = plain(name), least
+    if #wanted >= 3 and candidate:sub(1, #wanted) == wanted then
+      away = candidate == wanted and 0 or 1
+    elseif math.abs(#candidate - #wanted) < least then
+      away = distance(wanted, candidate)
     end
     if away < least then
       least, found = away, name

@@ -20,13 +20,6 @@ local KNOWN = {
 -- higher. Envoy's limit is higher still, because what exceeds that one is refused without a message.
 local MAX_RECEIVED, MAX_KNOWN = 32768, 16384
 
--- The only decision on what is gRPC. It is the transcoder's own rule, because a request that only one
--- of them takes for gRPC would bypass the translation below: application/grpc, alone or before a plus.
-local function is_grpc(headers)
-  local suffix = (headers:get("content-type") or ""):match("^application/grpc(.*)$")
-  return suffix == "" or suffix ~= nil and suffix:sub(1, 1) == "+"
-end
-
 -- The rule of the filter for gRPC-web, which is active only for POST requests to paths of gRPC: `grpc_web` is in the
 -- metadata of their route. The response to a HEAD request would have a body.
 local GRPC_WEB = {
@@ -105,7 +98,7 @@ function envoy_on_request(handle)
   local headers = handle:headers()
   local method = headers:get(":method")
   remember(handle, "method", method)
-  if is_grpc(headers) then
+  if is_grpc(headers:get("content-type") or "") then
     remember(handle, "grpc", true)
     remove(headers, forgeable)
     return

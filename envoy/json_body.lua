@@ -13,6 +13,8 @@ local MAX_DEPTH = 100
 local MAX_MAP_KEYS = 10000
 -- Of keys whose escapes are read, which takes time: the length, which no name reaches, and how many.
 local MAX_ESCAPED, MAX_UNESCAPED = 300, 1000
+-- Of an object that is not an operation: the bytes and the values that are searched for the name of one.
+local MAX_SEARCHED, MAX_NAMES = 2000, 20
 -- More than any message has fields.
 local SLOTS = 1
 for _, message in pairs(MESSAGES) do
@@ -197,8 +199,12 @@ end
 -- The right form of an operation that is written with its name as a value, or of a filter that is written as an
 -- operation; nil if there is no such name. `text`: the object.
 local function operation(message, text, key)
-  local filter, names = message.keys.filter.of.keys.name, {}
+  local filter, names, searched = message.keys.filter.of.keys.name, {}, 0
   for name in text:gmatch('"%s*:%s*"([%w_]+)"') do
+    searched = searched + 1
+    if searched > MAX_NAMES then
+      break
+    end
     if message.keys[name] then
       return '{"' .. message.keys[name].json .. '": {...}}'
     end
@@ -218,7 +224,8 @@ end
 local function advice(text, request, key, depth)
   local message, whole = held[depth], MESSAGES[request.message]
   if message == MESSAGES["mediaservice.v1.Operation"] then
-    local form = operation(message, text:sub(starts[depth], text:find("}", starts[depth], true)), key)
+    local object = text:sub(starts[depth], starts[depth] + MAX_SEARCHED)
+    local form = operation(message, object:sub(1, object:find("}", 1, true)), key)
     if form then
       return "write the operation as `" .. form .. "`"
     end
@@ -257,7 +264,7 @@ end
 function envoy_on_request(handle)
   local request = REQUESTS[handle:metadata():get("rpc")]
   local content_type = handle:headers():get("content-type") or ""
-  local body = not content_type:find("^application/grpc") and handle:body()
+  local body = not is_grpc(content_type) and handle:body()
   if not body or body:length() == 0 then
     return
   end

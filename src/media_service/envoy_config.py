@@ -259,7 +259,7 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
     bodiless = [
         {
             "match": of_method(binding, *([typed] if binding.method == "GET" else [])),
-            "route": service,
+            "route": {**quick, **total},
             **for_lua({"rpc": binding.rpc}),
             "typed_per_filter_config": checked,
         }

@@ -32,9 +32,10 @@ def objects(text: str) -> list[dict[str, Any]]:
 
 
 def test_show_prints_each_value_on_a_line_of_its_own(run: Run, fake: Fake) -> None:
-    described(fake)
+    described(fake).labels["size_bytes"] = "large"
     lines = run("show", "id").stdout.splitlines()
     assert {
+        "labels.size_bytes\tlarge",
         "tags\tsea, sky",
         "video.variable_frame_rate\ttrue",
         "renditions.small.content_type\timage/webp",

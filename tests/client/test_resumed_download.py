@@ -1,5 +1,6 @@
 """An interrupted download continues where it stopped, if the content is still the same."""
 
+import fcntl
 import os
 import random
 import signal
@@ -105,6 +106,22 @@ async def test_a_refused_download_leaves_nothing(
     with pytest.raises(MediaServiceError, match="other bytes"):
         await client.download("id", target, resume=True)
     assert list(target.parent.iterdir()) == []
+
+
+async def test_two_downloads_at_a_time_do_not_share_a_part(
+    client: AsyncClient, fake: Fake, target: Path
+) -> None:
+    fake.store(DATA, "id")
+    await interrupt(client, fake, target)
+    (part,) = parts(target)
+    with part.open("r+b") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        await client.download("id", target, resume=True)
+        assert (fake.offsets, target.read_bytes()) == ([0], DATA)
+        assert part.read_bytes() == DATA[:1_700_000]
+    target.unlink()
+    await client.download("id", target, resume=True)
+    assert (fake.offsets, target.read_bytes()) == ([0, 1_700_000], DATA)
 
 
 def test_a_stopped_command_continues_when_it_is_repeated(

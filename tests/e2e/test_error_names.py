@@ -4,8 +4,11 @@ from typing import Any
 
 import httpx
 import pytest
+from mediaservice.v1 import media_service_pb2
 
+from media_service.errors import InvalidArgument, Reason
 from media_service.ids import new_id
+from media_service.rpc.rest_names import RestNames
 from tests.support.rest import create, patch, refusal
 
 UPLOADS, BATCH = "/v1/uploads", "/v1/uploads:batchCreate"
@@ -68,3 +71,23 @@ def test_errors_of_a_batch_name_fields_as_its_requests_do(alice: httpx.Client) -
     requests = [{"mediaId": new_id(), **FOCAL}]
     (result,) = alice.post("/v1/media:batchProcess", json={"requests": requests}).json()["results"]
     assert "both focalX and focalY" in result["error"]["message"]
+
+
+def test_a_name_with_a_backslash_is_refused_like_any_other(alice: httpx.Client) -> None:
+    answer = alice.patch(f"/v1/media/{new_id()}", params={"updateMask": "foo\\q"}, json={})
+    assert answer.status_code == 400
+    assert "INVALID_UPDATE_MASK" in answer.text or "INVALID_REQUEST" in answer.text
+
+
+def test_an_error_lists_a_limited_number_of_names() -> None:
+    method = media_service_pb2.DESCRIPTOR.services_by_name["MediaService"].methods_by_name[
+        "UpdateMedia"
+    ]
+    names = RestNames.of(method.input_type, method.output_type, "media")
+    fields = tuple((f"update_mask.a\\q{n}", "is unknown") for n in range(1000))
+    error = InvalidArgument(Reason.INVALID_UPDATE_MASK, "x" * 100_000, fields=fields)
+    shown = names.in_error(error)
+    assert isinstance(shown, InvalidArgument)
+    assert len(shown.fields) == 20
+    assert shown.fields[0][0] == "updateMask.a\\q0"
+    assert len(shown.message) == 1024

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import pytest
 
 from media_service.ids import new_id
 from tests.e2e.test_any_request import rest_methods
@@ -45,3 +46,11 @@ def test_every_message_refuses_a_key_that_it_does_not_have(alice: httpx.Client) 
                 problems.append(f"{method.verb} {url} {[f.name for f in path]}: {answer.text}")
     assert not problems
     assert tried > 100
+
+
+@pytest.mark.parametrize("kind", ["application/grpc-web", "application/grpcfoo"])
+def test_a_body_that_the_transcoder_does_not_take_for_grpc_is_checked(
+    alice: httpx.Client, kind: str
+) -> None:
+    answer = alice.post("/v1/uploads", content=b'{"x": 1}', headers={"Content-Type": kind})
+    assert answer.status_code == 415

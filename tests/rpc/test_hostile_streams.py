@@ -58,7 +58,7 @@ NAME = 'Content-Disposition: form-data; name="file"; '
     "headers",
     [
         NAME + "filename=a.jpg\r\nContent-Type: image/jpeg\0",
-        NAME + "filename=a.jpg\r\nContent-Type: image/png",
+        NAME + "filename=a.jpg\r\nContent-Type: audio/mpeg",
         NAME + "filename=a%5B\x1b",
         NAME + f"filename={'n' * 10_000}",
         NAME + "filename*=unicode_escape''%5Cud800.jpg",

@@ -1,17 +1,17 @@
 """`media-service download`: downloads a file."""
 
 import sys
+from glob import escape
 from mimetypes import guess_extension
 from pathlib import Path
 
 import click
-from google.protobuf.json_format import MessageToDict
 from mediaservice.v1.media_pb2 import Rendition
 from rich.filesize import decimal
 
 from media_service.cli import output
 from media_service.cli.client_command import INTERRUPTED, client_command
-from media_service.cli.json_output import json_option, print_json
+from media_service.cli.json_output import json_of, json_option, print_json
 from media_service_client import Client, Media
 
 
@@ -63,11 +63,13 @@ def download(
                 media_id, path, rendition=rendition, resume=True, progress=advance
             )
     except KeyboardInterrupt:
-        output.complain("stopped; the received bytes are kept. To continue, repeat the command.")
+        kept = any(path.parent.glob(f"{escape(path.name[:60])}.*.part"))
+        advice = "; the received bytes are kept. To continue, repeat the command."
+        output.complain(f"stopped{advice if kept else ''}")
         raise SystemExit(INTERRUPTED) from None
     found = content_of(media, rendition)
     if json_:
-        print_json({"mediaId": media_id, "path": str(path), **MessageToDict(found)})
+        print_json({"mediaId": media_id, "path": str(path), **json_of(found)})
     elif output.on_terminal():
         click.echo(f"fetched {output.printable(str(path))}  {decimal(found.size_bytes)}")
     else:

@@ -104,4 +104,5 @@ def text_of(value: Any) -> str:
 
 def readable(name: str, text: str) -> str:
     """Adds a size in units that people read."""
-    return f"{text}  ({decimal(int(text))})" if name.endswith("size_bytes") else text
+    is_size = name.endswith("size_bytes") and not name.startswith("labels.")
+    return f"{text}  ({decimal(int(text))})" if is_size else text

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import TypeVar
 
-from media_service.access.fair_places import FairPlaces, Place
+from media_service.access.fair_places import FairPlaces
 from media_service.access.owner import Owner
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
-from media_service.errors import MediaError, Reason, Unavailable
+from media_service.errors import Reason, Unavailable
 
 T = TypeVar("T")
 
@@ -47,10 +47,12 @@ class Waiting:
         try:
             return await look()
         except Unavailable as error:
-            place = self._place(owner, error)
-            if place is None:
+            if self._stopping or error.reason is not Reason.MEDIA_NOT_READY:
                 raise
             media_id = error.metadata["media_id"]
+            place = self._places.take(owner)
+            if place is None:
+                raise
         wait = Wait(self._database)
         self._waits.add(wait)
         try:
@@ -59,11 +61,6 @@ class Waiting:
                 return await wait.until_ready(look, media_id)
         finally:
             self._waits.remove(wait)
-
-    def _place(self, owner: Owner, error: MediaError) -> Place | None:
-        if self._stopping or error.reason is not Reason.MEDIA_NOT_READY:
-            return None
-        return self._places.take(owner)
 
 
 class Wait:
@@ -75,14 +72,15 @@ class Wait:
         self._media_ids: set[str] = set()
         self._changed = asyncio.Event()
         self._ended = False
-        self._end_time = asyncio.get_running_loop().time() + WAIT_SECONDS
+        self._loop = asyncio.get_running_loop()
+        self._end_time = self._loop.time() + WAIT_SECONDS
 
     def end(self) -> None:
         self._ended = True
         self._changed.set()
 
     async def until_ready(self, look: Callable[[], Awaitable[T]], media_id: str) -> T:
-        while not self._ended:
+        while not self._ended and self._loop.time() < self._end_time:
             self._listen(media_id)
             self._changed.clear()
             try:

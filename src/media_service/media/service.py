@@ -32,6 +32,8 @@ from media_service.media.paging import after_sql, order_sql, parse_order
 from media_service.media.reader import MediaReader, not_found
 
 UNINSPECTED = {MediaState.PENDING, MediaState.PROCESSING}
+# The unknown fields of an update that an error names.
+MAX_LISTED = 20
 CHANGEABLE = (
     "filename",
     "title",
@@ -245,7 +247,8 @@ async def record_change(tx: Transaction, before: Media, after: Media) -> None:
 
 def check_changeable(names: Sequence[str]) -> None:
     """Raises InvalidArgument (INVALID_UPDATE_MASK) if a name is not in `CHANGEABLE`."""
-    if unknown := [name for name in names if name not in CHANGEABLE]:
+    unknown = [name for name in names if name not in CHANGEABLE][:MAX_LISTED]
+    if unknown:
         raise InvalidArgument(
             Reason.INVALID_UPDATE_MASK,
             f"{', '.join(unknown)} cannot be changed. Fields that can: {', '.join(CHANGEABLE)}.",

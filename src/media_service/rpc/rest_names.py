@@ -8,9 +8,13 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor
 
 from media_service.errors import InvalidArgument, MediaError
+from media_service.rpc.field_validation import MAX_LISTED_VIOLATIONS
 
 # A name with another spelling in JSON. What comes after a dot belongs to a path.
 SNAKE_CASE = re.compile(r"(?<![\w.])[a-z]+(?:_[a-z0-9]+)+\b")
+
+# Callers get no more of a message.
+MAX_MESSAGE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +34,14 @@ class RestNames:
     def in_error(self, error: MediaError) -> MediaError:
         """The same error for a caller over REST."""
         message, fields = error.message, []
-        for path, problem in error.fields if isinstance(error, InvalidArgument) else ():
+        listed = error.fields[:MAX_LISTED_VIOLATIONS] if isinstance(error, InvalidArgument) else ()
+        message = message[:MAX_MESSAGE]
+        for path, problem in listed:
             name, known = self._json_path(path)
             text = json_names(problem, known)
             if name != path:
-                message = re.sub(rf"(?<![\w.]){re.escape(path)}(?!\w)", name, message)
+                whole = rf"(?<![\w.]){re.escape(path)}(?!\w)"
+                message = re.sub(whole, name.replace("\\", r"\\"), message)
             message = message.replace(problem, text)
             fields.append((name, text))
         message = json_names(message, self.spellings)

@@ -3,6 +3,8 @@
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
@@ -11,6 +13,8 @@ from media_service_client.errors import MediaServiceError
 from media_service_client.retry import is_transient
 
 PIECE = 1 << 20
+# Between opening and locking a part file, another download may rename it.
+LOCK_TRIES = 10
 
 
 class Target(Protocol):
@@ -92,14 +96,20 @@ class ResumableTarget:
     """A path. Bytes go to a `.part` file beside it, which stays if the download is interrupted, for
     the next download of the same content to this path. `content` identifies the content.
 
-    Two downloads at a time write the same bytes to the same places.
+    While another download writes to that part file, and where files cannot be locked, this one has
+    a part file of its own, which does not stay.
     """
 
     def __init__(self, path: Path, content: str) -> None:
         self._path = path
-        self._part = path.with_name(f"{path.name[:60]}.{content}.part")
-        flags = os.O_RDWR | os.O_CREAT
-        self._file = open(os.open(self._part, flags, 0o666), "r+b", buffering=0)  # noqa: PTH123, SIM115
+        name = f"{path.name[:60]}.{content}"
+        part = path.with_name(f"{name}.part")
+        file = open_locked(part)
+        self._stays = file is not None
+        if file is None:
+            part = path.with_name(f"{name}.{uuid.uuid4().hex[-12:]}.part")
+            file = open_file(part, os.O_EXCL)
+        self._part, self._file = part, file
 
     def left(self) -> Iterator[bytes]:
         """The bytes that an interrupted download left. The next ones are written behind them."""
@@ -131,18 +141,43 @@ class ResumableTarget:
     ) -> None:
         try:
             if kind is None:
-                self._publish()
-            elif not self._file.tell() or is_final(error):
+                self._part.replace(self._path)
+            elif not (self._stays and self._file.tell()) or is_final(error):
                 self._part.unlink(missing_ok=True)
         finally:
-            self._file.close()
+            self._file.close()  # which ends the lock
 
-    def _publish(self) -> None:
-        try:
-            self._part.replace(self._path)
-        except FileNotFoundError:  # another download did it
-            if not self._path.exists():
-                raise
+
+def open_file(path: Path, flags: int = 0) -> FileIO:
+    """Opens a file to read and write. Creates it if it does not exist."""
+    return FileIO(os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o666), "r+")
+
+
+def open_locked(path: Path) -> FileIO | None:
+    """Opens a file that nobody else has locked, and locks it until it is closed. Returns None if
+    that is not possible."""
+    for _ in range(LOCK_TRIES):
+        file = open_file(path)
+        if not lock(file):
+            file.close()
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(path), os.fstat(file.fileno())):  # noqa: PTH116
+                return file
+        file.close()  # the last download renamed or removed it meanwhile
+    return None
+
+
+def lock(file: FileIO) -> bool:
+    try:
+        import fcntl  # noqa: PLC0415 - POSIX only
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def is_final(error: BaseException | None) -> bool:
