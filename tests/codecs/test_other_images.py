@@ -1,13 +1,22 @@
 """Images that Pillow, FFmpeg and LibRaw decode."""
 
+import importlib
+import io
 import os
+import signal
+import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
+from media_service.codecs.image import jpeg_xl
 from media_service.codecs.inspection import Info
 from media_service.codecs.inspector import Inspector
+from media_service.codecs.limits import INSPECTION_LIMITS
+from media_service.codecs.sandbox.exit_cause import exit_cause
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.errors import MediaError, Reason
 from tests.support.media.accepted_files import by_pillow, linear, photoshop
@@ -15,10 +24,46 @@ from tests.support.media.raw_files import raw_file
 
 FILES: dict[str, Callable[[], bytes]] = {
     "image/bmp": lambda: by_pillow("BMP", {}),
+    "image/icns": lambda: by_pillow("ICNS", {}),
+    "image/jp2": lambda: by_pillow("JPEG2000", {}),
+    "image/jxl": lambda: jxl((64, 48)),
     "image/vnd.adobe.photoshop": photoshop,
+    "image/vnd.microsoft.icon": lambda: by_pillow("ICO", {}),
     "image/x-exr": lambda: linear("exr"),
     "image/x-adobe-dng": lambda: raw_file("image/x-adobe-dng"),
 }
+
+
+def jxl(size: tuple[int, int], **options: Any) -> bytes:
+    importlib.import_module("pillow_jxl")
+    out = io.BytesIO()
+    Image.new("RGB", size, (220, 30, 30)).save(out, "JXL", **{"effort": 1, **options})
+    return out.getvalue()
+
+
+def header(width: int, height: int) -> bytes:
+    """The beginning of a JPEG XL code stream, with sides of 30 bits."""
+    fields = 6 | (height - 1) << 3 | 3 << 36 | (width - 1) << 38
+    return b"\xff\x0a" + fields.to_bytes(9, "little")
+
+
+def boxed(*parts: bytes) -> bytes:
+    """A JPEG XL container with these parts of a code stream."""
+    boxes = ((b"JXL ", b"\r\n\x87\n"), (b"ftyp", b"jxl " + bytes(4) + b"jxl "))
+    numbered = ((b"jxlp", struct.pack(">I", i) + part) for i, part in enumerate(parts))
+    return b"".join(
+        struct.pack(">I", 8 + len(data)) + kind + data for kind, data in (*boxes, *numbered)
+    )
+
+
+def icon(image: bytes) -> bytes:
+    """An icon of 16 × 16 pixels, according to its directory."""
+    entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(image), 22)
+    return struct.pack("<HHH", 0, 1, 1) + entry + image
+
+
+def apple_icon(image: bytes) -> bytes:
+    return struct.pack(">4sI4sI", b"icns", 16 + len(image), b"icp4", 8 + len(image)) + image
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +88,7 @@ async def test_damaged_and_large_images_are_refused(
     assert await reason(small, path, content_type) is Reason.PIXEL_LIMIT_EXCEEDED
     other = "image/jxl" if content_type == "image/bmp" else "image/bmp"
     assert await reason(inspector, path, other) is Reason.MEDIA_CORRUPT
-    path.write_bytes(data[:700])
+    path.write_bytes(data[: min(700, len(data) // 2)])
     assert await reason(inspector, path, content_type) is Reason.MEDIA_CORRUPT
 
 
@@ -65,3 +110,58 @@ async def test_a_file_larger_than_the_memory_limit_is_inspected(
     path.write_bytes(by_pillow("TIFF", {}))
     os.truncate(path, 5 << 30)  # without using space
     assert (await inspector.inspect(path, "IMAGE", "image/tiff")).info.width == 64
+
+
+@pytest.mark.parametrize(
+    ("content_type", "data"),
+    [
+        ("image/vnd.microsoft.icon", lambda: icon(by_pillow("PNG", {})[:60])),
+        ("image/icns", lambda: apple_icon(by_pillow("PNG", {})[:60])),
+        ("image/icns", lambda: apple_icon(by_pillow("JPEG2000", {}))),
+        ("image/jxl", lambda: header(100, 100)),
+        ("image/jxl", lambda: boxed(header(100, 100))),
+        ("image/jxl", lambda: boxed(*(bytes([each]) for each in header(1 << 30, 100)))),
+    ],
+)
+async def test_the_pixel_limit_is_checked_before_an_image_is_decoded(
+    small: Inspector, tmp_path: Path, content_type: str, data: Callable[[], bytes]
+) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(data())  # most end before their pixels
+    assert await reason(small, path, content_type) is Reason.PIXEL_LIMIT_EXCEEDED
+
+
+async def test_an_icon_has_the_size_of_the_image_in_it(small: Inspector, tmp_path: Path) -> None:
+    path = tmp_path / "a.ico"
+    png = io.BytesIO()
+    Image.new("RGBA", (30, 20)).save(png, "PNG")
+    path.write_bytes(icon(png.getvalue()))
+    info = (await small.inspect(path, "IMAGE", "image/vnd.microsoft.icon")).info
+    assert (info.width, info.height) == (30, 20)
+
+
+SIZES = [
+    (8, 8), (64, 48), (48, 32), (16, 9), (320, 256), (12, 10), (40, 20), (256, 256), (7, 300),
+    (600, 7), (9000, 3), (300, 301),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_header_of_a_jpeg_xl_has_its_size(size: tuple[int, int]) -> None:
+    for options in ({}, {"use_container": True}):
+        assert jpeg_xl.size(io.BytesIO(jxl(size, **options))) == size
+    assert jpeg_xl.size(io.BytesIO(header(*size))) == size
+
+
+def test_the_header_of_a_jpeg_xl_behind_many_boxes_is_not_read() -> None:
+    data = io.BytesIO(boxed(*[b""] * 20_000, header(8, 8)))
+    with pytest.raises(MediaError) as error:
+        jpeg_xl.size(data)
+    assert error.value.reason is Reason.MEDIA_CORRUPT
+
+
+def test_a_decoder_in_rust_without_memory_exceeds_the_limit() -> None:
+    message = b"memory allocation of 123456789 bytes failed\n"
+    cause = exit_cause(-signal.SIGABRT, message, INSPECTION_LIMITS)
+    assert cause is not None
+    assert cause.reason is Reason.INSPECTION_LIMIT_EXCEEDED

@@ -133,3 +133,13 @@ def check_inspectable(name: str, number: int, most: int) -> None:
             limit=name,
             value=most,
         )
+
+
+def check_pixels(width: int, height: int, max_pixels: int) -> None:
+    """Raises InvalidArgument (PIXEL_LIMIT_EXCEEDED) if an image has more pixels than the limit."""
+    if width * height > max_pixels:
+        raise too_many_pixels(f"The image has {width * height} pixels", max_pixels)
+
+
+def too_many_pixels(found: str, max_pixels: int) -> InvalidArgument:
+    return InvalidArgument(Reason.PIXEL_LIMIT_EXCEEDED, f"{found}; the limit is {max_pixels}.")

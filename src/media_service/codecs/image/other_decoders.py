@@ -4,7 +4,9 @@ Each decodes the whole image into memory. Runs in a child process.
 """
 
 import os
-from collections.abc import Callable, Iterator
+import sys
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,13 +15,11 @@ import numpy as np
 import PIL.Image
 import pyvips
 
-from media_service.codecs.image.geometry import Size
+from media_service.codecs.image import jpeg_xl
 from media_service.codecs.image.readable import FFMPEG, LIBRAW, PILLOW
+from media_service.codecs.limits import check_pixels, too_many_pixels
 from media_service.codecs.sandbox.exit_cause import corrupt
 from media_service.errors import MediaError
-
-# Called with the size in the header, before any pixel is decoded.
-CheckSize = Callable[[Size], None]
 
 # Modes of Pillow that libvips has, by the name of its interpretation.
 INTERPRETATIONS = {"L": "b-w", "LA": "b-w", "RGB": "srgb", "RGBA": "srgb", "CMYK": "cmyk"}
@@ -28,14 +28,15 @@ CONVERTED = {"1": "L", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}
 DECODERS = frozenset({*PILLOW.values(), *FFMPEG.values(), LIBRAW})
 
 
-def decode(media: int, decoder: str, check_size: CheckSize = lambda _: None) -> Any:
-    """Decodes an image into a libvips image in memory. `decoder` is one of DECODERS. Raises
-    InvalidArgument (MEDIA_CORRUPT), MemoryError, and the errors of `check_size`."""
+def decode(media: int, decoder: str, max_pixels: int = sys.maxsize) -> Any:
+    """Decodes an image into a libvips image in memory. `decoder` is one of DECODERS. Checks the
+    size in the header before any pixel is decoded. Raises InvalidArgument (MEDIA_CORRUPT,
+    PIXEL_LIMIT_EXCEEDED), MemoryError."""
     if decoder == LIBRAW:
-        return by_libraw(media, check_size)
+        return by_libraw(media, max_pixels)
     if decoder in FFMPEG.values():
-        return by_ffmpeg(media, decoder, check_size)
-    return by_pillow(media, decoder, check_size)
+        return by_ffmpeg(media, decoder, max_pixels)
+    return by_pillow(media, decoder, max_pixels)
 
 
 @contextmanager
@@ -51,18 +52,42 @@ def opened(media: int) -> Iterator[Any]:
             raise corrupt("The image cannot be decoded: it is damaged.") from error
 
 
-def by_pillow(media: int, format_name: str, check_size: CheckSize) -> Any:
-    PIL.Image.MAX_IMAGE_PIXELS = None  # `check_size` has the limit
-    if format_name == "JXL":
-        import pillow_jxl  # noqa: F401, PLC0415 - adds the format to Pillow
-    with opened(media) as file, PIL.Image.open(file, formats=[format_name]) as image:
-        check_size(image.size)
-        image.load()
-        profile = image.info.get("icc_profile")
-        decoded = in_vips(in_known_mode(image))
+def by_pillow(media: int, format_name: str, max_pixels: int) -> Any:
+    with opened(media) as file:
+        if format_name == "JXL":
+            prepare_jpeg_xl(file, max_pixels)
+        with limited(max_pixels), PIL.Image.open(file, formats=[format_name]) as image:
+            check_pixels(*image.size, max_pixels)
+            image.load()
+            check_pixels(*image.size, max_pixels)  # that of the image within an icon
+            profile = image.info.get("icc_profile")
+            decoded = in_vips(in_known_mode(image))
     if isinstance(profile, bytes) and profile:
         decoded.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     return decoded
+
+
+@contextmanager
+def limited(max_pixels: int) -> Iterator[None]:
+    """Limits the images within other images, such as the PNG in an icon, whose size only Pillow
+    sees before it decodes them."""
+    PIL.Image.MAX_IMAGE_PIXELS = max_pixels
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
+        try:
+            yield
+        except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
+            raise too_many_pixels("The image has too many pixels", max_pixels) from error
+
+
+def prepare_jpeg_xl(file: Any, max_pixels: int) -> None:
+    """Adds the format to Pillow. Its plugin decodes the image when it is opened, so the size is
+    checked here."""
+    check_pixels(*jpeg_xl.size(file), max_pixels)
+    file.seek(0)
+    from pillow_jxl import JpegXLImagePlugin  # noqa: PLC0415 - a large library for few files
+
+    JpegXLImagePlugin.DECODE_THREADS = 0  # decodes in the calling thread
 
 
 def in_known_mode(image: Any) -> Any:
@@ -102,25 +127,25 @@ def from_linear(pixels: Any) -> Any:
     return found.copy(interpretation="scrgb")
 
 
-def by_ffmpeg(media: int, demuxer: str, check_size: CheckSize) -> Any:
+def by_ffmpeg(media: int, demuxer: str, max_pixels: int) -> Any:
     options = {"protocol_whitelist": "pipe"}
     with opened(media) as file, av.open(file, format=demuxer, options=options) as container:
         stream = container.streams.video[0]
-        check_size((stream.codec_context.width, stream.codec_context.height))
+        check_pixels(stream.codec_context.width, stream.codec_context.height, max_pixels)
         stream.codec_context.thread_count = 1
         frame = next(container.decode(stream))
-        check_size((frame.width, frame.height))
+        check_pixels(frame.width, frame.height, max_pixels)
         has_alpha = "a" in frame.format.name.split("f32")[0].removeprefix("gray")
         planes = frame.to_ndarray(format="gbrapf32le" if has_alpha else "gbrpf32le")
         return from_linear(planes)
 
 
-def by_libraw(media: int, check_size: CheckSize) -> Any:
+def by_libraw(media: int, max_pixels: int) -> Any:
     """Develops a camera RAW file as LibRaw does, with the white balance of the camera."""
     import rawpy  # noqa: PLC0415 - a large library for few files
 
     with opened(media) as file, rawpy.imread(file) as raw:
-        check_size((raw.sizes.width, raw.sizes.height))
+        check_pixels(raw.sizes.width, raw.sizes.height, max_pixels)
         pixels = np.ascontiguousarray(raw.postprocess(use_camera_wb=True))
     height, width, bands = pixels.shape
     found = pyvips.Image.new_from_memory(pixels.data, width, height, bands, "uchar")

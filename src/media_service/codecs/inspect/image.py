@@ -30,10 +30,10 @@ from media_service.codecs.inspection import (
     PrivateInfo,
     to_json,
 )
-from media_service.codecs.limits import MAX_ELEMENTS, MAX_PAGES, check_inspectable
+from media_service.codecs.limits import MAX_ELEMENTS, MAX_PAGES, check_inspectable, check_pixels
 from media_service.codecs.refinements import detect_again
 from media_service.codecs.sandbox.exit_cause import corrupt
-from media_service.errors import InvalidArgument, Reason
+from media_service.errors import Reason
 
 
 @decoding(Reason.INSPECTION_LIMIT_EXCEEDED)
@@ -49,14 +49,12 @@ def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
     if loader == "svgload":
         check_inspectable("elements", elements(media, content_type), MAX_ELEMENTS)
     if loader in other_decoders.DECODERS:
-        image = other_decoders.decode(
-            media, loader, lambda size: check_pixels(size[0] * size[1], max_pixels)
-        )
+        image = other_decoders.decode(media, loader, max_pixels)
         return to_json(describe(image, 1, content_type, ()))
     image = open_page(media, loader)
     pages = value(image, "n-pages", 1)
     check_inspectable("pages", pages, MAX_PAGES)
-    check_pixels(image.width * image.height, max_pixels)
+    check_pixels(image.width, image.height, max_pixels)
     if is_hevc(image):
         heic.decode(media)
     else:
@@ -118,14 +116,6 @@ def faults(media: int, loader: str) -> Iterator[FileWarning]:
         yield "END_MISSING"
     if has_message("premature end of data segment"):
         yield "DATA_DAMAGED"
-
-
-def check_pixels(pixels: int, max_pixels: int) -> None:
-    if pixels > max_pixels:
-        raise InvalidArgument(
-            Reason.PIXEL_LIMIT_EXCEEDED,
-            f"The image has {pixels} pixels; the limit is {max_pixels}.",
-        )
 
 
 def describe(

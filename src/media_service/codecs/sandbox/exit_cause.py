@@ -6,7 +6,13 @@ from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.errors import InvalidArgument, MediaError, Reason, Unavailable
 
 # Text that libraries print before they abort because an allocation failed.
-OUT_OF_MEMORY = (b"allocate", b"out of memory", b"MemoryError", b"bad_alloc")
+OUT_OF_MEMORY = (
+    b"allocate",
+    b"memory allocation of",  # Rust
+    b"out of memory",
+    b"MemoryError",
+    b"bad_alloc",
+)
 # Text that they print if the machine lacks resources. The file is not the cause.
 MACHINE_FULL = (b"No space left on device", b"Disk quota exceeded", b"Too many open files")
 # The limit behind each signal of the kernel.
