@@ -10,6 +10,8 @@ from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
 from media_service.ids import new_id
+from media_service.uploads.chunk_queue import ChunkQueue
+from media_service.uploads.writer import BlobWriter
 from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc.server import Caller, Running, Start, refusal, refused
 from tests.support.rpc.streams_of_writes import MIB, Message, chunks
@@ -39,6 +41,43 @@ async def test_a_large_file_is_stored_in_many_messages(ann: Caller) -> None:
     assert upload.state == Upload.FINISHED
     assert upload.media.checksums.crc32c == crc32c_of(data)
     assert await ann.content(upload.media.media_id) == data
+
+
+@pytest.mark.parametrize("declared", [None, 2 * MIB])
+async def test_bytes_that_arrive_while_a_session_begins_are_stored(
+    ann: Caller, monkeypatch: pytest.MonkeyPatch, declared: int | None
+) -> None:
+    """The session of a new upload begins when its first bytes have waited, and takes a while."""
+    begins, received = asyncio.Event(), asyncio.Event()
+    begin, end = BlobWriter.begin, ChunkQueue.end
+
+    async def slow_begin(writer: BlobWriter) -> str:
+        begins.set()
+        await received.wait()
+        return await begin(writer)
+
+    def noticed_end(queue: ChunkQueue, error: BaseException | None = None) -> None:
+        end(queue, error)
+        received.set()
+
+    monkeypatch.setattr(BlobWriter, "begin", slow_begin)
+    monkeypatch.setattr(ChunkQueue, "end", noticed_end)
+    data = video_bytes(2 * MIB)
+
+    async def messages() -> AsyncIterator[Message]:
+        first = Message(data=data[:MIB])
+        first.spec.size_bytes = declared or 0
+        if declared is None:
+            first.spec.ClearField("size_bytes")
+            first.spec.filename = "a.mp4"
+        yield first
+        await begins.wait()
+        yield Message(offset=MIB, data=data[MIB:])
+        yield Message(offset=2 * MIB, finish=True)
+
+    upload = await ann.uploads.WriteUpload(messages(), metadata=ann.metadata)
+    assert (upload.state, upload.committed_size_bytes) == (Upload.FINISHED, 2 * MIB)
+    assert await ann.content(upload.media_id) == data
 
 
 async def test_a_sha256_declared_up_front_is_checked_while_streaming(

@@ -143,6 +143,11 @@ class UploadStream:
                 await self._checkpoint
             if self.queue.error is not None and self._atomic:
                 raise self.queue.error
+            if (
+                self.queue.error is None
+                and self._position != self._writer.offset + self._held_bytes
+            ):
+                raise RuntimeError("bytes were received and not written")
             await self._seal()
         except BaseException as error:
             self.queue.end(error)
@@ -164,6 +169,9 @@ class UploadStream:
             if not resting:
                 wait = min(wait, self._next_checkpoint - time.monotonic())
             chunks = await self.queue.take(max(wait, 0.001))
+            # Decided before any other wait, during which more chunks and the end may arrive.
+            if self.queue.ended and not chunks:
+                return
             if resting and chunks:
                 self._oldest_arrival = self.queue.first_arrival
                 self._next_checkpoint = self.queue.first_arrival + self.queue.patience
@@ -173,8 +181,6 @@ class UploadStream:
                 await self._spill_if_due()
             elif chunks:
                 await self._write(chunks)
-            if self.queue.ended and not chunks:
-                return
             del chunks
             if not self.queue.ended and (slow := stall.slow(self.queue.received)):
                 self.interrupt(slow)
