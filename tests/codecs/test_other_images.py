@@ -20,7 +20,7 @@ from media_service.codecs.sandbox.exit_cause import exit_cause
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.errors import MediaError, Reason
 from tests.support.media.accepted_files import by_pillow, linear, photoshop
-from tests.support.media.raw_files import raw_file
+from tests.support.media.raw_files import HEIGHT, WIDTH, raw_file
 
 FILES: dict[str, Callable[[], bytes]] = {
     "image/bmp": lambda: by_pillow("BMP", {}),
@@ -165,3 +165,18 @@ def test_a_decoder_in_rust_without_memory_exceeds_the_limit() -> None:
     cause = exit_cause(-signal.SIGABRT, message, INSPECTION_LIMITS)
     assert cause is not None
     assert cause.reason is Reason.INSPECTION_LIMIT_EXCEEDED
+
+
+@pytest.mark.parametrize("side", [32_500, 40_000])  # more than the child has, and than LibRaw takes
+async def test_a_raw_file_that_needs_too_much_memory_is_not_called_damaged(
+    fork_server: ForkServer, tmp_path: Path, side: int
+) -> None:
+    data = raw_file("image/x-adobe-dng")
+    for tag, value in ((256, WIDTH), (257, HEIGHT), (278, HEIGHT)):
+        entry = struct.pack("<HHI", tag, 4, 1)
+        data = data.replace(entry + struct.pack("<I", value), entry + struct.pack("<I", side))
+    path = tmp_path / "a.dng"
+    path.write_bytes(data)
+    async with Inspector(fork_server, max_pixels=1 << 40, children=1) as inspector:
+        found = await reason(inspector, path, "image/x-adobe-dng")
+    assert found is Reason.INSPECTION_LIMIT_EXCEEDED

@@ -1,14 +1,22 @@
 """Operations get every image upright and in sRGB."""
 
+import io
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import PIL.ExifTags
+import PIL.Image
+import pillow_jxl  # noqa: F401 - adds JPEG XL to Pillow
 import pytest
 import pyvips
 
+from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.inspector import Inspector
 from media_service.codecs.limits import IMAGE_LIMITS
+from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.sandbox.forks import ForkServer
 from tests.support.media.format_files import heic
 from tests.support.media.images import corners, four, look, render
@@ -45,6 +53,63 @@ async def test_every_exif_orientation_is_rotated_upright(
         )
         assert four(image) == four(wanted), pipeline
         assert (image.width, image.height) == (wanted.width, wanted.height)
+
+
+@pytest.mark.parametrize("orientation", [1, 6, 7])
+async def test_a_jpeg_xl_made_from_a_jpeg_is_rotated_upright(
+    inspector: Inspector, renderer: ImageRenderer, tmp_path: Path, orientation: int
+) -> None:
+    stored = STORED[orientation](corners(64, 48)).copy()
+    stored.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    stored.write_to_file(str(tmp_path / "a.jpg"))
+    path = tmp_path / "a.jxl"
+    with PIL.Image.open(tmp_path / "a.jpg") as image:
+        image.save(path, "JXL", lossless_jpeg=True)
+    assert b"jbrd" in path.read_bytes()  # what restores the JPEG
+    info = (await inspector.inspect(path, "IMAGE", "image/jxl")).info
+    assert (info.width, info.height, info.orientation) == (64, 48, orientation)
+    assert await shown(renderer, path) == (64, 48, "rgbw")
+
+
+async def test_the_orientation_of_a_jpeg_xl_is_not_applied_twice(
+    inspector: Inspector, renderer: ImageRenderer, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.jxl"
+    path.write_bytes(turned_jpeg_xl(STORED[6](corners(64, 48)), 6))
+    info = (await inspector.inspect(path, "IMAGE", "image/jxl")).info
+    assert (info.width, info.height, info.orientation) == (64, 48, 1)
+    assert await shown(renderer, path) == (64, 48, "rgbw")
+
+
+def turned_jpeg_xl(stored: Any, orientation: int) -> bytes:
+    """A JPEG XL with an orientation, in the code stream and in EXIF."""
+    out = io.BytesIO()
+    PIL.Image.fromarray(stored.numpy()).save(out, "JXL", use_container=False)
+    data = out.getvalue()
+    # A size of 14 bits and two flags: the metadata and the transform have their default values.
+    assert (data[:2], data[2] & 1, data[3] >> 6) == (b"\xff\x0a", 1, 3)
+    size = int.from_bytes(data[2:4], "little") & 0x3FFF
+    # Not the default: an orientation, 8 bits per sample, small buffers, XYB and its defaults.
+    fields = 0b10 | (orientation - 1) << 2 | 1 << 11 | 0b111 << 14 | 1 << 19
+    code_stream = data[:2] + (size | fields << 14).to_bytes(5, "little") + data[4:]
+    tags = PIL.Image.Exif()
+    tags[PIL.ExifTags.Base.Orientation] = orientation
+    exif = bytes(4) + tags.tobytes().removeprefix(b"Exif\0\0")
+    boxes = (
+        (b"JXL ", b"\r\n\x87\n"),
+        (b"ftyp", b"jxl " + bytes(4) + b"jxl "),
+        (b"Exif", exif),
+        (b"jxlc", code_stream),
+    )
+    return b"".join(struct.pack(">I", 8 + len(data)) + kind + data for kind, data in boxes)
+
+
+async def shown(renderer: ImageRenderer, path: Path) -> tuple[int, int, str]:
+    """The size and the corners of the rendered JPEG XL of 64 × 48 pixels."""
+    source = ImageSource(path, "image/jxl", 64, 48, 1)
+    async with renderer.render(source, stored_pipeline("convert:PNG")) as made:
+        image = pyvips.Image.new_from_buffer(made.path.read_bytes(), "").copy_memory()
+    return image.width, image.height, four(image)
 
 
 def save(image: Any, path: Path, **options: Any) -> Path:

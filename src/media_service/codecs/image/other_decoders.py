@@ -4,6 +4,7 @@ Each decodes the whole image into memory. Runs in a child process.
 """
 
 import os
+import struct
 import sys
 import warnings
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import av
 import numpy as np
+import PIL.ExifTags
 import PIL.Image
 import pyvips
 
@@ -61,7 +63,9 @@ def by_pillow(media: int, format_name: str, max_pixels: int) -> Any:
             image.load()
             check_pixels(*image.size, max_pixels)  # that of the image within an icon
             profile = image.info.get("icc_profile")
+            orientation = stored_orientation(image)
             decoded = in_vips(in_known_mode(image))
+    decoded.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     if isinstance(profile, bytes) and profile:
         decoded.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     return decoded
@@ -88,6 +92,18 @@ def prepare_jpeg_xl(file: Any, max_pixels: int) -> None:
     from pillow_jxl import JpegXLImagePlugin  # noqa: PLC0415 - a large library for few files
 
     JpegXLImagePlugin.DECODE_THREADS = 0  # decodes in the calling thread
+
+
+def stored_orientation(image: Any) -> int:
+    """Returns the EXIF orientation if the decoder has not applied it. That of JPEG XL applies the
+    orientation in the code stream, except to an image that it restores as the JPEG it was."""
+    if not getattr(image, "jpeg", False):
+        return 1
+    try:
+        found = image.getexif().get(PIL.ExifTags.Base.Orientation)
+    except (SyntaxError, ValueError, LookupError, TypeError, OSError, struct.error):
+        return 1  # damaged metadata
+    return int(found) if found in range(1, 9) else 1
 
 
 def in_known_mode(image: Any) -> Any:
@@ -144,9 +160,17 @@ def by_libraw(media: int, max_pixels: int) -> Any:
     """Develops a camera RAW file as LibRaw does, with the white balance of the camera."""
     import rawpy  # noqa: PLC0415 - a large library for few files
 
-    with opened(media) as file, rawpy.imread(file) as raw:
-        check_pixels(raw.sizes.width, raw.sizes.height, max_pixels)
-        pixels = np.ascontiguousarray(raw.postprocess(use_camera_wb=True))
+    with opened(media) as file:
+        try:
+            with rawpy.imread(file) as raw:
+                check_pixels(raw.sizes.width, raw.sizes.height, max_pixels)
+                pixels = np.ascontiguousarray(raw.postprocess(use_camera_wb=True))
+        except (
+            rawpy.LibRawUnsufficientMemoryError,
+            rawpy.LibRawMemPoolOverflowError,  # also if the allocation of its pixels fails
+            rawpy.LibRawTooBigError,
+        ) as error:
+            raise MemoryError from error
     height, width, bands = pixels.shape
     found = pyvips.Image.new_from_memory(pixels.data, width, height, bands, "uchar")
     return found.copy(interpretation="srgb")
