@@ -10,14 +10,15 @@ from media_service.codecs.ends import Ends, FrameLook
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.video.edits import Edits
 from media_service.errors import InvalidArgument
-from tests.support.media.videos import TYPES, generated
+from tests.support.media.videos import TYPES, ffmpeg, generated
 
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
-BLACK = FrameLook(width=64, height=48, black=1.0, brightness=2.0)
-GRAY = FrameLook(width=64, height=48, black=0.1, brightness=120.0)
-# A few lights in the dark, and a dim frame.
-DARK = FrameLook(width=64, height=48, black=0.95, brightness=8.0)
-DIM = FrameLook(width=64, height=48, black=0.6, brightness=40.0)
+BLACK = FrameLook(width=64, height=48, black=1.0, dark=1.0, brightness=2.0)
+GRAY = FrameLook(width=64, height=48, black=0.1, dark=0.2, brightness=120.0)
+# A few lights in the dark, a dim frame, and one that is almost black.
+DARK = FrameLook(width=64, height=48, black=0.95, dark=0.95, brightness=8.0)
+DIM = FrameLook(width=64, height=48, black=0.6, dark=0.8, brightness=40.0)
+ALMOST_BLACK = FrameLook(width=64, height=48, black=0.0, dark=1.0, brightness=32.0)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,7 @@ async def test_the_ends_of_a_video_are_read(
         # Tone mapping makes dark HDR darker.
         (DIM, BLACK, True, False),
         (DARK, BLACK, False, False),
+        (ALMOST_BLACK, BLACK, False, False),
         (BLACK, BLACK, False, False),
         (BLACK, GRAY, False, False),
         (None, BLACK, False, False),
@@ -80,12 +82,46 @@ def test_a_black_missing_or_wrong_frame_is_found(
 
 
 def test_a_track_that_is_too_short_is_found() -> None:
-    for seconds, wanted in ((4.0, 4.02), (4.0, None), (98.0, 100.0), (5.0, 4.0)):
+    for seconds, wanted in ((4.0, 4.02), (4.0, None), (None, 7.0), (98.0, 100.0), (5.0, 4.0)):
         check_duration("The video track", seconds, wanted)
-    with pytest.raises(InvalidArgument, match=r"ends after 2\.04 seconds instead of after 7\.00"):
+    with pytest.raises(InvalidArgument, match=r"ends after 2\.04 seconds instead of 7\.00"):
         check_duration("The video track", 2.04, 7.0)
-    with pytest.raises(InvalidArgument, match="ends early"):
-        check_duration("The video track", None, 7.0)
+
+
+def test_a_track_of_a_result_ends_before_the_part_without_it() -> None:
+    result = Ends(video_seconds=9.0, audio_seconds=(8.0, None), read_from=5.0)
+    assert result.latest_video_end == 9.0
+    assert [result.latest_audio_end(index) for index in range(3)] == [8.0, 5.0, 0.0]
+    assert [Ends().latest_video_end, Ends().latest_audio_end(0)] == [None, None]
+
+
+async def test_audio_outside_a_range_does_not_count(inspector: Inspector, tmp_path: Path) -> None:
+    """The audio tracks: from 7 to 8 seconds, and from 0 to 1 and from 9 to 10 seconds."""
+    path = tmp_path / "a.mkv"
+    gap = "aevalsrc=sin(440*t):d=10,aselect=not(between(t\\,1\\,9))"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=10", "-itsoffset", "7"),
+        *("-f", "lavfi", "-i", "sine=d=1", "-f", "lavfi", "-i", gap),
+        *("-map", "0", "-map", "1", "-map", "2", *H264, "-g", "25", str(path)),
+    )
+    clip = await inspector.read_ends(path, "video/x-matroska", 0, 0.0, 6.0)
+    assert clip.video_seconds == pytest.approx(6, abs=0.1)
+    assert clip.audio_seconds == (None, pytest.approx(1, abs=0.1))
+    whole = await inspector.read_ends(path, "video/x-matroska", 0, 0.0, 10.0)
+    assert whole.audio_seconds == pytest.approx((8, 10), abs=0.1)
+
+
+async def test_the_ends_of_tracks_are_unknown_if_too_much_must_be_read(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    """The audio has more packets in the last second than are read."""
+    path = generated(
+        *(tmp_path / "a.mkv", "testsrc2=s=64x48:r=25:d=2", "sine=r=8000:d=2"),
+        *(*H264, "-c:a", "flac", "-frame_size", "16", "-ar", "192000"),
+    )
+    found = await inspector.read_ends(path, "video/x-matroska", 0, 0.0, 2.0)
+    assert found.last is not None
+    assert (found.video_seconds, found.audio_seconds, found.read_from) == (None, (), None)
 
 
 def test_edits_change_how_long_a_track_should_last() -> None:

@@ -157,3 +157,15 @@ async def test_audio_files_are_inspected(
     assert info.audio_sample_rate_hz == (48000 if codec == "opus" else 44100)
     assert info.duration_seconds == pytest.approx(1.2, abs=0.15)
     assert info.bit_rate_kbps > 0
+
+
+@pytest.mark.parametrize("seconds", [0, 2])
+async def test_the_duration_of_h264_in_avi_is_that_of_the_video(
+    inspector: Inspector, tmp_path: Path, seconds: int
+) -> None:
+    """Its packets have decoding times only. The audio, if any, lasts two seconds."""
+    video = ("-f", "lavfi", "-i", "testsrc2=s=128x72:r=25:d=6")
+    audio = ("-f", "lavfi", "-i", f"sine=d={seconds}") if seconds else ()
+    path = ffmpeg(tmp_path / "a.avi", *video, *audio, "-c:v", "libx264", "-c:a", "libmp3lame")
+    info = (await inspector.inspect(path, "VIDEO", "video/vnd.avi")).info
+    assert info.duration_seconds == pytest.approx(6, abs=0.1)

@@ -89,11 +89,11 @@ class AvRenderer:
         )
         check_frames(original, result, (video.width, video.height), hdr=source.is_hdr)
         wanted = edited_seconds(original.video_seconds, edits)
-        check_duration("The video track", result.video_seconds, wanted)
+        check_duration("The video track", result.latest_video_end, wanted)
         tracks = () if edits.mute else source.audio_tracks
         for number, (index, _) in enumerate(tracks):
             wanted = edited_seconds(original.audio_track(index), edits)
-            check_duration(f"Audio track {number + 1}", result.audio_track(number), wanted)
+            check_duration(f"Audio track {number + 1}", result.latest_audio_end(number), wanted)
 
 
 def no_video_track(operation: str) -> FailedPrecondition:

@@ -27,17 +27,14 @@ def check_frames(source: Ends, result: Ends, size: tuple[int, int], *, hdr: bool
 
 
 def check_duration(track: str, seconds: float | None, wanted: float | None) -> None:
-    """Checks the duration of a track of a result. `seconds` is None if the track ends long before
-    the result does, and `wanted` if the source does not tell. Raises InvalidArgument
-    (MEDIA_CORRUPT)."""
-    if (
-        wanted is not None
-        and wanted - (seconds or 0) > TOLERANCE_SECONDS + wanted * TOLERANCE_SHARE
-    ):
-        end = "early" if seconds is None else f"after {seconds:.2f} seconds"
+    """Checks the duration of a track of a result. `seconds` or `wanted` is None if that of the
+    result or of the source is unknown. Raises InvalidArgument (MEDIA_CORRUPT)."""
+    if seconds is None or wanted is None:
+        return
+    if wanted - seconds > TOLERANCE_SECONDS + wanted * TOLERANCE_SHARE:
         raise corrupt(
-            f"{track} of the result ends {end} instead of after {wanted:.2f} seconds: a part of it"
-            " cannot be decoded."
+            f"{track} of the result ends after {seconds:.2f} seconds instead of {wanted:.2f}"
+            " seconds: a part of it cannot be decoded."
         )
 
 

@@ -394,3 +394,13 @@ async def test_a_file_without_a_video_track_cannot_be_transcoded(
     with pytest.raises(FailedPrecondition) as refused:
         await studio.make(path, "transcode")
     assert refused.value.reason == "OPERATION_NOT_APPLICABLE"
+
+
+async def test_a_webm_video_may_outlast_its_audio(studio: Studio) -> None:
+    """The audio ends before the last key frame of the result."""
+    path = generated(
+        *(studio.folder / "a.mp4", "testsrc2=s=64x48:r=5:d=23", "sine=d=2"),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"),
+    )
+    made = await studio.make(path, "transcode:VP9")
+    assert float(probe(made)["format"]["duration"]) == pytest.approx(23, abs=0.2)

@@ -2,7 +2,7 @@
 process."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +18,7 @@ from media_service.codecs.inspect.timing import (
     END_BYTES,
     END_PACKETS,
     END_SECONDS,
+    Ending,
     read_to_end,
     seek,
     start_seconds,
@@ -27,12 +28,17 @@ from media_service.codecs.inspection import to_json
 # How far before the end reading begins, in seconds: a frame must be decoded from a key frame on,
 # and the video track may end before the audio.
 DISTANCES = (1.0, 16.0, 256.0)
+# The same to find the ends of tracks. The first one is usually enough.
+TRACK_DISTANCES = (END_SECONDS, 16.0)
 # Packets of the video track that are decoded at most. More between two key frames are rare.
 MAX_PACKETS = 1000
 # A tolerance shorter than any frame.
 ROUNDING_SECONDS = 0.002
-# The size in which frames are examined, and the brightness up to which a pixel is nearly black.
-WIDTH, HEIGHT, NEARLY_BLACK = 64, 36, 32
+# The size in which frames are examined.
+WIDTH, HEIGHT = 64, 36
+# The brightness below which a pixel is nearly black, and below which it is dark. The distance
+# covers the differences between a frame and its encoded form.
+NEARLY_BLACK, DARK = 32, 64
 UNSPECIFIED_MATRIX = 2
 
 
@@ -58,10 +64,17 @@ def read_ends(
     if end is None:
         return to_json(found)
     with open_media(media, content_type) as container:
-        ends = track_ends(container, end)
-        video = unmarked_video_tracks(container)[track]
-        audio = tuple(ends.get(each.index) for each in container.streams.audio[:MAX_TRACKS])
-        return to_json(replace(found, video_seconds=ends.get(video.index), audio_seconds=audio))
+        video = unmarked_video_tracks(container)[track].index
+        audio = [each.index for each in container.streams.audio[:MAX_TRACKS]]
+        ending = read_tracks(container, {video, *audio}, end)
+    if ending is not None:
+        found = replace(
+            found,
+            video_seconds=ending.tracks.get(video),
+            audio_seconds=tuple(ending.tracks.get(index) for index in audio),
+            read_from=max(0.0, ending.begin),
+        )
+    return to_json(found)
 
 
 def frame_at(container: Any, track: int, start: float, time: float) -> Any:
@@ -90,11 +103,20 @@ def decoded_frames(container: Any, video: Any) -> Iterator[Any]:
             yield from packet.decode()
 
 
-def track_ends(container: Any, end: float) -> Mapping[int, float]:
-    """Returns when each track ends, by its index, except those that end long before `end`."""
-    if not seek(container, max(0.0, end - END_SECONDS)):
-        return {}
-    return read_to_end(container, END_PACKETS, END_BYTES).tracks
+def read_tracks(container: Any, tracks: set[int], end: float) -> Ending | None:
+    """Reads the last packets before `end`. Reads from farther back if one of `tracks` has none
+    there. Returns None if that is impossible or would take long."""
+    found = None
+    for distance in TRACK_DISTANCES:
+        if not seek(container, max(0.0, end - distance)):
+            return found
+        ending = read_to_end(container, END_PACKETS, END_BYTES, end)
+        if not ending.complete or not ending.tracks:
+            return found
+        found = ending
+        if tracks <= ending.tracks.keys():
+            break
+    return found
 
 
 def look(frame: Any) -> FrameLook | None:
@@ -111,5 +133,6 @@ def look(frame: Any) -> FrameLook | None:
         width=width,
         height=height,
         black=sum(pixel < NEARLY_BLACK for pixel in pixels) / len(pixels),
+        dark=sum(pixel < DARK for pixel in pixels) / len(pixels),
         brightness=sum(pixels) / len(pixels),
     )

@@ -29,6 +29,8 @@ MAX_DURATION_FACTOR = 2
 # The range that is read to check it: the seconds before the end, and the maximum number of bytes.
 END_SECONDS = 1.0
 END_PACKETS, END_BYTES = 5000, 32 << 20
+# How much later than a time its last packets may be stored.
+REORDERED_SECONDS = 2.0
 # A header whose duration differs by less than this is believed: few packets of audio last longer.
 END_TOLERANCE = 0.1
 TIMED_FORMATS = {"asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}
@@ -46,12 +48,13 @@ def rewind(container: Any) -> None:
 @dataclass(frozen=True, slots=True)
 class Ending:
     """The end of a file: when the last packet ends, in seconds, and that of each track, by its
-    index. `gap` is the largest distance between two video frames, for which the last one may be
-    displayed; it is infinite if fewer than two were read. `complete`: the file was read to the
-    end."""
+    index. `begin` is when the first packet that was read begins. `gap` is the largest distance
+    between two video frames, for which the last one may be displayed; it is infinite if fewer than
+    two were read. `complete`: reading reached the end."""
 
     seconds: float
     tracks: Mapping[int, float]
+    begin: float
     gap: float
     complete: bool
 
@@ -114,19 +117,34 @@ def is_timed(container: Any) -> bool:
     return container.format.name.partition(",")[0] in TIMED_FORMATS
 
 
+def time_of(packet: Any) -> int | None:
+    """Returns the display time of a packet, or else its decoding time: H.264 in AVI has no other.
+    Both are in units of the packet's time base."""
+    time: int | None = packet.dts if packet.pts is None else packet.pts
+    return time
+
+
 def read_to_end(
-    container: Any, max_packets: float = math.inf, max_bytes: float = math.inf
+    container: Any,
+    max_packets: float = math.inf,
+    max_bytes: float = math.inf,
+    until: float = math.inf,
 ) -> Ending:
-    """Reads video and audio packets from the current position."""
+    """Reads video and audio packets from the current position. Packets that begin at `until`
+    seconds or later do not count, and reading stops soon after it."""
     start = (container.start_time or 0) / av.time_base
-    size, complete = 0, True
+    size, complete, begin = 0, True, math.inf
     ends: dict[int, float] = {}
     last: dict[int, float] = {}
     gaps: dict[int, float] = {}
     for number, packet in enumerate(container.demux()):
         index, kind = packet.stream_index, packet.stream.type
-        if packet.pts is not None and kind in {"video", "audio"}:
-            time = float(packet.pts * packet.time_base)
+        ticks = time_of(packet) if kind in {"video", "audio"} else None
+        time = math.inf if ticks is None else float(ticks * packet.time_base)
+        if math.inf > time >= start + until + REORDERED_SECONDS:
+            break
+        if time < start + until:
+            begin = min(begin, time - start)
             end = time + float((packet.duration or 0) * packet.time_base) - start
             ends[index] = max(end, ends.get(index, 0.0))
             if kind == "video" and index in last:
@@ -138,7 +156,7 @@ def read_to_end(
             complete = False
             break
     gap = max((gaps.get(index, math.inf) for index in last), default=0.0)
-    return Ending(max(ends.values(), default=0.0), ends, gap, complete)
+    return Ending(max(ends.values(), default=0.0), ends, begin, gap, complete)
 
 
 @dataclass(slots=True)
@@ -156,7 +174,7 @@ class FrameTimes:
     def add(self, packet: Any) -> None:
         if self.full:
             return
-        time = packet.dts if packet.pts is None else packet.pts
+        time = time_of(packet)
         if time is not None:
             self._times.append(time)
         self._bytes += packet.size
