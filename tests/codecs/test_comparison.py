@@ -1,5 +1,6 @@
 """Results that differ from their source are found."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from msgspec.structs import replace
 from media_service.codecs.comparison import check_duration, check_frames, edited_seconds
 from media_service.codecs.ends import Ends, FrameLook
 from media_service.codecs.inspector import Inspector
+from media_service.codecs.limits import INSPECTION_LIMITS
 from media_service.codecs.video.edits import Edits
 from media_service.errors import InvalidArgument
 from tests.support.media.videos import TYPES, ffmpeg, generated
@@ -106,9 +108,8 @@ async def test_audio_outside_a_range_does_not_count(inspector: Inspector, tmp_pa
     )
     clip = await inspector.read_ends(path, "video/x-matroska", 0, 0.0, 6.0)
     assert clip.video_seconds == pytest.approx(6, abs=0.1)
-    before, gap = clip.audio_seconds
-    assert before is None
-    assert gap == pytest.approx(1, abs=0.1)
+    assert clip.audio_seconds[0] is None
+    assert clip.audio_seconds[1] == pytest.approx(1, abs=0.1)
     whole = await inspector.read_ends(path, "video/x-matroska", 0, 0.0, 10.0)
     assert whole.audio_seconds == pytest.approx((8, 10), abs=0.1)
 
@@ -130,3 +131,36 @@ def test_edits_change_how_long_a_track_should_last() -> None:
     edits = Edits(1.0, 7.0, speed=2.0)
     found = [edited_seconds(end, edits) for end in (5.0, 9.0, 0.5, None)]
     assert found == [2.0, 3.0, 0.0, None]
+
+
+async def test_frames_next_to_the_ends_of_a_range_count(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    """Frames 10 and 20 are black: at 0.4 and 0.8 seconds."""
+    lights = "testsrc2=s=64x48:r=25:d=2,drawbox=t=fill:color=black:enable='eq(n,10)+eq(n,20)'"
+    path = generated(tmp_path / "a.mp4", lights, "", *H264)
+
+    async def visible(start: float, end: float, margin: float | None) -> list[bool]:
+        found = await inspector.read_ends(path, "video/mp4", 0, start, end, margin)
+        assert found.first is not None
+        assert found.last is not None
+        return [found.first.is_visible(hdr=False), found.last.is_visible(hdr=False)]
+
+    assert await visible(0.37, 0.87, None) == [True, True]
+    assert await visible(0.37, 0.87, 0.0) == [False, False]
+    assert await visible(0.33, 0.91, 0.0) == [True, True]
+    assert await visible(0.33, 0.91, 0.06) == [False, False]
+
+
+async def test_a_result_that_exceeds_a_limit_is_not_compared(
+    inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = generated(tmp_path / "a.mp4", "testsrc2=s=64x48:r=25:d=2", "", *H264)
+    limits = dataclasses.replace(INSPECTION_LIMITS, wall_seconds=0.001)
+    monkeypatch.setattr("media_service.codecs.inspector.inspection_limits", lambda _: limits)
+    assert await inspector.result_ends(path, "video/mp4", 2.0) is None
+    monkeypatch.undo()
+    assert await inspector.result_ends(path, "video/mp4", 2.0) is not None
+    path.write_bytes(b"no video")
+    with pytest.raises(InvalidArgument):
+        await inspector.result_ends(path, "video/mp4", 2.0)

@@ -29,10 +29,13 @@ JOBS = {"stream": "stream:min_height=144", "poster": "frame"}
 MAX_HDR_DIFFERENCE = 40.0
 
 
-def compared(client: httpx.Client, path: Path, folder: Path) -> list[str]:
-    """Returns how the stream and the poster of a video differ from it. A file that is refused with
-    a reason, or that has no video track, has neither."""
+def compared(client: httpx.Client, path: Path, folder: Path, *, valid: bool) -> list[str]:
+    """Returns how the stream and the poster of a video differ from it. A file that has no video
+    track has neither, nor has one that is refused with a reason, which a `valid` one must not
+    be."""
     media = settled(client, store(client, path.read_bytes(), path.name)["mediaId"])
+    if valid and media["state"] != "READY":
+        return [f"it is {media['state']}"]
     if media["state"] != "READY" or not media.get("video", {}).get("width"):
         return []
     media_id = media["mediaId"]
@@ -83,10 +86,14 @@ def read(client: httpx.Client, path: str) -> bytes:
     return client.get(path, follow_redirects=True).raise_for_status().content
 
 
-def videos(folders: list[Path], generated: Path) -> Iterator[Path]:
+def videos(folders: list[Path], generated: Path) -> Iterator[tuple[Path, bool]]:
+    """Yields videos, and whether each is certainly valid."""
     for folder in folders:
-        yield from sorted(p for p in folder.rglob("*") if SUFFIX.fullmatch(p.suffix.lower()))
-    yield from every_kind(generated)
+        for path in sorted(folder.rglob("*")):
+            if SUFFIX.fullmatch(path.suffix.lower()):
+                yield path, False
+    for path in every_kind(generated):
+        yield path, True
 
 
 def main(folders: list[Path]) -> int:
@@ -102,10 +109,10 @@ def main(folders: list[Path]) -> int:
             running(settings, stderr=log) as service,
             client_of(service, "ann") as client,
         ):
-            for path in videos(folders, generated):
+            for path, valid in videos(folders, generated):
                 found = ["it cannot be compared"]
                 with suppress(httpx.HTTPStatusError, subprocess.CalledProcessError):
-                    found = compared(client, path, folder)
+                    found = compared(client, path, folder, valid=valid)
                 total += 1
                 different += bool(found)
                 echo(f"{path.name}: {'; '.join(found) or 'agrees'}")

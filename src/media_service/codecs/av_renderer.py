@@ -84,9 +84,9 @@ class AvRenderer:
         """Raises InvalidArgument (MEDIA_CORRUPT) if a transcoded video differs from its source: in
         its first or last frame, its size, or the duration of a track."""
         original = await self._inspector.source_ends(source, edits)
-        result = await self._inspector.read_ends(
-            video.path, video.content_type, 0, 0.0, edits.seconds
-        )
+        result = await self._inspector.result_ends(video.path, video.content_type, edits.seconds)
+        if result is None:
+            return
         check_frames(original, result, (video.width, video.height), hdr=source.is_hdr)
         wanted = edited_seconds(original.video_seconds, edits)
         check_duration("The video track", result.latest_video_end, wanted)

@@ -1,5 +1,6 @@
 """Inspects media files in sandboxed child processes. This process never opens a media file."""
 
+import logging
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Literal, Self, overload
@@ -22,7 +23,7 @@ from media_service.codecs.sandbox.forks import ForkServer
 from media_service.codecs.sandbox.pool import Sandbox, size_of
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.source import AvSource
-from media_service.errors import InvalidArgument
+from media_service.errors import InvalidArgument, Reason
 
 INSPECT = "media_service.codecs.inspect"
 IMAGE = f"{INSPECT}.image:inspect"
@@ -33,6 +34,11 @@ ENDS = f"{INSPECT}.ends:read_ends"
 TASKS = {"IMAGE": IMAGE, "VIDEO": AV, "AUDIO": AV, "DOCUMENT": DOCUMENT}
 
 IMAGES_PER_CHILD = 50
+# The first and the last frame of a result are at most this far, in seconds of the result, or one
+# frame from the begin and the end of the range in its source.
+MARGIN_SECONDS = 0.1
+
+log = logging.getLogger(__name__)
 
 
 class Inspector:
@@ -100,19 +106,42 @@ class Inspector:
         return validated(answer, kind, content_type)
 
     async def source_ends(self, source: AvSource, edits: Edits) -> Ends:
-        """Reads how the edited range of a source begins and ends, as far as that is possible.
+        """Reads how the edited range of a source begins and ends, as far as that is possible. A
+        result may begin or end with another frame nearby, so the darkest frames there count.
         Raises DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE,
         PROCESSING_UNAVAILABLE)."""
         track = source.video_track.index
         try:
             return await self.read_ends(
-                source.path, source.content_type, track, edits.start, edits.end
+                source.path,
+                source.content_type,
+                track,
+                edits.start,
+                edits.end,
+                MARGIN_SECONDS * edits.speed,
             )
         except InvalidArgument:
             return Ends()
 
+    async def result_ends(self, path: Path, content_type: str, end: float | None) -> Ends | None:
+        """Reads how a result begins and ends. Returns None if that exceeds a limit. Raises the
+        other errors of `inspect`."""
+        try:
+            return await self.read_ends(path, content_type, 0, 0.0, end)
+        except InvalidArgument as error:
+            if error.reason == Reason.MEDIA_CORRUPT:
+                raise
+            log.warning("A result is not compared with its source: %s", error)
+            return None
+
     async def read_ends(
-        self, path: Path, content_type: str, track: int, start: float, end: float | None
+        self,
+        path: Path,
+        content_type: str,
+        track: int,
+        start: float,
+        end: float | None,
+        margin: float | None = None,
     ) -> Ends:
         """Reads how a range of a video begins and ends; see `inspect.ends.read_ends`. Raises the
         errors of `inspect`."""
@@ -125,6 +154,7 @@ class Inspector:
             track=track,
             start=start,
             end=end,
+            margin=margin,
         )
         try:
             return msgspec.convert(answer, Ends)

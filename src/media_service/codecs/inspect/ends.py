@@ -43,24 +43,37 @@ UNSPECIFIED_MATRIX = 2
 
 
 def read_ends(
-    media: int, content_type: str, track: int, start: float, end: float | None
+    media: int,
+    content_type: str,
+    track: int,
+    start: float,
+    end: float | None,
+    margin: float | None,
 ) -> dict[str, Any]:
     """Returns the Ends of a range of the open file `media`, as JSON values. `track` is the index of
     the video track among those that are not marked as cover art. Without `end`, decodes the whole
-    file, which must be short.
+    file, which must be short. With `margin`, the darkest frame in so many seconds at that end of
+    the range, or next to them, counts as the first or last one.
 
     Raises InvalidArgument (MEDIA_CORRUPT).
     """
     with open_media(media, content_type) as container:
-        first = frame_at(container, track, start, start)
+        if margin is None:
+            first = look_at(container, track, start, start)
+        else:
+            first = darkest_look(container, track, start, start, start + margin)
     last = None
     for distance in (math.inf,) if end is None else DISTANCES:
         with open_media(media, content_type) as container:
             until = math.inf if end is None else end
-            last = frame_at(container, track, until - distance, until - ROUNDING_SECONDS)
+            time = until - ROUNDING_SECONDS
+            if margin is None:
+                last = look_at(container, track, until - distance, time)
+            else:
+                last = darkest_look(container, track, until - distance, time - margin, time)
         if last is not None:
             break
-    found = Ends(first=look(first), last=look(last))
+    found = Ends(first=first, last=last)
     if end is None:
         return to_json(found)
     with open_media(media, content_type) as container:
@@ -77,21 +90,45 @@ def read_ends(
     return to_json(found)
 
 
-def frame_at(container: Any, track: int, start: float, time: float) -> Any:
-    """Returns the frame on display at a time: the last one until then, or else the first one. Reads
-    from the key frame before `start` on. Returns None if there is none, or if it is too far."""
+def look_at(container: Any, track: int, start: float, time: float) -> FrameLook | None:
+    """Returns the frame on display at a time: the last one until then, or else the first one."""
+    found = None
+    for shown, frame in timed_frames(container, track, start):
+        if found is not None and shown > time + ROUNDING_SECONDS:
+            break
+        found = frame
+    return None if found is None else look(found)
+
+
+def darkest_look(
+    container: Any, track: int, start: float, begin: float, end: float
+) -> FrameLook | None:
+    """Returns the darkest of the frames on display from `begin` to `end`, and of those next to
+    them."""
+    before: list[Any] = []
+    looks: list[FrameLook] = []
+    for shown, frame in timed_frames(container, track, start):
+        if shown <= begin + ROUNDING_SECONDS:
+            before = [*before[-1:], frame]
+            continue
+        looks.append(look(frame))
+        if shown > end + ROUNDING_SECONDS:
+            break
+    looks += map(look, before)
+    return max(looks, key=lambda each: (each.dark, -each.brightness), default=None)
+
+
+def timed_frames(container: Any, track: int, start: float) -> Iterator[tuple[float, Any]]:
+    """Yields when frames are displayed, and the frames, from the key frame before `start` on; none
+    if that is too far."""
     video = unmarked_video_tracks(container)[track]
     decoder_of(video).thread_count = 1
     if start > start_seconds(video) and not seek(container, start):
-        return None
+        return
     file_start = (container.start_time or 0) / av.time_base
-    found = None
     for frame in decoded_frames(container, video):
         shown = float(frame.pts * frame.time_base) - file_start if frame.pts is not None else 0.0
-        if found is not None and shown > time + ROUNDING_SECONDS:
-            return found
-        found = frame
-    return found
+        yield shown, frame
 
 
 def decoded_frames(container: Any, video: Any) -> Iterator[Any]:
@@ -119,9 +156,7 @@ def read_tracks(container: Any, tracks: set[int], end: float) -> Ending | None:
     return found
 
 
-def look(frame: Any) -> FrameLook | None:
-    if frame is None:
-        return None
+def look(frame: Any) -> FrameLook:
     width, height = frame.width, frame.height
     frame.colorspace = UNSPECIFIED_MATRIX  # it does not matter for gray, and some are not known
     small = frame.reformat(WIDTH, HEIGHT, "gray")
