@@ -4,9 +4,18 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from media_service.codecs.inspect.user_unit import (
+    ALL_BYTES,
+    MAX_STREAMS,
+    PART_BYTES,
+    READ_BYTES,
+    STREAM_BYTES,
+    object_streams,
+)
 from media_service.codecs.inspection import DocumentInfo, Inspection, PrivateInfo
 from media_service.codecs.inspector import Inspector
 from media_service.errors import MediaError, Reason
@@ -143,6 +152,46 @@ def with_object_stream(entries: bytes) -> bytes:
     start = len(data)
     data += b"5 0 obj\n<</Type/XRef/Size 6/W[1 2 2]/Root 1 0 R/Length %d>>\nstream\n" % len(table)
     return data + table + b"\nendstream\nendobj\nstartxref\n%d\n%%%%EOF\n" % start
+
+
+class Counted(bytes):
+    """Bytes that count those that are copied."""
+
+    copied = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        self.copied += len(found) if isinstance(found, bytes) else 1
+        return found
+
+
+def test_the_search_for_a_unit_copies_little_of_what_follows_a_stream() -> None:
+    data = Counted((b"/ObjStm>>stream\n" + zlib.compress(b"/UserUnit 2")) * 3 + bytes(8 << 20))
+    assert list(object_streams(data)) == [b"/UserUnit 2"] * 3
+    assert data.copied <= 3 * PART_BYTES
+
+
+def test_the_search_for_a_unit_reads_few_streams() -> None:
+    data = Counted((b"/ObjStm>>stream\n" + zlib.compress(b"-")) * 2 * MAX_STREAMS)
+    assert sum(1 for _ in object_streams(data)) == MAX_STREAMS
+    data = Counted(b"/ObjStm>>stream\n-" * 2 * MAX_STREAMS)  # not compressed
+    assert not any(object_streams(data))
+    assert data.copied <= READ_BYTES + PART_BYTES
+
+
+def test_the_search_for_a_unit_reads_and_writes_few_bytes() -> None:
+    zeros = zlib.compress(bytes(STREAM_BYTES))
+    found = list(object_streams((b"/ObjStm>>stream\n" + zeros) * 20))
+    assert len(found) == ALL_BYTES // STREAM_BYTES + 1
+    # Blocks of no bytes only cost reading.
+    blocks = b"\x78\x9c" + b"\0\0\0\xff\xff" * (STREAM_BYTES // 5)
+    found = list(object_streams((b"/ObjStm>>stream\n" + blocks) * 7))
+    assert len(found) == READ_BYTES // STREAM_BYTES + 1
+
+
+def test_the_search_for_a_unit_looks_at_few_dictionaries() -> None:
+    data = b"/ObjStm " * MAX_STREAMS + bytes(2000) + b"/ObjStm>>stream\n-"
+    assert list(object_streams(data)) == []
 
 
 async def test_a_pdf_without_pages_is_refused(inspector: Inspector, tmp_path: Path) -> None:

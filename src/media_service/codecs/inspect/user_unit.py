@@ -4,16 +4,23 @@ import io
 import mmap
 import re
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import pypdfium2 as pdfium
 
 UNIT = re.compile(rb"/UserUnit\s+(\d+(?:\.\d*)?|\.\d+)")
-# A compressed stream of objects, which may be pages.
-OBJECT_STREAM = re.compile(rb"/ObjStm\b.{0,1000}?stream\r?\n", re.DOTALL)
-# Bytes of one stream of objects, and of all together, that are searched.
-STREAM_BYTES, ALL_BYTES = 4 << 20, 64 << 20
+# What is in the dictionary of a compressed stream of objects, which may be pages, and what ends it.
+OBJECT_STREAM, DICTIONARY_END = re.compile(rb"/ObjStm\b"), re.compile(rb"stream\r?\n")
+DICTIONARY_BYTES = 1000
+# The search ends after this many streams, compressed bytes, or decompressed bytes.
+MAX_STREAMS, READ_BYTES, ALL_BYTES = 10_000, 16 << 20, 64 << 20
+# Bytes of one stream that are read, and that are searched.
+STREAM_BYTES = 4 << 20
+# A stream is decompressed in parts of this size, because its length is unknown.
+PART_BYTES = 16 << 10
 MAX_UNIT = 75_000  # the largest that readers accept
 
 
@@ -36,20 +43,34 @@ def mentions_unit(media: int) -> bool:
     with mmap.mmap(media, 0, access=mmap.ACCESS_READ) as data:
         if UNIT.search(data):
             return True
-        searched = 0
-        for start in OBJECT_STREAM.finditer(data):
-            objects = inflated(data[start.end() : start.end() + STREAM_BYTES])
-            searched += len(objects)
-            if UNIT.search(objects):
-                return True
-            if searched > ALL_BYTES:
+        return any(UNIT.search(objects) for objects in object_streams(data))
+
+
+def object_streams(data: Any) -> Iterator[bytearray]:
+    """Yields the beginnings of the first streams of objects, decompressed."""
+    read = written = 0
+    for name in islice(OBJECT_STREAM.finditer(data), MAX_STREAMS):
+        start = DICTIONARY_END.search(data, name.end(), name.end() + DICTIONARY_BYTES)
+        if start is None:
+            continue
+        taken, objects = inflated(data, start.end())
+        yield objects
+        read += taken
+        written += len(objects)
+        if read > READ_BYTES or written > ALL_BYTES:
+            return
+
+
+def inflated(data: Any, start: int) -> tuple[int, bytearray]:
+    """Decompresses the beginning of the stream at `start`. Returns the number of its bytes that
+    were read, and the decompressed bytes: none if the stream is not compressed."""
+    decompressor = zlib.decompressobj()
+    taken, objects = 0, bytearray()
+    with suppress(zlib.error):
+        while not decompressor.eof and max(taken, len(objects)) < STREAM_BYTES:
+            part = data[start + taken : start + taken + PART_BYTES]
+            taken += len(part)
+            if not part:
                 break
-    return False
-
-
-def inflated(data: bytes) -> bytes:
-    """Returns the beginning of the data, decompressed, or nothing if it is not compressed."""
-    try:
-        return zlib.decompressobj().decompress(data, STREAM_BYTES)
-    except zlib.error:
-        return b""
+            objects += decompressor.decompress(part, STREAM_BYTES - len(objects))
+    return taken - len(decompressor.unused_data), objects
