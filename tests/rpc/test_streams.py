@@ -408,6 +408,14 @@ async def test_presets_run_for_new_videos(start: Start) -> None:
     assert refusal.reason == "INVALID_FIELD"
 
 
+async def test_the_audio_of_a_streamed_clip_may_begin_after_the_clip(streaming: Running) -> None:
+    ann = await streaming.caller()
+    video, audio = "testsrc2=s=256x144:r=5:d=8", "sine=d=2,asetpts=PTS+5/TB"
+    media_id, job = await streamed(ann, made([video, audio]), f"clip:0:3,{OPS}")
+    assert job.state == Job.SUCCEEDED, job.error.message
+    assert await playlists(ann, media_id)
+
+
 async def test_an_explicit_stream_request_takes_precedence_over_the_preset(start: Start) -> None:
     ann = await (await start(**SIZES)).caller()
     media = await ann.store_all(counted(4, "5", "256x144"))
