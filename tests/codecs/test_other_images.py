@@ -66,6 +66,13 @@ def apple_icon(image: bytes) -> bytes:
     return struct.pack(">4sI4sI", b"icns", 16 + len(image), b"icp4", 8 + len(image)) + image
 
 
+def lab() -> bytes:
+    """A TIFF that libvips cannot read."""
+    out = io.BytesIO()
+    Image.new("LAB", (100, 100)).save(out, "TIFF")
+    return out.getvalue()
+
+
 @pytest.fixture(scope="module")
 async def small(fork_server: ForkServer) -> AsyncIterator[Inspector]:
     async with Inspector(fork_server, max_pixels=1000, children=1) as inspector:
@@ -118,6 +125,7 @@ async def test_a_file_larger_than_the_memory_limit_is_inspected(
         ("image/vnd.microsoft.icon", lambda: icon(by_pillow("PNG", {})[:60])),
         ("image/icns", lambda: apple_icon(by_pillow("PNG", {})[:60])),
         ("image/icns", lambda: apple_icon(by_pillow("JPEG2000", {}))),
+        ("image/tiff", lambda: lab()[:1000]),
         ("image/jxl", lambda: header(100, 100)),
         ("image/jxl", lambda: boxed(header(100, 100))),
         ("image/jxl", lambda: boxed(*(bytes([each]) for each in header(1 << 30, 100)))),

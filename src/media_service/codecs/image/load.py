@@ -122,7 +122,7 @@ def open_strip(
     return open_page(media, loader, n=-1, **options)
 
 
-def webp_scale(stored: Size, size: Size, count: int, max_pixels: int) -> dict[str, float]:
+def webp_scale(stored: Size, size: Size, count: int, max_pixels: int) -> dict[str, Any]:
     """The options with which the decoder scales down to twice `size`, or if that is too much for
     `count` frames, to `size`."""
     scale = max(size[0] / stored[0], size[1] / stored[1])

@@ -1,5 +1,6 @@
 """Opens images only with the loader of their type: of libvips, or another decoder."""
 
+import sys
 from typing import Any
 
 import pyvips
@@ -33,14 +34,15 @@ def loader_of(content_type: str) -> str:
     return LOADERS[content_type]
 
 
-def open_page(media: int, loader: str, **options: Any) -> Any:
-    """Reads the header of one page. Pixels are decoded on demand, by default from top to bottom.
+def open_page(media: int, loader: str, max_pixels: int = sys.maxsize, **options: Any) -> Any:
+    """Reads the header of one page. Pixels are decoded on demand, by default from top to bottom, or
+    at once by other decoders than libvips', if there are at most `max_pixels`.
 
     An SVG is loaded from bytes without a base URL: librsvg resolves no reference to a file or a
     host, and runs no scripts. Other decoders than libvips' have no options.
     """
     if loader in other_decoders.DECODERS:
-        return other_decoders.decode(media, loader)
+        return other_decoders.decode(media, loader, max_pixels)
     allow_only(loader)
     # A message that an earlier file of the process left would be part of the next error.
     pyvips.vips_lib.vips_error_clear()
@@ -53,7 +55,7 @@ def open_page(media: int, loader: str, **options: Any) -> Any:
         return getattr(pyvips.Image, f"{loader}_source")(source, **options)
     except pyvips.Error as error:
         if loader == "tiffload" and NO_LAB in str(error):
-            return other_decoders.decode(media, "TIFF")
+            return other_decoders.decode(media, "TIFF", max_pixels)
         raise
 
 

@@ -51,7 +51,7 @@ def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
     if loader in other_decoders.DECODERS:
         image = other_decoders.decode(media, loader, max_pixels)
         return to_json(describe(image, 1, content_type, ()))
-    image = open_page(media, loader)
+    image = open_page(media, loader, max_pixels)
     pages = value(image, "n-pages", 1)
     check_inspectable("pages", pages, MAX_PAGES)
     check_pixels(image.width, image.height, max_pixels)
