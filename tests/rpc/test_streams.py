@@ -410,8 +410,8 @@ async def test_presets_run_for_new_videos(start: Start) -> None:
 
 async def test_the_audio_of_a_streamed_clip_may_begin_after_the_clip(streaming: Running) -> None:
     ann = await streaming.caller()
-    video, audio = "testsrc2=s=256x144:r=5:d=8", "sine=d=2,asetpts=PTS+5/TB"
-    media_id, job = await streamed(ann, made([video, audio]), f"clip:0:3,{OPS}")
+    data = made(["testsrc2=s=256x144:r=5:d=8", "sine=d=2"], "-af", "asetpts=PTS+5/TB")
+    media_id, job = await streamed(ann, data, f"clip:0:3,{OPS}")
     assert job.state == Job.SUCCEEDED, job.error.message
     assert await playlists(ann, media_id)
 
