@@ -97,20 +97,24 @@ def test_a_track_of_a_result_ends_before_the_part_without_it() -> None:
     assert [Ends().latest_video_end, Ends().latest_audio_end(0)] == [None, None]
 
 
-async def test_audio_outside_a_range_does_not_count(inspector: Inspector, tmp_path: Path) -> None:
-    """The audio tracks: from 7 to 8 seconds, and from 0 to 1 and from 9 to 10 seconds."""
-    path = tmp_path / "a.mkv"
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.ts"])
+async def test_audio_outside_a_range_does_not_count(
+    inspector: Inspector, tmp_path: Path, name: str
+) -> None:
+    """The audio tracks: from 7 to 8 seconds, and from 0 to 1 and from 9 to 10 seconds. In MP4, a
+    packet lasts until the next one."""
+    path = tmp_path / name
     gap = "aevalsrc=sin(440*t):d=10,aselect=not(between(t\\,1\\,9))"
     ffmpeg(
         *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=10", "-itsoffset", "7"),
         *("-f", "lavfi", "-i", "sine=d=1", "-f", "lavfi", "-i", gap),
         *("-map", "0", "-map", "1", "-map", "2", *H264, "-g", "25", str(path)),
     )
-    clip = await inspector.read_ends(path, "video/x-matroska", 0, 0.0, 6.0)
+    clip = await inspector.read_ends(path, TYPES[path.suffix], 0, 0.0, 6.0)
     assert clip.video_seconds == pytest.approx(6, abs=0.1)
     assert clip.audio_seconds[0] is None
     assert clip.audio_seconds[1] == pytest.approx(1, abs=0.1)
-    whole = await inspector.read_ends(path, "video/x-matroska", 0, 0.0, 10.0)
+    whole = await inspector.read_ends(path, TYPES[path.suffix], 0, 0.0, 10.0)
     assert whole.audio_seconds == pytest.approx((8, 10), abs=0.1)
 
 

@@ -29,6 +29,8 @@ MAX_DURATION_FACTOR = 2
 # The range that is read to check it: the seconds before the end, and the maximum number of bytes.
 END_SECONDS = 1.0
 END_PACKETS, END_BYTES = 5000, 32 << 20
+# The longest packet of audio. In MP4, the packet before a pause lasts until the next one.
+MAX_AUDIO_SECONDS = 0.5
 # How much later than a time its last packets may be stored.
 REORDERED_SECONDS = 2.0
 # A header whose duration differs by less than this is believed: few packets of audio last longer.
@@ -131,7 +133,8 @@ def read_to_end(
     until: float = math.inf,
 ) -> Ending:
     """Reads video and audio packets from the current position. Packets that begin at `until`
-    seconds or later do not count, and reading stops soon after it."""
+    seconds or later do not count, nor do pauses in audio before it, and reading stops soon after
+    it."""
     start = (container.start_time or 0) / av.time_base
     size, complete, begin = 0, True, math.inf
     ends: dict[int, float] = {}
@@ -145,7 +148,10 @@ def read_to_end(
             break
         if time < start + until:
             begin = min(begin, time - start)
-            end = time + float((packet.duration or 0) * packet.time_base) - start
+            duration = float((packet.duration or 0) * packet.time_base)
+            if kind == "audio" and until < math.inf:
+                duration = min(duration, MAX_AUDIO_SECONDS)
+            end = time + duration - start
             ends[index] = max(end, ends.get(index, 0.0))
             if kind == "video" and index in last:
                 gaps[index] = max(gaps.get(index, 0.0), abs(time - last[index]))
