@@ -29,8 +29,8 @@ MAX_DURATION_FACTOR = 2
 # The range that is read to check it: the seconds before the end, and the maximum number of bytes.
 END_SECONDS = 1.0
 END_PACKETS, END_BYTES = 5000, 32 << 20
-# The longest packet of audio. In MP4, the packet before a pause lasts until the next one.
-MAX_AUDIO_SECONDS = 0.5
+# Few packets of audio last longer. In MP4, the packet before a pause lasts until the next one.
+MAX_AUDIO_SECONDS = 0.1
 # How much later than a time its last packets may be stored.
 REORDERED_SECONDS = 2.0
 # A header whose duration differs by less than this is believed: few packets of audio last longer.
