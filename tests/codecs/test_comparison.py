@@ -11,6 +11,7 @@ from media_service.codecs.ends import Ends, FrameLook
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.limits import INSPECTION_LIMITS
 from media_service.codecs.video.edits import Edits
+from media_service.codecs.video.source import AvSource
 from media_service.errors import InvalidArgument
 from tests.support.media.videos import TYPES, ffmpeg, generated
 
@@ -168,3 +169,17 @@ async def test_a_result_that_exceeds_a_limit_is_not_compared(
     path.write_bytes(b"no video")
     with pytest.raises(InvalidArgument):
         await inspector.result_ends(path, "video/mp4", 2.0)
+
+
+async def test_a_frame_far_from_its_key_frame_is_not_compared(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    """The only key frame of the video is its first one, and the last frames are black."""
+    fade = "testsrc2=s=64x48:r=50:d=24,fade=out:st=21:d=1"
+    path = generated(tmp_path / "a.mp4", fade, "", *H264, "-g", "9999", "-sc_threshold", "0")
+    info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
+    source = AvSource.of(path, "video/mp4", info)
+    assert (await inspector.source_ends(source, Edits(0.0, 24.0))).last is None
+    middle = await inspector.source_ends(source, Edits(0.0, 19.0))
+    assert middle.last is not None
+    assert middle.last.is_visible(hdr=False)

@@ -24,6 +24,7 @@ from media_service.codecs.inspect.timing import (
     start_seconds,
 )
 from media_service.codecs.inspection import to_json
+from media_service.errors import InvalidArgument, Reason
 
 # How far before the end reading begins, in seconds: a frame must be decoded from a key frame on,
 # and the video track may end before the audio.
@@ -55,7 +56,7 @@ def read_ends(
     file, which must be short. With `margin`, the darkest frame in so many seconds at that end of
     the range, or next to them, counts as the first or last one.
 
-    Raises InvalidArgument (MEDIA_CORRUPT).
+    Raises InvalidArgument (MEDIA_CORRUPT, INSPECTION_LIMIT_EXCEEDED).
     """
     with open_media(media, content_type) as container:
         if margin is None:
@@ -132,10 +133,16 @@ def timed_frames(container: Any, track: int, start: float) -> Iterator[tuple[flo
 
 
 def decoded_frames(container: Any, video: Any) -> Iterator[Any]:
-    """Yields frames, and skips what cannot be decoded, as players do. Stops at a limit."""
+    """Yields frames, and skips what cannot be decoded, as players do. Raises InvalidArgument
+    (INSPECTION_LIMIT_EXCEEDED), because the last frame within the limit is not the wanted one."""
     for number, packet in enumerate(container.demux(video)):
         if number >= MAX_PACKETS:
-            return
+            raise InvalidArgument(
+                Reason.INSPECTION_LIMIT_EXCEEDED,
+                f"More than {MAX_PACKETS} packets must be decoded to find a frame.",
+                limit="packets",
+                value=MAX_PACKETS,
+            )
         with suppress(av.FFmpegError):
             yield from packet.decode()
 
