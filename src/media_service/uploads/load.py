@@ -159,8 +159,10 @@ class UploadLoad:
     def sheds(self, streams: int) -> bool:
         """Whether to end one of `streams` slow streams now. A call that returns True counts as the
         end of one."""
+        if not self._shedding.on:
+            return False
         now = monotonic()
-        if not self._shedding.on or (now - self._last_shed) * streams * SHED_PER_SECOND < 1:
+        if (now - self._last_shed) * streams * SHED_PER_SECOND < 1:
             return False
         self._last_shed = now
         return True

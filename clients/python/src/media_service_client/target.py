@@ -55,17 +55,11 @@ class StreamTarget:
         """Nothing to do: the file is the caller's."""
 
 
-class FileTarget:
-    """A path. Bytes go to a `.part` file beside it, which takes its name once it is whole.
+class PartFile:
+    """A file of bytes that are not final yet."""
 
-    The part file's name is unique: two downloads to one path do not write into each other.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_name(f"{path.name[:60]}.{uuid.uuid4().hex[-12:]}.part")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        self._file = open(os.open(self._part, flags, 0o666), "wb", buffering=0)  # noqa: PTH123, SIM115
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -77,6 +71,18 @@ class FileTarget:
 
     def __enter__(self) -> Self:
         return self
+
+
+class FileTarget(PartFile):
+    """A path. Bytes go to a `.part` file beside it, which takes its name once it is whole.
+
+    The part file's name is unique: two downloads to one path do not write into each other.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(f"{path.name[:60]}.{uuid.uuid4().hex[-12:]}.part")
+        super().__init__(open_file(self._part, os.O_EXCL))
 
     def __exit__(
         self,
@@ -92,7 +98,7 @@ class FileTarget:
             self._part.unlink(missing_ok=True)
 
 
-class ResumableTarget:
+class ResumableTarget(PartFile):
     """A path. Bytes go to a `.part` file beside it, which stays if the download is interrupted, for
     the next download of the same content to this path. `content` identifies the content.
 
@@ -109,7 +115,8 @@ class ResumableTarget:
         if file is None:
             part = path.with_name(f"{name}.{uuid.uuid4().hex[-12:]}.part")
             file = open_file(part, os.O_EXCL)
-        self._part, self._file = part, file
+        self._part = part
+        super().__init__(file)
 
     def left(self) -> Iterator[bytes]:
         """The bytes that an interrupted download left. The next ones are written behind them."""
@@ -121,17 +128,6 @@ class ResumableTarget:
         """Forgets what an interrupted download left."""
         self._file.seek(0)
         self._file.truncate()
-
-    def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
-
-    def flush(self) -> None:
-        os.fsync(self._file.fileno())
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self,

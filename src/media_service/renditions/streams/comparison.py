@@ -1,8 +1,9 @@
 """Compares an encoded stream with its original, before it is published."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 from media_service.codecs.comparison import check_duration, check_frames, edited_seconds
 from media_service.codecs.inspector import Inspector
@@ -31,36 +32,37 @@ class StreamComparison:
         ladder = stream.ladder
         rung = ladder.rungs[-1]
         async with self._database.connection() as db:
-            seconds = {
-                name: sum(s.duration for s in await queries.timeline(db, stream.stream_id, name))
-                / stream.timescale(name)
-                for name in ladder.names
+            timelines = {
+                name: await queries.timeline(db, stream.stream_id, name) for name in ladder.names
             }
+        seconds = {
+            name: sum(segment.duration for segment in segments) / stream.timescale(name)
+            for name, segments in timelines.items()
+        }
         original = await self._inspector.source_ends(source, edits)
         check_duration("The video track", seconds[rung.name], edits.seconds)
         for track in ladder.audio_tracks:
             wanted = edited_seconds(original.audio_track(track.index), edits)
             check_duration(f"Audio track {track.name[1:]}", seconds[track.name], wanted)
-        async with AsyncExitStack() as stack:
-            played = await self._read(stack, stream, rung.name)
-            result = await self._inspector.result_ends(played, "video/mp4", None)
+        with temporary_file("media-blob-") as file:
+            numbers = dict.fromkeys([INIT, 1, len(timelines[rung.name])])
+            await self._copy(stream, rung.name, numbers, file)
+            result = await self._inspector.result_ends(Path(file.name), "video/mp4", None)
         if result is not None:
             check_frames(original, result, (rung.width, rung.height), hdr=source.is_hdr)
 
-    async def _read(self, stack: AsyncExitStack, stream: Stream, track: str) -> Path:
-        """Writes the first and the last segment of a track to a file."""
+    async def _copy(
+        self, stream: Stream, track: str, numbers: Iterable[int], file: IO[bytes]
+    ) -> None:
+        """Appends segments of a track to a file."""
         async with self._database.connection() as db:
-            segments = await queries.timeline(db, stream.stream_id, track)
-            numbers = dict.fromkeys([INIT, 1, len(segments)])
             blobs = [
                 await queries.segment(db, stream.media_id, stream.stream_id, track, number)
                 for number in numbers
             ]
-        file = stack.enter_context(temporary_file("media-blob-"))
         for blob in blobs:
             if blob is None:
                 raise not_found(stream.media_id)
             async for data in self._store.read(blob.key, 0, blob.size_bytes, HASH_CHUNK):
                 await asyncio.to_thread(file.write, data)
         file.flush()
-        return Path(file.name)
