@@ -282,6 +282,8 @@ async def server(
             jwks=config.jwt_jwks,
             issuer=config.jwt_issuer,
             audience=config.jwt_audience,
+            others=config.jwt_issuers,
+            admin_claim=config.admin_claim,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from None

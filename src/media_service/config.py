@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from media_service.failpoints import VARIABLE
+from media_service.issuers import AdminClaim, Issuer, parse_issuers
 from media_service.nearest import nearest
 
 PREFIX = "MEDIA_"
@@ -20,6 +21,9 @@ SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 NOT_SETTINGS = {"MEDIA_ADDRESS", "MEDIA_TOKEN", VARIABLE}
 REQUIRED, DEGRADED = "required", "degraded"
 HINT, STRICT = "hint", "strict"
+MASK = "********"
+# Of a value in an error.
+MAX_SHOWN = 200
 DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -177,6 +181,8 @@ def url(*schemes: str) -> Callable[[str], str]:
             raise ValueError(f"a URL that begins with {' or '.join(f'{s}://' for s in schemes)}")
         if scheme == "file" and not rest.startswith("/"):
             raise ValueError("a file URL with an absolute path, such as file:///etc/keys.json")
+        if scheme in {"http", "https"} and "@" in re.split("[/?#]", rest)[0]:
+            raise ValueError("a URL without a user name and password")
         return text.rstrip("/") if scheme in {"http", "https"} else text
 
     return parse
@@ -186,6 +192,12 @@ def store_url(text: str) -> str:
     if text and "://" not in text:
         raise ValueError("a URL such as file:///var/lib/media or s3://bucket/prefix")
     return text  # the drivers check the rest
+
+
+def without_password(text: str) -> str:
+    """The text without what URLs in it have before an `@`, for errors and lists of settings. A
+    password may have any character."""
+    return re.sub(r"://[^\s\"']*@", f"://{MASK}@", text)
 
 
 def setting(default: str, parse: Callable[[str], Any], about: str, *, masked: bool = False) -> Any:
@@ -251,6 +263,16 @@ class Config:
     )
     jwt_issuer: str = setting("", str, "required `iss` of tokens; empty: any")
     jwt_audience: str = setting("", str, "required `aud` of tokens; empty: none")
+    jwt_issuers: tuple[Issuer, ...] = setting(
+        "",
+        parse_issuers,
+        "other issuers of tokens, in JSON or TOML, or the path of a file with them",
+    )
+    admin_claim: AdminClaim | None = setting(
+        "",
+        AdminClaim.parse,
+        "claim that makes an administrator, as [ISSUER ]CLAIM=VALUE; empty: no claim does",
+    )
     link_keys: tuple[str, ...] = setting(
         "",
         secrets,
@@ -398,8 +420,34 @@ def load(environ: Mapping[str, str]) -> Config:
         try:
             values[spec.name] = spec.metadata["parse"](text)
         except ValueError as error:
-            shown = "its value" if spec.metadata["masked"] else repr(text)
+            # A document may have secrets in places that are not allowed.
+            hidden = spec.metadata["masked"] or text[:1] in {"[", "{"}
+            shown = "its value" if hidden else shown_value(text)
             raise ConfigError(f"{name}: {shown} is not allowed, it must be {error}") from None
     if (values["tls_cert"] is None) != (values["tls_key"] is None):
         raise ConfigError("MEDIA_TLS_CERT and MEDIA_TLS_KEY must be set together")
+    check_issuers(values)
     return Config(**values)
+
+
+def shown_value(text: str) -> str:
+    text = without_password(text)
+    return repr(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…")
+
+
+def check_issuers(values: Mapping[str, Any]) -> None:
+    """Raises ConfigError unless each issuer has one place that says how to verify its tokens."""
+    listed, own = {each.issuer for each in values["jwt_issuers"]}, values["jwt_issuer"]
+    if own in listed:
+        for name in ("jwt_secret", "jwt_jwks", "jwt_audience"):
+            if values[name]:
+                raise ConfigError(
+                    f"{variable(name)} must be empty: MEDIA_JWT_ISSUERS says how to verify the"
+                    " tokens of MEDIA_JWT_ISSUER"
+                )
+    claim = values["admin_claim"]
+    if claim and claim.issuer and claim.issuer not in {*listed, own}:
+        raise ConfigError(
+            f"MEDIA_ADMIN_CLAIM: {claim.issuer} is neither in MEDIA_JWT_ISSUERS nor"
+            " MEDIA_JWT_ISSUER"
+        )

@@ -1,4 +1,4 @@
-"""The public keys of MEDIA_JWT_JWKS."""
+"""The public keys of an issuer."""
 
 import asyncio
 import json
@@ -34,11 +34,13 @@ Keys = dict[str | None, jwt.PyJWK]
 class KeySet:
     """Public keys from a JWKS file or URL, which are read again and again.
 
-    While the location cannot be read, the last known keys remain valid.
+    While the location cannot be read, the last known keys remain valid. `name`: what errors call
+    it.
     """
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, name: str = "MEDIA_JWT_JWKS") -> None:
         self._location = location
+        self._name = name
         self._keys: Keys = {}
         self._loaded = -math.inf  # also if the keys could not be read
         self._loading: asyncio.Task[None] | None = None
@@ -78,7 +80,7 @@ class KeySet:
             self._load()
         if not self._keys:
             raise Unavailable(
-                Reason.KEYS_UNAVAILABLE, "The public keys of MEDIA_JWT_JWKS cannot be read."
+                Reason.KEYS_UNAVAILABLE, f"The public keys of {self._name} cannot be read."
             )
 
     async def _refresh(self) -> None:
@@ -95,7 +97,7 @@ class KeySet:
         try:
             self._keys = await asyncio.to_thread(read_keys, self._location)
         except UNREADABLE as error:
-            log.warning("MEDIA_JWT_JWKS cannot be read, so its last known keys remain: %s", error)
+            log.warning("%s cannot be read, so its last known keys remain: %s", self._name, error)
         self._loaded = time.monotonic()
 
 

@@ -11,7 +11,7 @@ class Principal:
 
     A user is a subject of an issuer: an equal subject of another issuer is another user. `issuer`
     is empty for the service's own issuer (see `access_tokens`). `scopes` None: every permission of
-    the user.
+    the user. `administrator`: whether MEDIA_ADMIN_CLAIM makes the caller one.
     """
 
     subject: str
@@ -19,6 +19,13 @@ class Principal:
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] | None = None
     issuer: str = ""
+    administrator: bool = False
+
+    @property
+    def claimed_organization(self) -> str:
+        """The organization that the token claims; empty without one. It counts only if the
+        organization is bound to `issuer`."""
+        return self.org_id
 
     @property
     def owner(self) -> Owner:

@@ -92,7 +92,7 @@ def dev() -> None:
 def run(config: Config, stop: threading.Event) -> None:
     """Starts all processes, and waits until the user stops them or one of them ends."""
     key = config.jwt_secret
-    if not key and not config.jwt_jwks:
+    if not key and not config.jwt_jwks and not config.jwt_issuers:
         key = own_key(config.data_dir, "jwt-secret")
     with database(config, stop) as (url, postgres):
         asyncio.run(migrate(url))
@@ -318,7 +318,7 @@ def welcome(config: Config, key: str) -> str:
         token = f"TOKEN={sign(config, key, user, TOKEN_LIFETIME)}"
         about = f"A token of user {user}, valid for 24 hours:"
     else:
-        token, about = "TOKEN=...", "The issuer of MEDIA_JWT_JWKS issues tokens:"
+        token, about = "TOKEN=...", "The configured issuers issue tokens:"
     return f"""
 Ready.  REST {rest}   gRPC {grpc}   data {config.data_dir}   (Ctrl-C stops)
 

@@ -10,9 +10,9 @@ def serve() -> None:
     """Runs the gRPC server on MEDIA_HOST:MEDIA_GRPC_PORT until it is stopped.
 
     Needs MEDIA_DATABASE_URL, migrated (`media-service migrate`), and MEDIA_JWT_SECRET, or
-    MEDIA_JWT_JWKS and MEDIA_LINK_KEYS. For REST, put Envoy in front (`media-service
-    envoy-config`). For processing, run `media-service work`. `media-service dev` runs all of them
-    on one machine.
+    MEDIA_JWT_JWKS or MEDIA_JWT_ISSUERS with MEDIA_LINK_KEYS. For REST, put Envoy in front
+    (`media-service envoy-config`). For processing, run `media-service work`. `media-service dev`
+    runs all of them on one machine.
 
     SIGTERM or Ctrl-C stops it after running calls had a moment to finish.
     """

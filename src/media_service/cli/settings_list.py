@@ -5,7 +5,17 @@ from dataclasses import Field, dataclass, fields
 from datetime import timedelta
 from typing import Any
 
-from media_service.config import DURATION_UNITS, SIZES, Config, presets, size, variable
+from media_service.config import (
+    DURATION_UNITS,
+    MASK,
+    SIZES,
+    Config,
+    presets,
+    size,
+    variable,
+    without_password,
+)
+from media_service.issuers import issuers_text, parse_issuers
 
 # Each group begins with this field of `Config`.
 GROUPS = {
@@ -16,7 +26,6 @@ GROUPS = {
     "render_children": "Renditions",
     "worker_slots": "Processes",
 }
-MASK = "********"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,7 @@ def describe(config: Config) -> Iterator[Setting]:
         value = text_of(spec, getattr(config, spec.name))
         if spec.metadata["masked"] and value:
             value = MASK
+        value = without_password(value)
         yield Setting(group, variable(spec.name), value, spec.metadata["about"])
 
 
@@ -48,7 +58,8 @@ def text_of(spec: "Field[Any]", value: Any) -> str:
             between = ";" if spec.metadata["parse"] is presets else ","
             return between.join(f"{name}={each}" for name, each in value.items()) or "-"
         case tuple():
-            return ",".join(value)
+            listed = spec.metadata["parse"] is parse_issuers
+            return issuers_text(value) if listed else ",".join(value)
         case timedelta():
             return in_largest_unit(int(value.total_seconds()), DURATION_UNITS)
     if spec.metadata["parse"] is size:
