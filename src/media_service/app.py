@@ -37,6 +37,9 @@ from media_service.media.model import Kind
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.media.usage import UsageCounter
+from media_service.rates.drivers.memory import MemoryRates
+from media_service.rates.limiter import RateLimiter
+from media_service.rates.model import Limit
 from media_service.reconcile.service import Reconciler
 from media_service.renders.cache import RenderCache
 from media_service.renders.service import RenderService
@@ -266,6 +269,17 @@ async def renders(config: Config, parts: Base, forks: Forks | None) -> AsyncIter
 
 
 @asynccontextmanager
+async def rate_limiter(config: Config) -> AsyncIterator[RateLimiter]:
+    store = MemoryRates()
+    try:
+        yield RateLimiter(
+            store, Limit("caller", config.rate_caller), Limit("address", config.rate_address)
+        )
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
 async def server(
     config: Config,
     port: int | None = None,
@@ -296,6 +310,7 @@ async def server(
         UsageCounter(parts.database) as usage,
         UploadLoad() as load,
         readiness_of(parts) as readiness,
+        rate_limiter(config) as rates,
     ):
         most = most_streams(config.max_streams, parts.raw.driver.limits, open_files)
         admission = Admission(most, load)
@@ -352,6 +367,7 @@ async def server(
         rpc = RpcServer(
             services,
             verifier,
+            rates,
             page_tokens,
             readiness,
             address=f"{config.host}:{config.grpc_port if port is None else port}",

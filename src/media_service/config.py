@@ -14,6 +14,7 @@ from typing import Any
 from media_service.failpoints import VARIABLE
 from media_service.issuers import AdminClaim, Issuer, parse_issuers
 from media_service.nearest import nearest
+from media_service.rates.model import SECONDS, Rate
 
 PREFIX = "MEDIA_"
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -25,6 +26,7 @@ MASK = "********"
 # Of a value in an error.
 MAX_SHOWN = 200
 DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+OFF = "off"
 
 
 class ConfigError(Exception):
@@ -66,6 +68,15 @@ def duration_of_at_least(shortest: str) -> Callable[[str], timedelta]:
         return found
 
     return parse
+
+
+def rate(text: str) -> Rate | None:
+    if text.lower() == OFF:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,8})/([smh])", text.lower())
+    if not match:
+        raise ValueError(f"a rate such as 100/s, 6000/m or 100000/h, or {OFF}")
+    return Rate(int(match[1]), SECONDS[match[2]])
 
 
 def path(text: str) -> Path:
@@ -285,6 +296,17 @@ class Config:
         words,
         "origins whose pages may call REST, comma-separated; `:*` at the end: on any port; *: all;"
         " empty: none, and with `dev` those of localhost",
+    )
+    rate_caller: Rate | None = setting(
+        "120000/m",
+        rate,
+        "units of calls of one caller, all of which may be used at once; off: unlimited",
+    )
+    rate_address: Rate | None = setting(
+        "60000/m",
+        rate,
+        "units of calls without a token, or with one that was not used before, of one client"
+        " address; off: unlimited",
     )
     max_upload_size: int = setting("50GiB", size, "largest accepted file")
     max_pixels: int = setting("268435456", integer(1, 1 << 40), "largest accepted image, in pixels")

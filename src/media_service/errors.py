@@ -16,8 +16,11 @@ class MediaError(Exception):
     """An error that callers may see.
 
     `message` says what happened and what to do. `metadata` has the same facts for programs, under
-    the keys that the contract lists for the reason.
+    the keys that the contract lists for the reason. `retry_seconds`: when a retry may succeed, for
+    reasons that the contract calls retriable.
     """
+
+    retry_seconds = 1.0
 
     def __init__(self, reason: Reason, message: str, **metadata: str | int) -> None:
         super().__init__(message)

@@ -23,6 +23,9 @@ from media_service.access.access_tokens import TokenVerifier
 from media_service.clock import now
 from media_service.db.database import Database
 from media_service.ids import new_id
+from media_service.rates.drivers.memory import MemoryRates
+from media_service.rates.limiter import RateLimiter
+from media_service.rates.model import Limit
 from media_service.rpc.gate import Gate
 from media_service.rpc.method_rules import MethodRule, read_rules
 from media_service.rpc.running_calls import RunningCalls
@@ -155,7 +158,8 @@ async def faulty_stub() -> Any:
     verifier = TokenVerifier(secret=SECRET, jwks="", issuer="", audience="")
     server = grpc.aio.server()
     tickets = WatchTickets(Database("postgresql://nowhere", 2))  # no method here accepts one
-    gate = Gate(server, RULES, verifier, tickets, RunningCalls(), timedelta(minutes=1))
+    off = RateLimiter(MemoryRates(), Limit("caller", None), Limit("address", None))
+    gate = Gate(server, RULES, verifier, off, tickets, RunningCalls(), timedelta(minutes=1))
     servicer: Any = Forgetful  # it lacks the other methods
     registering: Any = gate  # it has what generated code calls
     media_service_pb2_grpc.add_MediaServiceServicer_to_server(servicer(), registering)
@@ -256,7 +260,7 @@ def test_a_method_without_an_access_rule_is_rejected_at_startup() -> None:
         read_rules([health])
     purge = RULES["/mediaservice.v1.MediaService/PurgeMedia"]
     assert purge == MethodRule(
-        *("media.purge", "media.purge", "media_id", False),
+        *("media.purge", "media.purge", "media_id", 1, "", False),
         media_service_pb2.PurgeMediaRequest,
         purge.rest,
     )

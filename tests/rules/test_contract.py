@@ -44,7 +44,9 @@ def test_permissions_and_actions_are_named_resource_dot_verb(method: MethodDescr
     rule = rule_of(method)
     assert rule.permission in PERMISSIONS or (rule.public and not rule.permission)
     assert rule.audit in ACTIONS or not rule.audit
-    assert rule.cost >= 0
+    assert rule.cost >= (-1 if rule.public else 0)
+    if rule.cost_per:
+        assert method.input_type.fields_by_name[rule.cost_per].is_repeated
 
 
 @each_method

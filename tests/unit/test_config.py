@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from media_service.cli.settings_list import GROUPS, describe
 from media_service.config import Config, ConfigError, load, variable
+from media_service.rates.model import Rate
 
 
 def test_every_setting_is_optional() -> None:
@@ -57,6 +58,9 @@ def test_every_setting_is_optional() -> None:
         ("jwt_secret", "x" * 32, "x" * 32),
         ("link_keys", "x" * 32 + ", " + "y" * 40, ("x" * 32, "y" * 40)),
         ("link_keys", "", ()),
+        ("rate_caller", "100/s", Rate(100, 1)),
+        ("rate_address", "5000/M", Rate(5000, 60)),
+        ("rate_address", "Off", None),
     ],
 )
 def test_a_valid_value_is_read(name: str, text: str, value: object) -> None:
@@ -106,6 +110,9 @@ def test_a_valid_value_is_read(name: str, text: str, value: object) -> None:
         ("allowed_types", "image/", "types such as image/*"),
         ("allowed_types", "*/*", "types such as image/*"),
         ("allowed_types", ",", "types such as image/*"),
+        ("rate_caller", "100", "a rate such as 100/s"),
+        ("rate_caller", "0/s", "a rate such as 100/s"),
+        ("rate_address", "10/d", "6000/m or 100000/h, or off"),
         ("log_level", "LOUD", "DEBUG, INFO, WARNING, ERROR"),
     ],
 )
@@ -205,7 +212,14 @@ def test_settings_are_listed_in_groups() -> None:
 
 
 def test_a_listed_value_can_be_set() -> None:
-    config = load({"MEDIA_MAX_UPLOAD_SIZE": "1500k", "MEDIA_PURGE_AFTER": "90m"})
+    config = load(
+        {
+            "MEDIA_MAX_UPLOAD_SIZE": "1500k",
+            "MEDIA_PURGE_AFTER": "90m",
+            "MEDIA_RATE_CALLER": "100/s",
+            "MEDIA_RATE_ADDRESS": "off",
+        }
+    )
     listed = {each.name: each.value for each in describe(config)}
     assert load(listed) == config
 

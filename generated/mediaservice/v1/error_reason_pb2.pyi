@@ -286,6 +286,12 @@ class ErrorReason(_message.Message):
         """
         WATCH_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 910
         """The caller already has `limit` watches open in this server process. Close one, or poll the resource."""
+        RATE_LIMITED: ErrorReason._Value.ValueType  # 912
+        """The caller, the client's address or the gateway's share of it (`limit`: "caller", "address" or "gateway") has used
+        up its rate limit of `quota` units in `window_seconds` seconds, and has `remaining` units left, fewer than the call
+        costs. Wait as long as the error says. The operator sets the limits (`MEDIA_RATE_CALLER`, `MEDIA_RATE_ADDRESS`,
+        `MEDIA_RATE_GATEWAY`).
+        """
         SHUTTING_DOWN: ErrorReason._Value.ValueType  # 908
         """The server is shutting down. Committed bytes are kept: resume."""
         INTERNAL: ErrorReason._Value.ValueType  # 909
@@ -533,6 +539,12 @@ class ErrorReason(_message.Message):
     """
     WATCH_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 910
     """The caller already has `limit` watches open in this server process. Close one, or poll the resource."""
+    RATE_LIMITED: ErrorReason.Value.ValueType  # 912
+    """The caller, the client's address or the gateway's share of it (`limit`: "caller", "address" or "gateway") has used
+    up its rate limit of `quota` units in `window_seconds` seconds, and has `remaining` units left, fewer than the call
+    costs. Wait as long as the error says. The operator sets the limits (`MEDIA_RATE_CALLER`, `MEDIA_RATE_ADDRESS`,
+    `MEDIA_RATE_GATEWAY`).
+    """
     SHUTTING_DOWN: ErrorReason.Value.ValueType  # 908
     """The server is shutting down. Committed bytes are kept: resume."""
     INTERNAL: ErrorReason.Value.ValueType  # 909

@@ -67,6 +67,7 @@ class Rule(_message.Message):
     AUDIT_FIELD_NUMBER: _builtins.int
     COST_FIELD_NUMBER: _builtins.int
     TICKET_FIELD_NUMBER: _builtins.int
+    COST_PER_FIELD_NUMBER: _builtins.int
     permission: _builtins.str
     """The permission that the caller's token must include, as "resource.verb": "media.read". A token
     without a `scope` claim includes all permissions of its user.
@@ -82,11 +83,15 @@ class Rule(_message.Message):
     audit: _builtins.str
     """The action that the audit log records, as "resource.verb": "media.purge". Empty: the call is not recorded."""
     cost: _builtins.int
-    """How much of the caller's rate limit one call uses; 0 means 1."""
+    """How many units of a rate limit one call uses: of the caller's, or if the method is public, of the client address's.
+    0 means 1, and -1 none.
+    """
     ticket: _builtins.bool
     """Whether the request's field `ticket` may hold a ticket for `resource` (WatchService.CreateWatchTicket) instead of
     a token in the header.
     """
+    cost_per: _builtins.str
+    """The repeated field of the request whose elements cost `cost` each, such as "requests". Empty: the call costs `cost`."""
     def __init__(
         self,
         *,
@@ -97,10 +102,11 @@ class Rule(_message.Message):
         audit: _builtins.str = ...,
         cost: _builtins.int = ...,
         ticket: _builtins.bool = ...,
+        cost_per: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "cost", b"cost", "minimum_role", b"minimum_role", "permission", b"permission", "public", b"public", "resource", b"resource", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "cost", b"cost", "cost_per", b"cost_per", "minimum_role", b"minimum_role", "permission", b"permission", "public", b"public", "resource", b"resource", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,9 +8,11 @@ from typing import Any
 from media_service.config import (
     DURATION_UNITS,
     MASK,
+    OFF,
     SIZES,
     Config,
     presets,
+    rate,
     size,
     variable,
     without_password,
@@ -22,6 +24,7 @@ GROUPS = {
     "data_dir": "Data",
     "host": "Addresses",
     "jwt_secret": "Access",
+    "rate_caller": "Rates",
     "max_upload_size": "Uploads and media",
     "render_children": "Renditions",
     "worker_slots": "Processes",
@@ -53,7 +56,7 @@ def describe(config: Config) -> Iterator[Setting]:
 def text_of(spec: "Field[Any]", value: Any) -> str:
     match value:
         case None:
-            return ""
+            return OFF if spec.metadata["parse"] is rate else ""
         case Mapping():
             between = ";" if spec.metadata["parse"] is presets else ","
             return between.join(f"{name}={each}" for name, each in value.items()) or "-"

@@ -2,6 +2,7 @@
 error_reason.proto."""
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -17,7 +18,6 @@ from media_service.ids import new_id
 log = logging.getLogger(__name__)
 
 DOMAIN = "mediaservice"
-RETRY_SECONDS = 1
 # Limits in bytes. Clients may refuse more than 8 KiB of metadata, which has the message twice, once
 # in base64, then the error's metadata and the field violations.
 MAX_MESSAGE_BYTES = 1024
@@ -108,7 +108,8 @@ def to_status(error: MediaError) -> status_pb2.Status:
             request.field_violations.add(field=field, description=description)
         pack(status, request)
     if RULES[error.reason].retriable:
-        delay = duration_pb2.Duration(seconds=RETRY_SECONDS)
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(math.ceil(error.retry_seconds * 1000))
         pack(status, error_details_pb2.RetryInfo(retry_delay=delay))
     return status
 
@@ -123,8 +124,18 @@ def http_headers(error: MediaError) -> Iterator[tuple[str, str]]:
         yield "content-range", f"bytes */{error.metadata['complete_size_bytes']}"
     if error.reason is Reason.OFFSET_MISMATCH:
         yield "upload-offset", error.metadata["committed_size_bytes"]
+    if error.reason is Reason.RATE_LIMITED:
+        yield from rate_limit(error)
     if rule.retriable:
-        yield "retry-after", str(RETRY_SECONDS)
+        yield "retry-after", str(max(1, math.ceil(error.retry_seconds)))
+
+
+def rate_limit(error: MediaError) -> Iterator[tuple[str, str]]:
+    """The headers of draft-ietf-httpapi-ratelimit-headers."""
+    name, metadata = error.metadata["limit"], error.metadata
+    yield "ratelimit-policy", f'"{name}";q={metadata["quota"]};w={metadata["window_seconds"]}'
+    seconds = math.ceil(error.retry_seconds)
+    yield "ratelimit", f'"{name}";r={metadata["remaining"]};t={seconds}'
 
 
 async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: MediaError) -> None:

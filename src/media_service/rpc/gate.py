@@ -1,5 +1,6 @@
-"""The gate that every call passes: authentication, scope, field rules, the access guard, audit, and
-error translation. It follows the contract's descriptors, so no method is special."""
+"""The gate that every call passes: authentication, rate limits, scope, field rules, the access
+guard, audit, and error translation. It follows the contract's descriptors, so no method is
+special."""
 
 import asyncio
 import logging
@@ -20,12 +21,12 @@ from media_service.errors import (
     Reason,
     Unauthenticated,
 )
-from media_service.rpc import wire
-from media_service.rpc.caller import current_principal, owner_of
+from media_service.rates.limiter import RateLimiter
+from media_service.rpc import http, wire
+from media_service.rpc.caller import caller, current_principal, owner_of
 from media_service.rpc.decoding import Undecodable, decoding
 from media_service.rpc.error_status import abort, known
 from media_service.rpc.field_validation import FieldValidator
-from media_service.rpc.http import is_rest
 from media_service.rpc.method_rules import MethodRule
 from media_service.rpc.request_reader import RequestReader, check_metadata
 from media_service.rpc.response_stream import ResponseStreams
@@ -39,6 +40,8 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 # How many resources a line of the audit log names: as many as a batch may have.
 MAX_SUBJECTS = 1000
+# What a token costs the client's address if it was not used before, or there is none.
+NEW_TOKEN_COST = 1
 
 
 @dataclass
@@ -101,6 +104,7 @@ class Gate:
         server: grpc.aio.Server,
         rules: Mapping[str, MethodRule],
         verifier: TokenVerifier,
+        rates: RateLimiter,
         tickets: WatchTickets,
         calls: RunningCalls,
         stream_timeout: timedelta,
@@ -109,6 +113,7 @@ class Gate:
         self._calls = calls
         self._rules = rules
         self._verifier = verifier
+        self._rates = rates
         self._tickets = tickets
         self._validator = FieldValidator()
         self._requests = RequestReader()
@@ -170,13 +175,18 @@ class Gate:
                 token = bearer_token(context)
                 by_ticket = rule.ticket and not token
                 if rule.permission and not by_ticket:
-                    admit(await self._verify(token), rule)
+                    await self._admit(await self._verify(token, context), rule)
+                else:
+                    await self._charge_address(context, rule.cost)
                 request = await receive(context)
                 if by_ticket:
-                    admit(await self._redeem(request, rule), rule)
+                    await self._admit(await self._redeem(request, rule), rule)
                 guard = Guard()
                 current_guard.set(guard)
-                response = await behavior(await check(request, record), context)
+                checked = await check(request, record)
+                if rule.cost_per:
+                    await self._charge_elements(checked, rule)
+                response = await behavior(checked, context)
                 record.note(response)
                 if rule.permission and not guard.decided:
                     raise RuntimeError("access was not decided in this call")
@@ -190,7 +200,7 @@ class Gate:
             except Exception as error:
                 shown = known(error)
                 record.outcome = shown.reason
-                if is_rest(context):
+                if http.is_rest(context):
                     shown = rule.rest.in_error(shown)
                 try:
                     await abort(context, shown)
@@ -201,10 +211,29 @@ class Gate:
 
         return call
 
-    async def _verify(self, token: str) -> Principal:
+    async def _verify(self, token: str, context: Context) -> Principal:
+        if not self._verifier.remembers(token):
+            await self._charge_address(context, NEW_TOKEN_COST)
         if not token:
             raise no_token()
         return await self._verifier.verify(token)
+
+    async def _charge_address(self, context: Context, cost: int) -> None:
+        await self._rates.charge(self._rates.address, http.client_network(context), cost)
+
+    async def _admit(self, principal: Principal, rule: MethodRule) -> None:
+        current_principal.set(principal)
+        await self._charge_caller(rule.cost)
+        check_scope(principal, rule)
+
+    async def _charge_caller(self, cost: int) -> None:
+        owner = caller().owner
+        await self._rates.charge(self._rates.caller, f"{owner.type}:{owner.id}", cost)
+
+    async def _charge_elements(self, request: Any, rule: MethodRule) -> None:
+        """Charges for all elements of a batch; the first one was charged before it was read."""
+        more = len(getattr(request, rule.cost_per)) - 1
+        await self._charge_caller(rule.cost * max(more, 0))
 
     async def _redeem(self, request: Any, rule: MethodRule) -> Principal:
         if isinstance(request, Undecodable) or not request.ticket:
@@ -256,8 +285,7 @@ async def messages(context: Context) -> AsyncGenerator[wire.Piece, None]:
         del message
 
 
-def admit(principal: Principal, rule: MethodRule) -> None:
-    current_principal.set(principal)
+def check_scope(principal: Principal, rule: MethodRule) -> None:
     if not principal.holds(rule.permission):
         raise PermissionDenied(
             Reason.SCOPE_MISSING,

@@ -15,12 +15,15 @@ from media_service.rpc.rest_names import RestNames
 @dataclass(frozen=True, slots=True)
 class MethodRule:
     """`permission` empty: public. `audit` empty: not audited. `resource`: the request field that
-    names the resource. `ticket`: whether a watch ticket can replace the token. `request`: the type
-    of request messages. `rest`: the field names of errors over REST."""
+    names the resource. `cost`: the units of a rate limit that a call uses, or each element of the
+    field `cost_per` if there is one. `ticket`: whether a watch ticket can replace the token.
+    `request`: the type of request messages. `rest`: the field names of errors over REST."""
 
     permission: str
     audit: str
     resource: str
+    cost: int
+    cost_per: str
     ticket: bool
     request: type[Message]
     rest: RestNames
@@ -43,6 +46,8 @@ def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule
                 rule.permission,
                 rule.audit,
                 rule.resource,
+                max(rule.cost or 1, 0),
+                rule.cost_per,
                 rule.ticket,
                 GetMessageClass(method.input_type),
                 RestNames.of(method.input_type, method.output_type, http.body),

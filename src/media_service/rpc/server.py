@@ -35,6 +35,7 @@ from media_service.downloads.service import DownloadService
 from media_service.downloads.waiting import Waiting
 from media_service.jobs.service import JobService
 from media_service.media.service import MediaService
+from media_service.rates.limiter import RateLimiter
 from media_service.renders.service import RenderService
 from media_service.renditions.delete import DeletionService
 from media_service.renditions.processing import ProcessingService
@@ -110,6 +111,7 @@ class RpcServer:
         self,
         services: Services,
         verifier: TokenVerifier,
+        rates: RateLimiter,
         page_tokens: PageTokens,
         readiness: Readiness,
         *,
@@ -135,6 +137,7 @@ class RpcServer:
                 server,
                 read_rules(SERVICES),
                 verifier,
+                rates,
                 services.watch_tickets,
                 self._calls,
                 stream_timeout,
