@@ -105,7 +105,6 @@ function envoy_on_request(handle)
   end
   if is_grpc_web(handle, headers) then
     remember(handle, "grpc", true)
-    remember(handle, "grpc_web", true)
     reduce(handle, headers, unknown_to_grpc)
     return
   end
@@ -163,8 +162,8 @@ local function explain(handle)
   end
 end
 
--- The filter for gRPC-web puts the body of Envoy's own errors into the message.
-local function explain_to_grpc_web(headers)
+-- Over gRPC and gRPC-web, the message of Envoy's own errors is the body that they have over REST.
+local function explain_to_grpc(headers)
   headers:remove("x-http-refused")
   local text = (headers:get("grpc-message") or ""):match('^{"code":.*"message":"(.*)"}')
   if text then
@@ -175,10 +174,9 @@ end
 function envoy_on_response(handle)
   local request = remembered(handle)
   local status = nil
-  if request["grpc_web"] then
-    explain_to_grpc_web(handle:headers())
-  end
-  if not request["grpc"] then
+  if request["grpc"] then
+    explain_to_grpc(handle:headers())
+  else
     local refused = handle:headers():get("x-http-refused")
     status = translate(handle:headers())
     if refused and request["method"] ~= "HEAD" then

@@ -308,6 +308,16 @@ class Config:
         "units of calls without a token, or with one that was not used before, of one client"
         " address; off: unlimited",
     )
+    rate_gateway: Rate | None = setting(
+        "240000/m",
+        rate,
+        "requests of one client address that Envoy passes on; off: unlimited",
+    )
+    trusted_proxies: int = setting(
+        "0",
+        integer(0, 10),
+        "proxies in front of Envoy, whose `X-Forwarded-For` tells the client's address",
+    )
     max_upload_size: int = setting("50GiB", size, "largest accepted file")
     max_pixels: int = setting("268435456", integer(1, 1 << 40), "largest accepted image, in pixels")
     allowed_types: tuple[str, ...] = setting(

@@ -27,6 +27,7 @@ from google.protobuf.descriptor_pb2 import (
 from media_service.config import Config
 from media_service.contract import descriptor_set
 from media_service.envoy_messages import tables
+from media_service.envoy_rates import rate_filter, refusal
 
 TEMPLATES = files("media_service") / "envoy_templates"
 PACKAGE = "mediaservice.v1"
@@ -58,7 +59,7 @@ REQUEST_HEADERS = (
 )
 RESPONSE_HEADERS = (
     "accept-ranges,allow,content-disposition,content-length,content-range,content-security-policy,"
-    "date,etag,last-modified,location,repr-digest,retry-after,upload-complete,upload-offset,vary,"
+    "date,etag,last-modified,location,ratelimit,ratelimit-policy,repr-digest,retry-after,upload-complete,upload-offset,vary,"
     "www-authenticate,x-accel-buffering,x-content-type-options,x-request-id,x-upload-id,"
     "grpc-status,grpc-message,grpc-status-details-bin,*"
 )
@@ -79,6 +80,9 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
         "descriptors": base64.b64encode(descriptors.SerializeToString()).decode(),
         "services": [f"{PACKAGE}.{service.name}" for service in services(descriptors)],
         "cors": cors(config.cors_origins),
+        "trusted_proxies": config.trusted_proxies,
+        "rate_filter": rate_filter(config.rate_gateway),
+        "rate_limited": refusal(config.rate_gateway),
         "vary": [{"header": {"key": "vary", "value": "Origin"}}] if config.cors_origins else [],
         "routes": routes(descriptors, config.stream_timeout),
         "endpoints": [

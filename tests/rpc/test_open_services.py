@@ -94,7 +94,7 @@ async def check_shared(open_stream: Callable[[str], Any]) -> None:
 
 def watch(channel: grpc.aio.Channel, address: str) -> Any:
     stub = health_pb2_grpc.HealthStub(channel)
-    return stub.Watch(health_pb2.HealthCheckRequest(), metadata=(("x-forwarded-for", address),))
+    return stub.Watch(health_pb2.HealthCheckRequest(), metadata=(("x-client-address", address),))
 
 
 def reflect(channel: grpc.aio.Channel, address: str) -> Any:
@@ -103,7 +103,7 @@ def reflect(channel: grpc.aio.Channel, address: str) -> Any:
         await asyncio.Event().wait()
 
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-    return stub.ServerReflectionInfo(requests(), metadata=(("x-forwarded-for", address),))
+    return stub.ServerReflectionInfo(requests(), metadata=(("x-client-address", address),))
 
 
 async def test_streams_last_a_limited_time(

@@ -27,11 +27,12 @@ class Envoy:
 
 
 @contextmanager
-def running_envoy(folder: Path, grpc_port: int) -> Iterator[Envoy]:
+def running_envoy(folder: Path, grpc_port: int, **settings: str) -> Iterator[Envoy]:
     """Runs it before the server at this port, which need not exist. It may not be ready yet."""
     rest, admin = free_port(), free_port()
     file = folder / "envoy.yaml"
-    config = load({"MEDIA_REST_PORT": str(rest)})
+    own = {f"MEDIA_{name.upper()}": value for name, value in settings.items()}
+    config = load({**own, "MEDIA_REST_PORT": str(rest)})
     address = f"{{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}"
     file.write_text(
         render(config, [("127.0.0.1", grpc_port)], "127.0.0.1")

@@ -43,10 +43,12 @@ def is_head(headers: Mapping[str, str]) -> bool:
 
 
 def client_address(context: Any) -> str:
-    """The IP address of the client: of the one that Envoy serves, or else of the peer. Clients of
-    the gRPC port may forge it."""
-    forwarded = request_headers(context).get("x-forwarded-for", "").rpartition(",")[2].strip()
-    return forwarded or str(context.peer()).rpartition(":")[0]
+    """The IP address of the client: what Envoy says (see envoy.yaml), or else that of the peer.
+    Clients of the gRPC port may forge it."""
+    for key, value in context.invocation_metadata() or ():
+        if key == "x-client-address":
+            return str(value)
+    return str(context.peer()).rpartition(":")[0]
 
 
 def client_network(context: Any) -> str:

@@ -46,6 +46,7 @@ class RestNames:
             fields.append((name, text))
         message = json_names(message, self.spellings)
         named = type(error)(error.reason, message, **error.metadata)
+        named.retry_seconds = error.retry_seconds
         if isinstance(named, InvalidArgument):
             named.fields = tuple(fields)
         return named
