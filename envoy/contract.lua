@@ -33,11 +33,16 @@ local NOT_JSON = "The body is not valid JSON. Names and texts are in double quot
 local NOT_UTF8 = "The body is not UTF-8."
 local NOT_OBJECT = "The body must be a JSON object."
 local TOO_DEEP = "The body is nested too deeply for any message."
+local UNEXPECTED_BODY = "GET and HEAD requests have no body. Send parameters in the query."
 
 -- An error as a text for explanation() in transcoder_errors.lua.
 local function as_error(message, field, problem)
   return "Refused\n" .. message .. "\n" .. (field or "") .. "\n" .. (problem or "")
 end
+
+-- What is wrong with a field.
+local TWICE = "is given twice"
+local DIFFERS = "differs from the path"
 
 local NOT_VALID = "The request is not valid: "
 
@@ -91,6 +96,12 @@ local function distance(a, b)
     end
   end
   return current[#b]
+end
+
+-- Whether a value is a segment of the path, or the part before its colon.
+local function in_path(value, path)
+  local _, last = path:lower():find("/" .. value:lower(), 1, true)
+  return value ~= "" and last ~= nil and not path:find("^[%w_-]", last + 1)
 end
 
 -- The only decision on what is gRPC. It is the transcoder's own rule, because a request that only one

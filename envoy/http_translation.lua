@@ -9,7 +9,7 @@ local KNOWN = {
   ["content-encoding"] = true, ["content-length"] = true, ["content-range"] = true, ["content-type"] = true,
   ["host"] = true, ["idempotency-key"] = true, ["if-match"] = true,
   ["if-modified-since"] = true, ["if-none-match"] = true, ["if-range"] = true,
-  ["if-unmodified-since"] = true, ["last-event-id"] = true, ["range"] = true,
+  ["if-unmodified-since"] = true, ["last-event-id"] = true, ["origin"] = true, ["range"] = true,
   ["repr-digest"] = true, ["traceparent"] = true, ["tracestate"] = true,
   ["transfer-encoding"] = true, ["upload-complete"] = true, ["upload-offset"] = true,
   ["user-agent"] = true, ["x-forwarded-for"] = true, ["x-forwarded-proto"] = true,
@@ -94,6 +94,34 @@ local function drop_body(handle)
   end
 end
 
+-- Removes parameters that a link does not have, and refuses a query with a fault.
+local function check_query(handle, headers)
+  local path = headers:get(":path")
+  local known = path:find("?", 1, true) and handle:metadata():get("parameters")
+  if not known then
+    return
+  end
+  if handle:metadata():get("linked") then
+    path = known_query(path, known)
+    headers:replace(":path", path)
+  end
+  local json, problem = query_fault(path, REQUESTS[handle:metadata():get("rpc")], known)
+  if json then
+    handle:respond({[":status"] = "400"}, as_error(invalid(json, problem)))
+  end
+end
+
+-- The transcoder reads a body of every method. That of GET and HEAD is checked only if it has a type.
+local function refuse_unchecked_body(handle, headers, method)
+  if method ~= "GET" and method ~= "HEAD" or headers:get("content-type") and handle:metadata():get("checked") then
+    return
+  end
+  local body = handle:body()
+  if body and body:length() > 0 then
+    handle:respond({[":status"] = "400"}, as_error(UNEXPECTED_BODY))
+  end
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local method = headers:get(":method")
@@ -109,11 +137,8 @@ function envoy_on_request(handle)
     return
   end
   reduce(handle, headers, unknown)
-  local path = headers:get(":path")
-  local known = path:find("?", 1, true) and handle:metadata():get("parameters")
-  if known then
-    headers:replace(":path", known_query(path, known))
-  end
+  check_query(handle, headers)
+  refuse_unchecked_body(handle, headers, method)
   -- The contract binds HEAD only for content. On other routes, HEAD is a GET without the body.
   if method == "HEAD" and handle:metadata():get("head_as_get") then
     headers:replace(":method", "GET")

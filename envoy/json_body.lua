@@ -34,8 +34,6 @@ for index = 1, (MAX_DEPTH + 1) * SLOTS do
 end
 local objects = 0
 
-local TWICE = "is given twice"
-
 -- Whether a byte is part of a number or a word.
 local function in_word(c)
   return c >= 97 and c <= 122 or c >= 45 and c <= 57 and c ~= 47 or c >= 65 and c <= 90 or c == 43
@@ -59,8 +57,7 @@ end
 -- Whether the value of a key is a text that is not in the path. The transcoder would take one of them.
 local function differs(text, at, path)
   local value = text:match('^%s*:%s*"([^"]*)"', at)
-  local _, last = path:lower():find("/" .. (value or ""):lower(), 1, true)
-  return value and (value == "" or not last or path:find("^[%w_-]", last + 1) ~= nil)
+  return value and not in_path(value, path)
 end
 
 -- Returns nil, or the position of what is wrong and the depth, and for a field its place and the problem: nil if the
@@ -156,7 +153,7 @@ local function first_fault(text, body, path)
           end
           given[slot], places[depth] = numbers[depth], field.json
           if depth == 1 and field.bound and differs(text, at + 1, path) then
-            return at, depth, field.json, "differs from the path"
+            return at, depth, field.json, DIFFERS
           end
         elseif message.map then
           local earlier = map_keys[depth] or {}

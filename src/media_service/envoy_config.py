@@ -11,7 +11,7 @@ import re
 import ssl
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.resources import files
 from string import Template
@@ -26,6 +26,8 @@ from google.protobuf.descriptor_pb2 import (
 
 from media_service.config import Config
 from media_service.contract import descriptor_set
+from media_service.envoy_cors import VARY, cors, cors_policy
+from media_service.envoy_errors import replies
 from media_service.envoy_messages import tables
 from media_service.envoy_rates import rate_filter, refusal
 
@@ -49,20 +51,7 @@ LINKED = {
         *("DownloadService/GetStream", "UploadService/PutSigned"),
     )
 }
-# The asterisk is for headers of libraries and tracing, which are dropped. Browsers do not apply it
-# to `authorization`, and old ones not at all.
-REQUEST_HEADERS = (
-    "authorization,content-type,content-digest,repr-digest,idempotency-key,range,if-match,"
-    "if-none-match,if-range,if-modified-since,if-unmodified-since,upload-offset,upload-complete,"
-    "last-event-id,cache-control,traceparent,tracestate,baggage,x-request-id,x-requested-with,"
-    "x-grpc-web,x-user-agent,grpc-timeout,*"
-)
-RESPONSE_HEADERS = (
-    "accept-ranges,allow,content-disposition,content-length,content-range,content-security-policy,"
-    "date,etag,last-modified,location,ratelimit,ratelimit-policy,repr-digest,retry-after,upload-complete,upload-offset,vary,"
-    "www-authenticate,x-accel-buffering,x-content-type-options,x-request-id,x-upload-id,"
-    "grpc-status,grpc-message,grpc-status-details-bin,*"
-)
+READS = ("GET", "HEAD")
 
 
 def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) -> str:
@@ -75,15 +64,15 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
         "connections": MAX_CONNECTIONS,
         "downstream_tls": downstream_tls(config),
         "upstream_tls": upstream_tls(config),
-        "lua": lua("transcoder_errors.lua", "known_query.lua", "http_translation.lua"),
+        "lua": lua("transcoder_errors.lua", "query.lua", "http_translation.lua"),
         "json_body": lua("json_body.lua"),
         "descriptors": base64.b64encode(descriptors.SerializeToString()).decode(),
         "services": [f"{PACKAGE}.{service.name}" for service in services(descriptors)],
         "cors": cors(config.cors_origins),
         "trusted_proxies": config.trusted_proxies,
         "rate_filter": rate_filter(config.rate_gateway),
-        "rate_limited": refusal(config.rate_gateway),
-        "vary": [{"header": {"key": "vary", "value": "Origin"}}] if config.cors_origins else [],
+        "vary": [VARY] if config.cors_origins else [],
+        "errors": replies(config.cors_origins, refusal(config.rate_gateway)),
         "routes": routes(descriptors, config.stream_timeout),
         "endpoints": [
             {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
@@ -116,7 +105,8 @@ def services(descriptors: FileDescriptorSet) -> list[ServiceDescriptorProto]:
 class Binding:
     """A REST mapping of the contract. `rpc`: the path of the gRPC method. `uploads`, `streaming`:
     the request, the response is a stream of messages. `parameters`: the fields that a query may
-    have."""
+    have. `head_as_get`: a HEAD that the contract does not have, answered as GET without the body.
+    """
 
     rpc: str
     method: str
@@ -125,6 +115,7 @@ class Binding:
     uploads: bool
     streaming: bool
     parameters: tuple[str, ...]
+    head_as_get: bool = False
 
 
 def bindings(descriptors: FileDescriptorSet) -> Iterator[Binding]:
@@ -177,16 +168,18 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
     """A 405 for other methods of each known path, HEAD for each GET with a single response, time
     limits for calls with a JSON body and for downloads, and uploads and gRPC, whose bodies are not
     buffered. The transcoder answers all other requests."""
+    known = list(bindings(descriptors))
     methods: dict[str, set[str]] = defaultdict(set)
-    readable = set()
-    for binding in bindings(descriptors):
-        regex = path_regex(binding.template)
-        methods[regex].add(binding.method)
-        if binding.method == "GET" and not binding.streaming:
-            readable.add(regex)
-    head_as_get = [regex for regex in sorted(readable) if "HEAD" not in methods[regex]]
-    for regex in head_as_get:
-        methods[regex].add("HEAD")
+    for binding in known:
+        methods[path_regex(binding.template)].add(binding.method)
+    heads = [
+        replace(binding, method="HEAD", head_as_get=True)
+        for binding in known
+        if binding.method == "GET" and not binding.streaming
+        if "HEAD" not in methods[path_regex(binding.template)]
+    ]
+    for binding in heads:
+        methods[path_regex(binding.template)].add("HEAD")
     untranscoded = {"envoy.filters.http.grpc_json_transcoder": {**FILTER_CONFIG, "disabled": True}}
     refusals = [
         {
@@ -222,57 +215,43 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
             {"name": "access-control-request-method", "present_match": True},
         ],
     }
-    heads = [
-        {
-            "match": {
-                "safe_regex": {"regex": regex},
-                "headers": [{"name": ":method", "string_match": {"exact": "HEAD"}}],
-            },
-            "route": service,
-            **for_lua({"head_as_get": True}),
-        }
-        for regex in head_as_get
-    ]
     unbuffered = {
         "envoy.filters.http.buffer": {
             "@type": f"{TYPES}.filters.http.buffer.v3.BufferPerRoute",
             "disabled": True,
         }
     }
-    checked = {"json_body": {**FILTER_CONFIG, "config": {}}}
-    bodies = [
+    uploads = [
         {
             "match": of_method(binding),
             "route": {**service, "cluster": "uploads"},
             "typed_per_filter_config": {**unbuffered, **untranscoded},
-            **for_lua(known_parameters(binding)),
+            **for_lua(facts(binding)),
         }
+        for binding in known
         if binding.uploads
-        else {
-            "match": of_method(binding),
-            "route": {**quick, **total},
-            **for_lua({"rpc": binding.rpc}),
-            "typed_per_filter_config": checked,
-        }
-        for binding in bindings(descriptors)
-        if binding.body and not binding.streaming
     ]
-    # The body of a method without one would hold the whole request: of DELETE, and of GET if the
-    # body has a type.
+    # A body holds the whole request, also that of a method without one. http_translation.lua
+    # refuses a body of GET and HEAD that has no type.
     typed = {"name": "content-type", "present_match": True}
-    bodiless = [
+    unary = [binding for binding in (*known, *heads) if not (binding.streaming or binding.uploads)]
+    bodies = [
         {
-            "match": of_method(binding, *([typed] if binding.method == "GET" else [])),
+            "match": of_method(binding, *([typed] if binding.method in READS else [])),
             "route": {**quick, **total},
-            **for_lua({"rpc": binding.rpc}),
-            "typed_per_filter_config": checked,
+            **for_lua({**facts(binding), "checked": True}),
+            "typed_per_filter_config": {"json_body": {**FILTER_CONFIG, "config": {}}},
         }
-        for binding in bindings(descriptors)
-        if binding.method in {"DELETE", "GET"} and not binding.streaming
+        for binding in unary
+    ]
+    reads = [
+        {"match": of_method(binding), "route": service, **for_lua(facts(binding))}
+        for binding in unary
+        if binding.method in READS
     ]
     downloads = [
-        {"match": of_method(binding), "route": quick, **for_lua(known_parameters(binding))}
-        for binding in bindings(descriptors)
+        {"match": of_method(binding), "route": quick, **for_lua(facts(binding))}
+        for binding in known
         if binding.streaming
     ]
     web = {"envoy.filters.http.grpc_web": {**FILTER_CONFIG, "config": {}}}
@@ -298,9 +277,9 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
             "typed_per_filter_config": cors_policy({"forward_not_matching_preflights": False}),
         },
         *refusals,
-        *heads,
+        *uploads,
         *bodies,
-        *bodiless,
+        *reads,
         *downloads,
         *grpc,
         {"match": {"prefix": "/"}, "route": service},
@@ -316,40 +295,18 @@ def of_method(binding: Binding, *headers: dict[str, Any]) -> dict[str, Any]:
 
 
 def for_lua(metadata: dict[str, Any]) -> dict[str, Any]:
-    """What http_translation.lua reads of a route."""
-    return {"metadata": {"filter_metadata": {LUA: metadata}}} if metadata else {}
+    """What the Lua filters read of a route."""
+    return {"metadata": {"filter_metadata": {LUA: metadata}}}
 
 
-def known_parameters(binding: Binding) -> dict[str, Any]:
-    return {"parameters": f",{','.join(binding.parameters)},"} if binding.rpc in LINKED else {}
-
-
-def cors(origins: Sequence[str]) -> dict[str, Any]:
-    if not origins:
-        return {}
-    return cors_policy(
-        {
-            "allow_origin_string_match": [origin_match(origin) for origin in origins],
-            "allow_methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
-            "allow_headers": REQUEST_HEADERS,
-            "expose_headers": RESPONSE_HEADERS,
-            "max_age": "86400",
-        }
-    )
-
-
-def cors_policy(policy: dict[str, Any]) -> dict[str, Any]:
-    kind = f"{TYPES}.filters.http.cors.v3.CorsPolicy"
-    return {"envoy.filters.http.cors": {"@type": kind, **policy}}
-
-
-def origin_match(origin: str) -> dict[str, Any]:
-    """Matches one origin; `*` any, and with `:*` at its end, that of any port."""
-    if origin == "*":
-        return {"safe_regex": {"regex": ".*"}}
-    if origin.endswith(":*"):
-        return {"safe_regex": {"regex": re.escape(origin.removesuffix(":*")) + "(:[0-9]+)?"}}
-    return {"exact": origin}
+def facts(binding: Binding) -> dict[str, Any]:
+    """What the Lua filters know of a binding. `linked`: whether unknown parameters are ignored."""
+    return {
+        "rpc": binding.rpc,
+        "parameters": f",{','.join(binding.parameters)},",
+        "linked": binding.rpc in LINKED,
+        "head_as_get": binding.head_as_get,
+    }
 
 
 def downstream_tls(config: Config) -> dict[str, Any] | None:

@@ -1,11 +1,17 @@
 """What pages of other origins may do, beyond what test_envoy.py tests."""
 
+from pathlib import Path
+from typing import Any
+
 import httpx
 import pytest
 
 from media_service.ids import new_id
+from tests.support.envoy import answered, running_envoy
 from tests.support.media.small_files import jpeg
-from tests.support.rest import create, patch, store
+from tests.support.ports import free_port
+from tests.support.rest import create, patch, refusal, store
+from tests.support.tools import eventually
 
 ORIGIN = "https://app.example"
 # Readable for every page (https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name).
@@ -74,3 +80,66 @@ def test_all_headers_of_responses_are_exposed(alice: httpx.Client, http: httpx.C
         exposed = set(answer.headers["access-control-expose-headers"].split(","))
         sent = {name for name in answer.headers if not name.startswith("access-control-")}
         assert sent - READABLE - NOT_OF_THE_SERVICE <= exposed, answer.request.url
+
+
+# Requests that Envoy refuses: (method, path, options, status)
+REFUSED: list[tuple[str, str, dict[str, Any], int]] = [
+    ("POST", "/v1/media/ID", {}, 405),
+    ("OPTIONS", "/v1/media", {}, 405),
+    ("GET", "/v1/media/a%2Fb", {}, 400),
+    ("GET", "/v1/media/a%00b", {}, 400),
+    ("GET", "/v1/media?pageSize=1&pageSize=2", {}, 400),
+    ("POST", "/v1/uploads", {"content": b"{"}, 400),
+    ("POST", "/v1/uploads", {"json": {"x": 1}}, 400),
+    ("GET", "/v1/media", {"content": b"{}"}, 400),
+    ("POST", "/v1/uploads", {"content": b" " * (1 << 20) + b"{}"}, 413),
+    ("POST", "/v1/uploads", {"content": b"{}", "headers": {"content-type": "text/plain"}}, 415),
+    ("GET", "/v1/media", {"headers": {"x-long": "a" * 40_000}}, 431),
+    ("GET", "/v1/media", {"headers": {"connection": "upgrade", "upgrade": "websocket"}}, 403),
+    ("GET", "/v2/nothing", {}, 404),
+]
+
+
+def readable_by(answer: httpx.Response, origin: str) -> bool:
+    """Whether a page of the origin can read the status, the headers and the body."""
+    assert answer.headers["vary"] == "Origin"
+    assert not [name for name in answer.headers if name.startswith("x-http")]
+    allowed = answer.headers.get("access-control-allow-origin")
+    assert (allowed is None) == ("access-control-expose-headers" not in answer.headers)
+    return bool(allowed == origin)
+
+
+@pytest.mark.parametrize(("method", "path", "options", "status"), REFUSED, ids=range(len(REFUSED)))
+def test_a_page_can_read_every_refusal(
+    http: httpx.Client, method: str, path: str, options: dict[str, Any], status: int
+) -> None:
+    for origin in (ORIGIN, "https://app.example.evil"):
+        http.headers["origin"] = origin
+        answer = http.request(method, path.replace("ID", new_id()), **options)
+        assert refusal(answer)[0] == status
+        assert readable_by(answer, ORIGIN) == (origin == ORIGIN)
+
+
+@pytest.mark.parametrize(
+    ("origins", "allowed", "refused"),
+    [
+        ("*", ["https://any.example", "null"], []),
+        (
+            "http://[::1]:*, https://a.example",
+            ["http://[::1]", "http://[::1]:3000", "https://a.example"],
+            ["http://[::1]:", "http://[::1]:x", "http://[::1].example", "https://a.example:1"],
+        ),
+    ],
+)
+def test_a_page_can_read_that_envoy_is_overloaded(
+    tmp_path: Path, origins: str, allowed: list[str], refused: list[str]
+) -> None:
+    """Such a request is refused before it has a route. Origins are those of the CORS filter."""
+    settings = {"cors_origins": origins, "envoy_memory": "1MiB"}
+    with running_envoy(tmp_path, free_port(), **settings) as envoy:
+        url = f"{envoy.url}/v1/media"
+        eventually(lambda: (found := answered(url)) and found.status_code == 503)
+        for origin in (*allowed, *refused):
+            answer = httpx.get(url, headers={"origin": origin})
+            assert refusal(answer) == (503, "UPSTREAM_UNAVAILABLE")
+            assert readable_by(answer, origin) == (origin in allowed)

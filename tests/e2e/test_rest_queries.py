@@ -72,3 +72,61 @@ def test_other_addresses_refuse_unknown_parameters(
     media = next(iter(addresses)).removesuffix("/content")
     for path in ("/v1/media", media, f"{media}/image", f"/v1/jobs/{new_id()}:watch"):
         assert refusal(alice.get(f"{path}?widht=300")) == (400, "INVALID_REQUEST"), path
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("pageSize=1&page_size=2", "pageSize"),
+        ("pageSize=1&pageSize=1", "pageSize"),
+        ("page%53ize=1&pageSize=2", "pageSize"),
+        ("owner.type=user&owner.id=alice&owner.type=org", "owner.type"),
+        ("filter&filter=", "filter"),
+    ],
+)
+def test_a_parameter_that_is_given_twice_is_refused(
+    alice: httpx.Client, query: str, field: str
+) -> None:
+    for answer in (alice.get(f"/v1/media?{query}"), alice.get(f"/v1/media?{query}&x=1")):
+        assert refusal(answer) == (400, "INVALID_REQUEST")
+        assert f"{field}: is given twice" in answer.json()["message"]
+    assert alice.head(f"/v1/media?{query}").status_code == 400
+
+
+def test_parameters_of_other_routes_are_not_given_twice(alice: httpx.Client) -> None:
+    media = store(alice, PHOTO)["mediaId"]
+    for method, path in (
+        ("GET", f"/v1/media/{media}/content?v=1&v=2&attachment=true&attachment=false"),
+        ("GET", f"/v1/media/{media}/image?width=10&width=20"),
+        ("GET", f"/v1/uploads/{new_id()}:watch?ticket=a&ticket=b"),
+        ("DELETE", f"/v1/media/{media}?etag=a&etag=b"),
+        ("PATCH", f"/v1/media/{media}?updateMask=title&update_mask=tags"),
+        ("POST", f"/v1/media/{media}:process?ops=blur&ops=flip"),
+        ("POST", "/v1/media:upload?spec.title=a&spec.title=b"),
+        ("PUT", f"/v1/uploads/{new_id()}/parts/1?sizeBytes=1&size_bytes=2"),
+    ):
+        answer = alice.request(method, path)
+        assert refusal(answer) == (400, "INVALID_REQUEST"), path
+        assert "is given twice" in answer.json()["message"], path
+
+
+def test_a_parameter_that_differs_from_the_path_is_refused(alice: httpx.Client) -> None:
+    media, other = (store(alice, PHOTO)["mediaId"] for _ in range(2))
+    for path in (
+        f"/v1/media/{media}?mediaId={other}",
+        f"/v1/media/{media}?media_id={other}",
+        f"/v1/media/{media}?media_id=",
+        f"/v1/media/{media}/image?width=9&mediaId={other}",
+    ):
+        answer = alice.get(path)
+        assert refusal(answer) == (400, "INVALID_REQUEST"), path
+        assert "mediaId: differs from the path" in answer.json()["message"]
+    answer = alice.patch(f"/v1/media/{media}?media.mediaId={other}", json={"title": "a"})
+    assert refusal(answer) == (400, "INVALID_REQUEST")
+    assert alice.get(f"/v1/media/{media}?media_id={media}").json()["mediaId"] == media
+    assert alice.get(f"/v1/jobs?mediaId={media}").status_code == 200
+
+
+def test_a_list_may_be_given_several_times(alice: httpx.Client) -> None:
+    answer = alice.post("/v1/media:upload?filename=a.jpg&spec.tags=a&spec.tags=b", content=PHOTO)
+    assert (answer.status_code, answer.json()["tags"]) == (201, ["a", "b"])

@@ -154,6 +154,23 @@ def test_a_refused_request_says_what_is_wrong(
     assert not [word for word in INTERNALS if word in error["message"]]
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/v1/media", "/v1/media/ID/content", "/v1/jobs/ID:watch", "/v2"])
+def test_a_body_of_get_is_refused_unless_it_is_checked(
+    alice: httpx.Client, method: str, path: str
+) -> None:
+    """The transcoder would read it, and ignore unknown keys."""
+    path = path.replace("ID", new_id())
+    for body in (b'{"pageSise": 1}', iter([b'{"pageSise":', b" 1}"])):
+        answer = alice.request(method, path, content=body)
+        assert answer.status_code == 400
+        assert method == "HEAD" or "have no body" in answer.json()["message"]
+    answer = alice.request(method, path, json={"pageSise": 1})
+    assert answer.status_code == 400
+    answer = alice.request(method, path, headers={"content-type": "text/plain"})
+    assert answer.status_code == (200 if path == "/v1/media" else 404)
+
+
 def test_a_refused_head_request_has_no_body(alice: httpx.Client) -> None:
     answer = alice.head("/v1/media?pageSize=many")
     assert (answer.status_code, answer.content) == (400, b"")

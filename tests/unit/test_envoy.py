@@ -131,7 +131,7 @@ def test_every_link_ignores_unknown_parameters_and_nothing_else_does() -> None:
     known = {
         route["match"]["safe_regex"]["regex"]: for_lua["parameters"]
         for route in virtual_host(rendered())["routes"]
-        if "parameters" in (for_lua := route.get("metadata", NONE)["filter_metadata"][LUA])
+        if (for_lua := route.get("metadata", NONE)["filter_metadata"][LUA]).get("linked")
     }
     assert known == {
         "/v1/media/[^/:]+/content": ",attachment,rendition,version,",
