@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from media_service.envoy_cors import RESPONSE_HEADERS, VARY, origin_filter
+from media_service.errors import Reason
 
 RPC = "type.googleapis.com/google.rpc"
 
@@ -32,7 +33,7 @@ def reply(
     statuses: Mapping[str, Any],
     code: int,
     message: str,
-    reason: str,
+    reason: Reason,
     *details: Mapping[str, Any],
     **headers: str,
 ) -> dict[str, Any]:
@@ -74,31 +75,31 @@ PERMISSION = (
     header("access-control-expose-headers", RESPONSE_HEADERS),
 )
 REPLIES = (
-    reply(exactly(404), 5, "There is nothing at this path.", "ROUTE_NOT_FOUND"),
+    reply(exactly(404), 5, "There is nothing at this path.", Reason.ROUTE_NOT_FOUND),
     reply(
         exactly(405),
         12,
         "This path does not support the method. The Allow header lists the supported ones.",
-        "METHOD_NOT_ALLOWED",
+        Reason.METHOD_NOT_ALLOWED,
     ),
     reply(
         exactly(413),
         3,
         "The JSON body exceeds 1 MiB. Send less, such as fewer items of a batch.",
-        "INVALID_REQUEST",
+        Reason.INVALID_REQUEST,
     ),
     reply(
         exactly(415),
         3,
         "The body must be JSON. Send the header `content-type: application/json`; curl does with"
         " --json instead of -d.",
-        "INVALID_REQUEST",
+        Reason.INVALID_REQUEST,
     ),
     reply(
         from_(500),
         14,
         "The service is unavailable. Try again.",
-        "UPSTREAM_UNAVAILABLE",
+        Reason.UPSTREAM_UNAVAILABLE,
         {"@type": f"{RPC}.RetryInfo", "retryDelay": "1s"},
         retry_after="1",
     ),
@@ -107,8 +108,8 @@ REPLIES = (
         exactly(400),
         3,
         "The request is malformed. %REQ(:PATH)% %LOCAL_REPLY_BODY%",
-        "INVALID_REQUEST",
+        Reason.INVALID_REQUEST,
         x_http_refused="1",
     ),
-    reply(from_(400), 3, "The request is malformed. %LOCAL_REPLY_BODY%", "INVALID_REQUEST"),
+    reply(from_(400), 3, "The request is malformed. %LOCAL_REPLY_BODY%", Reason.INVALID_REQUEST),
 )

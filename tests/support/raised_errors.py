@@ -1,11 +1,13 @@
 """The errors raised in the sources, found by static analysis."""
 
 import ast
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from media_service import errors
+from media_service.envoy_errors import replies
 from media_service.errors import MediaError
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +44,7 @@ def raises() -> list[Raise]:
 
 def gateway_reasons() -> set[str]:
     """The reasons of errors from Envoy."""
-    return set(re.findall(r"reason: ([A-Z_]+)", (ROOT / "envoy/envoy.yaml").read_text()))
+    return set(re.findall(r'"reason": "([A-Z_]+)"', json.dumps(replies([]))))
 
 
 def client_reasons(known: set[str]) -> set[str]:
