@@ -22,6 +22,9 @@ from media_service.codecs.inspector import Inspector
 from media_service.codecs.limits import ON_DEMAND_LIMITS
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.config import STRICT, Config, ConfigError
+from media_service.credentials.last_use import LastUse
+from media_service.credentials.service import CredentialsService
+from media_service.credentials.verifier import KeyVerifier
 from media_service.db.database import Database
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
@@ -59,6 +62,7 @@ from media_service.renditions.streams.comparison import StreamComparison
 from media_service.renditions.streams.packager import StreamPackager
 from media_service.renditions.streams.segments import Segments
 from media_service.renditions.thumbnails import ThumbnailRenderer
+from media_service.rpc.authentication import Authenticator
 from media_service.rpc.health import health_server
 from media_service.rpc.readiness import Readiness
 from media_service.rpc.server import RpcServer, Services
@@ -308,6 +312,7 @@ async def server(
         base(config, opener) as parts,
         renders(config, parts, forks) as rendering,
         UsageCounter(parts.database) as usage,
+        LastUse(parts.database) as last_use,
         UploadLoad() as load,
         readiness_of(parts) as readiness,
         rate_limiter(config) as rates,
@@ -362,11 +367,12 @@ async def server(
             JobService(parts.database),
             JobResults(parts.database, reader),
             WatchTickets(parts.database),
+            CredentialsService(parts.database),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
         rpc = RpcServer(
             services,
-            verifier,
+            Authenticator(verifier, KeyVerifier(parts.database, last_use)),
             rates,
             page_tokens,
             readiness,

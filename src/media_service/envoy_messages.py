@@ -22,6 +22,7 @@ from typing import Any
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescriptor
 from mediaservice.v1 import (
+    credentials_service_pb2,
     download_service_pb2,
     health_service_pb2,
     job_service_pb2,
@@ -34,6 +35,7 @@ from mediaservice.v1 import (
 from media_service.codecs.pipeline.catalogue import bounds, choices
 
 FILES = (
+    credentials_service_pb2,
     download_service_pb2,
     health_service_pb2,
     job_service_pb2,

@@ -119,6 +119,20 @@ def signed(client: httpx.Client) -> dict[str, str]:
     return {**names, "SIGNED_URL": answer.raise_for_status().json()["parts"][0]["url"]}
 
 
+def with_account(client: httpx.Client) -> dict[str, str]:
+    """A service account."""
+    answer = client.post("/v1/serviceAccounts", json={"displayName": "robot"}).raise_for_status()
+    return {"SERVICE_ACCOUNT": answer.json()["serviceAccountId"]}
+
+
+def with_key(client: httpx.Client) -> dict[str, str]:
+    """A service account, and an API key of it."""
+    names = with_account(client)
+    path = f"/v1/serviceAccounts/{names['SERVICE_ACCOUNT']}/apiKeys"
+    answer = client.post(path, json={}).raise_for_status()
+    return {**names, "API_KEY": answer.json()["apiKey"]["apiKeyId"]}
+
+
 PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "CompleteUpload": uploaded,
     "WatchUpload": finished,
@@ -130,6 +144,10 @@ PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "RetryJob": cancelled,
     "UndeleteMedia": deleted,
     "PurgeMedia": deleted,
+    "DeleteServiceAccount": with_account,
+    "CreateApiKey": with_account,
+    "ListApiKeys": with_account,
+    "RevokeApiKey": with_key,
 }
 
 

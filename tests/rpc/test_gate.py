@@ -21,11 +21,14 @@ from mediaservice.v1 import (
 
 from media_service.access.access_tokens import TokenVerifier
 from media_service.clock import now
+from media_service.credentials.last_use import LastUse
+from media_service.credentials.verifier import KeyVerifier
 from media_service.db.database import Database
 from media_service.ids import new_id
 from media_service.rates.drivers.memory import MemoryRates
 from media_service.rates.limiter import RateLimiter
 from media_service.rates.model import Limit
+from media_service.rpc.authentication import Authenticator
 from media_service.rpc.gate import Gate
 from media_service.rpc.method_rules import MethodRule, read_rules
 from media_service.rpc.running_calls import RunningCalls
@@ -157,9 +160,11 @@ class Forgetful(media_service_pb2_grpc.MediaServiceServicer):
 async def faulty_stub() -> Any:
     verifier = TokenVerifier(secret=SECRET, jwks="", issuer="", audience="")
     server = grpc.aio.server()
-    tickets = WatchTickets(Database("postgresql://nowhere", 2))  # no method here accepts one
+    nowhere = Database("postgresql://nowhere", 2)  # no call here has a ticket or an API key
+    authenticator = Authenticator(verifier, KeyVerifier(nowhere, LastUse(nowhere)))
+    tickets = WatchTickets(nowhere)
     off = RateLimiter(MemoryRates(), Limit("caller", None), Limit("address", None))
-    gate = Gate(server, RULES, verifier, off, tickets, RunningCalls(), timedelta(minutes=1))
+    gate = Gate(server, RULES, authenticator, off, tickets, RunningCalls(), timedelta(minutes=1))
     servicer: Any = Forgetful  # it lacks the other methods
     registering: Any = gate  # it has what generated code calls
     media_service_pb2_grpc.add_MediaServiceServicer_to_server(servicer(), registering)

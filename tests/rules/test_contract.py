@@ -30,12 +30,15 @@ def test_every_method_has_a_rest_mapping_but_the_grpc_streams(method: MethodDesc
 PERMISSIONS = {
     *("media.read", "media.write", "media.delete", "media.purge"),
     *("uploads.read", "uploads.write", "jobs.read", "jobs.write", "watches.write"),
+    *("credentials.read", "credentials.write"),
 }
 ACTIONS = {
     *("media.update", "media.delete", "media.undelete", "media.purge", "media.sign"),
     *("renditions.create", "renditions.delete"),
     *("uploads.create", "uploads.write", "uploads.sign", "uploads.complete", "uploads.abort"),
     *("jobs.cancel", "jobs.retry", "watches.create"),
+    *("service_accounts.create", "service_accounts.delete"),
+    *("api_keys.create", "api_keys.revoke"),
 }
 
 

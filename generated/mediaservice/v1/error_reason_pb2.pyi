@@ -77,14 +77,16 @@ class ErrorReason(_message.Message):
         TOKEN_MISSING: ErrorReason._Value.ValueType  # 100
         """Authentication and permission
 
-        The call has no bearer token. Send `authorization: Bearer TOKEN`.
+        The call has no bearer token and no API key. Send `authorization: Bearer TOKEN`.
         """
         TOKEN_INVALID: ErrorReason._Value.ValueType  # 101
-        """The token's signature, issuer, audience, algorithm or claims are wrong. Get a token from the configured issuer."""
+        """The token's signature, issuer, audience, algorithm or claims are wrong, or the API key does not exist or was revoked.
+        Get a token from a configured issuer, or another key.
+        """
         TOKEN_EXPIRED: ErrorReason._Value.ValueType  # 102
-        """The token has expired. Get a new one."""
+        """The token or API key has expired. Get a new one."""
         SCOPE_MISSING: ErrorReason._Value.ValueType  # 103
-        """The token's `scope` claim does not include `permission`. Get a token that does."""
+        """The scope of the token or API key does not include `permission`. Get one whose scope does."""
         LINK_INVALID: ErrorReason._Value.ValueType  # 104
         """The signed URL was changed, has expired, or leads to something that no longer exists; the error does not say
         which. Ask for a new URL.
@@ -257,6 +259,19 @@ class ErrorReason(_message.Message):
         """The job `job_id` has ended (see `state`), or its `type` cannot be cancelled: only PROCESS jobs can."""
         JOB_NOT_RETRYABLE: ErrorReason._Value.ValueType  # 702
         """The job `job_id` is in `state`; only FAILED and CANCELLED jobs can be retried."""
+        SERVICE_ACCOUNT_NOT_FOUND: ErrorReason._Value.ValueType  # 850
+        """Service accounts and API keys
+
+        No service account has the id `service_account_id`, or the caller does not manage it.
+        """
+        API_KEY_NOT_FOUND: ErrorReason._Value.ValueType  # 851
+        """No API key has the id `api_key_id`, or the caller does not manage it."""
+        CREDENTIAL_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 852
+        """The caller has `limit` service accounts, or the service account has `limit` API keys that work. Delete or revoke
+        some.
+        """
+        USER_REQUIRED: ErrorReason._Value.ValueType  # 853
+        """Only a user can do this, and the caller is a service account. Call with the token of a user."""
         BLOB_MISSING: ErrorReason._Value.ValueType  # 900
         """The service
 
@@ -267,7 +282,7 @@ class ErrorReason(_message.Message):
         operator; the message says what to install.
         """
         KEYS_UNAVAILABLE: ErrorReason._Value.ValueType  # 902
-        """The keys that verify tokens (`MEDIA_JWT_JWKS`) cannot be fetched."""
+        """The public keys of the token's issuer (`MEDIA_JWT_JWKS`, `MEDIA_JWT_ISSUERS`) cannot be fetched."""
         DATABASE_UNAVAILABLE: ErrorReason._Value.ValueType  # 903
         """PostgreSQL cannot be reached."""
         SCHEMA_OUTDATED: ErrorReason._Value.ValueType  # 911
@@ -330,14 +345,16 @@ class ErrorReason(_message.Message):
     TOKEN_MISSING: ErrorReason.Value.ValueType  # 100
     """Authentication and permission
 
-    The call has no bearer token. Send `authorization: Bearer TOKEN`.
+    The call has no bearer token and no API key. Send `authorization: Bearer TOKEN`.
     """
     TOKEN_INVALID: ErrorReason.Value.ValueType  # 101
-    """The token's signature, issuer, audience, algorithm or claims are wrong. Get a token from the configured issuer."""
+    """The token's signature, issuer, audience, algorithm or claims are wrong, or the API key does not exist or was revoked.
+    Get a token from a configured issuer, or another key.
+    """
     TOKEN_EXPIRED: ErrorReason.Value.ValueType  # 102
-    """The token has expired. Get a new one."""
+    """The token or API key has expired. Get a new one."""
     SCOPE_MISSING: ErrorReason.Value.ValueType  # 103
-    """The token's `scope` claim does not include `permission`. Get a token that does."""
+    """The scope of the token or API key does not include `permission`. Get one whose scope does."""
     LINK_INVALID: ErrorReason.Value.ValueType  # 104
     """The signed URL was changed, has expired, or leads to something that no longer exists; the error does not say
     which. Ask for a new URL.
@@ -510,6 +527,19 @@ class ErrorReason(_message.Message):
     """The job `job_id` has ended (see `state`), or its `type` cannot be cancelled: only PROCESS jobs can."""
     JOB_NOT_RETRYABLE: ErrorReason.Value.ValueType  # 702
     """The job `job_id` is in `state`; only FAILED and CANCELLED jobs can be retried."""
+    SERVICE_ACCOUNT_NOT_FOUND: ErrorReason.Value.ValueType  # 850
+    """Service accounts and API keys
+
+    No service account has the id `service_account_id`, or the caller does not manage it.
+    """
+    API_KEY_NOT_FOUND: ErrorReason.Value.ValueType  # 851
+    """No API key has the id `api_key_id`, or the caller does not manage it."""
+    CREDENTIAL_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 852
+    """The caller has `limit` service accounts, or the service account has `limit` API keys that work. Delete or revoke
+    some.
+    """
+    USER_REQUIRED: ErrorReason.Value.ValueType  # 853
+    """Only a user can do this, and the caller is a service account. Call with the token of a user."""
     BLOB_MISSING: ErrorReason.Value.ValueType  # 900
     """The service
 
@@ -520,7 +550,7 @@ class ErrorReason(_message.Message):
     operator; the message says what to install.
     """
     KEYS_UNAVAILABLE: ErrorReason.Value.ValueType  # 902
-    """The keys that verify tokens (`MEDIA_JWT_JWKS`) cannot be fetched."""
+    """The public keys of the token's issuer (`MEDIA_JWT_JWKS`, `MEDIA_JWT_ISSUERS`) cannot be fetched."""
     DATABASE_UNAVAILABLE: ErrorReason.Value.ValueType  # 903
     """PostgreSQL cannot be reached."""
     SCHEMA_OUTDATED: ErrorReason.Value.ValueType  # 911

@@ -12,3 +12,5 @@ class Permission(StrEnum):
     UPLOADS_WRITE = "uploads.write"
     JOBS_READ = "jobs.read"
     JOBS_WRITE = "jobs.write"
+    CREDENTIALS_READ = "credentials.read"
+    CREDENTIALS_WRITE = "credentials.write"

@@ -7,11 +7,13 @@ from media_service.access.owner import Owner
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller with a verified token.
+    """A caller with verified credentials.
 
     A user is a subject of an issuer: an equal subject of another issuer is another user. `issuer`
     is empty for the service's own issuer (see `access_tokens`). `scopes` None: every permission of
-    the user. `administrator`: whether MEDIA_ADMIN_CLAIM makes the caller one.
+    the user. `administrator`: whether MEDIA_ADMIN_CLAIM makes the caller one. `type`: "user" or
+    "service_account", whose id is the subject. `api_key_id`: of the API key of this call, if it has
+    one.
     """
 
     subject: str
@@ -20,6 +22,8 @@ class Principal:
     scopes: frozenset[str] | None = None
     issuer: str = ""
     administrator: bool = False
+    type: str = "user"
+    api_key_id: str = ""
 
     @property
     def claimed_organization(self) -> str:
@@ -30,8 +34,8 @@ class Principal:
     @property
     def owner(self) -> Owner:
         """The owner of what this caller creates."""
-        user = f"{self.issuer}|{self.subject}" if self.issuer else self.subject
-        return Owner("user", user, self.org_id)
+        name = f"{self.issuer}|{self.subject}" if self.issuer else self.subject
+        return Owner(self.type, name, self.org_id)
 
     def holds(self, permission: str) -> bool:
         """Whether the token's scope covers a permission such as "media.read"; "media.*" does."""

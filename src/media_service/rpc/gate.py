@@ -13,16 +13,12 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.message import Message
 
-from media_service.access.access_tokens import TokenVerifier
 from media_service.access.policy import Guard, current_guard
 from media_service.access.principal import Principal
-from media_service.errors import (
-    PermissionDenied,
-    Reason,
-    Unauthenticated,
-)
+from media_service.errors import PermissionDenied, Reason
 from media_service.rates.limiter import RateLimiter
 from media_service.rpc import http, wire
+from media_service.rpc.authentication import Authenticator, credential_of, no_token
 from media_service.rpc.caller import caller, current_principal, owner_of
 from media_service.rpc.decoding import Undecodable, decoding
 from media_service.rpc.error_status import abort, known
@@ -103,7 +99,7 @@ class Gate:
         self,
         server: grpc.aio.Server,
         rules: Mapping[str, MethodRule],
-        verifier: TokenVerifier,
+        authenticator: Authenticator,
         rates: RateLimiter,
         tickets: WatchTickets,
         calls: RunningCalls,
@@ -112,7 +108,7 @@ class Gate:
         self._server = server
         self._calls = calls
         self._rules = rules
-        self._verifier = verifier
+        self._authenticator = authenticator
         self._rates = rates
         self._tickets = tickets
         self._validator = FieldValidator()
@@ -142,7 +138,8 @@ class Gate:
         # gRPC calls handlers of single requests once it has read the request. These are registered
         # as handlers of streams, so that the gate comes before it.
         if handler.request_streaming:
-            call = self._guarded(closing(handler.stream_unary), rule, stream, self._check_stream)
+            behavior = closing(self._authenticator.revocable(handler.stream_unary))
+            call = self._guarded(behavior, rule, stream, self._check_stream)
             return grpc.stream_unary_rpc_method_handler(
                 self._calls.tracked(call),
                 decoding(wire.deserializer(rule.request), rule.request),
@@ -150,7 +147,7 @@ class Gate:
             )
         deserializer = decoding(rule.request.FromString, rule.request)
         if handler.response_streaming:
-            bounded = self._responses.bounded(handler.unary_stream)
+            bounded = self._responses.bounded(self._authenticator.revocable(handler.unary_stream))
             call = self._guarded(bounded, rule, self._receive, self._check)
             call = self._responses.paced(call)
             if rule.ticket:
@@ -172,10 +169,10 @@ class Gate:
             record = Record(rule.audit)
             try:
                 check_metadata(context)
-                token = bearer_token(context)
-                by_ticket = rule.ticket and not token
+                credential = credential_of(context) if rule.permission else ""
+                by_ticket = rule.ticket and not credential
                 if rule.permission and not by_ticket:
-                    await self._admit(await self._verify(token, context), rule)
+                    await self._admit(await self._verify(credential, context), rule)
                 else:
                     await self._charge_address(context, rule.cost)
                 request = await receive(context)
@@ -211,12 +208,10 @@ class Gate:
 
         return call
 
-    async def _verify(self, token: str, context: Context) -> Principal:
-        if not self._verifier.remembers(token):
+    async def _verify(self, credential: str, context: Context) -> Principal:
+        if not self._authenticator.remembers(credential):
             await self._charge_address(context, NEW_TOKEN_COST)
-        if not token:
-            raise no_token()
-        return await self._verifier.verify(token)
+        return await self._authenticator.verify(credential)
 
     async def _charge_address(self, context: Context, cost: int) -> None:
         await self._rates.charge(self._rates.address, http.client_network(context), cost)
@@ -239,7 +234,9 @@ class Gate:
         if isinstance(request, Undecodable) or not request.ticket:
             raise no_token()
         watched = Watched(rule.resource, getattr(request, rule.resource))
-        return await self._tickets.redeem(request.ticket, watched)
+        principal = await self._tickets.redeem(request.ticket, watched)
+        await self._authenticator.check(principal)
+        return principal
 
     async def _receive(self, context: Context) -> Message | Undecodable:
         message: Message | Undecodable = await self._requests.read(context, owner_of(context))
@@ -294,13 +291,6 @@ def check_scope(principal: Principal, rule: MethodRule) -> None:
         )
 
 
-def no_token() -> Unauthenticated:
-    return Unauthenticated(
-        Reason.TOKEN_MISSING,
-        "The call has no access token. Send the header `authorization: Bearer TOKEN`.",
-    )
-
-
 def closing(behavior: Any) -> Callable[[AsyncGenerator[wire.Piece, None], Context], Awaitable[Any]]:
     """Returns a handler that always closes its messages at the end."""
 
@@ -309,14 +299,3 @@ def closing(behavior: Any) -> Callable[[AsyncGenerator[wire.Piece, None], Contex
             return await behavior(pieces, context)
 
     return call
-
-
-def bearer_token(context: Context) -> str:
-    """Empty if there is none."""
-    token = ""
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization" and isinstance(value, str):
-            scheme, _, token = value.partition(" ")
-            if scheme.lower() != "bearer":
-                token = ""
-    return token.strip()

@@ -9,7 +9,13 @@ from typing import Any, TypeAlias
 import grpc
 
 from media_service.access.fair_places import FairPlaces
-from media_service.errors import DeadlineExceeded, MediaError, Reason, ResourceExhausted
+from media_service.errors import (
+    DeadlineExceeded,
+    MediaError,
+    Reason,
+    ResourceExhausted,
+    Unauthenticated,
+)
 from media_service.rpc import http
 from media_service.rpc.caller import owner_of
 from media_service.rpc.pacing import Pacer
@@ -114,6 +120,8 @@ class ResponseStreams:
                 error = self._busy("The caller has the most of them.")
             except StreamEnded as ended:
                 error = ended.error
+            except Unauthenticated as ended:  # the caller's API key was revoked
+                error = ended
             if error is None:
                 return
             await prepare_to_end(stream, error)

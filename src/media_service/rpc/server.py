@@ -11,6 +11,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from mediaservice.v1 import (
+    credentials_service_pb2,
+    credentials_service_pb2_grpc,
     download_service_pb2,
     download_service_pb2_grpc,
     health_service_pb2,
@@ -27,8 +29,8 @@ from mediaservice.v1 import (
     watch_service_pb2_grpc,
 )
 
-from media_service.access.access_tokens import TokenVerifier
 from media_service.access.page_tokens import PageTokens
+from media_service.credentials.service import CredentialsService
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
 from media_service.downloads.service import DownloadService
@@ -41,6 +43,8 @@ from media_service.renditions.delete import DeletionService
 from media_service.renditions.processing import ProcessingService
 from media_service.renditions.results import JobResults
 from media_service.renditions.standard import StandardRenditions
+from media_service.rpc.authentication import Authenticator
+from media_service.rpc.credentials_service import CredentialsServicer
 from media_service.rpc.download_service import DownloadServicer
 from media_service.rpc.gate import Gate
 from media_service.rpc.health import HealthReporter, HealthServicer
@@ -69,6 +73,7 @@ SERVICES = [
     processing_service_pb2.DESCRIPTOR.services_by_name["ProcessingService"],
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
     watch_service_pb2.DESCRIPTOR.services_by_name["WatchService"],
+    credentials_service_pb2.DESCRIPTOR.services_by_name["CredentialsService"],
     health_service_pb2.DESCRIPTOR.services_by_name["HealthService"],
 ]
 
@@ -101,6 +106,7 @@ class Services:
     jobs: JobService
     job_results: JobResults
     watch_tickets: WatchTickets
+    credentials: CredentialsService
 
 
 class RpcServer:
@@ -110,7 +116,7 @@ class RpcServer:
     def __init__(
         self,
         services: Services,
-        verifier: TokenVerifier,
+        authenticator: Authenticator,
         rates: RateLimiter,
         page_tokens: PageTokens,
         readiness: Readiness,
@@ -131,12 +137,13 @@ class RpcServer:
         watches = WatchLimiter(MAX_WATCHES, WATCH_LIFE)
         self._watches, self._calls = watches, RunningCalls()
         self._waiting = services.waiting
+        rules = read_rules(SERVICES)
         gate = cast(
             "grpc.aio.Server",
             Gate(
                 server,
-                read_rules(SERVICES),
-                verifier,
+                rules,
+                authenticator,
                 rates,
                 services.watch_tickets,
                 self._calls,
@@ -185,6 +192,14 @@ class RpcServer:
         )
         watch_service_pb2_grpc.add_WatchServiceServicer_to_server(
             WatchServicer(services.watch_tickets, services.uploads, services.jobs), gate
+        )
+        credentials_service_pb2_grpc.add_CredentialsServiceServicer_to_server(
+            CredentialsServicer(
+                services.credentials,
+                page_tokens,
+                {rule.permission for rule in rules.values() if rule.permission},
+            ),
+            gate,
         )
         health_service_pb2_grpc.add_HealthServiceServicer_to_server(HealthServicer(readiness), gate)
         open_gate = cast(

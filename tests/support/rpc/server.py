@@ -15,6 +15,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from mediaservice.v1 import (
+    credentials_service_pb2_grpc,
     download_service_pb2,
     download_service_pb2_grpc,
     job_service_pb2_grpc,
@@ -60,6 +61,7 @@ class Caller:
         self.media = media_service_pb2_grpc.MediaServiceStub(self.channel)
         self.processing = processing_service_pb2_grpc.ProcessingServiceStub(self.channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)
+        self.credentials = credentials_service_pb2_grpc.CredentialsServiceStub(self.channel)
 
     async def call(
         self, method: Callable[..., Awaitable[T]], request: object, *headers: tuple[str, str]
@@ -141,8 +143,12 @@ class Running:
     environ: Mapping[str, str]
 
     async def caller(self, user: str = "ann", **claims: Any) -> Caller:
+        return await self.bearer(token(user, **claims))
+
+    async def bearer(self, credential: str) -> Caller:
+        """A caller with this token or API key."""
         channel = await self.channels.enter_async_context(grpc.aio.insecure_channel(self.address))
-        return Caller(self.address, channel, token(user, **claims))
+        return Caller(self.address, channel, credential)
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator[psycopg.AsyncConnection]:

@@ -1,0 +1,251 @@
+"""SQL of service accounts and API keys."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from media_service.access.owner import Owner
+from media_service.access.policy import Condition
+from media_service.credentials.model import ApiKey, KeyState, ServiceAccount
+from media_service.db.transaction import Connection, Rows
+
+ACCOUNT = """
+    select a.*, a.service_account_id::text as service_account_id from service_accounts a
+"""
+KEY = """
+    select k.*, k.api_key_id::text as api_key_id, k.service_account_id::text as service_account_id,
+           a.org_id, a.owner_type, a.owner_id
+    from api_keys k join service_accounts a using (service_account_id)
+"""
+ACTIVE = "k.revoke_time is null and (k.expire_time is null or k.expire_time > now())"
+
+COUNT_KEYS = (
+    f"select count(*) as number from api_keys k where k.service_account_id = %s and {ACTIVE}"  # noqa: S608 - made of constants
+)
+
+
+def owner_of(row: Mapping[str, Any]) -> Owner:
+    return Owner(row["owner_type"], row["owner_id"], row["org_id"])
+
+
+def account_record(row: Mapping[str, Any]) -> ServiceAccount:
+    return ServiceAccount(
+        row["service_account_id"],
+        owner_of(row),
+        row["display_name"],
+        row["create_time"],
+        row["delete_time"],
+    )
+
+
+def key_record(row: Mapping[str, Any]) -> ApiKey:
+    return ApiKey(
+        row["api_key_id"],
+        row["service_account_id"],
+        owner_of(row),
+        row["prefix"],
+        row["display_name"],
+        None if row["scopes"] is None else tuple(row["scopes"]),
+        row["create_time"],
+        row["expire_time"],
+        row["revoke_time"],
+        row["last_use_time"],
+    )
+
+
+async def key_states(
+    db: Connection, prefixes: Sequence[str], pause: timedelta
+) -> dict[str, KeyState]:
+    """The states of keys by their prefix. `pause`: the time between two records of their use."""
+    rows = await db.execute(
+        """
+        select k.prefix, k.api_key_id::text as api_key_id,
+               k.service_account_id::text as service_account_id, a.org_id, k.secret_hash, k.scopes,
+               k.revoke_time is null and a.delete_time is null as active,
+               coalesce(k.expire_time <= now(), false) as expired,
+               coalesce(k.last_use_time < now() - %s, true) as use_due
+        from api_keys k join service_accounts a using (service_account_id)
+        where k.prefix = any(%s)
+        """,
+        (pause, list(prefixes)),
+    )
+    return {
+        row["prefix"]: KeyState(
+            row["api_key_id"],
+            row["service_account_id"],
+            row["org_id"],
+            bytes(row["secret_hash"]),
+            None if row["scopes"] is None else frozenset(row["scopes"]),
+            row["active"],
+            row["expired"],
+            row["use_due"],
+        )
+        async for row in rows
+    }
+
+
+async def usable_keys(db: Connection, api_key_ids: Sequence[str]) -> set[str]:
+    """The keys among these that work."""
+    where = f"k.api_key_id = any(%s::uuid[]) and {ACTIVE} and a.delete_time is null"
+    rows = await db.execute(f"{KEY} where {where}".encode(), (list(api_key_ids),))
+    return {row["api_key_id"] async for row in rows}
+
+
+async def record_use(db: Connection, used: Mapping[str, datetime], pause: timedelta) -> None:
+    """Records when keys were used, unless a use of the same key was recorded shortly before."""
+    await db.execute(
+        "update api_keys k set last_use_time = u.time"
+        " from unnest(%s::uuid[], %s::timestamptz[]) as u (api_key_id, time)"
+        " where k.api_key_id = u.api_key_id"
+        " and (k.last_use_time is null or k.last_use_time < u.time - %s)",
+        (list(used), list(used.values()), pause),
+    )
+
+
+async def insert_account(
+    db: Connection, service_account_id: str, owner: Owner, display_name: str
+) -> None:
+    await db.execute(
+        "insert into service_accounts"
+        " (service_account_id, org_id, owner_type, owner_id, display_name)"
+        " values (%s, %s, %s, %s, %s)",
+        (service_account_id, owner.org_id, owner.type, owner.id, display_name),
+    )
+
+
+async def account(
+    db: Connection, service_account_id: str, *, lock: bool = False
+) -> ServiceAccount | None:
+    rows = await db.execute(
+        f"{ACCOUNT} where a.service_account_id = %s {'for update' if lock else ''}".encode(),
+        (service_account_id,),
+    )
+    row = await rows.fetchone()
+    return account_record(row) if row else None
+
+
+async def count_accounts(db: Connection, owner: Owner) -> int:
+    rows = await db.execute(
+        "select count(*) as number from service_accounts"
+        " where (org_id, owner_type, owner_id) = (%s, %s, %s) and delete_time is null",
+        (owner.org_id, owner.type, owner.id),
+    )
+    return await number(rows)
+
+
+async def account_page(
+    db: Connection, scope: Condition, after: tuple[datetime, str] | None, limit: int
+) -> list[ServiceAccount]:
+    """The accounts `a` in scope that are not deleted, newest first."""
+    where, params = [scope.sql, "a.delete_time is null"], [*scope.params]
+    if after is not None:
+        where.append("(a.create_time, a.service_account_id) < (%s, %s::uuid)")
+        params += after
+    rows = await db.execute(
+        f"{ACCOUNT} where {' and '.join(where)}"
+        " order by a.create_time desc, a.service_account_id desc limit %s".encode(),
+        (*params, limit),
+    )
+    return [account_record(row) async for row in rows]
+
+
+async def delete_account(db: Connection, service_account_id: str) -> None:
+    await db.execute(
+        "update service_accounts set delete_time = now() where service_account_id = %s",
+        (service_account_id,),
+    )
+    await db.execute(
+        "update api_keys set revoke_time = now()"
+        " where service_account_id = %s and revoke_time is null",
+        (service_account_id,),
+    )
+
+
+async def insert_key(
+    db: Connection,
+    api_key_id: str,
+    service_account_id: str,
+    prefix: str,
+    secret_hash: bytes,
+    display_name: str,
+    scopes: Sequence[str] | None,
+    expire_time: datetime | None,
+) -> None:
+    await db.execute(
+        "insert into api_keys (api_key_id, service_account_id, prefix, secret_hash, display_name,"
+        " scopes, expire_time) values (%s, %s, %s, %s, %s, %s, %s)",
+        (
+            api_key_id,
+            service_account_id,
+            prefix,
+            secret_hash,
+            display_name,
+            None if scopes is None else list(scopes),
+            expire_time,
+        ),
+    )
+
+
+async def key(db: Connection, api_key_id: str, *, lock: bool = False) -> ApiKey | None:
+    rows = await db.execute(
+        f"{KEY} where k.api_key_id = %s {'for update of k' if lock else ''}".encode(),
+        (api_key_id,),
+    )
+    row = await rows.fetchone()
+    return key_record(row) if row else None
+
+
+async def count_keys(db: Connection, service_account_id: str) -> int:
+    rows = await db.execute(COUNT_KEYS.encode(), (service_account_id,))
+    return await number(rows)
+
+
+async def key_page(
+    db: Connection,
+    scope: Condition,
+    service_account_id: str | None,
+    prefix: str | None,
+    after: tuple[datetime, str] | None,
+    limit: int,
+) -> list[ApiKey]:
+    """The keys of the accounts `a` in scope, newest first."""
+    where, params = [scope.sql], [*scope.params]
+    for column, value in {"service_account_id": service_account_id, "prefix": prefix}.items():
+        if value is not None:
+            where.append(f"k.{column} = %s")
+            params.append(value)
+    if after is not None:
+        where.append("(k.create_time, k.api_key_id) < (%s, %s::uuid)")
+        params += after
+    rows = await db.execute(
+        f"{KEY} where {' and '.join(where)}"
+        " order by k.create_time desc, k.api_key_id desc limit %s".encode(),
+        (*params, limit),
+    )
+    return [key_record(row) async for row in rows]
+
+
+async def revoke_key(db: Connection, api_key_id: str) -> None:
+    await db.execute("update api_keys set revoke_time = now() where api_key_id = %s", (api_key_id,))
+
+
+async def remove_ended_keys(db: Connection, kept: timedelta, limit: int) -> int:
+    """Removes keys that were revoked or expired long ago. Returns their number."""
+    done = await db.execute(
+        """
+        delete from api_keys where api_key_id in (
+            select api_key_id from api_keys
+            where (expire_time is not null or revoke_time is not null)
+              and least(expire_time, revoke_time) < now() - %s
+            order by least(expire_time, revoke_time) limit %s for update skip locked
+        )
+        """,
+        (kept, limit),
+    )
+    return done.rowcount
+
+
+async def number(rows: Rows) -> int:
+    row = await rows.fetchone()
+    assert row is not None  # noqa: S101 - an aggregate has one row
+    return int(row["number"])

@@ -1,0 +1,208 @@
+"""Use cases of service accounts and API keys."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from media_service.access.owner import Owner
+from media_service.access.permission import Permission
+from media_service.access.policy import authorize, creator, scope
+from media_service.access.principal import Principal
+from media_service.credentials import queries
+from media_service.credentials.key_text import new_key, secret_hash
+from media_service.credentials.model import ApiKey, ServiceAccount
+from media_service.db.database import Database
+from media_service.db.transaction import Transaction
+from media_service.errors import FailedPrecondition, NotFound, PermissionDenied, Reason
+from media_service.idempotency import queries as keys
+from media_service.idempotency.model import KeyClaim, RequestKey
+from media_service.ids import new_id
+from media_service.jobs.periodic import Batches
+
+# Of one owner, and of one service account.
+MAX_ACCOUNTS = 1000
+MAX_KEYS = 100
+# How long keys that have ended are listed.
+KEPT = timedelta(days=90)
+BATCH = 1000
+
+
+class CredentialsService:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create_account(
+        self, principal: Principal, display_name: str, key: RequestKey | None
+    ) -> ServiceAccount:
+        """Raises PermissionDenied (USER_REQUIRED), FailedPrecondition (CREDENTIAL_LIMIT_EXCEEDED),
+        Aborted (IDEMPOTENCY_CONFLICT)."""
+        require_user(principal)
+        owner = creator(principal, Permission.CREDENTIALS_WRITE)
+        async with self._database.transaction() as tx:
+            account_id, repeated = await claim(tx, key)
+            if not repeated:
+                await check_accounts(tx, owner)
+                await queries.insert_account(tx, account_id, owner, display_name)
+            return await load_account(tx, principal, account_id)
+
+    async def accounts(
+        self, principal: Principal, after: tuple[datetime, str] | None, limit: int
+    ) -> list[ServiceAccount]:
+        """The accounts that the caller manages. Raises PermissionDenied (USER_REQUIRED)."""
+        require_user(principal)
+        where = scope(principal, Permission.CREDENTIALS_READ, "a")
+        async with self._database.connection() as db:
+            return await queries.account_page(db, where, after, limit)
+
+    async def delete_account(self, principal: Principal, account_id: str) -> ServiceAccount:
+        """Ends the keys of an account as well. Idempotent. Raises NotFound
+        (SERVICE_ACCOUNT_NOT_FOUND), PermissionDenied (USER_REQUIRED)."""
+        require_user(principal)
+        async with self._database.transaction() as tx:
+            account = await load_account(tx, principal, account_id)
+            if account.delete_time is None:
+                await queries.delete_account(tx, account_id)
+            return await load_account(tx, principal, account_id)
+
+    async def create_key(
+        self,
+        principal: Principal,
+        account_id: str,
+        display_name: str,
+        scopes: Sequence[str] | None,
+        expire_time: datetime | None,
+        key: RequestKey | None,
+    ) -> tuple[ApiKey, str]:
+        """Returns a key and its text, which is empty if an earlier call with the same `key` created
+        it. Raises NotFound (SERVICE_ACCOUNT_NOT_FOUND), PermissionDenied (USER_REQUIRED,
+        SCOPE_MISSING), FailedPrecondition (CREDENTIAL_LIMIT_EXCEEDED), Aborted
+        (IDEMPOTENCY_CONFLICT)."""
+        require_user(principal)
+        check_scopes(principal, scopes)
+        async with self._database.transaction() as tx:
+            account = await load_account(tx, principal, account_id)
+            if account.delete_time is not None:
+                raise account_not_found(account_id)
+            key_id, repeated = await claim(tx, key)
+            if repeated:
+                return await load_key(tx, principal, key_id), ""
+            if await queries.count_keys(tx, account_id) >= MAX_KEYS:
+                raise limit_exceeded("The service account has too many API keys.", MAX_KEYS)
+            new = new_key()
+            await queries.insert_key(
+                tx,
+                key_id,
+                account_id,
+                new.prefix,
+                secret_hash(new.secret),
+                display_name,
+                scopes,
+                expire_time,
+            )
+            return await load_key(tx, principal, key_id), new.text
+
+    async def keys(
+        self,
+        principal: Principal,
+        account_id: str | None,
+        prefix: str | None,
+        after: tuple[datetime, str] | None,
+        limit: int,
+    ) -> list[ApiKey]:
+        """The keys of accounts that the caller manages. Raises PermissionDenied
+        (USER_REQUIRED)."""
+        require_user(principal)
+        where = scope(principal, Permission.CREDENTIALS_READ, "a")
+        async with self._database.connection() as db:
+            return await queries.key_page(db, where, account_id, prefix, after, limit)
+
+    async def revoke(self, principal: Principal, key_id: str) -> ApiKey:
+        """Idempotent. Raises NotFound (API_KEY_NOT_FOUND), PermissionDenied (USER_REQUIRED)."""
+        require_user(principal)
+        async with self._database.transaction() as tx:
+            key = await load_key(tx, principal, key_id)
+            if key.revoke_time is None:
+                await queries.revoke_key(tx, key_id)
+            return await load_key(tx, principal, key_id)
+
+
+def require_user(principal: Principal) -> None:
+    if principal.type != "user":
+        raise PermissionDenied(
+            Reason.USER_REQUIRED,
+            "A service account cannot manage service accounts and API keys. Call with the token of"
+            " a user.",
+        )
+
+
+def check_scopes(principal: Principal, scopes: Collection[str] | None) -> None:
+    """A key may not have permissions that the token of its creator lacks."""
+    if principal.scopes is None:
+        return
+    for wanted in ["*"] if scopes is None else scopes:
+        if not principal.holds(wanted):
+            raise PermissionDenied(
+                Reason.SCOPE_MISSING,
+                f"The token's scope does not include {wanted}, so a key with it cannot be created."
+                " Set `scopes` to permissions that the token has.",
+                permission=wanted,
+            )
+
+
+async def check_accounts(tx: Transaction, owner: Owner) -> None:
+    if await queries.count_accounts(tx, owner) >= MAX_ACCOUNTS:
+        raise limit_exceeded("There are too many service accounts.", MAX_ACCOUNTS)
+
+
+async def claim(tx: Transaction, key: RequestKey | None) -> tuple[str, bool]:
+    """The id of the resource to create, and whether an earlier call with the key created it."""
+    wanted = new_id()
+    if key is None:
+        return wanted, False
+    claimed, _ = await keys.claim(tx, KeyClaim(key, wanted))
+    return claimed, claimed != wanted
+
+
+async def load_account(tx: Transaction, principal: Principal, account_id: str) -> ServiceAccount:
+    """Returns an account that the caller manages, and locks it."""
+    account = await queries.account(tx, account_id, lock=True)
+    missing = account_not_found(account_id)
+    return authorize(principal, Permission.CREDENTIALS_WRITE, account, missing)
+
+
+async def load_key(tx: Transaction, principal: Principal, key_id: str) -> ApiKey:
+    """Returns a key that the caller manages, and locks it."""
+    key = await queries.key(tx, key_id, lock=True)
+    return authorize(principal, Permission.CREDENTIALS_WRITE, key, key_not_found(key_id))
+
+
+def account_not_found(account_id: str) -> NotFound:
+    return NotFound(
+        Reason.SERVICE_ACCOUNT_NOT_FOUND,
+        "The service account does not exist, or the caller does not manage it.",
+        service_account_id=account_id,
+    )
+
+
+def key_not_found(key_id: str) -> NotFound:
+    return NotFound(
+        Reason.API_KEY_NOT_FOUND,
+        "The API key does not exist, or the caller does not manage it.",
+        api_key_id=key_id,
+    )
+
+
+def limit_exceeded(what: str, limit: int) -> FailedPrecondition:
+    return FailedPrecondition(
+        Reason.CREDENTIAL_LIMIT_EXCEEDED,
+        f"{what} The limit is {limit}. Delete or revoke some.",
+        limit=limit,
+    )
+
+
+async def remove_ended_keys(database: Database) -> Batches:
+    while True:
+        async with database.connection() as db:
+            removed = await queries.remove_ended_keys(db, KEPT, BATCH)
+        yield removed
+        if removed < BATCH:
+            return
