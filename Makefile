@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # One test or folder: `make test-one T=tests/unit/test_crc32c_combine.py::test_combining_is_associative`.
 T ?= tests/unit
 
-.PHONY: help unit test-one coverage dev test suite lint gen docs bench soak soak-outages soak-kills soak-starving soak-input soak-streams lock clean release-contract compiled
+.PHONY: help unit test-one coverage dev test suite lint gen docs bench soak soak-outages soak-kills soak-starving soak-input soak-long soak-streams lock clean release-contract compiled
 
 help:  ## Show this list.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -73,7 +73,7 @@ bench: compiled  ## Run the benchmarks.
 
 # All parts run, also after one that fails. Each of them can run alone, and smaller: see its --help.
 soak: compiled  ## Kills, outages, starving files and arbitrary input, for over an hour. Writes docs/crash.md.
-	@$(MAKE) --no-print-directory --keep-going --jobs=1 soak-outages soak-kills soak-starving soak-input soak-streams
+	@$(MAKE) --no-print-directory --keep-going --jobs=1 soak-outages soak-kills soak-starving soak-input soak-long soak-streams
 
 soak-outages: compiled
 	$(BIN)/python -m tests.crash.outage_soak
@@ -86,6 +86,10 @@ soak-starving: compiled
 
 soak-input: compiled
 	SOAK_ROUNDS=100 SOAK_SEED=$$(date +%s) $(BIN)/python -m pytest -q tests/rpc/test_any_input.py tests/e2e/test_any_request.py
+
+# The tests of `suite`, some of which are longer: see tests/support/long_form.py.
+soak-long: compiled
+	SOAK=1 $(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(OTHERS)
 
 # Compares the streams of videos of many kinds with them. FOLDERS may have more videos.
 soak-streams: compiled

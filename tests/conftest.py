@@ -27,6 +27,7 @@ from tests.support.databases import (
     unique_name,
     with_database,
 )
+from tests.support.long_form import LONG_FORM
 from tests.support.ports import free_port
 from tests.support.signals import start_programs_with_default_signals
 from tests.support.stores.gcs_server import gcs_server
@@ -36,6 +37,9 @@ start_programs_with_default_signals()
 
 # While tests are collected, almost nothing is garbage.
 gc.disable()
+
+# Python's default thresholds spend a twelfth of the time of tests on searching for garbage.
+GC_THRESHOLD = (7_000, 10, 10)
 
 # As where CI is set: how long an example takes says how busy the machine is.
 settings.register_profile(
@@ -113,7 +117,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not LONG_FORM:
+        long = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in set(long)]
     ranks = {name: rank for rank, name in enumerate(LONG)}
     items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(LONG)))
 
@@ -121,6 +129,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     # Tests and modules stay until the end. Searching them for garbage again and again takes time.
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
     gc.enable()
 
 

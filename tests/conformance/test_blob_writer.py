@@ -15,6 +15,7 @@ from media_service.storage.driver import Driver, PartName
 from media_service.storage.drivers.memory import MemoryDriver
 from media_service.uploads.model import Part
 from media_service.uploads.writer import BlobWriter, split
+from tests.support.long_form import examples
 from tests.support.stores.whole_part_driver import WholePartDriver
 
 
@@ -49,7 +50,9 @@ class Ledger:
 PIECES = st.lists(st.lists(st.binary(max_size=40), max_size=4), max_size=12)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(20, 60), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(writes=PIECES, syncs=st.sets(st.integers(0, 11)), breaks=st.sets(st.integers(0, 11)))
 async def test_the_parts_contain_the_stream(
     driver: Driver,

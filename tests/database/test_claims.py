@@ -26,6 +26,7 @@ from media_service.ids import new_id
 from media_service.jobs.fair_queue import FairQueue
 from media_service.jobs.model import Claim, JobKind, JobState, Priority
 from media_service.jobs.queries import changing, claimed_jobs, claiming, owner_turns
+from tests.support.long_form import examples
 
 LEASE = timedelta(hours=1)
 LATER = timedelta(hours=2)
@@ -485,7 +486,9 @@ def test_jobs_behave_like_the_model(database_url: str) -> None:
         try:
             run_state_machine_as_test(
                 Machine,
-                settings=settings(max_examples=30, stateful_step_count=40, database=None),
+                settings=settings(
+                    max_examples=examples(12, 60), stateful_step_count=40, database=None
+                ),
             )
         finally:
             runner.run(database.__aexit__())

@@ -11,7 +11,7 @@ from tests.support.notifications import heard
 async def test_events_of_other_versions_do_not_end_the_delivery(
     database: Database, payload: str
 ) -> None:
-    with heard(database, MediaChanged, "a") as found:
+    async with heard(database, MediaChanged, "a") as found:
         async with database.connection() as db:
             await db.execute("select pg_notify(%s, %s)", (channel(MediaChanged), payload))
         assert await found.all() == ([MediaChanged("a")] if "color" in payload else [])

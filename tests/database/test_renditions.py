@@ -34,6 +34,7 @@ from tests.support.killable_renditions import (
     content,
     objects,
 )
+from tests.support.long_form import examples
 
 
 @pytest.fixture
@@ -475,7 +476,7 @@ async def act(
 
 
 @settings(
-    max_examples=60,
+    max_examples=examples(25, 100),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

@@ -12,7 +12,6 @@ from media_service.db.events import MediaChanged
 from media_service.db.pool import Pool
 from media_service.db.pulse import Pulse
 from media_service.errors import Reason, Unavailable
-from tests.support.notifications import heard
 from tests.support.silent_database import line_to
 
 TIMEOUT = 0.5
@@ -51,9 +50,10 @@ async def test_dead_connections_are_replaced_and_events_arrive_again(database_ur
         line.forget()
         await refused(database)
         await asyncio.gather(*(ask(database) for _ in range(4)))
-        with heard(database, MediaChanged, "some") as found:
+        found: list[MediaChanged] = []
+        with database.listen(MediaChanged, "some", found.append):
             async with asyncio.timeout(PATIENCE_SECONDS):
-                while not found.events:  # an event may be lost
+                while not found:  # an event may be lost
                     async with database.connection() as db:
                         db.emit(MediaChanged("some"))
                     await asyncio.sleep(0.1)

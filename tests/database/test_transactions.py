@@ -58,7 +58,7 @@ async def test_events_reach_other_processes_unchanged(
     database: Database, other: Database, event: Event
 ) -> None:
     kind: Any = type(event)
-    with heard(other, kind, event.key) as found:
+    async with heard(other, kind, event.key) as found:
         async with database.transaction() as tx:
             tx.emit(event)
         async with asyncio.timeout(20):
@@ -68,7 +68,7 @@ async def test_events_reach_other_processes_unchanged(
 
 
 async def test_events_are_delivered_only_to_listeners_of_their_key(database: Database) -> None:
-    with heard(database, MediaChanged, KEY) as found:
+    async with heard(database, MediaChanged, KEY) as found:
         async with database.transaction() as tx:
             tx.emit(MediaChanged("another"))
             tx.emit(JobChanged(KEY))
@@ -76,7 +76,7 @@ async def test_events_are_delivered_only_to_listeners_of_their_key(database: Dat
 
 
 async def test_events_are_delivered_after_the_commit(database: Database) -> None:
-    with heard(database, MediaChanged, KEY) as found:
+    async with heard(database, MediaChanged, KEY) as found:
         async with database.transaction() as tx:
             tx.emit(MediaChanged(KEY))
             assert await found.all() == []
@@ -113,7 +113,10 @@ async def test_a_rollback_discards_events_and_jobs(
     what: Callable[[Database], Awaitable[None]],
     error: type[Exception] | None,
 ) -> None:
-    with heard(database, MediaChanged, KEY) as found, heard(database, JobRunnable, "") as woken:
+    async with (
+        heard(database, MediaChanged, KEY) as found,
+        heard(database, JobRunnable, "") as woken,
+    ):
         if error:
             with pytest.raises(error):
                 await what(database)
@@ -127,7 +130,7 @@ async def test_a_rollback_discards_events_and_jobs(
 
 async def test_a_pipeline_commits_its_jobs_and_events(database: Database) -> None:
     job = NewJob(JobKind.INGEST, new_id())
-    with heard(database, JobRunnable, "") as woken:
+    async with heard(database, JobRunnable, "") as woken:
         async with database.pipeline() as tx:
             await tx.enqueue(job)
         assert await woken.all() == [JobRunnable()]
@@ -143,7 +146,7 @@ async def test_events_of_a_connection_before_its_error_are_delivered(database: D
             db.emit(MediaChanged(KEY))
             raise KeyError
 
-    with heard(database, MediaChanged, KEY) as found:
+    async with heard(database, MediaChanged, KEY) as found:
         with pytest.raises(KeyError):
             await fail()
         assert await found.all() == [MediaChanged(KEY)]
@@ -155,7 +158,7 @@ async def test_requeuing_a_job_wakes_workers(database: Database) -> None:
     async with database.connection() as db:
         claim = await claims.claim(db)
         assert claim is not None
-    with heard(database, JobRunnable, "") as woken:
+    async with heard(database, JobRunnable, "") as woken:
         async with database.connection() as db:
             assert await claimed_jobs.put_back(db, claim)
         assert await woken.all() == [JobRunnable()]
@@ -171,7 +174,7 @@ async def test_the_discard_job_of_an_upload_that_a_worker_gives_up_wakes_workers
         await upload_queries.begin_verifying(tx, upload_id, Checksums(), 0, 1)
         await tx.enqueue(NewJob(JobKind.FINISH, upload_id))
     claim = await on_disk.claim(JobKind.FINISH)
-    with (
+    async with (
         heard(on_disk.database, JobRunnable, "") as woken,
         heard(on_disk.database, UploadChanged, upload_id) as changed,
     ):
@@ -201,7 +204,7 @@ async def test_watchers_are_notified_when_an_unresumable_upload_breaks_off(
     )
     async with asyncio.timeout(20):
         await exists.wait()
-    with heard(on_disk.database, UploadChanged, ids[0]) as changed:
+    async with heard(on_disk.database, UploadChanged, ids[0]) as changed:
         go_on.set()
         with pytest.raises(KeyError):
             await writing
@@ -214,7 +217,7 @@ async def test_the_end_of_a_job_is_announced(database: Database) -> None:
     job = NewJob(JobKind.PROCESS, new_id(), ANN.owner)
     async with database.transaction() as tx:
         await tx.enqueue(job)
-    with heard(database, JobChanged, job.job_id) as found:
+    async with heard(database, JobChanged, job.job_id) as found:
         async with database.connection() as db:
             claim = await claims.claim(db)
             assert claim is not None

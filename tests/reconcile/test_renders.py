@@ -30,7 +30,7 @@ async def test_a_lost_or_damaged_render_is_removed_and_its_media_is_not_quaranti
         else:
             await harness.raw.driver.delete(found.body.key)
             await harness.raw.driver.put(found.body.key, bytes_)
-    with heard(harness.database, JobRunnable, "") as woken:
+    async with heard(harness.database, JobRunnable, "") as woken:
         kinds = {finding.kind: finding.media_ids for finding in await reconcile_renditions(harness)}
         assert JobRunnable() in await woken.all()
     assert kinds == {"MISSING": (media_id,), "CORRUPT": (media_id,)}

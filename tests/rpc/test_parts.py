@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mediaservice.v1 import upload_service_pb2
 
+from tests.support.long_form import examples
 from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc.parts import (
     MIB,
@@ -27,7 +28,9 @@ from tests.support.rpc.server import Caller, Refusal, Running, Start, refused
 from tests.support.rpc.sessions import abort, write
 from tests.support.tools import eventually
 
-FEW = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=examples(8, 40), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def cut(data: bytes, count: int) -> list[bytes]:
