@@ -41,6 +41,8 @@ from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.media.usage import UsageCounter
 from media_service.rates.drivers.memory import MemoryRates
+from media_service.rates.drivers.valkey import ValkeyRates
+from media_service.rates.fallback import FallbackRates
 from media_service.rates.limiter import RateLimiter
 from media_service.rates.model import Limit
 from media_service.reconcile.service import Reconciler
@@ -274,13 +276,17 @@ async def renders(config: Config, parts: Base, forks: Forks | None) -> AsyncIter
 
 @asynccontextmanager
 async def rate_limiter(config: Config) -> AsyncIterator[RateLimiter]:
-    store = MemoryRates()
+    caller = Limit("caller", config.rate_caller)
+    address = Limit("address", config.rate_address)
+    if not config.rate_store:
+        yield RateLimiter(MemoryRates(), caller, address)
+        return
     try:
-        yield RateLimiter(
-            store, Limit("caller", config.rate_caller), Limit("address", config.rate_address)
-        )
-    finally:
-        await store.close()
+        shared = ValkeyRates(config.rate_store)
+    except ValueError as error:
+        raise ConfigError(f"MEDIA_RATE_STORE: {error}") from None
+    async with FallbackRates(shared, MemoryRates()) as store:
+        yield RateLimiter(store, caller, address, lambda: store.works)
 
 
 @asynccontextmanager

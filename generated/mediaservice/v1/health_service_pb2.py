@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$mediaservice/v1/health_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1amediaservice/v1/rule.proto\"\x16\n\x14\x43heckLivenessRequest\"\x17\n\x15\x43heckReadinessRequest\"\xa1\x01\n\x06Health\x12\x39\n\x05state\x18\x01 \x01(\x0e\x32\x1d.mediaservice.v1.Health.StateB\x04\xe2\x41\x01\x03R\x05state\x12\x1e\n\x07reasons\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03R\x07reasons\"<\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07SERVING\x10\x01\x12\x0f\n\x0bNOT_SERVING\x10\x02\x32\x88\x02\n\rHealthService\x12y\n\rCheckLiveness\x12%.mediaservice.v1.CheckLivenessRequest\x1a\x17.mediaservice.v1.Health\"(\x82\xd3\xe4\x93\x02\x0f\x12\r/healthz/live\xca\xf3\xb2\xac\n\r\x10\x01\x30\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x12|\n\x0e\x43heckReadiness\x12&.mediaservice.v1.CheckReadinessRequest\x1a\x17.mediaservice.v1.Health\")\x82\xd3\xe4\x93\x02\x10\x12\x0e/healthz/ready\xca\xf3\xb2\xac\n\r\x10\x01\x30\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x42I\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$mediaservice/v1/health_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1amediaservice/v1/rule.proto\"\x16\n\x14\x43heckLivenessRequest\"\x17\n\x15\x43heckReadinessRequest\"\xc3\x01\n\x06Health\x12\x39\n\x05state\x18\x01 \x01(\x0e\x32\x1d.mediaservice.v1.Health.StateB\x04\xe2\x41\x01\x03R\x05state\x12\x1e\n\x07reasons\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03R\x07reasons\x12 \n\x08\x64\x65graded\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03R\x08\x64\x65graded\"<\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07SERVING\x10\x01\x12\x0f\n\x0bNOT_SERVING\x10\x02\x32\x88\x02\n\rHealthService\x12y\n\rCheckLiveness\x12%.mediaservice.v1.CheckLivenessRequest\x1a\x17.mediaservice.v1.Health\"(\x82\xd3\xe4\x93\x02\x0f\x12\r/healthz/live\xca\xf3\xb2\xac\n\r\x10\x01\x30\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x12|\n\x0e\x43heckReadiness\x12&.mediaservice.v1.CheckReadinessRequest\x1a\x17.mediaservice.v1.Health\")\x82\xd3\xe4\x93\x02\x10\x12\x0e/healthz/ready\xca\xf3\xb2\xac\n\r\x10\x01\x30\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x42I\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEALTH'].fields_by_name['state']._serialized_options = b'\342A\001\003'
   _globals['_HEALTH'].fields_by_name['reasons']._loaded_options = None
   _globals['_HEALTH'].fields_by_name['reasons']._serialized_options = b'\342A\001\003'
+  _globals['_HEALTH'].fields_by_name['degraded']._loaded_options = None
+  _globals['_HEALTH'].fields_by_name['degraded']._serialized_options = b'\342A\001\003'
   _globals['_HEALTHSERVICE'].methods_by_name['CheckLiveness']._loaded_options = None
   _globals['_HEALTHSERVICE'].methods_by_name['CheckLiveness']._serialized_options = b'\202\323\344\223\002\017\022\r/healthz/live\312\363\262\254\n\r\020\0010\377\377\377\377\377\377\377\377\377\001'
   _globals['_HEALTHSERVICE'].methods_by_name['CheckReadiness']._loaded_options = None
@@ -48,9 +50,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKREADINESSREQUEST']._serialized_start=172
   _globals['_CHECKREADINESSREQUEST']._serialized_end=195
   _globals['_HEALTH']._serialized_start=198
-  _globals['_HEALTH']._serialized_end=359
-  _globals['_HEALTH_STATE']._serialized_start=299
-  _globals['_HEALTH_STATE']._serialized_end=359
-  _globals['_HEALTHSERVICE']._serialized_start=362
-  _globals['_HEALTHSERVICE']._serialized_end=626
+  _globals['_HEALTH']._serialized_end=393
+  _globals['_HEALTH_STATE']._serialized_start=333
+  _globals['_HEALTH_STATE']._serialized_end=393
+  _globals['_HEALTHSERVICE']._serialized_start=396
+  _globals['_HEALTHSERVICE']._serialized_end=660
 # @@protoc_insertion_point(module_scope)

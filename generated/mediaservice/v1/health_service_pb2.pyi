@@ -82,6 +82,7 @@ class Health(_message.Message):
 
     STATE_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
     state: Global___Health.State.ValueType
     """Whether it runs, or can serve."""
     @_builtins.property
@@ -90,15 +91,20 @@ class Health(_message.Message):
         SHUTTING_DOWN. Empty if it can.
         """
 
+    @_builtins.property
+    def degraded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What does not work although it can serve, as names of ErrorReason: RATE_STORE_UNAVAILABLE. Empty if all works."""
+
     def __init__(
         self,
         *,
         state: Global___Health.State.ValueType = ...,
         reasons: _abc.Iterable[_builtins.str] | None = ...,
+        degraded: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reasons", b"reasons", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "reasons", b"reasons", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

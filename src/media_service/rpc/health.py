@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mediaservice.v1 import health_service_pb2, health_service_pb2_grpc
 
 from media_service.errors import NotFound, Reason
+from media_service.rates.limiter import RateLimiter
 from media_service.rpc.open_gate import OpenGate
 from media_service.rpc.readiness import Readiness
 from media_service.rpc.running_calls import RunningCalls
@@ -90,8 +91,9 @@ class HealthReporter(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
 
 class HealthServicer(health_service_pb2_grpc.HealthServiceServicer):
-    def __init__(self, readiness: Readiness) -> None:
+    def __init__(self, readiness: Readiness, rates: RateLimiter) -> None:
         self._readiness = readiness
+        self._rates = rates
 
     async def CheckLiveness(  # noqa: N802
         self, request: health_service_pb2.CheckLivenessRequest, context: Context
@@ -101,10 +103,11 @@ class HealthServicer(health_service_pb2_grpc.HealthServiceServicer):
     async def CheckReadiness(  # noqa: N802
         self, request: health_service_pb2.CheckReadinessRequest, context: Context
     ) -> Health:
+        degraded = [] if self._rates.shared() else [Reason.RATE_STORE_UNAVAILABLE]
         if not (reasons := self._readiness.reasons):
-            return Health(state=Health.SERVING)
+            return Health(state=Health.SERVING, degraded=degraded)
         await context.send_initial_metadata((("x-http-status", "503"),))
-        return Health(state=Health.NOT_SERVING, reasons=reasons)
+        return Health(state=Health.NOT_SERVING, reasons=reasons, degraded=degraded)
 
 
 @asynccontextmanager
