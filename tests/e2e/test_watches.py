@@ -3,6 +3,8 @@
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -11,12 +13,13 @@ from tests.support.browser.browser import Browser
 from tests.support.media.small_files import jpeg
 from tests.support.rest import create, patch, refusal, settled, store
 from tests.support.service import Service
+from tests.support.tools import eventually_async
 
 # Follows a watch and records its events until it is closed for good.
 EVENT_SOURCE = """
 new Promise(resolve => {
   const source = new EventSource(URL);
-  const seen = {opens: 0, errors: [], ids: [], states: []};
+  const seen = window.seen = {opens: 0, errors: [], ids: [], states: []};
   source.onopen = () => { seen.opens += 1; };
   source.addEventListener("NAME", event => {
     seen.ids.push(event.lastEventId);
@@ -84,6 +87,56 @@ async def test_event_source_follows_a_job_through_its_stages(
     seen = await browser.run(opened)
     assert seen["states"][-1] == "SUCCEEDED"
     assert seen["errors"] == [CONNECTING, CLOSED]
+
+
+@asynccontextmanager
+async def unsteady(address: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
+    """The URL of a proxy, and a function that breaks its connections."""
+    connections: list[asyncio.StreamWriter] = []
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, _, port = address.rpartition(":")
+        from_server, to_server = await asyncio.open_connection(host, int(port))
+        connections.extend((writer, to_server))
+        await asyncio.gather(pipe(reader, to_server), pipe(from_server, writer))
+
+    def break_all() -> None:
+        for writer in connections:
+            writer.transport.abort()
+        connections.clear()
+
+    async with await asyncio.start_server(connect, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}", break_all
+        break_all()
+
+
+async def test_event_source_reconnects_by_itself_after_its_connection_breaks(
+    browser: Browser, service: Service, alice: httpx.Client
+) -> None:
+    upload = create(alice)
+    secret = ticket(alice, uploadId=upload)
+    address = service.base_url.removeprefix("http://")
+    async with unsteady(address) as (url, break_all), browser.page() as page:
+        path = f"/v1/uploads/{upload}:watch?ticket={secret}"
+        script = EVENT_SOURCE.replace("URL", json.dumps(url + path)).replace("NAME", "upload")
+        await page.run(f"window.watched = {script}; 0")
+        await eventually_async(lambda: page.run("Boolean(window.seen?.ids.length)"))
+        for opens in (2, 3):
+            break_all()
+            await eventually_async(lambda: page.run(f"window.seen.opens === {opens}"))  # noqa: B023
+        await asyncio.to_thread(patch, alice, upload, 0, jpeg(), complete=True)
+        seen = await page.run("window.watched")
+    assert (seen["states"][0], seen["states"][-1]) == ("ACTIVE", "FINISHED")
+    assert len(set(seen["ids"])) == len(seen["ids"]), "an event was sent twice"
+    # Two breaks, the end of the stream, and the 204.
+    assert seen["errors"] == [CONNECTING, CONNECTING, CONNECTING, CLOSED]
 
 
 async def test_event_source_is_closed_by_an_invalid_ticket(

@@ -76,10 +76,13 @@ def job_events(
 
 
 def upload_events(
-    caller: Caller, upload_id: str, *, ticket: str = ""
+    caller: Caller, upload_id: str, *, last_event_id: str = "", ticket: str = ""
 ) -> "grpc.aio.UnaryStreamCall[Any, Any]":
     request = upload_service_pb2.WatchUploadEventsRequest(upload_id=upload_id, ticket=ticket)
-    return caller.uploads.WatchUploadEvents(request, metadata=() if ticket else caller.metadata)
+    metadata = caller.metadata if not ticket else ()
+    if last_event_id:
+        metadata = (*metadata, ("last-event-id", last_event_id))
+    return caller.uploads.WatchUploadEvents(request, metadata=metadata)
 
 
 async def blocks(call: Any) -> AsyncIterator[Event]:
@@ -279,6 +282,70 @@ async def test_a_ticket_opens_one_event_stream(ann: Caller, queued: Job) -> None
     call.cancel()
 
 
+async def test_the_client_of_a_used_ticket_reconnects_any_number_of_times(
+    ann: Caller, queued: Job
+) -> None:
+    ticket = await job_ticket(ann, queued.job_id)
+    call = job_events(ann, queued.job_id, ticket=ticket)
+    seen = (await anext(blocks(call))).id
+    call.cancel()
+    for _ in range(2):
+        call = job_events(ann, queued.job_id, ticket=ticket, last_event_id=seen)
+        assert (await anext(blocks(call))).comment == "heartbeat", "it has the event"
+        call.cancel()
+    await cancel(ann, queued.job_id)
+    (last,) = await received(job_events(ann, queued.job_id, ticket=ticket, last_event_id=seen))
+    assert (last.id, last.data["state"]) == ("end", "CANCELLED")
+
+
+async def test_nothing_but_the_key_of_its_stream_reopens_a_used_ticket(
+    ann: Caller, queued: Job
+) -> None:
+    other = await process(ann, queued.media_id, "blur:2")
+    upload = await ann.create()
+    ticket, second = [await job_ticket(ann, queued.job_id) for _ in range(2)]
+    call = job_events(ann, queued.job_id, ticket=ticket)
+    seen = (await anext(blocks(call))).id
+    key = seen.partition(".")[2]
+    for refused_call in (
+        job_events(ann, queued.job_id, ticket=ticket, last_event_id=seen[:-1]),
+        job_events(ann, queued.job_id, ticket=ticket, last_event_id=f"{seen}.{key}"),
+        job_events(ann, queued.job_id, ticket=ticket, last_event_id=key),
+        job_events(ann, queued.job_id, ticket="guessed", last_event_id=seen),
+        job_events(ann, queued.job_id, ticket=f"{ticket}{key}", last_event_id=seen),
+        job_events(ann, other.job_id, ticket=ticket, last_event_id=seen),
+        upload_events(ann, upload.upload_id, ticket=ticket, last_event_id=seen),
+        upload_events(ann, queued.job_id, ticket=ticket, last_event_id=seen),
+    ):
+        assert (await refused(received(refused_call))).reason == "TICKET_INVALID"
+    call.cancel()
+    # A new ticket is opened by its own client only, and has a key of its own.
+    call = job_events(ann, queued.job_id, ticket=second, last_event_id=seen)
+    assert (await anext(blocks(call))).id not in {seen, ""}
+    call.cancel()
+    refusal = await refused(received(job_events(ann, queued.job_id, ticket=second)))
+    assert refusal.reason == "TICKET_INVALID"
+
+
+async def test_a_client_reconnects_for_an_hour(
+    ann: Caller, service: Running, queued: Job, database: Database
+) -> None:
+    ticket = await job_ticket(ann, queued.job_id)
+    call = job_events(ann, queued.job_id, ticket=ticket)
+    seen = (await anext(blocks(call))).id
+    call.cancel()
+    async with service.database() as db:
+        rows = await db.execute(
+            "update watch_tickets set expire_time = expire_time - interval '1 hour'"
+            " returning expire_time + interval '1 hour' - now() as rest"
+        )
+        (row,) = await rows.fetchall()
+    assert timedelta(minutes=55) < row[0] <= timedelta(hours=1)
+    call = job_events(ann, queued.job_id, ticket=ticket, last_event_id=seen)
+    assert (await refused(received(call))).reason == "TICKET_INVALID"
+    assert await changed_by(remove_expired_tickets(database)) == 1
+
+
 async def test_an_upload_ticket_opens_the_event_stream_of_the_upload(ann: Caller) -> None:
     upload = await ann.create()
     ticket = await upload_ticket(ann, upload.upload_id)
@@ -365,16 +432,23 @@ async def test_a_ticket_is_neither_stored_nor_logged(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     ticket = await job_ticket(ann, queued.job_id)
+    call = job_events(ann, queued.job_id, ticket=ticket)
+    seen = (await anext(blocks(call))).id
+    call.cancel()
+    key = seen.partition(".")[2]
     async with await psycopg.AsyncConnection.connect(service.database_url) as db:
         rows = await db.execute("select to_json(t)::text from watch_tickets t")
         stored = "".join(row[0] for row in await rows.fetchall())
     assert queued.job_id in stored
     assert ticket not in stored
+    assert key not in stored
     await cancel(ann, queued.job_id)
-    await received(job_events(ann, queued.job_id, ticket=ticket))
+    await received(job_events(ann, queued.job_id, ticket=ticket, last_event_id=seen))
     await refused(received(job_events(ann, queued.job_id, ticket=ticket)))
     assert f"action=watches.create user='ann' org='' subject={queued.job_id}" in caplog.text
     assert ticket not in caplog.text
+    assert len(key) == 22
+    assert key not in caplog.text
 
 
 async def test_a_token_takes_precedence_over_a_ticket(ann: Caller, queued: Job) -> None:

@@ -47,7 +47,7 @@ Global___CreateWatchTicketRequest: _TypeAlias = CreateWatchTicketRequest  # noqa
 
 @_typing.final
 class WatchTicket(_message.Message):
-    """A ticket, which opens one event stream. It is a secret: it stands for the caller."""
+    """A ticket, which opens one event stream. It is a secret until it is used: it stands for the caller."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -57,7 +57,7 @@ class WatchTicket(_message.Message):
     """The value of the query parameter `ticket`."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the ticket stops working, if it was not used before."""
+        """Until when the ticket opens its stream. The client that opened it can reconnect for an hour."""
 
     def __init__(
         self,

@@ -60,9 +60,11 @@ class WatchServiceServicer(object):
 
     def CreateWatchTicket(self, request, context):
         """Creates a ticket that opens one event stream: `new EventSource("/v1/jobs/JOB:watch?ticket=TICKET")`. It is valid for
-        60 seconds and for one request, with the identity and the permissions of the caller. After a connection breaks,
-        create a new one. There is no idempotency key: the service keeps only a hash of the ticket, so it cannot return it
-        twice, and a ticket that is not used expires.
+        60 seconds and for one request, with the identity and the permissions of the caller. If the connection breaks,
+        `EventSource` reconnects by itself, for an hour after that request: the `id` of each event has a key, which the
+        browser sends back as `Last-Event-ID`. Without this key, a used ticket opens nothing. After the hour, create a new
+        ticket. There is no idempotency key: the service keeps only a hash of the ticket, so it cannot return it twice, and a
+        ticket that is not used expires.
 
         Permission: watches.write, and the permission to read the resource: uploads.read or jobs.read. Errors:
         UPLOAD_NOT_FOUND, JOB_NOT_FOUND. Safe to retry.

@@ -42,9 +42,11 @@ class WatchServiceStub:
     def __new__(cls, channel: _aio.Channel) -> WatchServiceAsyncStub: ...
     CreateWatchTicket: _grpc.UnaryUnaryMultiCallable[_watch_service_pb2.CreateWatchTicketRequest, _watch_service_pb2.WatchTicket]
     """Creates a ticket that opens one event stream: `new EventSource("/v1/jobs/JOB:watch?ticket=TICKET")`. It is valid for
-    60 seconds and for one request, with the identity and the permissions of the caller. After a connection breaks,
-    create a new one. There is no idempotency key: the service keeps only a hash of the ticket, so it cannot return it
-    twice, and a ticket that is not used expires.
+    60 seconds and for one request, with the identity and the permissions of the caller. If the connection breaks,
+    `EventSource` reconnects by itself, for an hour after that request: the `id` of each event has a key, which the
+    browser sends back as `Last-Event-ID`. Without this key, a used ticket opens nothing. After the hour, create a new
+    ticket. There is no idempotency key: the service keeps only a hash of the ticket, so it cannot return it twice, and a
+    ticket that is not used expires.
 
     Permission: watches.write, and the permission to read the resource: uploads.read or jobs.read. Errors:
     UPLOAD_NOT_FOUND, JOB_NOT_FOUND. Safe to retry.
@@ -69,9 +71,11 @@ class WatchServiceAsyncStub(WatchServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateWatchTicket: _aio.UnaryUnaryMultiCallable[_watch_service_pb2.CreateWatchTicketRequest, _watch_service_pb2.WatchTicket]  # type: ignore[assignment]
     """Creates a ticket that opens one event stream: `new EventSource("/v1/jobs/JOB:watch?ticket=TICKET")`. It is valid for
-    60 seconds and for one request, with the identity and the permissions of the caller. After a connection breaks,
-    create a new one. There is no idempotency key: the service keeps only a hash of the ticket, so it cannot return it
-    twice, and a ticket that is not used expires.
+    60 seconds and for one request, with the identity and the permissions of the caller. If the connection breaks,
+    `EventSource` reconnects by itself, for an hour after that request: the `id` of each event has a key, which the
+    browser sends back as `Last-Event-ID`. Without this key, a used ticket opens nothing. After the hour, create a new
+    ticket. There is no idempotency key: the service keeps only a hash of the ticket, so it cannot return it twice, and a
+    ticket that is not used expires.
 
     Permission: watches.write, and the permission to read the resource: uploads.read or jobs.read. Errors:
     UPLOAD_NOT_FOUND, JOB_NOT_FOUND. Safe to retry.
@@ -99,9 +103,11 @@ class WatchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_watch_service_pb2.WatchTicket, _abc.Awaitable[_watch_service_pb2.WatchTicket]]:
         """Creates a ticket that opens one event stream: `new EventSource("/v1/jobs/JOB:watch?ticket=TICKET")`. It is valid for
-        60 seconds and for one request, with the identity and the permissions of the caller. After a connection breaks,
-        create a new one. There is no idempotency key: the service keeps only a hash of the ticket, so it cannot return it
-        twice, and a ticket that is not used expires.
+        60 seconds and for one request, with the identity and the permissions of the caller. If the connection breaks,
+        `EventSource` reconnects by itself, for an hour after that request: the `id` of each event has a key, which the
+        browser sends back as `Last-Event-ID`. Without this key, a used ticket opens nothing. After the hour, create a new
+        ticket. There is no idempotency key: the service keeps only a hash of the ticket, so it cannot return it twice, and a
+        ticket that is not used expires.
 
         Permission: watches.write, and the permission to read the resource: uploads.read or jobs.read. Errors:
         UPLOAD_NOT_FOUND, JOB_NOT_FOUND. Safe to retry.

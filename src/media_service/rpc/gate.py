@@ -27,7 +27,7 @@ from media_service.rpc.method_rules import MethodRule
 from media_service.rpc.request_reader import RequestReader, check_metadata
 from media_service.rpc.response_stream import ResponseStreams
 from media_service.rpc.running_calls import RunningCalls
-from media_service.rpc.server_sent_events import unless_ended
+from media_service.rpc.server_sent_events import current_key, key_of, unless_ended
 from media_service.watches.tickets import Watched, WatchTickets
 
 audit_log = logging.getLogger("media_service.audit")
@@ -177,7 +177,7 @@ class Gate:
                     await self._charge_address(context, rule.cost)
                 request = await receive(context)
                 if by_ticket:
-                    await self._admit(await self._redeem(request, rule), rule)
+                    await self._admit(await self._redeem(request, rule, context), rule)
                 guard = Guard()
                 current_guard.set(guard)
                 checked = await check(request, record)
@@ -230,13 +230,14 @@ class Gate:
         more = len(getattr(request, rule.cost_per)) - 1
         await self._charge_caller(rule.cost * max(more, 0))
 
-    async def _redeem(self, request: Any, rule: MethodRule) -> Principal:
+    async def _redeem(self, request: Any, rule: MethodRule, context: Context) -> Principal:
         if isinstance(request, Undecodable) or not request.ticket:
             raise no_token()
         watched = Watched(rule.resource, getattr(request, rule.resource))
-        principal = await self._tickets.redeem(request.ticket, watched)
-        await self._authenticator.check(principal)
-        return principal
+        opened = await self._tickets.redeem(request.ticket, watched, key_of(context))
+        await self._authenticator.check(opened.principal)
+        current_key.set(opened.key)
+        return opened.principal
 
     async def _receive(self, context: Context) -> Message | Undecodable:
         message: Message | Undecodable = await self._requests.read(context, owner_of(context))

@@ -6,6 +6,7 @@ The format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from contextvars import ContextVar
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
@@ -24,6 +25,8 @@ HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 # The id of the last event.
 END = "end"
 HEARTBEAT = ": heartbeat\n\n"
+# Of a stream that a ticket opened: the key in the ids of its events, behind a dot.
+current_key: ContextVar[str] = ContextVar("current_key", default="")
 
 
 class Events:
@@ -40,6 +43,8 @@ class Events:
         """Sends a state, or a heartbeat if the client has it already."""
         data = to_json(state)
         event_id = END if last else hashlib.sha256(data.encode()).hexdigest()[:16]
+        if not last and (key := current_key.get()):
+            event_id += f".{key}"
         if event_id == self._seen:
             await self.write(HEARTBEAT)
         else:
@@ -78,6 +83,11 @@ async def send_events(
     await watches.run(states, send)
 
 
+def key_of(context: Context) -> str:
+    """The key in the last event that the client has; empty if there is none."""
+    return http.request_headers(context).get("last-event-id", "").partition(".")[2]
+
+
 def to_json(message: Message) -> str:
     """One line, with the same fields as Envoy's JSON."""
     return MessageToJson(message, indent=None, always_print_fields_with_no_presence=True)
@@ -88,8 +98,8 @@ def unless_ended(
 ) -> Callable[[Any, Context], Awaitable[None]]:
     """Answers 204 to a client that has the last event, which stops `EventSource`.
 
-    This comes before authentication: a reconnecting `EventSource` sends its used ticket again, and
-    the answer says nothing about the resource.
+    This comes before authentication: the ticket may have expired, and the answer says nothing about
+    the resource.
     """
 
     async def answer(request: Any, context: Context) -> None:

@@ -1,4 +1,4 @@
-"""Removes tickets that were not used."""
+"""Removes expired tickets."""
 
 from media_service.jobs.periodic import MINUTE, PeriodicTask
 from media_service.watches.tickets import remove_expired_tickets

@@ -26,15 +26,37 @@ async def add(
 
 
 async def redeem(
-    db: Connection, ticket_hash: bytes, resource_field: str, resource_id: str
+    db: Connection,
+    ticket_hash: bytes,
+    resource_field: str,
+    resource_id: str,
+    reconnect_hash: bytes,
+    expire_time: datetime,
 ) -> dict[str, Any] | None:
-    """Removes a valid ticket for this resource and returns its principal; None if there is none.
-    `resource_id` may be any text."""
+    """Replaces a valid ticket for this resource by what reconnects, and returns its principal; None
+    if there is none. `resource_id` may be any text."""
     rows = await db.execute(
-        "delete from watch_tickets"
+        "with used as (delete from watch_tickets"
         " where ticket_hash = %s and resource_field = %s and resource_id::text = lower(%s)"
-        " and expire_time > now() returning principal",
-        (ticket_hash, resource_field, resource_id),
+        " and expire_time > now() returning resource_field, resource_id, principal)"
+        " insert into watch_tickets"
+        " (ticket_hash, resource_field, resource_id, principal, expire_time)"
+        " select %s, resource_field, resource_id, principal, %s from used returning principal",
+        (ticket_hash, resource_field, resource_id, reconnect_hash, expire_time),
+    )
+    row = await rows.fetchone()
+    return row["principal"] if row else None
+
+
+async def reconnect(
+    db: Connection, reconnect_hash: bytes, resource_field: str, resource_id: str
+) -> dict[str, Any] | None:
+    """The principal of a ticket that was redeemed for this resource; None if there is none."""
+    rows = await db.execute(
+        "select principal from watch_tickets"
+        " where ticket_hash = %s and resource_field = %s and resource_id::text = lower(%s)"
+        " and expire_time > now()",
+        (reconnect_hash, resource_field, resource_id),
     )
     row = await rows.fetchone()
     return row["principal"] if row else None

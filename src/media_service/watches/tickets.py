@@ -1,4 +1,8 @@
-"""Watch tickets: each opens one event stream for a client that cannot send a token."""
+"""Watch tickets: each opens one event stream for a client that cannot send a token.
+
+A URL with a ticket may become known, so it opens a stream only once. The client that opened it
+reconnects with the same URL and a key, which only that stream has told it.
+"""
 
 import hashlib
 import secrets
@@ -14,6 +18,8 @@ from media_service.jobs.periodic import Batches
 from media_service.watches import queries
 
 TTL = timedelta(seconds=60)
+# How long a client can reconnect, from its first connection on.
+RECONNECT_TTL = timedelta(hours=1)
 BATCH = 1000
 
 
@@ -34,6 +40,14 @@ class Ticket:
     expire_time: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """`principal`: the caller that the ticket represents. `key`: what reconnects, 22 characters."""
+
+    principal: Principal
+    key: str
+
+
 class WatchTickets:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -52,25 +66,41 @@ class WatchTickets:
             )
         return ticket
 
-    async def redeem(self, secret: str, watched: Watched) -> Principal:
-        """The caller that the ticket represents. Each ticket can be redeemed once.
+    async def redeem(self, secret: str, watched: Watched, key: str = "") -> Opened:
+        """Redeems a ticket. Each can be redeemed once, and again with the key of the first time.
 
         Raises Unauthenticated (TICKET_INVALID) if it was redeemed before, has expired, is for
         another resource, or never existed.
         """
         async with self._database.connection() as db:
-            found = await queries.redeem(db, digest(secret), watched.field, watched.id)
-        if found is None:
+            found = key and await queries.reconnect(
+                db, reconnect_digest(secret, key), watched.field, watched.id
+            )
+            if not found:
+                key = secrets.token_urlsafe(16)
+                found = await queries.redeem(
+                    db,
+                    digest(secret),
+                    watched.field,
+                    watched.id,
+                    reconnect_digest(secret, key),
+                    now() + RECONNECT_TTL,
+                )
+        if not found:
             raise Unauthenticated(
                 Reason.TICKET_INVALID,
                 "The ticket has expired, was used before, or is for another resource. Create a new"
                 " one with CreateWatchTicket.",
             )
-        return from_json(found)
+        return Opened(from_json(found), key)
 
 
 def digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
+
+
+def reconnect_digest(secret: str, key: str) -> bytes:
+    return hashlib.sha256(digest(secret) + key.encode()).digest()
 
 
 def to_json(principal: Principal) -> dict[str, Any]:
