@@ -3,8 +3,13 @@
 import asyncio
 import os
 import resource
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -21,7 +26,7 @@ from media_service.codecs.image_renderer import ON_DEMAND_MAX_PIXELS, ImageRende
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.limits import ON_DEMAND_LIMITS
 from media_service.codecs.sandbox.forks import ForkServer
-from media_service.config import STRICT, Config, ConfigError
+from media_service.config import OFF, STRICT, Config, ConfigError
 from media_service.credentials.last_use import LastUse
 from media_service.credentials.service import CredentialsService
 from media_service.credentials.verifier import KeyVerifier
@@ -41,8 +46,6 @@ from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.media.usage import UsageCounter
 from media_service.rates.drivers.memory import MemoryRates
-from media_service.rates.drivers.valkey import ValkeyRates
-from media_service.rates.fallback import FallbackRates
 from media_service.rates.limiter import RateLimiter
 from media_service.rates.model import Limit
 from media_service.reconcile.service import Reconciler
@@ -68,6 +71,11 @@ from media_service.rpc.authentication import Authenticator
 from media_service.rpc.health import health_server
 from media_service.rpc.readiness import Readiness
 from media_service.rpc.server import RpcServer, Services
+from media_service.scanning.engine import UnsafeEngine
+from media_service.scanning.engines import open_engine
+from media_service.scanning.policy import ScanPolicy, policy_from
+from media_service.scanning.rescans import wake_scans
+from media_service.scanning.scanner import Scanner, nothing
 from media_service.storage.blob_store import BlobStore, open_store
 from media_service.storage.marked_driver import MarkedDriver
 from media_service.uploads.acceptance import Acceptance
@@ -135,7 +143,7 @@ async def base(config: Config, opener: Opener = open_store) -> AsyncIterator[Bas
         ) as database:
             stores = [await in_place(database, opened) for opened in (raw, public)]
             receiving = database.share(config.database_pool_size // 2)
-            finisher = Finisher(receiving, stores[0], acceptance)
+            finisher = Finisher(receiving, stores[0], acceptance, policy_from(config).new_scan)
             yield Base(database, receiving, stores[0], stores[1], acceptance, finisher)
 
 
@@ -197,8 +205,29 @@ async def check(opened: BlobStore) -> None:
         raise Unavailable(Reason.STORAGE_UNAVAILABLE, what) from error
 
 
-def readiness_of(parts: Base) -> Readiness:
-    return Readiness(parts.database, [partial(check, store) for store in parts.stores.values()])
+@asynccontextmanager
+async def scan_engine(
+    config: Config, returned: Callable[[], Awaitable[None]] = nothing, *, probes: bool = True
+) -> AsyncIterator[Scanner | None]:
+    """The scanner of the context, or None if the service does not scan. See `Scanner`."""
+    if config.scan == OFF:
+        yield None
+        return
+    async with AsyncExitStack() as stack:
+        try:
+            engine = open_engine(config.scan_address)
+            scanner = await stack.enter_async_context(Scanner(engine, returned, probes=probes))
+        except ValueError as error:
+            raise ConfigError(f"MEDIA_SCAN_ADDRESS must be {error}") from None
+        except UnsafeEngine as error:
+            raise ConfigError(f"MEDIA_SCAN_ADDRESS: {error}") from None
+        yield scanner
+
+
+def readiness_of(parts: Base, scanner: Scanner | None) -> Readiness:
+    optional = {Reason.SCAN_UNAVAILABLE: lambda: scanner is None or scanner.available}
+    stores = [partial(check, store) for store in parts.stores.values()]
+    return Readiness(parts.database, stores, optional)
 
 
 def health_of_worker(config: Config, readiness: Readiness) -> AbstractAsyncContextManager[None]:
@@ -276,17 +305,13 @@ async def renders(config: Config, parts: Base, forks: Forks | None) -> AsyncIter
 
 @asynccontextmanager
 async def rate_limiter(config: Config) -> AsyncIterator[RateLimiter]:
-    caller = Limit("caller", config.rate_caller)
-    address = Limit("address", config.rate_address)
-    if not config.rate_store:
-        yield RateLimiter(MemoryRates(), caller, address)
-        return
+    store = MemoryRates()
     try:
-        shared = ValkeyRates(config.rate_store)
-    except ValueError as error:
-        raise ConfigError(f"MEDIA_RATE_STORE: {error}") from None
-    async with FallbackRates(shared, MemoryRates()) as store:
-        yield RateLimiter(store, caller, address, lambda: store.works)
+        yield RateLimiter(
+            store, Limit("caller", config.rate_caller), Limit("address", config.rate_address)
+        )
+    finally:
+        await store.close()
 
 
 @asynccontextmanager
@@ -320,7 +345,8 @@ async def server(
         UsageCounter(parts.database) as usage,
         LastUse(parts.database) as last_use,
         UploadLoad() as load,
-        readiness_of(parts) as readiness,
+        scan_engine(config, probes=False) as scanner,
+        readiness_of(parts, scanner) as readiness,
         rate_limiter(config) as rates,
     ):
         most = most_streams(config.max_streams, parts.raw.driver.limits, open_files)
@@ -424,13 +450,15 @@ class WorkerResources:
     streams: StreamPackager
     encode_threads: int
     allowed_types: AllowedTypes
+    scanner: Scanner | None
+    scan_policy: ScanPolicy
     purge_after: timedelta
     keep_ended_uploads: timedelta
 
 
 @asynccontextmanager
 async def worker_resources(
-    config: Config, parts: Base, forks: Forks | None = None
+    config: Config, parts: Base, forks: Forks | None = None, scanner: Scanner | None = None
 ) -> AsyncIterator[WorkerResources]:
     slots, max_pixels = config.worker_slots, config.max_pixels
     async with (
@@ -461,6 +489,8 @@ async def worker_resources(
             StreamPackager(parts.database, renditions, segments, chunks, comparison, profiles),
             config.encode_threads,
             parts.acceptance.types,
+            scanner,
+            policy_from(config),
             config.purge_after,
             config.keep_ended_uploads,
         )
@@ -475,8 +505,9 @@ async def work(
     """Runs jobs and periodic tasks until cancelled."""
     async with (
         base(config, opener) as shared,
-        worker_resources(config, shared, forks) as resources,
-        readiness_of(shared) as readiness,
+        scan_engine(config, partial(wake_scans, shared.database)) as scanner,
+        worker_resources(config, shared, forks, scanner) as resources,
+        readiness_of(shared, scanner) as readiness,
         health_of_worker(config, readiness),
     ):
         worker = Worker(

@@ -25,6 +25,9 @@ HINT, STRICT = "hint", "strict"
 MASK = "********"
 # Of a value in an error.
 MAX_SHOWN = 200
+REPORT = "report"
+ALLOW, HOLD = "allow", "hold"
+CLOSED, OPEN = "closed", "open"
 DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 OFF = "off"
 
@@ -308,13 +311,6 @@ class Config:
         "units of calls without a token, or with one that was not used before, of one client"
         " address; off: unlimited",
     )
-    rate_store: str = setting(
-        "",
-        url("redis", "rediss", "valkey", "valkeys"),
-        "URL of Valkey or Redis, with which all servers share the rates of callers and addresses;"
-        " empty: each server counts alone",
-        masked=True,
-    )
     rate_gateway: Rate | None = setting(
         "240000/m",
         rate,
@@ -389,6 +385,29 @@ class Config:
         "rungs of streams, as shorter side in pixels=maximum bit rate in kbit/s",
     )
     encode_threads: int = setting("0", integer(0, 64), "threads per video encoder; 0: one per core")
+    scan: str = setting(
+        OFF,
+        one_of(OFF, REPORT, REQUIRED),
+        "virus scans: off; report: files are scanned, and served whatever is found; required: files"
+        " are served, and opened, only after their scan, and infected ones are put in quarantine",
+    )
+    scan_address: str = setting(
+        "",
+        str,  # the engine checks it
+        "scan engine: clamd://host:3310 or clamd:///path/of/socket; needed unless MEDIA_SCAN=off",
+    )
+    scan_too_large: str = setting(
+        HOLD,
+        one_of(HOLD, ALLOW),
+        "if scans are required, files that are too large to scan: hold: in quarantine; allow: they"
+        " are served",
+    )
+    scan_failure: str = setting(
+        CLOSED,
+        one_of(CLOSED, OPEN),
+        "if scans are required, files that cannot be scanned: closed: they wait until they can;"
+        " open: they are served after half a minute, and scanned later",
+    )
     worker_slots: int = setting("2", integer(1, 64), "concurrent jobs of a worker process")
     sandbox: str = setting(
         REQUIRED,
@@ -466,6 +485,8 @@ def load(environ: Mapping[str, str]) -> Config:
     if (values["tls_cert"] is None) != (values["tls_key"] is None):
         raise ConfigError("MEDIA_TLS_CERT and MEDIA_TLS_KEY must be set together")
     check_issuers(values)
+    if values["scan"] != OFF and not values["scan_address"]:
+        raise ConfigError(f"MEDIA_SCAN_ADDRESS must be set if MEDIA_SCAN is {values['scan']}")
     return Config(**values)
 
 

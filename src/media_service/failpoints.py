@@ -183,6 +183,13 @@ REGISTRY = (
         "committed, no wake-up sent",
         "The job SUCCEEDED, and its rendition exists.",
     ),
+    Failpoint("scan.finish.before", "work", "scanned, before the transaction", AGAIN),
+    Failpoint(
+        "scan.finish.after",
+        "work",
+        "its result is committed",
+        "The media is in quarantine, or its inspection follows.",
+    ),
     Failpoint("ingest.hash.after", "work", "the SHA-256 is recorded, the rest is not", AGAIN),
     Failpoint("ingest.finish.before", "work", "inspected, before the transaction", AGAIN),
     Failpoint("ingest.finish.after", "work", "committed, no wake-up sent", "The media is READY."),

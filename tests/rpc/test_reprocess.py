@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from mediaservice.v1 import media_pb2, media_service_pb2, processing_service_pb2
+from mediaservice.v1 import media_pb2, media_service_pb2
 
 from media_service.db.database import Database
 from media_service.ids import new_id
@@ -13,18 +13,13 @@ from media_service.renditions.standard import retry_failed
 from tests.support.batches import changed_by
 from tests.support.media.pdf_files import Page, pdf, text
 from tests.support.media.small_files import jpeg
-from tests.support.rpc.jobs import Job, ended, execute, get, listed, process, reason
+from tests.support.rpc.jobs import Job, ended, execute, get, listed, process, reason, reprocess
 from tests.support.rpc.server import Caller, Running, Start, refused, unknown_id
 from tests.support.tools import eventually_async
 
 # A job whose workers die fails as soon as it is claimed.
 DEADLY = "update jobs set lost_leases = %s where job_id = %s"
 LONG_AGO = "update jobs set end_time = end_time - interval '7 hours' where job_id = %s"
-
-
-async def reprocess(caller: Caller, media_id: str, request_id: str = "") -> Job:
-    request = processing_service_pb2.ReprocessMediaRequest(media_id=media_id, request_id=request_id)
-    return await caller.call(caller.processing.ReprocessMedia, request)
 
 
 async def read(caller: Caller, media_id: str) -> media_pb2.Media:

@@ -59,7 +59,6 @@ def test_every_setting_is_optional() -> None:
         ("link_keys", "x" * 32 + ", " + "y" * 40, ("x" * 32, "y" * 40)),
         ("link_keys", "", ()),
         ("rate_caller", "100/s", Rate(100, 1)),
-        ("rate_store", "valkeys://:word@cache:6379/1", "valkeys://:word@cache:6379/1"),
         ("rate_address", "5000/M", Rate(5000, 60)),
         ("rate_address", "Off", None),
     ],
@@ -94,6 +93,8 @@ def test_a_valid_value_is_read(name: str, text: str, value: object) -> None:
         ("host", "127.0.0.1:80", "an IP address"),
         ("jwt_secret", "short", "at least 32 bytes"),
         ("max_streams", "0", "a whole number from 1 to 1000000"),
+        ("scan", "on", "off or report or required"),
+        ("scan_too_large", "deny", "hold or allow"),
         ("link_keys", "x" * 32 + ",short", "keys of at least 32 bytes each"),
         ("jwt_jwks", "keys.json", "https:// or http:// or file://"),
         ("jwt_jwks", "file://keys.json", "an absolute path"),
@@ -113,7 +114,6 @@ def test_a_valid_value_is_read(name: str, text: str, value: object) -> None:
         ("allowed_types", ",", "types such as image/*"),
         ("rate_caller", "100", "a rate such as 100/s"),
         ("rate_caller", "0/s", "a rate such as 100/s"),
-        ("rate_store", "cache:6379", "redis:// or rediss:// or valkey://"),
         ("rate_address", "10/d", "6000/m or 100000/h, or off"),
         ("log_level", "LOUD", "DEBUG, INFO, WARNING, ERROR"),
     ],
@@ -165,6 +165,15 @@ def test_an_invalid_secret_is_not_repeated_in_the_error() -> None:
         with pytest.raises(ConfigError) as caught:
             load({variable(name): "hush://hush"})
         assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["report", "required"])
+def test_scans_need_the_address_of_an_engine(mode: str) -> None:
+    with pytest.raises(
+        ConfigError, match=f"MEDIA_SCAN_ADDRESS must be set if MEDIA_SCAN is {mode}"
+    ):
+        load({"MEDIA_SCAN": mode})
+    assert load({"MEDIA_SCAN": mode, "MEDIA_SCAN_ADDRESS": "clamd://host"}).scan == mode
 
 
 def test_certificate_and_key_must_be_set_together(tmp_path: Path) -> None:

@@ -72,3 +72,16 @@ async def test_a_long_run_lets_others_work_and_can_be_cancelled() -> None:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert ended
+
+
+async def test_a_task_without_an_interval_runs_once() -> None:
+    runs = 0
+
+    async def once() -> Batches:
+        nonlocal runs
+        runs += 1
+        yield 1
+
+    async with asyncio.timeout(20):
+        await run_periodically([PeriodicTask("once", None, once)], None)
+    assert runs == 1

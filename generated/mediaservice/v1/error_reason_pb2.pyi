@@ -197,6 +197,12 @@ class ErrorReason(_message.Message):
         """Inspecting the file takes more memory, time or output than is allowed, or it has too many pages or elements.
         `limit` names the limit, such as `pages`, `elements`, `cpu_seconds` or `memory_bytes`, and `value` is its value.
         """
+        THREAT_FOUND: ErrorReason._Value.ValueType  # 407
+        """A virus scan found `threat` in the file. Its media is QUARANTINED, and this is its `error`."""
+        TOO_LARGE_TO_SCAN: ErrorReason._Value.ValueType  # 408
+        """The file is larger, or more nested, than the virus scanner can scan, and the operator does not allow such files
+        (`MEDIA_SCAN_TOO_LARGE`). Its media is QUARANTINED, and this is its `error`.
+        """
         MEDIA_NOT_FOUND: ErrorReason._Value.ValueType  # 500
         """Media
 
@@ -207,8 +213,8 @@ class ErrorReason(_message.Message):
         MEDIA_NOT_DELETED: ErrorReason._Value.ValueType  # 502
         """The media `media_id` is not deleted; only deleted media can be purged."""
         MEDIA_QUARANTINED: ErrorReason._Value.ValueType  # 503
-        """The bytes of `media_id` are damaged or missing and are not served. Tell the operator, who finds them with
-        `media-service reconcile`.
+        """The bytes of `media_id` are damaged or missing, or a virus scan has found something in them, and they are not
+        served; `Media.error` says which. Tell the operator, who finds damaged ones with `media-service reconcile`.
         """
         VERSION_NOT_FOUND: ErrorReason._Value.ValueType  # 509
         """The media `media_id` has no version `version`."""
@@ -241,8 +247,9 @@ class ErrorReason(_message.Message):
         MAX_SIZE_TOO_SMALL: ErrorReason._Value.ValueType  # 604
         """`compress` cannot reach `max_size_bytes`. Resize the image first, or choose another format."""
         MEDIA_NOT_READY: ErrorReason._Value.ValueType  # 605
-        """The media `media_id` has not been inspected yet, or the rendition is not complete. The service has waited for ten
-        seconds, or too many requests wait. Try again after the time in the response.
+        """The media `media_id` has not been inspected yet, is held back until it has been scanned for viruses, or the rendition
+        is not complete. The service has waited for ten seconds, or too many requests wait. Try again after the time in the
+        response.
         """
         MEDIA_FAILED: ErrorReason._Value.ValueType  # 606
         """The inspection of `media_id` failed, so it has no renditions; `cause` is the reason in its `error`."""
@@ -293,6 +300,12 @@ class ErrorReason(_message.Message):
         """The store failed, cannot be reached, or is not in place: its disk is not mounted, or its bucket is another one."""
         PROCESSING_UNAVAILABLE: ErrorReason._Value.ValueType  # 906
         """The machine has no memory, disk space or open files left for processing media."""
+        SCAN_UNAVAILABLE: ErrorReason._Value.ValueType  # 913
+        """The virus scanner (`MEDIA_SCAN_ADDRESS`) cannot be reached, or its settings are not safe. Files wait for their scan;
+        their jobs go on by themselves.
+        """
+        SCAN_FAILED: ErrorReason._Value.ValueType  # 914
+        """The virus scanner did not scan this file: it ended without a result, or took too long. The scan is repeated."""
         SERVER_BUSY: ErrorReason._Value.ValueType  # 907
         """The server already receives `max_streams` uploads at once (`MEDIA_MAX_STREAMS`), sends as many responses of content
         and watches, or is overloaded, and no other caller has more of them than this one. Nothing was stored. A stream may
@@ -306,10 +319,6 @@ class ErrorReason(_message.Message):
         up its rate limit of `quota` units in `window_seconds` seconds, and has `remaining` units left, fewer than the call
         costs. Wait as long as the error says. The operator sets the limits (`MEDIA_RATE_CALLER`, `MEDIA_RATE_ADDRESS`,
         `MEDIA_RATE_GATEWAY`).
-        """
-        RATE_STORE_UNAVAILABLE: ErrorReason._Value.ValueType  # 915
-        """The store of rates (`MEDIA_RATE_STORE`) does not work. Calls do not fail for it: each server counts alone meanwhile.
-        It is in `Health.degraded`.
         """
         SHUTTING_DOWN: ErrorReason._Value.ValueType  # 908
         """The server is shutting down. Committed bytes are kept: resume."""
@@ -469,6 +478,12 @@ class ErrorReason(_message.Message):
     """Inspecting the file takes more memory, time or output than is allowed, or it has too many pages or elements.
     `limit` names the limit, such as `pages`, `elements`, `cpu_seconds` or `memory_bytes`, and `value` is its value.
     """
+    THREAT_FOUND: ErrorReason.Value.ValueType  # 407
+    """A virus scan found `threat` in the file. Its media is QUARANTINED, and this is its `error`."""
+    TOO_LARGE_TO_SCAN: ErrorReason.Value.ValueType  # 408
+    """The file is larger, or more nested, than the virus scanner can scan, and the operator does not allow such files
+    (`MEDIA_SCAN_TOO_LARGE`). Its media is QUARANTINED, and this is its `error`.
+    """
     MEDIA_NOT_FOUND: ErrorReason.Value.ValueType  # 500
     """Media
 
@@ -479,8 +494,8 @@ class ErrorReason(_message.Message):
     MEDIA_NOT_DELETED: ErrorReason.Value.ValueType  # 502
     """The media `media_id` is not deleted; only deleted media can be purged."""
     MEDIA_QUARANTINED: ErrorReason.Value.ValueType  # 503
-    """The bytes of `media_id` are damaged or missing and are not served. Tell the operator, who finds them with
-    `media-service reconcile`.
+    """The bytes of `media_id` are damaged or missing, or a virus scan has found something in them, and they are not
+    served; `Media.error` says which. Tell the operator, who finds damaged ones with `media-service reconcile`.
     """
     VERSION_NOT_FOUND: ErrorReason.Value.ValueType  # 509
     """The media `media_id` has no version `version`."""
@@ -513,8 +528,9 @@ class ErrorReason(_message.Message):
     MAX_SIZE_TOO_SMALL: ErrorReason.Value.ValueType  # 604
     """`compress` cannot reach `max_size_bytes`. Resize the image first, or choose another format."""
     MEDIA_NOT_READY: ErrorReason.Value.ValueType  # 605
-    """The media `media_id` has not been inspected yet, or the rendition is not complete. The service has waited for ten
-    seconds, or too many requests wait. Try again after the time in the response.
+    """The media `media_id` has not been inspected yet, is held back until it has been scanned for viruses, or the rendition
+    is not complete. The service has waited for ten seconds, or too many requests wait. Try again after the time in the
+    response.
     """
     MEDIA_FAILED: ErrorReason.Value.ValueType  # 606
     """The inspection of `media_id` failed, so it has no renditions; `cause` is the reason in its `error`."""
@@ -565,6 +581,12 @@ class ErrorReason(_message.Message):
     """The store failed, cannot be reached, or is not in place: its disk is not mounted, or its bucket is another one."""
     PROCESSING_UNAVAILABLE: ErrorReason.Value.ValueType  # 906
     """The machine has no memory, disk space or open files left for processing media."""
+    SCAN_UNAVAILABLE: ErrorReason.Value.ValueType  # 913
+    """The virus scanner (`MEDIA_SCAN_ADDRESS`) cannot be reached, or its settings are not safe. Files wait for their scan;
+    their jobs go on by themselves.
+    """
+    SCAN_FAILED: ErrorReason.Value.ValueType  # 914
+    """The virus scanner did not scan this file: it ended without a result, or took too long. The scan is repeated."""
     SERVER_BUSY: ErrorReason.Value.ValueType  # 907
     """The server already receives `max_streams` uploads at once (`MEDIA_MAX_STREAMS`), sends as many responses of content
     and watches, or is overloaded, and no other caller has more of them than this one. Nothing was stored. A stream may
@@ -578,10 +600,6 @@ class ErrorReason(_message.Message):
     up its rate limit of `quota` units in `window_seconds` seconds, and has `remaining` units left, fewer than the call
     costs. Wait as long as the error says. The operator sets the limits (`MEDIA_RATE_CALLER`, `MEDIA_RATE_ADDRESS`,
     `MEDIA_RATE_GATEWAY`).
-    """
-    RATE_STORE_UNAVAILABLE: ErrorReason.Value.ValueType  # 915
-    """The store of rates (`MEDIA_RATE_STORE`) does not work. Calls do not fail for it: each server counts alone meanwhile.
-    It is in `Health.degraded`.
     """
     SHUTTING_DOWN: ErrorReason.Value.ValueType  # 908
     """The server is shutting down. Committed bytes are kept: resume."""

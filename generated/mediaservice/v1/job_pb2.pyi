@@ -44,6 +44,8 @@ class Job(_message.Message):
         """
         PROCESS: Job._Type.ValueType  # 2
         """Renders a rendition with a pipeline of operations. ProcessMedia starts one."""
+        SCAN: Job._Type.ValueType  # 3
+        """Scans an uploaded file for viruses. Every upload starts one if the operator has turned scans on (`MEDIA_SCAN`)."""
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
         """What a job does."""
@@ -55,6 +57,8 @@ class Job(_message.Message):
     """
     PROCESS: Job.Type.ValueType  # 2
     """Renders a rendition with a pipeline of operations. ProcessMedia starts one."""
+    SCAN: Job.Type.ValueType  # 3
+    """Scans an uploaded file for viruses. Every upload starts one if the operator has turned scans on (`MEDIA_SCAN`)."""
 
     class _State:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -195,7 +199,7 @@ class Job(_message.Message):
     progress_percent: _builtins.int
     """How much of the work is done, from 0 to 100. It never decreases during one attempt."""
     stage: _builtins.str
-    """The current step: "inspect", "thumbnails", "render", "encode". Empty unless `state` is RUNNING."""
+    """The current step: "scan", "inspect", "thumbnails", "render", "encode". Empty unless `state` is RUNNING."""
     attempt: _builtins.int
     """The number of the current attempt; 0 until a worker takes the job for the first time."""
     rendition_name: _builtins.str

@@ -254,8 +254,8 @@ class Media(_message.Message):
     dominant_color: _builtins.str
     """The color that most of the same image has, as RRGGBB: "a0522d"."""
     etag: _builtins.str
-    """Changes when a field of this resource changes, other than the counters and `read_url`. Send it back to
-    change or delete only what you saw.
+    """Changes when a field of this resource changes, other than the counters, `read_url`, and the engine and time of a
+    repeated scan with the same result. Send it back to change or delete only what you saw.
     """
     public_url: _builtins.str
     """A URL at which everybody reads the original. Set while `visibility` is PUBLIC_ORIGINAL."""
@@ -275,7 +275,7 @@ class Media(_message.Message):
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why `state` is FAILED."""
+        """Why `state` is FAILED or QUARANTINED."""
 
     @_builtins.property
     def checksums(self) -> _checksums_pb2.Checksums:
@@ -500,34 +500,38 @@ class Scan(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: Scan._State.ValueType  # 0
         NOT_SCANNED: Scan._State.ValueType  # 1
-        """This installation does not scan."""
+        """Stored while this installation did not scan. If it does now, a scan follows."""
         PENDING: Scan._State.ValueType  # 2
-        """Not scanned yet."""
+        """Not scanned yet. If the operator requires scans, the content is not served, and the media is not inspected."""
         CLEAN: Scan._State.ValueType  # 3
         """Nothing was found."""
         INFECTED: Scan._State.ValueType  # 4
-        """Something harmful was found; `threat` names it."""
+        """Something harmful was found; `threat` names it. If the operator requires scans, the media is QUARANTINED."""
         FAILED: Scan._State.ValueType  # 5
         """The scan failed; `reason` says why."""
         TOO_LARGE: Scan._State.ValueType  # 6
-        """The file is larger than the engine scans. It may be harmful."""
+        """The file is larger than the engine scans, or more nested. It may be harmful. Unless the operator allows such files,
+        the media is QUARANTINED.
+        """
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """How a scan ended."""
 
     STATE_UNSPECIFIED: Scan.State.ValueType  # 0
     NOT_SCANNED: Scan.State.ValueType  # 1
-    """This installation does not scan."""
+    """Stored while this installation did not scan. If it does now, a scan follows."""
     PENDING: Scan.State.ValueType  # 2
-    """Not scanned yet."""
+    """Not scanned yet. If the operator requires scans, the content is not served, and the media is not inspected."""
     CLEAN: Scan.State.ValueType  # 3
     """Nothing was found."""
     INFECTED: Scan.State.ValueType  # 4
-    """Something harmful was found; `threat` names it."""
+    """Something harmful was found; `threat` names it. If the operator requires scans, the media is QUARANTINED."""
     FAILED: Scan.State.ValueType  # 5
     """The scan failed; `reason` says why."""
     TOO_LARGE: Scan.State.ValueType  # 6
-    """The file is larger than the engine scans. It may be harmful."""
+    """The file is larger than the engine scans, or more nested. It may be harmful. Unless the operator allows such files,
+    the media is QUARANTINED.
+    """
 
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int

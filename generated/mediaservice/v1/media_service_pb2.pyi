@@ -75,7 +75,7 @@ class ListMediaRequest(_message.Message):
     """A condition in the filter language of AIP-160: comparisons joined by AND, OR, NOT and parentheses, where
     AND binds tighter than OR. `kind=IMAGE AND size_bytes>1000000`, `labels.album="2026"`, `tags:"sea"`.
 
-    Compared with =, !=: `media_id`, `owner` (its id), `project_id`, `kind`, `state`, `visibility`,
+    Compared with =, !=: `media_id`, `owner` (its id), `project_id`, `kind`, `state`, `scan_state`, `visibility`,
     `content_type`, `filename`, `title`, `labels.KEY`. Compared with =, !=, <, <=, >, >=: `size_bytes`, `width`,
     `height`, `duration_seconds`, `version`, `create_time`, `update_time`, `capture_time`, `expire_time`.
     Contained, with `:`: `tags`. The names may also be written as in JSON: `sizeBytes`.

@@ -118,8 +118,8 @@ class ProcessingServiceServicer(object):
         does. If it fails, a media that was READY remains so. If the media is being inspected at the moment, no other job
         starts, and the response is the running one.
 
-        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, IDEMPOTENCY_CONFLICT. Safe to
-        retry with an idempotency key.
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_NOT_READY (it waits for its
+        virus scan), IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
         Example:
 

@@ -76,6 +76,12 @@ def owned_by(owner: Owner, alias: str) -> Condition:
     return Condition(f"({columns}) = (%s, %s, %s)", (owner.org_id, owner.type, owner.id))
 
 
+def may_read_quarantined(principal: Principal) -> bool:
+    """Whether the caller may read the originals of media that are in quarantine, in order to
+    examine them: administrators, of whom there are none yet."""
+    return False
+
+
 def check_owner(creator: Owner, wanted: Owner | None) -> None:
     """Checks the owner that the caller names for a new resource, if any.
 

@@ -27,6 +27,7 @@ GROUPS = {
     "rate_caller": "Rates",
     "max_upload_size": "Uploads and media",
     "render_children": "Renditions",
+    "scan": "Virus scans",
     "worker_slots": "Processes",
 }
 

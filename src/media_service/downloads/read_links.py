@@ -24,7 +24,7 @@ from media_service.media.content import Content
 from media_service.media.filenames import with_extension
 from media_service.media.model import STREAM, Media
 from media_service.media.reader import MediaReader
-from media_service.media.service import check_version, readable
+from media_service.media.service import available, check_version
 from media_service.renders.model import RenderSpec
 from media_service.renders.service import RenderService
 
@@ -151,7 +151,7 @@ class ReadLinks:
         """Returns URLs of a media that the caller may read, or None if its content is not
         served."""
         try:
-            readable(media)
+            available(media)
         except FailedPrecondition:
             return None
         expire = expire_time(TTL)
@@ -205,7 +205,7 @@ class ReadLinks:
             elif claims["rendition"] == STREAM:
                 content = await self._playback.open(media, path)
             else:
-                content = await self._downloads.content(readable(media), claims["rendition"])
+                content = await self._downloads.content(available(media), claims["rendition"])
         except (NotFound, FailedPrecondition):
             raise invalid() from None
         return Opened(content, claims["attachment"], datetime.fromtimestamp(claims["exp"], UTC))

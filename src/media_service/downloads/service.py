@@ -5,14 +5,21 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import timedelta
 
+from media_service.access.policy import may_read_quarantined
 from media_service.access.principal import Principal
 from media_service.downloads.disposition import content_disposition
 from media_service.errors import NotFound, OutOfRange, Reason
 from media_service.media.content import Content, Use, stored
 from media_service.media.filenames import with_extension
-from media_service.media.model import Media, Rendition
+from media_service.media.model import Media, MediaState, Rendition
 from media_service.media.reader import MediaReader, PublicReader, not_found, nothing_public
-from media_service.media.service import check_version, find_rendition, readable
+from media_service.media.service import (
+    available,
+    check_version,
+    find_rendition,
+    readable,
+    scanned,
+)
 from media_service.media.usage import UsageCounter
 from media_service.renditions.forthcoming import Forthcoming
 from media_service.storage.blob_store import BlobStore
@@ -53,13 +60,17 @@ class DownloadService:
         return await self.content(await self.media(principal, media_id), rendition, version)
 
     async def media(self, principal: Principal, media_id: str) -> Media:
-        """Returns the caller's media if its content may be read. Raises the errors of `open`."""
-        return readable(await self._reader.get(principal, media_id))
+        """Returns the caller's media if its content may be read, now or soon. Raises NotFound
+        (MEDIA_NOT_FOUND), FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED)."""
+        media = await self._reader.get(principal, media_id)
+        if media.state is MediaState.QUARANTINED and may_read_quarantined(principal):
+            return media
+        return available(media)
 
     async def content(self, media: Media, rendition: str, version: int = 0) -> Content:
         """Raises NotFound (VERSION_NOT_FOUND, RENDITION_NOT_FOUND), Unavailable
         (MEDIA_NOT_READY)."""
-        check_version(media, version)
+        check_version(scanned(media), version)
         if not rendition:
             return self.original(media)
         try:

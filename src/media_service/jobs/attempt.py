@@ -27,13 +27,19 @@ from media_service.jobs.queries import claimed_jobs
 
 log = logging.getLogger(__name__)
 
-# How often work may fail. An attempt that ended because its worker died, or because the store or
-# the database was unavailable, does not count.
+# How often work may fail. An attempt that ended because its worker died, or because the store, the
+# database or the virus scanner was unavailable, does not count.
 ATTEMPTS = 5
 # How often an outage may end an attempt: with the delays below, a job survives an outage of a day.
 # But it must end, because what looks like an outage may concern only the bytes of this job.
 MAX_OUTAGES = 270
-OUTAGE_REASONS = {Reason.STORAGE_UNAVAILABLE, Reason.DATABASE_UNAVAILABLE}
+# MEDIA_NOT_READY: the media waits for its virus scan.
+OUTAGE_REASONS = {
+    Reason.STORAGE_UNAVAILABLE,
+    Reason.DATABASE_UNAVAILABLE,
+    Reason.SCAN_UNAVAILABLE,
+    Reason.MEDIA_NOT_READY,
+}
 # Each delay is four times the previous one: 5 s, 20 s, 80 s, and then always 320 s.
 FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 5.0, 320.0
 # How many workers may die while they run a job. Media is opened only in sandboxed children, so most

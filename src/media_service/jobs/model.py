@@ -11,6 +11,7 @@ from media_service.errors import Fault
 class JobKind(StrEnum):
     """What a job does. Each comment begins with its subject, whose id is `subject_id`."""
 
+    SCAN = "SCAN"  # on a media: scan its original for viruses
     INGEST = "INGEST"  # on a media: hash and inspect it, render its thumbnails
     PROCESS = "PROCESS"  # on a media: render a rendition with a pipeline
     CHUNK = "CHUNK"  # on a media: encode a chunk of the stream that the parent job packages

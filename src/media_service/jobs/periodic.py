@@ -30,7 +30,8 @@ Batches = AsyncGenerator[int, None]
 
 @dataclass(frozen=True, slots=True)
 class PeriodicTask:
-    """A task that `run` performs in batches until nothing is due.
+    """A task that `run` performs in batches until nothing is due. `interval` None: only when a
+    worker starts.
 
     `run` yields the number of items that each batch has changed. `name` says which items, such as
     "expired uploads". Several workers may run the task at the same time, so a batch skips the items
@@ -38,7 +39,7 @@ class PeriodicTask:
     """
 
     name: str
-    interval: timedelta
+    interval: timedelta | None
     run: Callable[..., Batches]
 
 
@@ -63,7 +64,10 @@ async def repeat(task: PeriodicTask, resources: object) -> None:
             log.warning("%s: postponed: %s", task.name, error.message)
         except Exception:
             log.exception("%s: failed", task.name)
-        await asyncio.sleep(task.interval.total_seconds())
+        else:
+            if task.interval is None:
+                return
+        await asyncio.sleep((task.interval or MINUTE).total_seconds())
 
 
 async def run_batches(task: PeriodicTask, resources: object) -> int:

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from media_service.access.policy import Condition
 from media_service.errors import InvalidArgument, Reason
-from media_service.media.model import Kind, MediaState, Visibility
+from media_service.media.model import Kind, MediaState, ScanState, Visibility
 from media_service.nearest import nearest
 
 MAX_TERMS = 50
@@ -106,6 +106,7 @@ FIELDS = {
     "project_id": text("m.project_id"),
     "kind": enum("m.kind", list(Kind)),
     "state": enum("m.state", list(MediaState)),
+    "scan_state": enum("v.scan_state", list(ScanState)),
     "visibility": enum("m.visibility", list(Visibility)),
     "content_type": text("m.content_type", wildcards=True),
     "filename": text("m.filename", wildcards=True),

@@ -22,6 +22,18 @@ class MediaState(StrEnum):
     QUARANTINED = "QUARANTINED"
 
 
+class ScanState(StrEnum):
+    """How the virus scan of a version ended. NOT_SCANNED: it was stored while the service did not
+    scan. TOO_LARGE is not clean: the engine has not scanned all of it."""
+
+    NOT_SCANNED = "NOT_SCANNED"
+    PENDING = "PENDING"
+    CLEAN = "CLEAN"
+    INFECTED = "INFECTED"
+    FAILED = "FAILED"
+    TOO_LARGE = "TOO_LARGE"
+
+
 class Visibility(StrEnum):
     """What anyone with the URL can read: nothing, the renditions, or the renditions and the
     original."""
@@ -36,6 +48,23 @@ class Kind(StrEnum):
     VIDEO = "VIDEO"
     AUDIO = "AUDIO"
     DOCUMENT = "DOCUMENT"
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The virus scan of a version. `held`: the version is not served because of it. `reason` says
+    why it FAILED, and `threat` is the engine's name of what INFECTED it. `engine`: the engine and
+    its signatures; empty until there is a result."""
+
+    state: ScanState = ScanState.NOT_SCANNED
+    held: bool = False
+    reason: str = ""
+    threat: str = ""
+    engine: str = ""
+    time: datetime | None = None
+
+
+NOT_SCANNED = Scan()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +132,7 @@ class NewMedia:
     blob: Blob
     project_id: str = ""
     attributes: Attributes = field(default_factory=Attributes)
+    scan: Scan = NOT_SCANNED
 
     def created(self, time: datetime) -> "Media":
         """Returns the media as created at `time`."""
@@ -130,14 +160,15 @@ class NewMedia:
             visibility=stated.visibility,
             capture_time=stated.capture_time,
             expire_time=stated.expire_time,
+            scan=self.scan,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """One media with the blob of its current version. `info` and `private_info` are the results of
-    inspection. `info` is None until inspection ends. `uploaded_type` is the content type that the
-    first bytes indicated, which inspection may have changed."""
+    """One media with the blob and the virus scan of its current version. `info` and `private_info`
+    are the results of inspection. `info` is None until inspection ends. `uploaded_type` is the
+    content type that the first bytes indicated, which inspection may have changed."""
 
     media_id: str
     owner: Owner
@@ -172,6 +203,7 @@ class Media:
     purge_time: datetime | None = None
     visibility: Visibility = Visibility.PRIVATE
     renditions: tuple[Rendition, ...] = ()
+    scan: Scan = NOT_SCANNED
 
     @property
     def changed_from(self) -> str:
@@ -185,6 +217,7 @@ class Media:
             self.visibility is not Visibility.PRIVATE
             and self.delete_time is None
             and self.state is not MediaState.QUARANTINED
+            and not self.scan.held
         )
 
     @property

@@ -32,6 +32,8 @@ from media_service.media.model import (
     NewRendition,
     Placeholder,
     Rendition,
+    Scan,
+    ScanState,
     Visibility,
 )
 from media_service.storage.checksums import Checksums
@@ -59,6 +61,7 @@ def select(renditions: str) -> str:
     return f"""
         select m.*, m.media_id::text as media_id, b.blob_id::text as blob_id, b.store, b.key,
                b.size_bytes as blob_size, b.crc32c, b.sha256, v.content_type as uploaded_type,
+               v.scan_state, v.scan_held, v.scan_reason, v.scan_threat, v.scan_engine, v.scan_time,
                {renditions} as renditions
         from media m
         join media_versions v on v.media_id = m.media_id and v.version = m.version
@@ -114,6 +117,14 @@ def record(row: Mapping[str, Any]) -> Media:
         purge_time=row["purge_time"],
         visibility=Visibility(row["visibility"]),
         renditions=tuple(rendition(found) for found in row["renditions"] or ()),
+        scan=Scan(
+            ScanState(row["scan_state"]),
+            row["scan_held"],
+            row["scan_reason"],
+            row["scan_threat"],
+            row["scan_engine"],
+            row["scan_time"],
+        ),
     )
 
 
@@ -240,6 +251,8 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
             "size": media.blob.size_bytes,
             "crc32c": media.blob.checksums.crc32c,
             "sha256": json_bytes(media.blob.checksums.sha256),
+            "scan_state": media.scan.state,
+            "scan_held": media.scan.held,
         }
         for media in added
     ]
@@ -251,7 +264,7 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
                 content_type text, filename text, project_id text, title text, description text,
                 tags text[], labels jsonb, visibility text, capture_time timestamptz,
                 expire_time timestamptz, blob_id uuid, store text, key text, size bigint,
-                crc32c bigint, sha256 bytea
+                crc32c bigint, sha256 bytea, scan_state text, scan_held boolean
             )
         ), new_blobs as (
             insert into blobs (blob_id, store, key, size_bytes, crc32c, sha256)
@@ -265,8 +278,8 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
                    capture_time, expire_time
             from added
         )
-        insert into media_versions (media_id, version, blob_id, content_type)
-        select media_id, 1, blob_id, content_type from added
+        insert into media_versions (media_id, version, blob_id, content_type, scan_state, scan_held)
+        select media_id, 1, blob_id, content_type, scan_state, scan_held from added
         """,
         (json.dumps(rows),),
     )

@@ -27,6 +27,7 @@ from media_service.jobs.model import JobKind
 from media_service.jobs.queries import changing
 from media_service.media import queries
 from media_service.media.filter import parse_filter
+from media_service.media.intake import intake_jobs
 from media_service.media.model import Media, MediaState, Rendition
 from media_service.media.paging import after_sql, order_sql, parse_order
 from media_service.media.reader import MediaReader, not_found
@@ -64,9 +65,25 @@ def not_ready(media_id: str, message: str) -> Unavailable:
 
 
 def readable(media: Media) -> Media:
-    """Returns the media if its content may be served.
-    Raises FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED).
-    """
+    """Returns the media if its content may be served now. Raises FailedPrecondition (MEDIA_DELETED,
+    MEDIA_QUARANTINED), Unavailable (MEDIA_NOT_READY)."""
+    return scanned(available(media))
+
+
+def scanned(media: Media) -> Media:
+    """Returns the media unless its content is held back until it is scanned for viruses. Raises
+    Unavailable (MEDIA_NOT_READY)."""
+    if media.scan.held and media.state is not MediaState.QUARANTINED:
+        raise not_ready(
+            media.media_id,
+            "The media is held back until it has been scanned for viruses. Try again later.",
+        )
+    return media
+
+
+def available(media: Media) -> Media:
+    """Returns the media if its content may be served, now or soon. Raises FailedPrecondition
+    (MEDIA_DELETED, MEDIA_QUARANTINED)."""
     if media.delete_time is not None:
         raise gone(media.media_id)
     if media.state == MediaState.QUARANTINED:
@@ -235,11 +252,8 @@ async def record_change(tx: Transaction, before: Media, after: Media) -> None:
         await changing.stop_all(tx, after.media_id, fault)
     if before.delete_time and not after.delete_time:
         resumed = await changing.resume_all(tx, after.media_id, Reason.MEDIA_DELETED)
-        if after.state in UNINSPECTED and JobKind.INGEST not in resumed:
-            ingest = NewJob(
-                JobKind.INGEST, after.media_id, after.owner, project_id=after.project_id
-            )
-            await tx.enqueue(ingest)
+        if after.state in UNINSPECTED:
+            await tx.enqueue(*(job for job in intake_jobs(after) if job.kind not in resumed))
     if before.rendition_store != after.rendition_store:
         await tx.enqueue(NewJob(JobKind.PUBLISH, after.media_id))
     tx.emit(MediaChanged(after.media_id))

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from media_service.access.owner import Owner
 from media_service.blobs.queries import referred
 from media_service.blobs.references import blob_references
 from media_service.db.transaction import Connection, Rollback, Transaction
@@ -170,8 +169,6 @@ class RestoredMedia:
 
     media_id: str
     ready: bool
-    owner: Owner
-    project_id: str
 
 
 async def take_back(db: Connection, blob_id: str) -> list[RestoredMedia]:
@@ -185,17 +182,8 @@ async def take_back(db: Connection, blob_id: str) -> list[RestoredMedia]:
         from media_versions v
         where v.blob_id = %s and v.media_id = m.media_id and v.version = m.version
           and m.state = 'QUARANTINED' and m.error_reason = any(%s)
-        returning m.media_id::text as media_id, m.state, m.org_id, m.owner_type, m.owner_id,
-                  m.project_id
+        returning m.media_id::text as media_id, m.state
         """,
         (blob_id, list(REASONS)),
     )
-    return [
-        RestoredMedia(
-            row["media_id"],
-            row["state"] == MediaState.READY,
-            Owner(row["owner_type"], row["owner_id"], row["org_id"]),
-            row["project_id"],
-        )
-        async for row in rows
-    ]
+    return [RestoredMedia(row["media_id"], row["state"] == MediaState.READY) async for row in rows]

@@ -11,6 +11,8 @@ from media_service.db.database import Database
 from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
 from media_service.jobs.model import JobKind
+from media_service.media import queries as media_queries
+from media_service.media.intake import intake_jobs
 from media_service.reconcile import queries
 from media_service.reconcile.model import GRACE, Finding, Kind
 from media_service.reconcile.verify_blob import fault_of
@@ -68,14 +70,13 @@ class Repairer:
 
     async def _take_back(self, blob_id: str) -> None:
         async with self._database.transaction() as tx:
-            for media in await queries.take_back(tx, blob_id):
-                if not media.ready:
-                    ingest = NewJob(
-                        JobKind.INGEST, media.media_id, media.owner, project_id=media.project_id
-                    )
-                    await tx.enqueue(ingest)
-                await tx.enqueue(NewJob(JobKind.PUBLISH, media.media_id))
-                tx.emit(MediaChanged(media.media_id))
+            restored = await queries.take_back(tx, blob_id)
+            found = await media_queries.get_many(tx, [each.media_id for each in restored])
+            for each in restored:
+                if not each.ready:
+                    await tx.enqueue(*intake_jobs(found[each.media_id]))
+                await tx.enqueue(NewJob(JobKind.PUBLISH, each.media_id))
+                tx.emit(MediaChanged(each.media_id))
 
     async def _delete(self, finding: Finding) -> bool:
         """Deletes an object that no row refers to, after ensuring that none ever will.

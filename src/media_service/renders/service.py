@@ -28,7 +28,7 @@ from media_service.media.content import Content, Use
 from media_service.media.filenames import with_extension
 from media_service.media.model import Media, MediaState
 from media_service.media.reader import MediaReader
-from media_service.media.service import check_version, not_ready
+from media_service.media.service import check_version, not_ready, readable
 from media_service.renders.cache import RenderCache
 from media_service.renders.fair_turns import FairTurns, Turn
 from media_service.renders.model import Render, RenderSpec
@@ -238,6 +238,7 @@ def render_spec(
 
 
 def check_ready(media: Media) -> None:
+    readable(media)
     if media.state is MediaState.FAILED:
         fault = media.fault
         raise FailedPrecondition(

@@ -50,7 +50,7 @@ class StandardRenditions:
         first call.
 
         Raises NotFound (MEDIA_NOT_FOUND, JOB_NOT_FOUND), FailedPrecondition (MEDIA_DELETED,
-        MEDIA_QUARANTINED), Aborted (IDEMPOTENCY_CONFLICT).
+        MEDIA_QUARANTINED), Unavailable (MEDIA_NOT_READY), Aborted (IDEMPOTENCY_CONFLICT).
         """
         async with self._database.transaction() as tx:
             media = await load(tx, principal, Permission.MEDIA_WRITE, media_id, lock=True)

@@ -19,7 +19,7 @@ from media_service.codecs.inspection import (
 )
 from media_service.downloads.read_links import ReadUrls
 from media_service.errors import InvalidArgument, Reason
-from media_service.media.model import Attributes, Media, Rendition, Visibility
+from media_service.media.model import Attributes, Media, Rendition, Scan, Visibility
 from media_service.rpc.error_status import fault_status
 from media_service.rpc.field_validation import invalid_fields
 from media_service.rpc.public_urls import PublicUrls
@@ -90,7 +90,7 @@ def media_to_message(
         expire_time=optional_timestamp(media.expire_time),
         blurhash=media.blurhash,
         dominant_color=media.dominant_color,
-        scan=media_pb2.Scan(state=media_pb2.Scan.NOT_SCANNED),
+        scan=scan_to_message(media.scan),
         etag=media.etag,
         create_time=timestamp(media.create_time),
         update_time=timestamp(media.update_time),
@@ -112,6 +112,16 @@ def media_to_message(
     if media.info is not None:
         set_info(message, media.info, media.private_info if full else PrivateInfo())
     return message
+
+
+def scan_to_message(scan: Scan) -> media_pb2.Scan:
+    return media_pb2.Scan(
+        state=media_pb2.Scan.State.Value(scan.state),
+        reason=scan.reason,
+        threat=scan.threat,
+        engine=scan.engine,
+        time=optional_timestamp(scan.time),
+    )
 
 
 def visibility_from(value: media_pb2.Media.Visibility.ValueType) -> Visibility:

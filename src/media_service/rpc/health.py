@@ -11,7 +11,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mediaservice.v1 import health_service_pb2, health_service_pb2_grpc
 
 from media_service.errors import NotFound, Reason
-from media_service.rates.limiter import RateLimiter
 from media_service.rpc.open_gate import OpenGate
 from media_service.rpc.readiness import Readiness
 from media_service.rpc.running_calls import RunningCalls
@@ -91,9 +90,8 @@ class HealthReporter(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
 
 class HealthServicer(health_service_pb2_grpc.HealthServiceServicer):
-    def __init__(self, readiness: Readiness, rates: RateLimiter) -> None:
+    def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness
-        self._rates = rates
 
     async def CheckLiveness(  # noqa: N802
         self, request: health_service_pb2.CheckLivenessRequest, context: Context
@@ -103,7 +101,7 @@ class HealthServicer(health_service_pb2_grpc.HealthServiceServicer):
     async def CheckReadiness(  # noqa: N802
         self, request: health_service_pb2.CheckReadinessRequest, context: Context
     ) -> Health:
-        degraded = [] if self._rates.shared() else [Reason.RATE_STORE_UNAVAILABLE]
+        degraded = self._readiness.degraded
         if not (reasons := self._readiness.reasons):
             return Health(state=Health.SERVING, degraded=degraded)
         await context.send_initial_metadata((("x-http-status", "503"),))

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Self
 
 from media_service.db.database import Database
@@ -21,9 +22,16 @@ StoreCheck = Callable[[], Awaitable[None]]
 
 class Readiness:
     """Watches what the process stands on, within a context. `stores`: their checks, which passed at
-    the start."""
+    the start. `optional`: whether each part works without which the process is ready, by the reason
+    that reports that it does not."""
 
-    def __init__(self, database: Database, stores: Sequence[StoreCheck]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        stores: Sequence[StoreCheck],
+        optional: Mapping[Reason, Callable[[], bool]] = MappingProxyType({}),
+    ) -> None:
+        self._optional = optional
         self._database = database
         self._stores = stores
         self._stores_work = True
@@ -49,6 +57,11 @@ class Readiness:
             Reason.STORAGE_UNAVAILABLE: not self._stores_work,
         }
         return [reason for reason, holds in found.items() if holds]
+
+    @property
+    def degraded(self) -> list[Reason]:
+        """What does not work, although the process may be ready."""
+        return [reason for reason, works in self._optional.items() if not works()]
 
     def drain(self) -> None:
         """From now on, the process is not ready."""

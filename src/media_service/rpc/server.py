@@ -201,9 +201,7 @@ class RpcServer:
             ),
             gate,
         )
-        health_service_pb2_grpc.add_HealthServiceServicer_to_server(
-            HealthServicer(readiness, rates), gate
-        )
+        health_service_pb2_grpc.add_HealthServiceServicer_to_server(HealthServicer(readiness), gate)
         open_gate = cast(
             "grpc.aio.Server", OpenGate(server, STANDARD_SERVICES, self._calls, stream_timeout)
         )

@@ -26,7 +26,8 @@ from media_service.idempotency.model import KeyClaim
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.queries import changing, claimed_jobs
 from media_service.media import queries as media_queries
-from media_service.media.model import Kind, NewMedia
+from media_service.media.intake import intake_jobs
+from media_service.media.model import NOT_SCANNED, Kind, NewMedia, Scan
 from media_service.media.pixels import HEAD
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.buffer import Buffer
@@ -58,17 +59,13 @@ def whole_crc32c(parts: list[Part]) -> int:
     return crc
 
 
-def ingest_of(media: NewMedia) -> NewJob:
-    return NewJob(
-        JobKind.INGEST,
-        media.media_id,
-        media.owner,
-        project_id=media.project_id,
-        actor_id=media.owner.id,
-    )
+def intake_of(media: NewMedia) -> list[NewJob]:
+    return intake_jobs(media, media.owner.id)
 
 
-def media_of(upload: NewUpload | Upload, kind: Kind, content_type: str, blob: Blob) -> NewMedia:
+def media_of(
+    upload: NewUpload | Upload, kind: Kind, content_type: str, blob: Blob, scan: Scan
+) -> NewMedia:
     """Builds the media that an upload creates."""
     spec = upload.spec
     return NewMedia(
@@ -80,6 +77,7 @@ def media_of(upload: NewUpload | Upload, kind: Kind, content_type: str, blob: Bl
         blob,
         spec.project_id,
         spec.attributes,
+        scan,
     )
 
 
@@ -112,10 +110,19 @@ class Finished:
 
 
 class Finisher:
-    def __init__(self, database: Database, store: BlobStore, acceptance: Acceptance) -> None:
+    """`new_scan`: the virus scan of each new media."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: BlobStore,
+        acceptance: Acceptance,
+        new_scan: Scan = NOT_SCANNED,
+    ) -> None:
         self._database = database
         self._store = store
         self._acceptance = acceptance
+        self._new_scan = new_scan
         self._add = Batcher(self._add_many)
 
     async def finish_session(
@@ -201,7 +208,7 @@ class Finisher:
         await self._store.driver.put(key, data)
         failpoint("upload.one-step.before")
         blob = Blob(new.blob_id, self._store.name, key, len(data), checksums)
-        media = media_of(new, kind, content_type, blob)
+        media = media_of(new, kind, content_type, blob, self._new_scan)
         try:
             upload = await self._add(Finished(new, media))
         except Unavailable:
@@ -221,7 +228,7 @@ class Finisher:
             await keys.settle(tx, [one.new.claim for one in finished if one.new.claim])
             rows = await queries.insert_finished(tx, [one.new for one in finished], media)
             await media_queries.insert(tx, media)
-            await tx.enqueue(*(ingest_of(new) for new in media))
+            await tx.enqueue(*(job for new in media for job in intake_of(new)))
         time = (await rows.fetchall())[0]["create_time"]  # of the transaction
         return [one.upload(time) for one in finished]
 
@@ -271,7 +278,7 @@ class Finisher:
         async with self._database.transaction() as tx:
             if await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
                 await media_queries.insert(tx, [new])
-                await tx.enqueue(ingest_of(new))
+                await tx.enqueue(*intake_of(new))
                 await changing.withdraw(tx, JobKind.FINISH, upload_id)
                 tx.emit(UploadChanged(upload_id, UploadState.FINISHED, upload.epoch))
             failpoint("upload.finish.inside")
@@ -297,7 +304,7 @@ class Finisher:
             sha256 = await self._store.sha256(key, size)
             check_checksums(declared, Checksums(None, sha256))
         blob = Blob(upload.blob_id, self._store.name, key, size, Checksums(crc32c, sha256))
-        return media_of(upload, kind, content_type, blob)
+        return media_of(upload, kind, content_type, blob, self._new_scan)
 
     async def _fail(self, tx: Transaction, upload_id: str, fault: Fault) -> None:
         ended = await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FAILED, fault)

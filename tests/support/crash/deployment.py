@@ -223,6 +223,11 @@ class Deployment:
                 (media_id,),
             )
 
+    def scan_states(self) -> list[str]:
+        """How the virus scans of all media ended."""
+        with psycopg.connect(self.database_url, autocommit=True) as db:
+            return [state for (state,) in db.execute("select scan_state from media_versions")]
+
     def in_public(self) -> set[str]:
         """The keys of all blobs in the public store."""
         return asyncio.run(self._in_public())

@@ -108,6 +108,8 @@ TRIGGERS: Mapping[str, Trigger] = {
     "process.store.before": PROCESSED,
     "process.finish.before": PROCESSED,
     "process.finish.after": PROCESSED,
+    "scan.finish.before": AT_ONCE,
+    "scan.finish.after": AT_ONCE,
     "ingest.hash.after": IN_A_SESSION,
     "ingest.finish.before": AT_ONCE,
     "ingest.finish.after": AT_ONCE,
@@ -145,8 +147,9 @@ MOVING = [name for name, trigger in TRIGGERS.items() if trigger == HIDDEN]
 
 
 def names(process: str, *stores: str) -> list[str]:
-    """The failpoints of a process that are specific to these stores or to none."""
-    others = {"local", "s3", "gcs"} - set(stores)
+    """The failpoints of a process that are specific to these stores, or to the virus "scan", or to
+    none."""
+    others = {"local", "s3", "gcs", "scan"} - set(stores)
     return [
         failpoint.name
         for failpoint in REGISTRY

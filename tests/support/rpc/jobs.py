@@ -30,6 +30,11 @@ async def process(caller: Caller, media_id: str, ops: str, **fields: Any) -> Job
     return await caller.call(caller.processing.ProcessMedia, request)
 
 
+async def reprocess(caller: Caller, media_id: str, request_id: str = "") -> Job:
+    request = processing_service_pb2.ReprocessMediaRequest(media_id=media_id, request_id=request_id)
+    return await caller.call(caller.processing.ReprocessMedia, request)
+
+
 async def batch(caller: Caller, *requests: Request, atomic: bool = False) -> list[Result]:
     request = processing_service_pb2.BatchProcessMediaRequest(requests=requests, atomic=atomic)
     return list((await caller.call(caller.processing.BatchProcessMedia, request)).results)

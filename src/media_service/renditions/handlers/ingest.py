@@ -108,8 +108,9 @@ class IngestHandler(JobHandler):
             tx.emit(MediaChanged(claim.subject_id))
 
     async def _begin(self, claim: Claim) -> Media | None:
-        """Sets the media to PROCESSING. If the media was purged or quarantined, ends the job and
-        returns None. The end of a quarantine starts a new job.
+        """Sets the media to PROCESSING. If the media was purged or quarantined, or is held until it
+        is scanned, ends the job and returns None. The end of a quarantine, and the scan, start a
+        new job.
 
         Also returns None if another worker holds the job. That worker may have ended it, and the
         media would then remain in PROCESSING.
@@ -118,7 +119,7 @@ class IngestHandler(JobHandler):
             media = await queries.lock(tx, claim.subject_id)
             if not await claimed_jobs.hold(tx, claim):
                 return None
-            if media is None or media.state is MediaState.QUARANTINED:
+            if media is None or media.state is MediaState.QUARANTINED or media.scan.held:
                 await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED)
                 return None
             if media.state in {MediaState.PENDING, MediaState.FAILED}:

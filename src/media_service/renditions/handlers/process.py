@@ -17,6 +17,7 @@ from media_service.jobs.queries import claimed_jobs, subjobs
 from media_service.media import queries
 from media_service.media.model import Media, NewRendition
 from media_service.media.reader import not_found
+from media_service.media.service import readable
 from media_service.renditions.original_files import OriginalFiles
 from media_service.renditions.pipeline_inputs import overlay_of, route_of
 from media_service.renditions.renderers import RENDER_PERCENT, STORE_PERCENT, Renderers
@@ -105,7 +106,7 @@ class ProcessHandler(JobHandler):
     async def _load(self, claim: Claim, pipeline: Pipeline) -> tuple[Media, list[Media]]:
         """Returns the media and its overlays, which may have changed since the job was accepted.
 
-        Raises NotFound (MEDIA_NOT_FOUND) and the errors of `overlay_of`.
+        Raises NotFound (MEDIA_NOT_FOUND) and the errors of `overlay_of` and `readable`.
         """
         media_ids = (claim.subject_id, *pipeline.overlays)
         async with self._database.connection() as db:
@@ -116,6 +117,8 @@ class ProcessHandler(JobHandler):
         overlays = [
             overlay_of(media, found.get(media_id), media_id) for media_id in pipeline.overlays
         ]
+        for each in (media, *overlays):
+            readable(each)
         return media, overlays
 
 

@@ -1,0 +1,130 @@
+"""SQL of virus scans."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from psycopg.types.json import Jsonb
+
+from media_service.db.events import JobRunnable
+from media_service.db.transaction import Connection
+from media_service.errors import Fault, Reason
+from media_service.media.model import Scan, ScanState
+
+# The reasons for which a scan quarantines media.
+QUARANTINE_REASONS = (Reason.THREAT_FOUND, Reason.TOO_LARGE_TO_SCAN)
+
+
+async def set_scan(db: Connection, media_id: str, version: int, scan: Scan) -> None:
+    await db.execute(
+        "update media_versions set scan_state = %s, scan_held = %s, scan_reason = %s,"
+        " scan_threat = %s, scan_engine = %s, scan_time = %s where media_id = %s and version = %s",
+        (
+            scan.state,
+            scan.held,
+            scan.reason,
+            scan.threat,
+            scan.engine,
+            scan.time,
+            media_id,
+            version,
+        ),
+    )
+
+
+async def quarantine(db: Connection, media_id: str, fault: Fault) -> None:
+    """Quarantines a media. One that is in quarantine for another reason keeps that reason."""
+    await db.execute(
+        "update media set state = 'QUARANTINED', error_reason = %s, error_message = %s,"
+        " error_metadata = %s where media_id = %s"
+        " and (state <> 'QUARANTINED' or error_reason = any(%s))",
+        (fault.reason, fault.message, Jsonb(fault.metadata), media_id, list(QUARANTINE_REASONS)),
+    )
+
+
+async def end_quarantine(db: Connection, media_id: str) -> None:
+    """Ends the quarantine that a scan began, if there is one."""
+    await db.execute(
+        "update media set state = case when info is null then 'PENDING' else 'READY' end,"
+        " error_reason = null, error_message = null, error_metadata = null"
+        " where media_id = %s and state = 'QUARANTINED' and error_reason = any(%s)",
+        (media_id, list(QUARANTINE_REASONS)),
+    )
+
+
+async def wake(db: Connection) -> None:
+    """Makes the jobs claimable that wait because the engine could not be used."""
+    done = await db.execute(
+        "update jobs set ready = true, run_time = now(), update_time = now()"
+        " where kind = 'SCAN' and state = 'QUEUED' and not ready and error_reason = %s",
+        (Reason.SCAN_UNAVAILABLE,),
+    )
+    if done.rowcount:
+        db.emit(JobRunnable())
+
+
+async def misjudged(
+    db: Connection, served: Sequence[ScanState], held: Sequence[ScanState], limit: int
+) -> list[str]:
+    """Media that are held although their scan is in a state that is `served`, and those that are
+    not although it is in one that is `held`."""
+    rows = await db.execute(
+        """
+        select m.media_id::text as media_id
+        from (
+            select media_id, version from media_versions
+            where scan_held and scan_state = any(%(served)s)
+            union all
+            select media_id, version from media_versions
+            where not scan_held and scan_state in ('PENDING', 'INFECTED', 'FAILED', 'TOO_LARGE')
+              and scan_state = any(%(held)s)
+        ) v join media m on m.media_id = v.media_id and m.version = v.version
+        limit %(limit)s
+        """,
+        {"served": list(served), "held": list(held), "limit": limit},
+    )
+    return [row["media_id"] async for row in rows]
+
+
+async def due(db: Connection, engine: str, pause: timedelta, open_jobs: int) -> list[str]:
+    """Media whose original was last scanned by another engine or with other signatures, or never:
+    the oldest first, so many that with them `open_jobs` are scanned again at a time.
+
+    Leaves out those with a result of the last hour, maybe of a worker whose engine is not up to
+    date, and those whose job failed within `pause`.
+    """
+    one_side = """
+        (
+            select v.media_id, v.scan_engine, v.scan_time from media_versions v
+            where v.scan_state <> 'PENDING' and v.scan_engine {} %(engine)s
+              and (v.scan_engine = '' or v.scan_time < now() - interval '1 hour')
+              and exists (
+                  select from media m where m.media_id = v.media_id and m.version = v.version
+                  and (m.state <> 'QUARANTINED' or m.error_reason = any(%(reasons)s))
+              )
+              and not exists (
+                  select from jobs j where j.subject_id = v.media_id and j.kind = 'SCAN'
+                  and (j.state in ('QUEUED', 'RUNNING')
+                       or j.state = 'FAILED' and j.end_time > now() - %(pause)s)
+              )
+            order by v.scan_engine, v.scan_time limit %(jobs)s
+        )
+    """
+    query = f"""
+        select media_id::text as media_id
+        from ({one_side.format("<")} union all {one_side.format(">")}) as due
+        order by scan_engine, scan_time
+        limit greatest(0, %(jobs)s - (
+            select count(*) from jobs
+            where kind = 'SCAN' and owner_type is null and state in ('QUEUED', 'RUNNING')
+        ))
+    """  # noqa: S608 - made of constants
+    rows = await db.execute(
+        query.encode(),
+        {
+            "engine": engine,
+            "reasons": list(QUARANTINE_REASONS),
+            "pause": pause,
+            "jobs": open_jobs,
+        },
+    )
+    return [row["media_id"] async for row in rows]

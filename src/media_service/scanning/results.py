@@ -1,0 +1,71 @@
+"""What the result of a scan changes."""
+
+from dataclasses import replace
+
+from media_service.db.transaction import Transaction
+from media_service.errors import FailedPrecondition, Fault, MediaError, Reason
+from media_service.jobs.model import JobKind
+from media_service.jobs.queries import changing, reading
+from media_service.media import queries as media_queries
+from media_service.media.intake import intake_jobs
+from media_service.media.model import Media, MediaState, Scan, ScanState
+from media_service.media.service import UNINSPECTED, record_change
+from media_service.scanning import queries
+
+
+async def record(tx: Transaction, media: Media, scan: Scan) -> None:
+    """Records the scan of a media's current version, which is locked. The media is served, held or
+    quarantined, as `scan.held` says."""
+    await queries.set_scan(tx, media.media_id, media.version, scan)
+    if replace(scan, engine=media.scan.engine, time=media.scan.time) == media.scan:
+        return  # the same result again
+    if scan.state in {ScanState.INFECTED, ScanState.TOO_LARGE} and scan.held:
+        await quarantine(tx, media, scan)
+    elif scan.held:
+        await hold(tx, media, scan)
+    elif media.scan.held:
+        await release(tx, media)
+    await media_queries.touch(tx, media.media_id)
+    after = await media_queries.get(tx, media.media_id)
+    if after is not None:
+        await record_change(tx, media, after)
+
+
+async def quarantine(tx: Transaction, media: Media, scan: Scan) -> None:
+    await queries.quarantine(tx, media.media_id, fault_of(scan))
+    why = "The media is in quarantine."
+    fault = Fault(Reason.MEDIA_QUARANTINED, why, {"media_id": media.media_id})
+    await changing.stop_all(tx, media.media_id, fault)
+
+
+async def hold(tx: Transaction, media: Media, scan: Scan) -> None:
+    """Lets the media wait for another scan."""
+    if scan.state is ScanState.FAILED and media.state in UNINSPECTED:
+        fault = Fault(scan.reason, "The original cannot be scanned for viruses.")
+        await media_queries.set_state(tx, media.media_id, MediaState.FAILED, fault)
+
+
+async def release(tx: Transaction, media: Media) -> None:
+    """Ends a quarantine or a hold, and starts what has waited for it."""
+    media_id = media.media_id
+    await queries.end_quarantine(tx, media_id)
+    resumed = await changing.resume_all(tx, media_id, Reason.MEDIA_QUARANTINED)
+    await changing.hasten(tx, JobKind.PROCESS, media_id)
+    released = await media_queries.get(tx, media_id)
+    if released is None or released.info is not None or released.delete_time is not None:
+        return  # undeleting a media starts its jobs
+    if JobKind.INGEST in resumed or await reading.unfinished(tx, JobKind.INGEST, media_id):
+        return
+    await tx.enqueue(*(job for job in intake_jobs(released) if job.kind == JobKind.INGEST))
+
+
+def fault_of(scan: Scan) -> Fault:
+    """The `error` of a media that is quarantined because of this scan."""
+    error: MediaError
+    if scan.state is ScanState.INFECTED:
+        why = f"The virus scanner found {scan.threat} in the original."
+        error = FailedPrecondition(Reason.THREAT_FOUND, why, threat=scan.threat)
+    else:
+        why = "The original is larger or more nested than the virus scanner can scan."
+        error = FailedPrecondition(Reason.TOO_LARGE_TO_SCAN, why)
+    return Fault(error.reason, error.message, error.metadata)

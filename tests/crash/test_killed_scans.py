@@ -1,0 +1,27 @@
+"""Workers are killed while they scan files for viruses."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.clamd import Clamd
+from tests.support.crash.deployment import new_deployment
+from tests.support.crash.failpoint_scenarios import TRIGGERS, Case, names
+
+
+@pytest.fixture(scope="module")
+def case(postgres: str, template: str, clamd: Clamd) -> Iterator[Case]:
+    settings = {"MEDIA_SCAN": "report", "MEDIA_SCAN_ADDRESS": clamd.unix}
+    with new_deployment(postgres, template, **settings) as deployment:
+        yield Case(deployment)
+
+
+@pytest.mark.parametrize("failpoint", [n for n in names("work", "scan") if n.startswith("scan")])
+def test_worker_killed_while_it_scans(case: Case, failpoint: str) -> None:
+    case.kill_worker_at(failpoint, TRIGGERS[failpoint])
+
+
+def test_all_files_are_scanned_afterwards(case: Case) -> None:
+    case.settle()
+    states = case.deployment.scan_states()
+    assert states == ["CLEAN"] * len(case.attempts)
