@@ -12,7 +12,7 @@ local KNOWN = {
   ["if-unmodified-since"] = true, ["last-event-id"] = true, ["origin"] = true, ["range"] = true,
   ["repr-digest"] = true, ["traceparent"] = true, ["tracestate"] = true,
   ["transfer-encoding"] = true, ["upload-complete"] = true, ["upload-offset"] = true,
-  ["user-agent"] = true, ["x-forwarded-for"] = true, ["x-forwarded-proto"] = true,
+  ["user-agent"] = true, ["x-api-key"] = true, ["x-forwarded-for"] = true, ["x-forwarded-proto"] = true,
   ["x-request-id"] = true,
 }
 
@@ -94,6 +94,14 @@ local function drop_body(handle)
   end
 end
 
+-- Refuses a query with an access token or an API key: URLs are in histories, in logs and in the header `referer`.
+local function refuse_credentials(handle, path)
+  local name = credential_in(path)
+  if name then
+    handle:respond({[":status"] = "400"}, as_error(IN_URL, name, "must not have a credential"))
+  end
+end
+
 -- Removes parameters that a link does not have, and refuses a query with a fault.
 local function check_query(handle, headers)
   local path = headers:get(":path")
@@ -137,6 +145,7 @@ function envoy_on_request(handle)
     return
   end
   reduce(handle, headers, unknown)
+  refuse_credentials(handle, headers:get(":path"))
   check_query(handle, headers)
   refuse_unchecked_body(handle, headers, method)
   -- The contract binds HEAD only for content. On other routes, HEAD is a GET without the body.

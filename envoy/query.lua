@@ -47,3 +47,26 @@ local function query_fault(path, request, known)
     given[json or ""] = true
   end
 end
+
+-- Names under which clients of other services send credentials in a query, without - and _, in lower case.
+local CREDENTIALS = {accesstoken = true, apikey = true, authorization = true, bearer = true, idtoken = true, xapikey = true}
+
+local IN_URL = "The query has an access token or an API key. URLs are kept in histories and logs, so revoke it. Send"
+  .. " another one in the header `authorization: Bearer TOKEN`, or an API key in `x-api-key`."
+
+-- Whether a text begins like an API key, or is a JSON Web Token.
+local function is_credential(text)
+  return text:find("^msk_") or text:find("^eyJ[%w_-]+%.[%w_-]+%.[%w_-]+$") or text:find("^[Bb]earer[ +]")
+end
+
+-- The name of the parameter of a query that has an access token or an API key; nil if none has. What is no name is not
+-- repeated, for it may be the key itself.
+local function credential_in(path)
+  for parameter in (path:match("%?(.*)$") or ""):gmatch("[^&]+") do
+    local name, value = parameter:match("^([^=]*)=?(.*)$")
+    name = decoded(name)
+    if CREDENTIALS[(name:lower():gsub("[-_]", ""))] or is_credential(decoded(value)) or is_credential(name) then
+      return name:find("^[%w_.-]+$") and not is_credential(name) and name or "query"
+    end
+  end
+end

@@ -13,6 +13,7 @@ from media_service.config import load
 from media_service.downloads import waiting
 from media_service.ids import new_id
 from media_service.storage.blob_store import open_store
+from tests.support.rpc.front import Open, opener
 from tests.support.rpc.server import (
     NO_PRESETS,
     SECRET,
@@ -59,6 +60,12 @@ async def start(database_url: str, tmp_path: Path, fork_server: ForkServer) -> A
 async def stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
+
+
+@pytest.fixture
+def front(start: Start, tmp_path: Path) -> Open:
+    """Starts a server behind an Envoy of its own, with the given settings."""
+    return opener(start, tmp_path)
 
 
 @pytest.fixture

@@ -1,59 +1,16 @@
 """Rate limits over REST and through Envoy, which has one of its own for each address."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-
 import grpc
 import httpx
-import pytest
 from mediaservice.v1 import media_service_pb2, media_service_pb2_grpc
 
-from tests.support.envoy import running_envoy
 from tests.support.rest import refusal
-from tests.support.rpc.server import Running, Start, refused, token, unknown_id
-from tests.support.tools import NO_TLS, eventually_async
+from tests.support.rpc.front import Open
+from tests.support.rpc.server import refused, unknown_id
+from tests.support.tools import NO_TLS
 
 ORIGIN = "https://app.example"
 LIMITED = (429, "RATE_LIMITED")
-
-
-@dataclass
-class Front:
-    """A server behind an Envoy of the test's own, and a client of each user."""
-
-    service: Running
-    url: str
-
-    def client(self, user: str) -> httpx.AsyncClient:
-        headers = {"origin": ORIGIN, "authorization": f"Bearer {token(user)}"}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, verify=NO_TLS, timeout=30)
-
-
-Open = Callable[..., AbstractAsyncContextManager[Front]]
-
-
-@pytest.fixture
-def front(start: Start, tmp_path: Path) -> Open:
-    @asynccontextmanager
-    async def run(**settings: str) -> AsyncIterator[Front]:
-        settings = {"cors_origins": ORIGIN, **settings}
-        service = await start(**settings)
-        port = int(service.address.rpartition(":")[2])
-        with running_envoy(tmp_path, port, **settings) as envoy:
-            async with httpx.AsyncClient(verify=NO_TLS) as client:
-
-                async def ready() -> bool:
-                    try:
-                        return (await client.get(f"{envoy.url}/healthz")).is_success
-                    except httpx.TransportError:
-                        return False
-
-                await eventually_async(ready)
-            yield Front(service, envoy.url)
-
-    return run
 
 
 def exposed(answer: httpx.Response) -> set[str]:
@@ -61,7 +18,10 @@ def exposed(answer: httpx.Response) -> set[str]:
 
 
 async def test_a_caller_beyond_its_rate_gets_429_with_the_time_to_wait(front: Open) -> None:
-    async with front(rate_caller="3/h", rate_address="1/h") as to, to.client("ann") as ann:
+    async with (
+        front(rate_caller="3/h", rate_address="1/h", cors_origins=ORIGIN) as to,
+        to.client("ann", origin=ORIGIN) as ann,
+    ):
         found = await ann.get("/v1/media")  # costs 2
         assert found.status_code == 200
         answer = await ann.get("/v1/media")
@@ -82,7 +42,7 @@ async def test_a_caller_beyond_its_rate_gets_429_with_the_time_to_wait(front: Op
         upload = await ann.post("/v1/media:upload", content=b"bytes")
         assert refusal(upload) == LIMITED
         # The address of all clients is the same, and has paid for a new token.
-        async with to.client("bob") as bob:
+        async with to.client("bob", origin=ORIGIN) as bob:
             answer = await bob.get("/v1/media")
         assert refusal(answer) == LIMITED
         assert answer.json()["details"][0]["metadata"]["limit"] == "address"
@@ -90,7 +50,7 @@ async def test_a_caller_beyond_its_rate_gets_429_with_the_time_to_wait(front: Op
 
 async def test_the_address_is_what_envoy_says_and_not_what_clients_say(front: Open) -> None:
     async with (
-        front(rate_address="1/h", trusted_proxies="1") as to,
+        front(rate_address="1/h", trusted_proxies="1", cors_origins=ORIGIN) as to,
         httpx.AsyncClient(base_url=to.url, verify=NO_TLS) as http,
     ):
 
@@ -108,7 +68,10 @@ async def test_the_address_is_what_envoy_says_and_not_what_clients_say(front: Op
 
 
 async def test_envoy_limits_each_address_and_answers_as_the_server_does(front: Open) -> None:
-    async with front(rate_gateway="2/h", trusted_proxies="1") as to, to.client("ann") as ann:
+    async with (
+        front(rate_gateway="2/h", trusted_proxies="1", cors_origins=ORIGIN) as to,
+        to.client("ann", origin=ORIGIN) as ann,
+    ):
 
         async def get(address: str, method: str = "GET") -> httpx.Response:
             return await ann.request(method, "/v1/media", headers={"x-forwarded-for": address})

@@ -16,10 +16,11 @@ from tests.support.ports import free_port
 
 @dataclass(frozen=True)
 class Envoy:
-    """The URLs of REST and of the admin interface."""
+    """The URLs of REST and of the admin interface. `log`: what it prints."""
 
     url: str
     admin: str
+    log: Path
 
     def stat(self, name: str) -> int:
         lines = httpx.get(f"{self.admin}/stats", params={"filter": f"^{name}$"}).text.splitlines()
@@ -40,9 +41,14 @@ def running_envoy(folder: Path, grpc_port: int, **settings: str) -> Iterator[Env
     )
     program = Path(sysconfig.get_path("scripts")) / "envoy"
     options = ["--use-dynamic-base-id", "--concurrency", "1", "-l", "off"]
-    with subprocess.Popen([program, "-c", file, *options]) as process:
+    options += ["--file-flush-interval-msec", "50"]
+    log = folder / "envoy.log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen([program, "-c", file, *options], stdout=output) as process,
+    ):
         try:
-            yield Envoy(f"http://127.0.0.1:{rest}", f"http://127.0.0.1:{admin}")
+            yield Envoy(f"http://127.0.0.1:{rest}", f"http://127.0.0.1:{admin}", log)
         finally:
             process.terminate()
 
