@@ -90,3 +90,9 @@ def test_the_recipes_for_videos_work_right_after_the_upload(shell: Shell) -> Non
     watched = rest.partition("media-service process")[0]
     shell.paste("\n".join([ADDRESSES, upload, PRESETS + line + watched, ""]))
     assert shell.read("poster.jpg")
+
+
+def test_the_recipe_for_an_api_key_works(shell: Shell) -> None:
+    shell.paste(
+        "\n".join([ADDRESSES, recipes("An API key"), "! MEDIA_TOKEN=$KEY media-service ls"])
+    )

@@ -80,8 +80,9 @@ def client_command(command: Callable[..., None]) -> Callable[..., None]:
         "--token",
         envvar="MEDIA_TOKEN",
         show_envvar=True,
-        metavar="JWT",
-        help="Access token. Default on the service's own machine: one for the current user.",
+        metavar="TOKEN",
+        help="Access token or API key. Default on the service's own machine: a token for the"
+        " current user.",
     )
     @click.option("--tls", is_flag=True, help="Use TLS with the public certificate authorities.")
     @click.option(

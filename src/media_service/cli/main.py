@@ -42,6 +42,14 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "jobs": ("media_service.cli.jobs:jobs", "List jobs."),
     "cancel": ("media_service.cli.jobs:cancel", "Cancel jobs."),
     "retry": ("media_service.cli.jobs:retry", "Retry failed or cancelled jobs."),
+    "service-account": (
+        "media_service.cli.service_account:service_account",
+        "Create, list and delete service accounts.",
+    ),
+    "api-key": (
+        "media_service.cli.api_key:api_key",
+        "Create, list and revoke API keys of service accounts.",
+    ),
     "token": ("media_service.cli.token:token", "Create an access token."),
 }
 

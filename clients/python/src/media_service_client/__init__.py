@@ -9,6 +9,7 @@
 `AsyncClient` has the same methods as coroutines.
 """
 
+from mediaservice.v1.credentials_service_pb2 import ApiKey, ServiceAccount
 from mediaservice.v1.job_pb2 import Job
 from mediaservice.v1.media_pb2 import Media
 from mediaservice.v1.processing_service_pb2 import OperationInfo
@@ -20,6 +21,7 @@ from media_service_client.retry import Backoff
 from media_service_client.sync_client import Client
 
 __all__ = [
+    "ApiKey",
     "AsyncClient",
     "Backoff",
     "Client",
@@ -27,5 +29,6 @@ __all__ = [
     "Media",
     "MediaServiceError",
     "OperationInfo",
+    "ServiceAccount",
     "Upload",
 ]

@@ -4,7 +4,7 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +12,7 @@ from typing import Any, Self
 import grpc
 from google.protobuf.message import Message
 from mediaservice.v1 import (
+    credentials_service_pb2,
     download_service_pb2,
     job_pb2,
     job_service_pb2,
@@ -40,8 +41,9 @@ class AsyncClient:
     """A connection to a media service; close it or use `async with`.
     Open it in a running event loop.
 
-    `ca_file` (PEM) or `tls=True` (public authorities) turns TLS on. Failures that may pass are
-    tried again by `backoff`; every other one is raised as `MediaServiceError`.
+    `token` is an access token or an API key. `ca_file` (PEM) or `tls=True` (public authorities)
+    turns TLS on. Failures that may pass are tried again by `backoff`; every other one is raised as
+    `MediaServiceError`.
     """
 
     def __init__(
@@ -352,6 +354,93 @@ class AsyncClient:
     async def retry_job(self, job_id: str) -> job_pb2.Job:
         """Queues a job again that failed or was cancelled."""
         return await self._transport.run(calls.retry_job(job_id, self._backoff))
+
+    async def create_service_account(
+        self, display_name: str
+    ) -> credentials_service_pb2.ServiceAccount:
+        """A new caller that is a program."""
+        request = credentials_service_pb2.CreateServiceAccountRequest(
+            display_name=display_name, request_id=str(uuid.uuid4())
+        )
+        account: credentials_service_pb2.ServiceAccount = await self._transport.run(
+            calls.call("CreateServiceAccount", request, self._backoff)
+        )
+        return account
+
+    async def service_accounts(self) -> AsyncIterator[credentials_service_pb2.ServiceAccount]:
+        """The service accounts that the caller manages, newest first."""
+        request = credentials_service_pb2.ListServiceAccountsRequest()
+        while True:
+            response = await self._transport.run(
+                calls.call("ListServiceAccounts", request, self._backoff)
+            )
+            for account in response.service_accounts:
+                yield account
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    async def delete_service_account(
+        self, service_account_id: str
+    ) -> credentials_service_pb2.ServiceAccount:
+        """Deletes a service account and ends its API keys. Its media stay."""
+        request = credentials_service_pb2.DeleteServiceAccountRequest(
+            service_account_id=service_account_id
+        )
+        account: credentials_service_pb2.ServiceAccount = await self._transport.run(
+            calls.call("DeleteServiceAccount", request, self._backoff)
+        )
+        return account
+
+    async def create_api_key(
+        self,
+        service_account_id: str,
+        *,
+        display_name: str = "",
+        scopes: Iterable[str] = (),
+        expire_time: datetime | None = None,
+    ) -> credentials_service_pb2.CreateApiKeyResponse:
+        """A new `key` of a service account, which cannot be shown again, and its `api_key`. Without
+        `scopes`, it has every permission of the account."""
+        request = credentials_service_pb2.CreateApiKeyRequest(
+            service_account_id=service_account_id,
+            display_name=display_name,
+            scopes=scopes,
+        )
+        if expire_time is not None:
+            request.expire_time.FromDatetime(expire_time)
+        while True:
+            request.request_id = str(uuid.uuid4())
+            created: credentials_service_pb2.CreateApiKeyResponse = await self._transport.run(
+                calls.call("CreateApiKey", request, self._backoff)
+            )
+            if created.key:
+                return created
+            # The response that had the key was lost.
+            await self.revoke_api_key(created.api_key.api_key_id)
+
+    async def api_keys(
+        self, *, service_account_id: str = "", prefix: str = ""
+    ) -> AsyncIterator[credentials_service_pb2.ApiKey]:
+        """The API keys of the service accounts that the caller manages, newest first."""
+        request = credentials_service_pb2.ListApiKeysRequest(
+            service_account_id=service_account_id, prefix=prefix
+        )
+        while True:
+            response = await self._transport.run(calls.call("ListApiKeys", request, self._backoff))
+            for api_key in response.api_keys:
+                yield api_key
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    async def revoke_api_key(self, api_key_id: str) -> credentials_service_pb2.ApiKey:
+        """Ends an API key at once."""
+        request = credentials_service_pb2.RevokeApiKeyRequest(api_key_id=api_key_id)
+        revoked: credentials_service_pb2.ApiKey = await self._transport.run(
+            calls.call("RevokeApiKey", request, self._backoff)
+        )
+        return revoked
 
     async def operations(self) -> Sequence[processing_service_pb2.OperationInfo]:
         """What pipelines can do, with parameters and examples."""
