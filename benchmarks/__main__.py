@@ -15,6 +15,7 @@ import uvloop
 
 from benchmarks.attack import stalled, unfinished
 from benchmarks.audio import audio
+from benchmarks.audit import audit
 from benchmarks.calls import calls
 from benchmarks.crafted import crafted
 from benchmarks.downloads import downloads
@@ -60,6 +61,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "images": images,
     "videos": videos,
     "audio": audio,
+    "audit": audit,
 }
 
 

@@ -17,6 +17,8 @@ from functools import partial
 from media_service.access.access_tokens import TokenVerifier
 from media_service.access.link_signer import LinkSigner, key_from
 from media_service.access.page_tokens import PageTokens
+from media_service.audit.service import AuditService
+from media_service.audit.writer import AuditWriter
 from media_service.blobs.model import PUBLIC, RAW
 from media_service.blobs.store_markers import adopt, identify
 from media_service.codecs.av_renderer import AvRenderer
@@ -30,6 +32,7 @@ from media_service.config import OFF, STRICT, Config, ConfigError
 from media_service.credentials.last_use import LastUse
 from media_service.credentials.service import CredentialsService
 from media_service.credentials.verifier import KeyVerifier
+from media_service.db.audit_entry import Category
 from media_service.db.database import Database
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
@@ -41,13 +44,12 @@ from media_service.jobs.periodic import find_periodic_tasks, run_periodically
 from media_service.jobs.service import JobService
 from media_service.jobs.worker import Worker
 from media_service.media.allowed_types import AllowedTypes
+from media_service.media.content import Use
 from media_service.media.model import Kind
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.media.usage import UsageCounter
 from media_service.rates.drivers.memory import MemoryRates
-from media_service.rates.drivers.valkey import ValkeyRates
-from media_service.rates.fallback import FallbackRates
 from media_service.rates.limiter import RateLimiter
 from media_service.rates.model import Limit
 from media_service.reconcile.service import Reconciler
@@ -69,6 +71,7 @@ from media_service.renditions.streams.comparison import StreamComparison
 from media_service.renditions.streams.packager import StreamPackager
 from media_service.renditions.streams.segments import Segments
 from media_service.renditions.thumbnails import ThumbnailRenderer
+from media_service.rpc.audit_record import Audit
 from media_service.rpc.authentication import Authenticator
 from media_service.rpc.health import health_server
 from media_service.rpc.readiness import Readiness
@@ -226,13 +229,8 @@ async def scan_engine(
         yield scanner
 
 
-def readiness_of(
-    parts: Base, scanner: Scanner | None, rates: RateLimiter | None = None
-) -> Readiness:
-    optional = {
-        Reason.RATE_STORE_UNAVAILABLE: lambda: rates is None or rates.shared(),
-        Reason.SCAN_UNAVAILABLE: lambda: scanner is None or scanner.available,
-    }
+def readiness_of(parts: Base, scanner: Scanner | None) -> Readiness:
+    optional = {Reason.SCAN_UNAVAILABLE: lambda: scanner is None or scanner.available}
     stores = [partial(check, store) for store in parts.stores.values()]
     return Readiness(parts.database, stores, optional)
 
@@ -280,6 +278,10 @@ def standard_renditions(config: Config) -> Mapping[Kind, Collection[str]]:
     return {kind: found.expected(kind) for kind in Kind} | {Kind.IMAGE: config.thumbnails}
 
 
+def count(usage: UsageCounter, media_id: str, category: Category) -> None:
+    usage.add(media_id, Use(category))
+
+
 def render_children(config: Config) -> int:
     """How many images a server process renders at once."""
     return config.render_children or len(os.sched_getaffinity(0))
@@ -312,17 +314,13 @@ async def renders(config: Config, parts: Base, forks: Forks | None) -> AsyncIter
 
 @asynccontextmanager
 async def rate_limiter(config: Config) -> AsyncIterator[RateLimiter]:
-    caller = Limit("caller", config.rate_caller)
-    address = Limit("address", config.rate_address)
-    if not config.rate_store:
-        yield RateLimiter(MemoryRates(), caller, address)
-        return
+    store = MemoryRates()
     try:
-        shared = ValkeyRates(config.rate_store)
-    except ValueError as error:
-        raise ConfigError(f"MEDIA_RATE_STORE: {error}") from None
-    async with FallbackRates(shared, MemoryRates()) as store:
-        yield RateLimiter(store, caller, address, lambda: store.works)
+        yield RateLimiter(
+            store, Limit("caller", config.rate_caller), Limit("address", config.rate_address)
+        )
+    finally:
+        await store.close()
 
 
 @asynccontextmanager
@@ -355,10 +353,11 @@ async def server(
         renders(config, parts, forks) as rendering,
         UsageCounter(parts.database) as usage,
         LastUse(parts.database) as last_use,
+        AuditWriter(parts.database, partial(count, usage)) as audit,
         UploadLoad() as load,
-        rate_limiter(config) as rates,
         scan_engine(config, probes=False) as scanner,
-        readiness_of(parts, scanner, rates) as readiness,
+        readiness_of(parts, scanner) as readiness,
+        rate_limiter(config) as rates,
     ):
         most = most_streams(config.max_streams, parts.raw.driver.limits, open_files)
         admission = Admission(most, load)
@@ -389,9 +388,7 @@ async def server(
         )
         reader = MediaReader(parts.database)
         forthcoming = Forthcoming(parts.database, standard_renditions(config))
-        downloads = DownloadService(
-            reader, PublicReader(parts.database), forthcoming, parts.stores, usage
-        )
+        downloads = DownloadService(reader, PublicReader(parts.database), forthcoming, parts.stores)
         playback = PlaybackService(
             parts.database, MediaReader(parts.database, bare=True), forthcoming
         )
@@ -411,6 +408,7 @@ async def server(
             JobResults(parts.database, reader),
             WatchTickets(parts.database),
             CredentialsService(parts.database),
+            AuditService(parts.database, MediaReader(parts.database, bare=True), page_tokens),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
         rpc = RpcServer(
@@ -419,6 +417,7 @@ async def server(
             rates,
             page_tokens,
             readiness,
+            Audit(audit),
             address=f"{config.host}:{config.grpc_port if port is None else port}",
             rest_url=config.rest_url,
             public_url=config.public_base_url,
@@ -465,6 +464,8 @@ class WorkerResources:
     scan_policy: ScanPolicy
     purge_after: timedelta
     keep_ended_uploads: timedelta
+    keep_audit: timedelta
+    keep_audit_addresses: timedelta
 
 
 @asynccontextmanager
@@ -504,6 +505,8 @@ async def worker_resources(
             policy_from(config),
             config.purge_after,
             config.keep_ended_uploads,
+            config.keep_audit,
+            config.keep_audit_addresses,
         )
 
 

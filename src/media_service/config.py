@@ -311,13 +311,6 @@ class Config:
         "units of calls without a token, or with one that was not used before, of one client"
         " address; off: unlimited",
     )
-    rate_store: str = setting(
-        "",
-        url("redis", "rediss", "valkey", "valkeys"),
-        "URL of Valkey or Redis, with which all servers share the rates of callers and addresses;"
-        " empty: each server counts alone",
-        masked=True,
-    )
     rate_gateway: Rate | None = setting(
         "240000/m",
         rate,
@@ -352,6 +345,16 @@ class Config:
     )
     purge_after: timedelta = setting(
         "30d", duration, "how long a deleted media can be restored before it is purged"
+    )
+    keep_audit: timedelta = setting(
+        "365d",
+        duration_of_at_least("2d"),
+        "how long the audit log is kept, and the statistics that are made from it",
+    )
+    keep_audit_addresses: timedelta = setting(
+        "30d",
+        duration_of_at_least("2d"),
+        "how long the audit log keeps the address and the program of a client",
     )
     stream_timeout: timedelta = setting(
         "60s",

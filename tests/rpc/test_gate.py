@@ -18,8 +18,10 @@ from mediaservice.v1 import (
     upload_pb2,
     upload_service_pb2,
 )
+from mediaservice.v1.rule_pb2 import Rule
 
 from media_service.access.access_tokens import TokenVerifier
+from media_service.audit.writer import AuditWriter
 from media_service.clock import now
 from media_service.credentials.last_use import LastUse
 from media_service.credentials.verifier import KeyVerifier
@@ -28,6 +30,7 @@ from media_service.ids import new_id
 from media_service.rates.drivers.memory import MemoryRates
 from media_service.rates.limiter import RateLimiter
 from media_service.rates.model import Limit
+from media_service.rpc.audit_record import Audit
 from media_service.rpc.authentication import Authenticator
 from media_service.rpc.gate import Gate
 from media_service.rpc.method_rules import MethodRule, read_rules
@@ -164,7 +167,9 @@ async def faulty_stub() -> Any:
     authenticator = Authenticator(verifier, KeyVerifier(nowhere, LastUse(nowhere)))
     tickets = WatchTickets(nowhere)
     off = RateLimiter(MemoryRates(), Limit("caller", None), Limit("address", None))
-    gate = Gate(server, RULES, authenticator, off, tickets, RunningCalls(), timedelta(minutes=1))
+    audit = Audit(AuditWriter(nowhere, lambda *_: None))
+    limit = timedelta(minutes=1)
+    gate = Gate(server, RULES, authenticator, off, tickets, RunningCalls(), audit, limit)
     servicer: Any = Forgetful  # it lacks the other methods
     registering: Any = gate  # it has what generated code calls
     media_service_pb2_grpc.add_MediaServiceServicer_to_server(servicer(), registering)
@@ -268,4 +273,5 @@ def test_a_method_without_an_access_rule_is_rejected_at_startup() -> None:
         *("media.purge", "media.purge", "media_id", 1, "", False),
         media_service_pb2.PurgeMediaRequest,
         purge.rest,
+        Rule.READING_UNSPECIFIED,
     )

@@ -262,7 +262,9 @@ class Media(_message.Message):
     read_url: _builtins.str
     """A URL that reads the original without a token until `read_url_expire_time`. Set if the request asks for it."""
     view_count: _builtins.int
-    """How often a rendition or an image of the media was served. Approximate, and delayed by a minute or more."""
+    """How often a rendition or an image of the media was served; once for one caller and version within ten minutes.
+    Approximate, and delayed by a minute or more.
+    """
     download_count: _builtins.int
     """How often the original was served. Approximate, and delayed by a minute or more."""
     initial_content_type: _builtins.str

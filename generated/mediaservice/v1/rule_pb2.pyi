@@ -60,6 +60,29 @@ class Rule(_message.Message):
     OWNER: Rule.Role.ValueType  # 5
     """Also transfers ownership and deletes for good."""
 
+    class _Reading:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ReadingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Rule._Reading.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        READING_UNSPECIFIED: Rule._Reading.ValueType  # 0
+        """Nothing: the method reads no content."""
+        VIEW: Rule._Reading.ValueType  # 1
+        """A view."""
+        VIEW_OR_DOWNLOAD: Rule._Reading.ValueType  # 2
+        """A download if it reads an original, otherwise a view."""
+
+    class Reading(_Reading, metaclass=_ReadingEnumTypeWrapper):
+        """What a call that reads content counts as, in the audit log and the counts of a media."""
+
+    READING_UNSPECIFIED: Rule.Reading.ValueType  # 0
+    """Nothing: the method reads no content."""
+    VIEW: Rule.Reading.ValueType  # 1
+    """A view."""
+    VIEW_OR_DOWNLOAD: Rule.Reading.ValueType  # 2
+    """A download if it reads an original, otherwise a view."""
+
     PERMISSION_FIELD_NUMBER: _builtins.int
     PUBLIC_FIELD_NUMBER: _builtins.int
     RESOURCE_FIELD_NUMBER: _builtins.int
@@ -68,6 +91,7 @@ class Rule(_message.Message):
     COST_FIELD_NUMBER: _builtins.int
     TICKET_FIELD_NUMBER: _builtins.int
     COST_PER_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
     permission: _builtins.str
     """The permission that the caller's token must include, as "resource.verb": "media.read". A token
     without a `scope` claim includes all permissions of its user.
@@ -92,6 +116,10 @@ class Rule(_message.Message):
     """
     cost_per: _builtins.str
     """The repeated field of the request whose elements cost `cost` each, such as "requests". Empty: the call costs `cost`."""
+    reading: Global___Rule.Reading.ValueType
+    """What a call counts as that reads content from its first byte. Reads of later ranges belong to it. One caller's
+    views of one version of a media within ten minutes count as one view.
+    """
     def __init__(
         self,
         *,
@@ -103,10 +131,11 @@ class Rule(_message.Message):
         cost: _builtins.int = ...,
         ticket: _builtins.bool = ...,
         cost_per: _builtins.str = ...,
+        reading: Global___Rule.Reading.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "cost", b"cost", "cost_per", b"cost_per", "minimum_role", b"minimum_role", "permission", b"permission", "public", b"public", "resource", b"resource", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "cost", b"cost", "cost_per", b"cost_per", "minimum_role", b"minimum_role", "permission", b"permission", "public", b"public", "reading", b"reading", "resource", b"resource", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

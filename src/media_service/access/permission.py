@@ -8,6 +8,7 @@ class Permission(StrEnum):
     MEDIA_WRITE = "media.write"
     MEDIA_DELETE = "media.delete"
     MEDIA_PURGE = "media.purge"
+    AUDIT_READ = "audit.read"
     UPLOADS_READ = "uploads.read"
     UPLOADS_WRITE = "uploads.write"
     JOBS_READ = "jobs.read"

@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "media_service.cli.api_key:api_key",
         "Create, list and revoke API keys of service accounts.",
     ),
+    "audit": ("media_service.cli.audit:audit", "Read and verify the audit log."),
     "token": ("media_service.cli.token:token", "Create an access token."),
 }
 

@@ -168,8 +168,10 @@ class Database:
             transaction = Transaction(raw)
             async with raw.transaction():
                 yield transaction
+                await transaction.flush()
                 committed = True
         if committed:
+            transaction.committed()
             self._publish(transaction)
 
     @asynccontextmanager
@@ -187,6 +189,7 @@ class Database:
             try:
                 async with raw.pipeline():
                     yield transaction
+                    await transaction.flush()
             except psycopg.Error as error:
                 # Statements after the failed one were not prepared, but psycopg assumes so, and
                 # they would fail from now on.
@@ -194,4 +197,5 @@ class Database:
                 if isinstance(error, psycopg.errors.UniqueViolation):
                     raise Duplicate from error
                 raise
+        transaction.committed()
         self._publish(transaction)

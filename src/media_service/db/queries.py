@@ -3,9 +3,10 @@
 import json
 from collections.abc import Sequence
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import DictRow
 
+from media_service.db.audit_entry import AuditEntry
 from media_service.db.new_job import NewJob
 
 
@@ -51,4 +52,89 @@ async def insert_jobs(db: AsyncConnection[DictRow], added: Sequence[NewJob]) -> 
         )
         """,
         (json.dumps(rows),),
+    )
+
+
+async def insert_audit_entries(
+    db: AsyncConnection[DictRow], entries: Sequence[AuditEntry]
+) -> AsyncCursor[DictRow]:
+    """Adds entries to the audit log. Returns the media and category of those that count.
+
+    An entry of an hour that is sealed gets the present time. A view counts if the caller did not
+    begin to view this version of the media in the last ten minutes. Entries that exist already are
+    skipped, so a batch whose commit was not confirmed can be repeated.
+    """
+    return await db.execute(
+        """
+        with given as (
+            select * from json_to_recordset(%s::json) as g (
+                entry_id uuid, at timestamptz, category text, action text, actor_type text,
+                actor_id text, credential_id text, request_id text, address text, user_agent text,
+                salt bytea, origin_hash bytea, media_id uuid, version integer, org_id text,
+                project_id text, resource_id text, outcome text, counted boolean, requests integer,
+                bytes bigint
+            )
+        ), named as (
+            select distinct actor_type, actor_id from given where actor_id <> ''
+        ), known as (
+            select p.person_id, p.type, p.id
+            from named n join audit_people p on p.type = n.actor_type and p.id = n.actor_id
+        ), added as (
+            insert into audit_people (type, id)
+            select actor_type, actor_id from named
+            where not exists (select from known where type = actor_type and id = actor_id)
+            order by actor_type, actor_id
+            on conflict (type, id) do update set id = excluded.id
+            returning person_id, type, id
+        ), complete as (
+            select g.entry_id, g.category, g.action, g.actor_type, p.person_id, g.credential_id,
+                   g.request_id, g.address, g.user_agent, g.salt, g.origin_hash, g.media_id,
+                   g.resource_id, g.outcome, g.counted, g.requests, g.bytes,
+                   case when g.at >= sealed.until then g.at else now() end as time,
+                   coalesce(nullif(g.version, 0), m.version, 0) as version,
+                   coalesce(nullif(g.org_id, ''), m.org_id, '') as org_id,
+                   coalesce(nullif(g.project_id, ''), m.project_id, '') as project_id
+            from given g
+            cross join (
+                select coalesce(max(hour) + interval '1 hour', '-infinity') as until
+                from audit_digests
+            ) sealed
+            left join (select * from known union all select * from added) p
+                on p.type = g.actor_type and p.id = g.actor_id
+            left join media m on m.media_id = g.media_id
+        ), viewed as (
+            insert into audit_recent_views as v (person_id, media_id, version, time)
+            select person_id, media_id, version, min(time) from complete
+            where category = 'VIEW' and counted and person_id is not null
+            group by person_id, media_id, version
+            order by person_id, media_id, version
+            on conflict (person_id, media_id, version) do update set time = excluded.time
+                where v.time <= excluded.time - interval '10 minutes'
+            returning person_id, media_id, version, time
+        ), entries as (
+            insert into audit_entries (
+                time, entry_id, category, action, actor_type, person_id, org_id, project_id,
+                media_id, version, resource_id, outcome, counted, requests, bytes, credential_id,
+                request_id, origin_hash
+            )
+            select c.time, c.entry_id, c.category, c.action, c.actor_type, c.person_id, c.org_id,
+                   c.project_id, c.media_id, c.version, c.resource_id, c.outcome,
+                   c.counted and (c.category <> 'VIEW' or v.person_id is not null
+                                  or c.person_id is null),
+                   c.requests, c.bytes, c.credential_id, c.request_id, c.origin_hash
+            from complete c
+            left join viewed v on (v.person_id, v.media_id, v.version, v.time)
+                = (c.person_id, c.media_id, c.version, c.time) and c.category = 'VIEW'
+            on conflict (time, entry_id) do nothing
+            returning media_id, category, counted
+        ), origins as (
+            insert into audit_origins (time, entry_id, salt, address, user_agent)
+            select time, entry_id, salt, address, user_agent from complete
+            where address <> '' or user_agent <> ''
+            on conflict (time, entry_id) do nothing
+        )
+        select media_id::text as media_id, category from entries
+        where counted and media_id is not null
+        """,
+        (json.dumps([entry.row() for entry in entries]),),
     )

@@ -1,9 +1,11 @@
 """Transactions, and what must be committed with a change or follow its commit.
 
 A use case changes rows with its own queries. `enqueue` adds jobs in the same transaction, and
-`emit` wakes listeners after the commit.
+`audit` records the change in the audit log, in the same transaction. `emit` wakes listeners after
+the commit.
 """
 
+from collections.abc import Sequence
 from typing import LiteralString, TypeAlias
 
 from psycopg import AsyncConnection, AsyncCursor, Rollback
@@ -13,6 +15,13 @@ from psycopg.rows import DictRow
 from psycopg.sql import SQL, Composed
 
 from media_service.db import queries
+from media_service.db.audit_entry import (
+    SERVICE,
+    AuditedCall,
+    AuditEntry,
+    category_of,
+    current_call,
+)
 from media_service.db.events import Event, JobRunnable
 from media_service.db.new_job import NewJob
 
@@ -42,6 +51,11 @@ class Transaction(Connection):
     """A connection inside one transaction. Emitted events are sent after the commit, and never
     after a rollback. Raising `Rollback` inside rolls back without an error."""
 
+    def __init__(self, connection: AsyncConnection[DictRow]) -> None:
+        super().__init__(connection)
+        self._entries: list[AuditEntry] = []
+        self._calls: list[AuditedCall] = []
+
     @property
     def failed(self) -> bool:
         """Whether a statement failed, so that nothing can be committed."""
@@ -54,3 +68,49 @@ class Transaction(Connection):
         await queries.insert_jobs(self._connection, jobs)
         if any(job.runnable for job in jobs):
             self.emit(JobRunnable())
+
+    def audit(
+        self,
+        action: str = "",
+        *,
+        call: AuditedCall | None = None,
+        media_id: str = "",
+        version: int = 0,
+        org_id: str = "",
+        project_id: str = "",
+        resource_id: str = "",
+        size: int = 0,
+    ) -> None:
+        """Records a change in the audit log. `action` and `call`: those of the current call, if
+        they are not set. `resource_id`: of an upload or a job. `size`: the bytes that were
+        stored."""
+        call = call or current_call.get()
+        action = action or (call.action if call else "")
+        entry = AuditEntry(
+            category=category_of(action),
+            action=action,
+            origin=call.origin() if call else SERVICE,
+            media_id=media_id,
+            version=version,
+            org_id=org_id,
+            project_id=project_id,
+            resource_id=resource_id,
+            bytes=size,
+        )
+        self._entries.append(entry)
+        if call:
+            self._calls.append(call)
+
+    async def flush(self) -> None:
+        """Writes what the use case has recorded so far. The commit does the same."""
+        if self._entries:
+            entries, self._entries = self._entries, []
+            await self.write_entries(entries)
+
+    async def write_entries(self, entries: Sequence[AuditEntry]) -> Rows:
+        """See `insert_audit_entries`."""
+        return await queries.insert_audit_entries(self._connection, entries)
+
+    def committed(self) -> None:
+        for call in self._calls:
+            call.recorded = True

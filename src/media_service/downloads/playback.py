@@ -107,7 +107,7 @@ class PlaybackService:
             check_playable(media, overview)
             if path == MASTER:
                 text = hls.master(overview, stream.stream_id)
-                return counted(in_memory(text, hls.CONTENT_TYPE, stream), media)
+                return counted(in_memory(text, hls.CONTENT_TYPE, stream, media))
             if not stream.ready:
                 raise no_such(media)
             timelines = {
@@ -118,7 +118,7 @@ class PlaybackService:
         if not all(timelines.values()):  # the stream was removed since
             raise no_such(media)
         text = dash.manifest(overview, timelines, stream.stream_id)
-        return counted(in_memory(text, dash.CONTENT_TYPE, stream), media)
+        return counted(in_memory(text, dash.CONTENT_TYPE, stream, media))
 
     async def _track_file(self, media: Media, stream_id: str, track: str, name: str) -> Content:
         if found := SEGMENT.fullmatch(name):
@@ -146,7 +146,7 @@ class PlaybackService:
             text = hls.subtitles(timeline)
         else:
             text = hls.frames(timeline) if name == FRAMES else hls.media(timeline)
-        return in_memory(text, hls.CONTENT_TYPE, stream)
+        return in_memory(text, hls.CONTENT_TYPE, stream, media)
 
     async def _storyboard(self, media: Media, name: str) -> Content:
         """Returns the cues or the images of a storyboard, but no other rendition: a link to the
@@ -159,7 +159,14 @@ class PlaybackService:
                 and rendition.pipeline
                 and stored_pipeline(rendition.pipeline).companion_suffix
             ):
-                content = stored(rendition.blob, rendition.content_type, "", rendition.create_time)
+                content = stored(
+                    rendition.blob,
+                    rendition.content_type,
+                    "",
+                    rendition.create_time,
+                    media.media_id,
+                    media.version,
+                )
                 return replace(content, revalidate=True)
         raise no_such(media)
 
@@ -171,7 +178,8 @@ class PlaybackService:
         if blob is None:
             raise no_such(media)
         mp4 = "audio/mp4" if track.startswith("a") else "video/mp4"
-        return stored(blob, VTT if extension == "vtt" else mp4, "", media.create_time)
+        content_type = VTT if extension == "vtt" else mp4
+        return stored(blob, content_type, "", media.create_time, media.media_id, media.version)
 
 
 def check_playable(media: Media, overview: Overview) -> None:
@@ -194,16 +202,27 @@ def no_such(media: Media) -> NotFound:
     )
 
 
-def counted(content: Content, media: Media) -> Content:
+def counted(content: Content) -> Content:
     """Marks content whose reads count as views of the media: the multivariant playlist and the
     manifest."""
-    return replace(content, media_id=media.media_id, use=Use.VIEW)
+    return replace(content, use=Use.VIEW)
 
 
-def in_memory(text: str, content_type: str, stream: Stream) -> Content:
+def in_memory(text: str, content_type: str, stream: Stream, media: Media) -> Content:
     data = text.encode()
     digest = hashlib.sha256(data).digest()
     checksums = Checksums(crc32c(data), digest)
     modified = stream.create_time if stream.ready else now()
     etag = f'"{digest.hex()[:32]}"'
-    return Content(data, etag, len(data), checksums, content_type, "", modified, revalidate=True)
+    return Content(
+        data,
+        etag,
+        len(data),
+        checksums,
+        content_type,
+        "",
+        modified,
+        revalidate=True,
+        media_id=media.media_id,
+        version=media.version,
+    )

@@ -11,6 +11,7 @@ from media_service.access.link_signer import LinkSigner, invalid
 from media_service.access.principal import Principal
 from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import Pipeline, stored_pipeline
+from media_service.db.audit_entry import current_call, link_id
 from media_service.downloads.playback import MASTER, PlaybackService
 from media_service.downloads.service import DownloadService
 from media_service.errors import (
@@ -103,6 +104,22 @@ class ReadLinks:
         Raises the errors of `DownloadService.open`.
         """
         media = await self._downloads.media(principal, media_id)
+        link = await self._link(
+            media, rendition, version=version, ttl=ttl, attachment=attachment, direct=direct
+        )
+        note("media.sign" if link.token else "media.hand_out", link)
+        return link
+
+    async def _link(
+        self,
+        media: Media,
+        rendition: str,
+        *,
+        version: int,
+        ttl: timedelta,
+        attachment: bool,
+        direct: bool,
+    ) -> Link:
         claims = {"rendition": rendition, **version_claim(version)}
         if rendition == STREAM:
             check_version(media, version)
@@ -145,6 +162,7 @@ class ReadLinks:
         link = self._sign(media, claims, path, expire=expire_time(ttl), attachment=attachment)
         if len(link.token) > MAX_TOKEN_LENGTH:
             raise too_long()
+        note("media.sign", link)
         return link
 
     def read_urls(self, media: Media) -> ReadUrls | None:
@@ -162,6 +180,7 @@ class ReadLinks:
             for name in (rendition.name for rendition in media.renditions)
         }
         url = sign({"rendition": ""}, path_name(original.filename)).url
+        note("media.sign")
         return ReadUrls(url, renditions, expire)
 
     def _path(self, media: Media, rendition: str) -> str:
@@ -192,6 +211,8 @@ class ReadLinks:
         is gone. Raises Unavailable (MEDIA_NOT_READY), and InvalidArgument (MEDIA_CORRUPT) for a
         render.
         """
+        if call := current_call.get():
+            call.credential_id = link_id(token)
         claims = self._signer.open(PURPOSE, token)
         media = await self._reader.find(claims["media"])
         if media is None:
@@ -209,6 +230,13 @@ class ReadLinks:
         except (NotFound, FailedPrecondition):
             raise invalid() from None
         return Opened(content, claims["attachment"], datetime.fromtimestamp(claims["exp"], UTC))
+
+
+def note(action: str, link: Link | None = None) -> None:
+    """Records who made a link. A URL of the store is handed out: its use is not seen."""
+    if call := current_call.get():
+        call.action = action
+        call.resource_id = link_id(link.token) if link and link.token else ""
 
 
 def linked_pipeline(text: str) -> Pipeline:

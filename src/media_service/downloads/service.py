@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from media_service.access.policy import may_read_quarantined
 from media_service.access.principal import Principal
+from media_service.db.audit_entry import SERVICE, AuditedCall, Category, current_call
 from media_service.downloads.disposition import content_disposition
 from media_service.errors import NotFound, OutOfRange, Reason
 from media_service.media.content import Content, Use, stored
@@ -20,7 +21,6 @@ from media_service.media.service import (
     readable,
     scanned,
 )
-from media_service.media.usage import UsageCounter
 from media_service.renditions.forthcoming import Forthcoming
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.piece_size import PieceSize, PieceSizes, bytes_of
@@ -40,9 +40,7 @@ class DownloadService:
         public: PublicReader,
         forthcoming: Forthcoming,
         stores: Mapping[str, BlobStore],
-        usage: UsageCounter,
     ) -> None:
-        self._usage = usage
         self._reader = reader
         self._public = public
         self._forthcoming = forthcoming
@@ -102,6 +100,7 @@ class DownloadService:
             media.filename,
             media.create_time,
             media.media_id,
+            media.version,
             Use.DOWNLOAD,
         )
 
@@ -123,8 +122,10 @@ class DownloadService:
     async def read(self, content: Content, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Yields the bytes [start, end). Close the iterator to stop early. A read from the start
         counts as one use. Later ranges of the same download do not."""
-        if start == 0 and content.use:
-            self._usage.add(content.media_id, content.use)
+        call = current_call.get() or AuditedCall("", lambda _: SERVICE)
+        category = Category.DOWNLOAD if content.use is Use.DOWNLOAD else Category.VIEW
+        counted = start == 0 and content.use is not None
+        call.reads(content.media_id, content.version, category, counted=counted)
         body = content.body
         with self._sizes.reader() as size:
             if isinstance(body, bytes):
@@ -133,6 +134,7 @@ class DownloadService:
                 pieces = self._stores[body.store].read(body.key, start, end - start, size)
             async with aclosing(pieces):
                 async for piece in pieces:
+                    call.bytes += len(piece)
                     yield piece
                     del piece  # otherwise it would be held until the next one is read
 
@@ -153,6 +155,7 @@ def rendition_content(media: Media, rendition: Rendition, filename: str) -> Cont
         filename,
         rendition.create_time,
         media.media_id,
+        media.version,
         Use.VIEW,
     )
 

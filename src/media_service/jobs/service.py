@@ -87,6 +87,7 @@ class JobService:
                 raise not_cancellable(job)
             await changing.cancel(tx, job_id)
             await subjobs.cancel(tx, job_id)
+            tx.audit(media_id=job.media_id, resource_id=job_id)
             return await load(tx, principal, job_id)
 
     async def retry(self, principal: Principal, job_id: str, key: RequestKey | None = None) -> Job:
@@ -103,6 +104,7 @@ class JobService:
             if job.state not in {JobState.FAILED, JobState.CANCELLED}:
                 raise not_retryable(job)
             await changing.restart(tx, job_id)
+            tx.audit(media_id=job.media_id, resource_id=job_id)
             return await load(tx, principal, job_id)
 
     async def _read_many(self, job_ids: Sequence[str]) -> list[Job | None]:

@@ -20,8 +20,8 @@ class Content:
     """The bytes of an original, a rendition or a rendered image, with their HTTP metadata.
 
     `body` is a blob or the bytes themselves. Content is immutable: different bytes have a different
-    etag. `revalidate` means that the URL may soon have different content. If `use` is set, a read
-    from the start counts as one use of the media `media_id`.
+    etag. `revalidate` means that the URL may soon have different content. `media_id` and `version`:
+    of the media that it belongs to. If `use` is set, a read from the start counts as one use of it.
     """
 
     body: Blob | bytes
@@ -33,6 +33,7 @@ class Content:
     modified: datetime
     revalidate: bool = False
     media_id: str = ""
+    version: int = 0
     use: Use | None = None
 
 
@@ -41,7 +42,8 @@ def stored(
     content_type: str,
     filename: str,
     modified: datetime,
-    media_id: str = "",
+    media_id: str,
+    version: int,
     use: Use | None = None,
 ) -> Content:
     """Returns the content of a blob. Its etag is the blob id."""
@@ -54,5 +56,6 @@ def stored(
         filename,
         modified,
         media_id=media_id,
+        version=version,
         use=use,
     )

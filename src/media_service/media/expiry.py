@@ -23,4 +23,5 @@ async def expire_due(database: Database, purge_after: timedelta) -> Batches:
             after = await queries.get_many(tx, due)
             for media_id in due:
                 await record_change(tx, before[media_id], after[media_id])
+                tx.audit("media.delete", media_id=media_id)
         yield len(due)

@@ -217,6 +217,7 @@ class MediaService:
             await queries.set_fields(tx, media_id, changes)
             changed = await load(tx, principal, Permission.MEDIA_WRITE, media_id)
             await record_change(tx, media, changed)
+            tx.audit(media_id=media_id)
         return changed
 
     async def delete(self, principal: Principal, media_id: str, etag: str) -> Media:
@@ -229,6 +230,7 @@ class MediaService:
             await queries.set_deleted(tx, media_id, self._purge_after)
             changed = await load(tx, principal, Permission.MEDIA_DELETE, media_id)
             await record_change(tx, media, changed)
+            tx.audit(media_id=media_id)
         return changed
 
     async def undelete(self, principal: Principal, media_id: str) -> Media:
@@ -240,6 +242,7 @@ class MediaService:
             await queries.set_deleted(tx, media_id, None)
             changed = await load(tx, principal, Permission.MEDIA_DELETE, media_id)
             await record_change(tx, media, changed)
+            tx.audit(media_id=media_id)
         return changed
 
 

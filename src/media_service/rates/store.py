@@ -10,11 +10,7 @@ class RateStore(Protocol):
 
     async def take(self, name: str, key: str, rate: Rate, cost: int) -> Standing:
         """Takes `cost` units, at most `rate.quota`, of a key of the limit `name`, or none if fewer
-        are left. Raises Unavailable (RATE_STORE_UNAVAILABLE) if the store does not work."""
-        ...
-
-    async def check(self) -> None:
-        """Raises Unavailable (RATE_STORE_UNAVAILABLE) if the store does not work."""
+        are left. Raises OSError if the store cannot be reached."""
         ...
 
     async def close(self) -> None: ...

@@ -273,5 +273,6 @@ def content_of(spec: RenderSpec, render: Render) -> Content:
         filename,
         spec.modified,
         media_id=spec.media.media_id,
+        version=spec.media.version,
         use=Use.VIEW,
     )

@@ -49,6 +49,7 @@ class DeletionService:
             await queries.touch(tx, media_id)
             changed = await load(tx, principal, Permission.MEDIA_WRITE, media_id)
             tx.emit(MediaChanged(media_id))
+            tx.audit(media_id=media_id)
         return changed
 
     async def purge(self, principal: Principal, media_id: str) -> None:
@@ -69,6 +70,8 @@ class DeletionService:
 async def remove_media(tx: Transaction, media_id: str) -> None:
     """Removes the rows of a media. Jobs remove its bytes. The caller must hold a lock on the
     media. Workers stop its jobs."""
+    tx.audit("media.purge", media_id=media_id)
+    await tx.flush()  # while the media still says where it belongs
     # Lock in the order of everywhere: media, jobs, streams.
     fault = Fault(Reason.MEDIA_NOT_FOUND, "The media was purged.", {"media_id": media_id})
     await changing.stop_all(tx, media_id, fault)

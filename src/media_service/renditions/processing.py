@@ -76,7 +76,10 @@ class ProcessingService:
             claimed = await claim_keys(tx, requests)
             new = [request for request in requests if claimed[request.job_id] == request.job_id]
             checked = await check(tx, principal, new)
-            await tx.enqueue(*(job for job in checked.values() if isinstance(job, NewJob)))
+            started = [job for job in checked.values() if isinstance(job, NewJob)]
+            await tx.enqueue(*started)
+            for job in started:
+                tx.audit(media_id=job.subject_id, resource_id=job.job_id)
             refused = [each for each in new if isinstance(checked[each.job_id], MediaError)]
             await keys.forget(tx, [each.claim for each in refused if each.claim])
             job_ids = [claimed[request.job_id] for request in requests]

@@ -70,6 +70,7 @@ class StandardRenditions:
                 readable(media)
                 if open_id is None:
                     await tx.enqueue(new)
+                    tx.audit(media_id=media_id, resource_id=new.job_id)
             found = (await reading.get_many(tx, [job_id])).get(job_id)
             return authorize(principal, Permission.MEDIA_WRITE, found, job_not_found(job_id))
 

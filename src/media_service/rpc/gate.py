@@ -3,10 +3,8 @@ guard, audit, and error translation. It follows the contract's descriptors, so n
 special."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
 
@@ -18,6 +16,7 @@ from media_service.access.principal import Principal
 from media_service.errors import PermissionDenied, Reason
 from media_service.rates.limiter import RateLimiter
 from media_service.rpc import http, wire
+from media_service.rpc.audit_record import Audit, Record
 from media_service.rpc.authentication import Authenticator, credential_of, no_token
 from media_service.rpc.caller import caller, current_principal, owner_of
 from media_service.rpc.decoding import Undecodable, decoding
@@ -30,66 +29,10 @@ from media_service.rpc.running_calls import RunningCalls
 from media_service.rpc.server_sent_events import current_key, key_of, unless_ended
 from media_service.watches.tickets import Watched, WatchTickets
 
-audit_log = logging.getLogger("media_service.audit")
-
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-# How many resources a line of the audit log names: as many as a batch may have.
-MAX_SUBJECTS = 1000
 # What a token costs the client's address if it was not used before, or there is none.
 NEW_TOKEN_COST = 1
-
-
-@dataclass
-class Record:
-    """One line of the audit log: who did what to which resource, with which outcome."""
-
-    action: str
-    subject: str = "-"
-    outcome: str = "OK"
-
-    def note(self, message: Any) -> None:
-        """Records the resource that a message names; for a batch, those of its items."""
-        if self.action and isinstance(message, Message):
-            named = [subject_of(message)] if subject_of(message) else subjects_of_items(message)
-            self.subject = ",".join(named) or self.subject
-
-    def write(self) -> None:
-        if not self.action:
-            return
-        principal = current_principal.get(None)
-        audit_log.info(
-            "action=%s user=%r org=%r subject=%s outcome=%s",
-            self.action,
-            principal.subject if principal else "",
-            principal.org_id if principal else "",
-            self.subject,
-            self.outcome,
-        )
-
-
-def subject_of(message: Message) -> str:
-    """The id of the message's resource; empty if it names none."""
-    ids = (getattr(message, name, "") for name in ("job_id", "upload_id", "media_id"))
-    return next(filter(None, ids), "") or subject_of_result(message)
-
-
-def subject_of_result(message: Message) -> str:
-    """The id in a result of a batch."""
-    oneof = message.DESCRIPTOR.oneofs_by_name.get("result")
-    name = message.WhichOneof("result") if oneof else None
-    return subject_of(getattr(message, name)) if name else ""
-
-
-def subjects_of_items(message: Message) -> list[str]:
-    """The distinct ids in the lists of a message."""
-    lists = [
-        value
-        for field, value in message.ListFields()
-        if field.is_repeated and field.message_type and not isinstance(value, Mapping)
-    ]
-    named = (subject_of(item) for items in lists for item in items[:MAX_SUBJECTS])
-    return list(dict.fromkeys(filter(None, named)))[:MAX_SUBJECTS]
 
 
 class Gate:
@@ -103,9 +46,11 @@ class Gate:
         rates: RateLimiter,
         tickets: WatchTickets,
         calls: RunningCalls,
+        audit: Audit,
         stream_timeout: timedelta,
     ) -> None:
         self._server = server
+        self._audit = audit
         self._calls = calls
         self._rules = rules
         self._authenticator = authenticator
@@ -166,18 +111,20 @@ class Gate:
         check: Callable[[Any, Record], Awaitable[Any]],
     ) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(_: Any, context: Context) -> Any:
-            record = Record(rule.audit)
+            record = self._audit.begin(rule, context)
             try:
+                await self._audit.until_writable()
                 check_metadata(context)
                 credential = credential_of(context) if rule.permission else ""
                 by_ticket = rule.ticket and not credential
                 if rule.permission and not by_ticket:
-                    await self._admit(await self._verify(credential, context), rule)
+                    await self._admit(await self._verify(credential, context), rule, record)
                 else:
                     await self._charge_address(context, rule.cost)
                 request = await receive(context)
                 if by_ticket:
-                    await self._admit(await self._redeem(request, rule, context), rule)
+                    principal = await self._redeem(request, rule, context)
+                    await self._admit(principal, rule, record)
                 guard = Guard()
                 current_guard.set(guard)
                 checked = await check(request, record)
@@ -196,7 +143,7 @@ class Gate:
                 raise
             except Exception as error:
                 shown = known(error)
-                record.outcome = shown.reason
+                record.fail(shown)
                 if http.is_rest(context):
                     shown = rule.rest.in_error(shown)
                 try:
@@ -216,8 +163,9 @@ class Gate:
     async def _charge_address(self, context: Context, cost: int) -> None:
         await self._rates.charge(self._rates.address, http.client_network(context), cost)
 
-    async def _admit(self, principal: Principal, rule: MethodRule) -> None:
+    async def _admit(self, principal: Principal, rule: MethodRule, record: Record) -> None:
         current_principal.set(principal)
+        record.admit(principal)
         await self._charge_caller(rule.cost)
         check_scope(principal, rule)
 

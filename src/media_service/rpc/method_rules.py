@@ -17,7 +17,8 @@ class MethodRule:
     """`permission` empty: public. `audit` empty: not audited. `resource`: the request field that
     names the resource. `cost`: the units of a rate limit that a call uses, or each element of the
     field `cost_per` if there is one. `ticket`: whether a watch ticket can replace the token.
-    `request`: the type of request messages. `rest`: the field names of errors over REST."""
+    `request`: the type of request messages. `rest`: the field names of errors over REST.
+    `reading`: what a read of content counts as."""
 
     permission: str
     audit: str
@@ -27,6 +28,12 @@ class MethodRule:
     ticket: bool
     request: type[Message]
     rest: RestNames
+    reading: int
+
+    @property
+    def action(self) -> str:
+        """What a refused call would have done."""
+        return self.audit or self.permission or "media.read"
 
 
 def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule]:
@@ -51,5 +58,6 @@ def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule
                 rule.ticket,
                 GetMessageClass(method.input_type),
                 RestNames.of(method.input_type, method.output_type, http.body),
+                rule.reading,
             )
     return rules

@@ -11,6 +11,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from mediaservice.v1 import (
+    audit_service_pb2,
+    audit_service_pb2_grpc,
     credentials_service_pb2,
     credentials_service_pb2_grpc,
     download_service_pb2,
@@ -30,6 +32,7 @@ from mediaservice.v1 import (
 )
 
 from media_service.access.page_tokens import PageTokens
+from media_service.audit.service import AuditService
 from media_service.credentials.service import CredentialsService
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
@@ -43,6 +46,8 @@ from media_service.renditions.delete import DeletionService
 from media_service.renditions.processing import ProcessingService
 from media_service.renditions.results import JobResults
 from media_service.renditions.standard import StandardRenditions
+from media_service.rpc.audit_record import Audit
+from media_service.rpc.audit_service import AuditServicer
 from media_service.rpc.authentication import Authenticator
 from media_service.rpc.credentials_service import CredentialsServicer
 from media_service.rpc.download_service import DownloadServicer
@@ -74,6 +79,7 @@ SERVICES = [
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
     watch_service_pb2.DESCRIPTOR.services_by_name["WatchService"],
     credentials_service_pb2.DESCRIPTOR.services_by_name["CredentialsService"],
+    audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
     health_service_pb2.DESCRIPTOR.services_by_name["HealthService"],
 ]
 
@@ -107,6 +113,7 @@ class Services:
     job_results: JobResults
     watch_tickets: WatchTickets
     credentials: CredentialsService
+    audit: AuditService
 
 
 class RpcServer:
@@ -120,6 +127,7 @@ class RpcServer:
         rates: RateLimiter,
         page_tokens: PageTokens,
         readiness: Readiness,
+        audit: Audit,
         *,
         address: str,
         rest_url: str,
@@ -147,6 +155,7 @@ class RpcServer:
                 rates,
                 services.watch_tickets,
                 self._calls,
+                audit,
                 stream_timeout,
             ),
         )
@@ -200,6 +209,9 @@ class RpcServer:
                 {rule.permission for rule in rules.values() if rule.permission},
             ),
             gate,
+        )
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(
+            AuditServicer(services.audit), gate
         )
         health_service_pb2_grpc.add_HealthServiceServicer_to_server(HealthServicer(readiness), gate)
         open_gate = cast(

@@ -85,6 +85,12 @@ class Creator:
         upload = await queries.insert(db, new, session, 0, self._expiry)
         if upload is None:
             raise blob_removed()
+        db.audit(
+            "uploads.create",
+            org_id=new.owner.org_id,
+            project_id=new.spec.project_id,
+            resource_id=new.upload_id,
+        )
         return upload
 
     async def _begin(self, accepted: Sequence[NewUpload], sessions: dict[str, str]) -> None:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from crc32c import crc32c as crc32c_of
 
 from media_service.blobs.model import Blob
+from media_service.db.audit_entry import AuditedCall, current_call
 from media_service.db.batcher import Batcher
 from media_service.db.database import Database, Duplicate
 from media_service.db.events import UploadChanged
@@ -81,12 +82,21 @@ def media_of(
     )
 
 
+def audit_creation(
+    tx: Transaction, media: NewMedia, upload_id: str, call: AuditedCall | None = None
+) -> None:
+    """`call`: of the upload, if the transaction does not run in it."""
+    size = media.blob.size_bytes
+    tx.audit("media.create", call=call, media_id=media.media_id, resource_id=upload_id, size=size)
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """A new upload whose bytes are stored and accepted, together with its media."""
 
     new: NewUpload
     media: NewMedia
+    call: AuditedCall | None
 
     def upload(self, time: datetime) -> Upload:
         """The finished upload. `time` is the time of its creation."""
@@ -210,7 +220,7 @@ class Finisher:
         blob = Blob(new.blob_id, self._store.name, key, len(data), checksums)
         media = media_of(new, kind, content_type, blob, self._new_scan)
         try:
-            upload = await self._add(Finished(new, media))
+            upload = await self._add(Finished(new, media, current_call.get()))
         except Unavailable:
             raise  # the rows may have been added
         except Exception as error:
@@ -229,6 +239,8 @@ class Finisher:
             rows = await queries.insert_finished(tx, [one.new for one in finished], media)
             await media_queries.insert(tx, media)
             await tx.enqueue(*(job for new in media for job in intake_of(new)))
+            for one in finished:
+                audit_creation(tx, one.media, one.new.upload_id, one.call)
         time = (await rows.fetchall())[0]["create_time"]  # of the transaction
         return [one.upload(time) for one in finished]
 
@@ -279,6 +291,7 @@ class Finisher:
             if await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
                 await media_queries.insert(tx, [new])
                 await tx.enqueue(*intake_of(new))
+                audit_creation(tx, new, upload_id)
                 await changing.withdraw(tx, JobKind.FINISH, upload_id)
                 tx.emit(UploadChanged(upload_id, UploadState.FINISHED, upload.epoch))
             failpoint("upload.finish.inside")

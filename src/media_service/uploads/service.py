@@ -170,6 +170,7 @@ class UploadService:
             if ended:
                 await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
                 tx.emit(UploadChanged(upload_id, UploadState.ABORTED, upload.epoch))
+                tx.audit(resource_id=upload_id, project_id=upload.spec.project_id)
             result = await self._result(
                 tx, await load(tx, principal, Permission.UPLOADS_WRITE, upload_id)
             )

@@ -60,6 +60,15 @@ INVARIANTS = {
     "a media without exactly one first version": """
         select media_id as id from media m
         where (select count(*) from media_versions v where v.media_id = m.media_id) <> 1""",
+    "a media whose creation and purge are not in the audit log, once each": """
+        select media_id as id from (
+            select media_id, 1 as created, 0 as purged from media
+            union all
+            select media_id, case action when 'media.create' then -1 else 0 end,
+                   case action when 'media.purge' then -1 else 0 end
+            from audit_entries where action in ('media.create', 'media.purge')
+        ) e
+        group by media_id having sum(created) <> sum(purged)""",
     "a blob whose references are counted wrong": f"""
         select blob_id as id from blobs b where reference_count <> {REFERENCES}""",  # noqa: S608
     "a job that SUCCEEDED without a rendition": """

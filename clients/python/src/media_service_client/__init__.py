@@ -9,6 +9,7 @@
 `AsyncClient` has the same methods as coroutines.
 """
 
+from mediaservice.v1.audit_pb2 import AuditEntry
 from mediaservice.v1.credentials_service_pb2 import ApiKey, ServiceAccount
 from mediaservice.v1.job_pb2 import Job
 from mediaservice.v1.media_pb2 import Media
@@ -23,6 +24,7 @@ from media_service_client.sync_client import Client
 __all__ = [
     "ApiKey",
     "AsyncClient",
+    "AuditEntry",
     "Backoff",
     "Client",
     "Job",

@@ -12,6 +12,7 @@ from typing import Any, Self
 import grpc
 from google.protobuf.message import Message
 from mediaservice.v1 import (
+    audit_service_pb2,
     credentials_service_pb2,
     download_service_pb2,
     job_pb2,
@@ -22,6 +23,7 @@ from mediaservice.v1 import (
     upload_pb2,
     upload_service_pb2,
 )
+from mediaservice.v1.audit_pb2 import AuditEntry
 
 from media_service_client import calls
 from media_service_client.channel import OPTIONS, Endpoint
@@ -330,6 +332,49 @@ class Client:
             if not response.next_page_token:
                 return
             request.page_token = response.next_page_token
+
+    def media_access(
+        self,
+        media_id: str,
+        *,
+        category: AuditEntry.Category.ValueType = AuditEntry.CATEGORY_UNSPECIFIED,
+        page_size: int = 0,
+    ) -> Iterator[AuditEntry]:
+        """What was done to a media, newest first, fetched page by page as it is consumed."""
+        request = audit_service_pb2.ListMediaAccessRequest(
+            media_id=media_id, category=category, page_size=page_size
+        )
+        while True:
+            response = self._transport.run(calls.call("ListMediaAccess", request, self._backoff))
+            for entry in response.entries:
+                yield entry
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def activity(
+        self,
+        *,
+        category: AuditEntry.Category.ValueType = AuditEntry.CATEGORY_UNSPECIFIED,
+        page_size: int = 0,
+    ) -> Iterator[AuditEntry]:
+        """What the caller did, newest first, fetched page by page as it is consumed."""
+        request = audit_service_pb2.ListActivityRequest(category=category, page_size=page_size)
+        while True:
+            response = self._transport.run(calls.call("ListActivity", request, self._backoff))
+            for entry in response.entries:
+                yield entry
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def analytics(self, media_id: str, *, days: int = 0) -> audit_service_pb2.Analytics:
+        """How often a media was viewed and downloaded in the last days; 0 means 30."""
+        request = audit_service_pb2.GetAnalyticsRequest(media_id=media_id, days=days)
+        found: audit_service_pb2.Analytics = self._transport.run(
+            calls.call("GetAnalytics", request, self._backoff)
+        )
+        return found
 
     def watch_job(self, job_id: str) -> Iterator[job_pb2.Job]:
         """The job now and after every change, until it has ended."""

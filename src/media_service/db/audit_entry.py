@@ -1,0 +1,141 @@
+"""Entries of the audit log, and the call that they record.
+
+The gate describes each call in an `AuditedCall`. A use case records a change with `tx.audit`, in
+the transaction of the change. What no transaction has recorded, the gate records at the end of the
+call (`rpc/audit_record.py`).
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from media_service.access.owner import Owner
+from media_service.ids import new_id
+
+SALT_BYTES = 16
+
+
+class Category(StrEnum):
+    VIEW = "VIEW"
+    DOWNLOAD = "DOWNLOAD"
+    SHARE = "SHARE"
+    CHANGE = "CHANGE"
+    DENIAL = "DENIAL"
+
+
+# The actions that give others access. Every other recorded action is a change.
+SHARES = {"media.sign", "media.hand_out", "uploads.sign", "audit.export"}
+
+
+def category_of(action: str) -> Category:
+    return Category.SHARE if action in SHARES else Category.CHANGE
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who acts, and from where. `credential_id`: of the key or the link that the caller used."""
+
+    actor_type: str
+    actor_id: str = ""
+    org_id: str = ""
+    credential_id: str = ""
+    request_id: str = ""
+    address: str = ""
+    user_agent: str = ""
+
+    def hash(self, salt: bytes) -> bytes:
+        """The digest of what expires earlier than the entry."""
+        personal = f"{self.address}\n{self.user_agent}".encode()
+        return hashlib.sha256(salt + personal).digest()
+
+
+# What happens without a call, such as the deletion of a media that has expired.
+SERVICE = Origin("service")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """`time` None: of the transaction that writes it. `org_id`, `project_id` and `version` are
+    those of the media, unless they are set. `counted`: it is a view or a download, unless the
+    caller began to view the media a short time ago. `requests`: how many calls it stands for."""
+
+    category: Category
+    action: str
+    origin: Origin
+    media_id: str = ""
+    version: int = 0
+    org_id: str = ""
+    project_id: str = ""
+    resource_id: str = ""
+    outcome: str = "OK"
+    counted: bool = False
+    requests: int = 1
+    bytes: int = 0
+    time: datetime | None = None
+
+    def row(self) -> dict[str, object]:
+        origin, salt = self.origin, os.urandom(SALT_BYTES)
+        return {
+            "entry_id": new_id(),
+            "at": None if self.time is None else self.time.isoformat(),
+            "category": self.category,
+            "action": self.action,
+            "actor_type": origin.actor_type,
+            "actor_id": origin.actor_id,
+            "credential_id": origin.credential_id,
+            "request_id": origin.request_id,
+            "address": origin.address,
+            "user_agent": origin.user_agent,
+            "salt": f"\\x{salt.hex()}",
+            "origin_hash": f"\\x{origin.hash(salt).hex()}",
+            "media_id": self.media_id or None,
+            "version": self.version,
+            "org_id": self.org_id or origin.org_id,
+            "project_id": self.project_id,
+            "resource_id": self.resource_id,
+            "outcome": self.outcome,
+            "counted": self.counted,
+            "requests": self.requests,
+            "bytes": self.bytes,
+        }
+
+
+@dataclass
+class AuditedCall:
+    """A call, as far as it is known. `action` is empty if the call is not recorded unless it fails
+    or reads content. `recorded`: whether a transaction has recorded it. `caller`: None without a
+    token. `credential_id`: of the link that replaces the token."""
+
+    action: str
+    to_origin: Callable[["AuditedCall"], Origin]
+    caller: Owner | None = None
+    credential_id: str = ""
+    recorded: bool = False
+    media_id: str = ""
+    version: int = 0
+    resource_id: str = ""
+    # What the call has read of the media.
+    read: Category | None = None
+    counted: bool = False
+    bytes: int = 0
+
+    def origin(self) -> Origin:
+        """It is computed only for calls that are recorded."""
+        return self.to_origin(self)
+
+    def reads(self, media_id: str, version: int, category: Category, *, counted: bool) -> None:
+        """Notes that the call reads content of a media."""
+        self.media_id, self.version, self.read = media_id, version, category
+        self.counted = self.counted or counted
+
+
+def link_id(token: str) -> str:
+    """Identifies a link in the log without revealing it."""
+    return hashlib.sha256(token.encode()).hexdigest()[:16]
+
+
+current_call: ContextVar[AuditedCall | None] = ContextVar("current_call", default=None)

@@ -1,0 +1,194 @@
+"""What the audit log records of a call. The gate begins a record with each call, and ends it."""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address
+from typing import Any, TypeAlias
+from urllib.parse import unquote
+
+import grpc
+from google.protobuf.message import Message
+from mediaservice.v1.rule_pb2 import Rule
+
+from media_service.access.owner import Owner
+from media_service.access.principal import Principal
+from media_service.audit.writer import AuditWriter
+from media_service.db.audit_entry import (
+    AuditedCall,
+    AuditEntry,
+    Category,
+    Origin,
+    category_of,
+    current_call,
+)
+from media_service.errors import MediaError, NotFound, PermissionDenied, Unauthenticated
+from media_service.rpc.caller import current_principal
+from media_service.rpc.http import client_address, request_headers
+from media_service.rpc.method_rules import MethodRule
+
+audit_log = logging.getLogger("media_service.audit")
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+# How many resources a line of the audit log names: as many as a batch may have.
+MAX_SUBJECTS = 1000
+MAX_USER_AGENT = 300
+REQUEST_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+class Audit:
+    """Records calls with a writer."""
+
+    def __init__(self, writer: AuditWriter) -> None:
+        self._writer = writer
+
+    async def until_writable(self) -> None:
+        """Raises Unavailable (DATABASE_UNAVAILABLE) if a call could not be recorded."""
+        if self._writer.full:
+            await self._writer.room()
+
+    def begin(self, rule: MethodRule, context: Context) -> "Record":
+        call = AuditedCall(rule.audit, partial(origin_of, context))
+        current_call.set(call)
+        return Record(rule, call, self._writer)
+
+
+@dataclass
+class Record:
+    """One call: who did what to which resource, with which outcome."""
+
+    rule: MethodRule
+    call: AuditedCall
+    writer: AuditWriter
+    subject: str = "-"
+    outcome: str = "OK"
+    denied: bool = False
+
+    def admit(self, principal: Principal) -> None:
+        """Notes who calls."""
+        self.call.caller = principal.owner
+        self.call.credential_id = principal.api_key_id
+
+    def note(self, message: Any) -> None:
+        """Records the resource that a message names; for a batch, those of its items."""
+        if not isinstance(message, Message):
+            return
+        if named := subject_of(message):
+            self.call.media_id = uuid_in(message, "media_id") or self.call.media_id
+            resource_id = uuid_in(message, "job_id") or uuid_in(message, "upload_id")
+            self.call.resource_id = resource_id or self.call.resource_id
+        if self.rule.audit:
+            self.subject = named or ",".join(subjects_of_items(message)) or self.subject
+
+    def fail(self, error: MediaError) -> None:
+        self.outcome = error.reason
+        hidden = f"{self.rule.resource.rpartition('.')[2].removesuffix('_id').upper()}_NOT_FOUND"
+        self.denied = isinstance(error, Unauthenticated | PermissionDenied) or (
+            isinstance(error, NotFound) and error.reason == hidden
+        )
+
+    def write(self) -> None:
+        """Ends the record."""
+        if self.rule.audit:
+            self._log()
+        if entry := self._entry():
+            self.writer.add(entry)
+
+    def _entry(self) -> AuditEntry | None:
+        """None: the call is recorded already, or is not of a kind that is recorded."""
+        call, category, action = self.call, Category.DENIAL, self.rule.action
+        if not self.denied:
+            if call.read and self.rule.reading:
+                category = self._reading(call.read)
+                action = f"media.{category.lower()}"
+            elif call.action and not call.recorded:
+                category = category_of(call.action)
+                action = call.action
+            else:
+                return None
+        return AuditEntry(
+            category=category,
+            action=action,
+            origin=call.origin(),
+            media_id=call.media_id,
+            version=call.version,
+            resource_id=call.resource_id,
+            outcome=self.outcome,
+            counted=call.counted and not self.denied,
+            bytes=call.bytes,
+        )
+
+    def _reading(self, found: Category) -> Category:
+        return Category.VIEW if self.rule.reading == Rule.VIEW else found
+
+    def _log(self) -> None:
+        principal = current_principal.get(None)
+        audit_log.info(
+            "action=%s user=%r org=%r subject=%s outcome=%s",
+            self.rule.audit,
+            principal.subject if principal else "",
+            principal.org_id if principal else "",
+            self.subject,
+            self.outcome,
+        )
+
+
+def origin_of(context: Context, call: AuditedCall) -> Origin:
+    headers = request_headers(context)
+    address = ip_address_in(client_address(context))
+    request_id = headers.get("x-request-id", "")
+    agent = "".join(c for c in headers.get("user-agent", "") if c.isprintable())
+    caller = call.caller or Owner("anonymous", address)
+    return Origin(
+        actor_type=caller.type,
+        actor_id=caller.id,
+        org_id=caller.org_id,
+        credential_id=call.credential_id,
+        request_id=request_id if REQUEST_ID.fullmatch(request_id) else "",
+        address=address,
+        user_agent=agent[:MAX_USER_AGENT],
+    )
+
+
+def ip_address_in(text: str) -> str:
+    """The address in gRPC's name of a peer, such as "ipv6:%5B::1%5D", or in a header. Empty if it
+    is none, as that of a Unix socket."""
+    try:
+        address = ip_address(re.sub(r"^ipv[46]:", "", unquote(text)).strip("[]"))
+    except ValueError:
+        return ""
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def uuid_in(message: Message, name: str) -> str:
+    """The id in a field of a message, if it is one."""
+    value = getattr(message, name, "")
+    return value.lower() if isinstance(value, str) and UUID.fullmatch(value) else ""
+
+
+def subject_of(message: Message) -> str:
+    """The id of the message's resource; empty if it names none."""
+    ids = (getattr(message, name, "") for name in ("job_id", "upload_id", "media_id"))
+    return next(filter(None, ids), "") or subject_of_result(message)
+
+
+def subject_of_result(message: Message) -> str:
+    """The id in a result of a batch."""
+    oneof = message.DESCRIPTOR.oneofs_by_name.get("result")
+    name = message.WhichOneof("result") if oneof else None
+    return subject_of(getattr(message, name)) if name else ""
+
+
+def subjects_of_items(message: Message) -> list[str]:
+    """The distinct ids in the lists of a message."""
+    lists = [
+        value
+        for field, value in message.ListFields()
+        if field.is_repeated and field.message_type and not isinstance(value, Mapping)
+    ]
+    named = (subject_of(item) for items in lists for item in items[:MAX_SUBJECTS])
+    return list(dict.fromkeys(filter(None, named)))[:MAX_SUBJECTS]

@@ -1,0 +1,148 @@
+"""Servicer of AuditService: converts messages and calls the use cases."""
+
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+from google.api import httpbody_pb2
+from mediaservice.v1 import audit_pb2, audit_service_pb2, audit_service_pb2_grpc
+
+from media_service.audit.model import Analytics, Entry, Usage
+from media_service.audit.service import AuditService
+from media_service.db.audit_entry import Category
+from media_service.errors import MediaError
+from media_service.rpc import http
+from media_service.rpc.audit_export import csv_header, csv_rows, ndjson
+from media_service.rpc.caller import caller
+from media_service.rpc.convert import time_from, timestamp
+from media_service.rpc.pagination import each, page, page_size
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Request = audit_service_pb2.ExportAuditRequest
+
+DAYS = 30
+
+
+class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
+    def __init__(self, audit: AuditService) -> None:
+        self._audit = audit
+
+    async def ListMediaAccess(  # noqa: N802
+        self, request: audit_service_pb2.ListMediaAccessRequest, context: Context
+    ) -> audit_service_pb2.ListMediaAccessResponse:
+        size = page_size(request.page_size)
+        found, token = await self._audit.history(
+            caller(),
+            request.media_id,
+            category_from(request.category),
+            request.page_token,
+            size + 1,
+        )
+        entries, next_page_token = await page(found, size, entry_to_message, token)
+        return audit_service_pb2.ListMediaAccessResponse(
+            entries=entries, next_page_token=next_page_token
+        )
+
+    async def ListActivity(  # noqa: N802
+        self, request: audit_service_pb2.ListActivityRequest, context: Context
+    ) -> audit_service_pb2.ListActivityResponse:
+        size = page_size(request.page_size)
+        found, token = await self._audit.activity(
+            caller(), category_from(request.category), request.page_token, size + 1
+        )
+        entries, next_page_token = await page(found, size, entry_to_message, token)
+        return audit_service_pb2.ListActivityResponse(
+            entries=entries, next_page_token=next_page_token
+        )
+
+    async def GetAnalytics(  # noqa: N802
+        self, request: audit_service_pb2.GetAnalyticsRequest, context: Context
+    ) -> audit_service_pb2.Analytics:
+        found = await self._audit.analytics(caller(), request.media_id, request.days or DAYS)
+        return analytics_to_message(found)
+
+    async def ExportAudit(  # type: ignore[override]  # noqa: N802
+        self, request: audit_service_pb2.ExportAuditRequest, context: Context
+    ) -> None:
+        as_csv = request.format == Request.CSV
+        content_type, extension = (
+            ("text/csv", "csv") if as_csv else ("application/x-ndjson", "ndjson")
+        )
+        metadata = (
+            ("x-content-type", content_type),
+            ("content-disposition", f'attachment; filename="access.{extension}"'),
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "private, no-store"),
+        )
+        start, end = time_from(request, "start_time"), time_from(request, "end_time")
+        entries = self._audit.export(caller(), request.media_id, start, end)
+        async with aclosing(entries) as groups:
+            first = await anext(groups)  # an error here still gets its own status
+            await context.send_initial_metadata(metadata)
+            head = csv_header() if as_csv else b""
+            if http.is_head(http.request_headers(context)):
+                await context.write(httpbody_pb2.HttpBody(content_type=content_type))
+                return
+            write = csv_rows if as_csv else ndjson
+            data = head + write(await each(first, entry_to_message))
+            await context.write(httpbody_pb2.HttpBody(content_type=content_type, data=data))
+            try:
+                async for group in groups:
+                    data = write(await each(group, entry_to_message))
+                    await context.write(httpbody_pb2.HttpBody(data=data))
+            except MediaError as error:
+                await http.cut(context, error)
+
+
+def category_from(value: audit_pb2.AuditEntry.Category.ValueType) -> Category | None:
+    return Category(audit_pb2.AuditEntry.Category.Name(value)) if value else None
+
+
+def entry_to_message(entry: Entry) -> audit_pb2.AuditEntry:
+    return audit_pb2.AuditEntry(
+        entry_id=entry.entry_id,
+        time=timestamp(entry.time),
+        category=audit_pb2.AuditEntry.Category.Value(entry.category),
+        action=entry.action,
+        actor=audit_pb2.AuditEntry.Actor(
+            type=entry.actor_type,
+            id=entry.actor_id,
+            person_id=entry.person_id,
+            credential_id=entry.credential_id,
+            address=entry.address,
+            user_agent=entry.user_agent,
+        ),
+        organization_id=entry.org_id,
+        project_id=entry.project_id,
+        media_id=entry.media_id,
+        filename=entry.filename,
+        version=entry.version,
+        resource_id=entry.resource_id,
+        outcome=entry.outcome,
+        counted=entry.counted,
+        request_count=entry.requests,
+        byte_count=entry.bytes,
+        request_id=entry.request_id,
+    )
+
+
+def analytics_to_message(analytics: Analytics) -> audit_service_pb2.Analytics:
+    return audit_service_pb2.Analytics(
+        total=usage_to_message(analytics.total),
+        days=[
+            audit_service_pb2.Analytics.Day(
+                date=day.day.isoformat(), action=day.action, usage=usage_to_message(day.usage)
+            )
+            for day in analytics.days
+        ],
+    )
+
+
+def usage_to_message(usage: Usage) -> audit_service_pb2.Analytics.Usage:
+    return audit_service_pb2.Analytics.Usage(
+        request_count=usage.requests,
+        view_count=usage.views,
+        download_count=usage.downloads,
+        byte_count=usage.bytes,
+        unique_user_count=usage.people,
+    )

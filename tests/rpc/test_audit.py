@@ -1,0 +1,274 @@
+"""The audit log records who did what: changes, shares, reads and refusals."""
+
+import asyncio
+from collections.abc import AsyncIterable
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from mediaservice.v1 import (
+    audit_pb2,
+    audit_service_pb2,
+    audit_service_pb2_grpc,
+    download_service_pb2,
+    media_pb2,
+    media_service_pb2,
+    upload_pb2,
+    upload_service_pb2,
+)
+
+from media_service import app
+from media_service.audit import writer
+from media_service.audit.statistics import roll_up
+from media_service.config import load
+from media_service.db.database import Database
+from tests.support.batches import changed_by
+from tests.support.media.small_files import jpeg
+from tests.support.renditions import give
+from tests.support.rpc.server import Caller, Running, refused
+from tests.support.tools import eventually_async
+
+LIST = media_service_pb2.ListMediaRequest()
+CHANGE, DENIAL = audit_pb2.AuditEntry.CHANGE, audit_pb2.AuditEntry.DENIAL
+ENTRIES = """
+    select e.category, e.action, p.id as actor, e.actor_type, e.media_id::text as media_id,
+           e.outcome, e.counted, e.requests, e.bytes, o.address, o.user_agent, e.request_id,
+           e.version
+    from audit_entries e
+    left join audit_people p using (person_id)
+    left join audit_origins o using (time, entry_id)
+    order by e.time, e.entry_id
+"""
+
+
+async def entries(service: Running, *names: str) -> list[tuple[Any, ...]]:
+    """What the log holds, by time."""
+    async with service.database() as db:
+        cursor = await db.execute(ENTRIES)
+        assert cursor.description
+        columns = [column.name for column in cursor.description]
+        rows = [dict(zip(columns, row, strict=True)) for row in await cursor.fetchall()]
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+async def listed(caller: Caller) -> bool:
+    """Whether the server serves calls."""
+    try:
+        await caller.call(caller.media.ListMedia, LIST)
+    except grpc.RpcError:
+        return False
+    return True
+
+
+async def read(call: AsyncIterable[object]) -> None:
+    async for _ in call:
+        pass
+
+
+async def test_changes_are_recorded_in_their_transactions(service: Running) -> None:
+    ann = await service.caller()
+    media_id = (await ann.store(jpeg())).media_id
+    update = media_service_pb2.UpdateMediaRequest(
+        media=media_pb2.Media(media_id=media_id, title="A"), update_mask=FieldMask(paths=["title"])
+    )
+    await ann.call(ann.media.UpdateMedia, update, ("x-request-id", "r-1"))
+    await ann.call(ann.media.DeleteMedia, media_service_pb2.DeleteMediaRequest(media_id=media_id))
+    await ann.call(ann.media.PurgeMedia, media_service_pb2.PurgeMediaRequest(media_id=media_id))
+    found = await entries(service, "category", "action", "actor", "media_id", "request_id", "bytes")
+    size = len(jpeg())
+    assert found == [
+        ("CHANGE", "media.create", "ann", media_id, "", size),
+        ("CHANGE", "media.update", "ann", media_id, "r-1", 0),
+        ("CHANGE", "media.delete", "ann", media_id, "", 0),
+        ("CHANGE", "media.purge", "ann", media_id, "", 0),
+    ]
+
+
+async def test_callers_whose_uploads_share_a_transaction_are_told_apart(
+    service: Running,
+) -> None:
+    callers = [await service.caller(f"user{n}") for n in range(8)]
+    stored = await asyncio.gather(*(caller.store(jpeg()) for caller in callers))
+    found = dict(await entries(service, "media_id", "actor"))
+    assert found == {media.media_id: f"user{n}" for n, media in enumerate(stored)}
+
+
+async def test_reads_are_recorded_when_the_server_stops(service: Running) -> None:
+    ann = await service.caller()
+    media_id = (await ann.store(jpeg())).media_id
+    await give(service.environ, media_id, "small", b"small")
+    original = download_service_pb2.GetContentRequest(media_id=media_id)
+    small = download_service_pb2.GetContentRequest(media_id=media_id, rendition="small")
+    rest = ("x-envoy-original-method", "GET")
+    async with app.server(load(service.environ), 0) as second:
+        running = Running(
+            f"127.0.0.1:{second.port}",
+            service.data_dir,
+            service.database_url,
+            service.channels,
+            service.environ,
+        )
+        bob = await running.caller("ann")
+        downloads, token = bob.downloads, bob.metadata
+        await read(downloads.GetContent(original, metadata=(*token, rest)))
+        for first, last in ((0, 1), (2, 2), (3, 4)):
+            part = ("range", f"bytes={first}-{last}")
+            await read(downloads.GetContent(small, metadata=(*token, rest, part)))
+        head = ("x-envoy-original-method", "HEAD")
+        await read(downloads.GetContent(original, metadata=(*token, head)))
+    found = await entries(
+        service,
+        "category",
+        "action",
+        "actor",
+        "media_id",
+        "version",
+        "counted",
+        "requests",
+        "bytes",
+    )
+    reader = ("ann", media_id, 1)
+    assert found[0][:2] == ("CHANGE", "media.create")
+    assert sorted(found[1:]) == [
+        ("DOWNLOAD", "media.download", *reader, True, 1, len(jpeg())),
+        ("VIEW", "media.view", *reader, False, 1, 1),
+        ("VIEW", "media.view", *reader, False, 1, 2),
+        ("VIEW", "media.view", *reader, True, 1, 2),
+    ]
+
+
+async def test_refusals_are_recorded_with_their_reason(service: Running) -> None:
+    ann, bob = await service.caller("ann"), await service.caller("bob")
+    reader = await service.caller("cat", scope="media.read")
+    media_id = (await ann.store(jpeg())).media_id
+    get = media_service_pb2.GetMediaRequest(media_id=media_id)
+    delete = media_service_pb2.DeleteMediaRequest(media_id=media_id)
+    await refused(bob.call(bob.media.GetMedia, get))
+    await refused(bob.call(bob.media.GetMedia, get))
+    await refused(reader.call(reader.media.DeleteMedia, delete))
+    await refused(ann.media.GetMedia(get, metadata=()))
+    await ann.call(ann.media.GetMedia, get)  # neither
+
+    async def written() -> bool:
+        return len(await entries(service, "action")) >= 4
+
+    await eventually_async(written)
+    found = await entries(service, "category", "action", "actor", "media_id", "outcome")
+    assert found[0][1] == "media.create"
+    assert found[1:] == [
+        ("DENIAL", "media.read", "bob", media_id, "MEDIA_NOT_FOUND"),
+        ("DENIAL", "media.delete", "cat", None, "SCOPE_MISSING"),
+        ("DENIAL", "media.read", "127.0.0.1", None, "TOKEN_MISSING"),
+    ]
+
+
+async def test_the_log_survives_hostile_headers(service: Running) -> None:
+    ann = await service.caller()
+    create = upload_service_pb2.CreateUploadRequest(spec=upload_pb2.UploadSpec(filename="a.jpg"))
+    hostile = (("x-request-id", "a b"), ("x-client-address", "9" * 4000))
+    await ann.call(ann.uploads.CreateUpload, create, *hostile)
+    assert await entries(service, "action", "address", "request_id") == [("uploads.create", "", "")]
+
+
+async def test_a_full_log_delays_calls_until_it_can_be_written(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MAX_WAITING", 2)
+    monkeypatch.setattr(writer, "ROOM_SECONDS", 0.05)
+    ann = await service.caller()
+    media_id = (await ann.store(jpeg())).media_id
+    get = download_service_pb2.DownloadRequest(media_id=media_id)
+    async with service.database() as db, db.transaction():
+        await db.execute("lock table audit_writers")
+        for _ in range(2):
+            await read(ann.downloads.Download(get, metadata=ann.metadata))
+        refusal = await refused(ann.call(ann.media.ListMedia, LIST))
+        assert refusal.reason == "DATABASE_UNAVAILABLE"
+    await eventually_async(lambda: listed(ann))
+    assert len(await entries(service, "action")) == 3
+
+
+# AuditService
+
+
+def audit_of(caller: Caller) -> Any:
+    return audit_service_pb2_grpc.AuditServiceStub(caller.channel)
+
+
+async def history(caller: Caller, **fields: Any) -> audit_service_pb2.ListMediaAccessResponse:
+    request = audit_service_pb2.ListMediaAccessRequest(**fields)
+    found: audit_service_pb2.ListMediaAccessResponse = await caller.call(
+        audit_of(caller).ListMediaAccess, request
+    )
+    return found
+
+
+async def rename(caller: Caller, media_id: str, title: str) -> None:
+    media = media_pb2.Media(media_id=media_id, title=title)
+    request = media_service_pb2.UpdateMediaRequest(
+        media=media, update_mask=FieldMask(paths=["title"])
+    )
+    await caller.call(caller.media.UpdateMedia, request)
+
+
+async def test_the_history_of_a_media_is_paged_and_only_for_its_managers(
+    service: Running,
+) -> None:
+    ann, bob = await service.caller("ann"), await service.caller("bob")
+    media_id = (await ann.store(jpeg(), "sea.jpg")).media_id
+    await ann.store(jpeg())
+    for title in "abc":
+        await rename(ann, media_id, title)
+    first = await history(ann, media_id=media_id, page_size=3)
+    token = first.next_page_token
+    second = await history(ann, media_id=media_id, page_size=3, page_token=token)
+    actions = [entry.action for page in (first, second) for entry in page.entries]
+    assert actions == [*["media.update"] * 3, "media.create"]
+    assert not second.next_page_token
+    created = second.entries[0]
+    assert (created.actor.type, created.actor.id, created.filename) == ("user", "ann", "sea.jpg")
+    assert (created.byte_count, created.outcome) == (len(jpeg()), "OK")
+    assert created.category == audit_pb2.AuditEntry.CHANGE
+    refusal = await refused(history(ann, media_id=media_id, category="DENIAL", page_token=token))
+    assert refusal.reason == "INVALID_PAGE_TOKEN"
+    assert not (await history(ann, media_id=media_id, category="DOWNLOAD")).entries
+    assert (await refused(history(bob, media_id=media_id))).reason == "MEDIA_NOT_FOUND"
+
+
+async def test_callers_see_their_own_activity_by_kind_with_file_names(service: Running) -> None:
+    ann, bob = await service.caller("ann"), await service.caller("bob")
+    request = audit_service_pb2.ListActivityRequest(category=CHANGE, page_size=2)
+    nothing: Any = await bob.call(audit_of(bob).ListActivity, request)
+    assert not nothing.entries
+    media_id = (await ann.store(jpeg(), "sea.jpg")).media_id
+    await bob.store(jpeg(), "bob.jpg")
+    await rename(ann, media_id, "a")
+    await rename(ann, media_id, "b")
+    first: Any = await ann.call(audit_of(ann).ListActivity, request)
+    request.page_token = first.next_page_token
+    second: Any = await ann.call(audit_of(ann).ListActivity, request)
+    found = [(entry.action, entry.filename) for entry in (*first.entries, *second.entries)]
+    assert found == [*[("media.update", "sea.jpg")] * 2, ("media.create", "sea.jpg")]
+    request = audit_service_pb2.ListActivityRequest(category=DENIAL)
+    nothing = await ann.call(audit_of(ann).ListActivity, request)
+    assert not nothing.entries
+
+
+async def test_analytics_count_views_downloads_and_users(service: Running) -> None:
+    ann = await service.caller("ann")
+    media_id = (await ann.store(jpeg())).media_id
+    await rename(ann, media_id, "a")
+    async with Database(service.database_url, 2) as database:
+        await changed_by(roll_up(database))
+    request = audit_service_pb2.GetAnalyticsRequest(media_id=media_id)
+    found: Any = await ann.call(audit_of(ann).GetAnalytics, request)
+    assert [(day.action, day.usage.request_count) for day in found.days] == [
+        ("media.create", 1),
+        ("media.update", 1),
+    ]
+    assert (found.total.request_count, found.total.unique_user_count) == (2, 1)
+    assert found.total.byte_count == len(jpeg())
+    bob = await service.caller("bob")
+    refusal = await refused(bob.call(audit_of(bob).GetAnalytics, request))
+    assert refusal.reason == "MEDIA_NOT_FOUND"
