@@ -123,7 +123,12 @@ def open_gcs(gcs_endpoint: str) -> OpenDriver:
     return lambda name: GcsDriver(GCS_BUCKET, f"{prefix}/{name}/", gcs_endpoint)
 
 
-@pytest.fixture(params=["memory", "local", "whole_parts", "s3", "seaweed", "gcs"])
+DRIVERS = ["memory", "local", "whole_parts", "s3", "gcs"]
+# A second S3 server. `TestSeaweed` tests without `make soak` what may differ between S3 servers.
+SEAWEED = pytest.param("seaweed", marks=pytest.mark.soak)
+
+
+@pytest.fixture(params=[*DRIVERS, SEAWEED])
 def open_driver(request: pytest.FixtureRequest) -> OpenDriver:
     opened: OpenDriver = request.getfixturevalue(f"open_{request.param}")
     return opened

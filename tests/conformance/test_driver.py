@@ -2,7 +2,10 @@
 
 import pytest
 
-from media_service.storage.conformance import DriverConformance
+from media_service.storage.conformance import DriverConformance, OpenDriver
+from media_service.storage.conformance.completion import CompletionTests
+from media_service.storage.conformance.parts import PartTests
+from media_service.storage.conformance.reading import ReadTests
 
 
 class TestDrivers(DriverConformance):
@@ -13,3 +16,11 @@ class TestDrivers(DriverConformance):
         """Fewer on servers, where a round is slow."""
         driver = request.node.callspec.params["open_driver"]
         return 5 if driver in {"s3", "seaweed", "gcs"} else 20
+
+
+class TestSeaweed(PartTests, CompletionTests, ReadTests):
+    """What may differ between S3 servers, on a second one."""
+
+    @pytest.fixture
+    def open_driver(self, open_seaweed: OpenDriver) -> OpenDriver:
+        return open_seaweed

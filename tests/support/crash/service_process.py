@@ -14,7 +14,11 @@ from typing import Protocol
 from media_service.__main__ import main
 
 COMMANDS = ("serve", "work", "reconcile")
-IMPORTED = ["media_service.app", *(f"media_service.cli.{command}" for command in COMMANDS)]
+IMPORTED = [
+    "media_service.app",
+    *(f"media_service.cli.{command}" for command in COMMANDS),
+    "tests.support.crash.freeze",
+]
 
 
 class ServiceProcess(Protocol):

@@ -8,9 +8,9 @@ import os
 import shutil
 import tempfile
 from ctypes import CDLL, CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_size_t, c_void_p
+from html import escape
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from media_service.codecs.sandbox.fonts import font_folder
 from media_service.errors import InvalidArgument, Reason

@@ -2,9 +2,9 @@
 Korean text those of a Debian package, if it is installed. The machine's other fonts are hidden, so
 that an image looks the same on every machine."""
 
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 # The folder of the Debian package fonts-wqy-microhei.
 CJK_FONTS = Path("/usr/share/fonts/truetype/wqy")
