@@ -33,6 +33,7 @@ from tests.support.ports import free_port
 from tests.support.signals import start_programs_with_default_signals
 from tests.support.stores.gcs_server import gcs_server
 from tests.support.stores.s3_server import s3_server
+from tests.support.stores.valkey_server import ValkeyServer
 
 start_programs_with_default_signals()
 
@@ -211,6 +212,13 @@ def clamd() -> Iterator[Clamd]:
     """A virus scanner that knows only the EICAR test file."""
     with running_clamd() as clamd:
         yield clamd
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[ValkeyServer]:
+    """A server of rates of all tests, each of which uses keys of its own."""
+    with ValkeyServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

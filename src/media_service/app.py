@@ -50,6 +50,8 @@ from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.media.usage import UsageCounter
 from media_service.rates.drivers.memory import MemoryRates
+from media_service.rates.drivers.valkey import ValkeyRates
+from media_service.rates.fallback import FallbackRates
 from media_service.rates.limiter import RateLimiter
 from media_service.rates.model import Limit
 from media_service.reconcile.service import Reconciler
@@ -229,8 +231,13 @@ async def scan_engine(
         yield scanner
 
 
-def readiness_of(parts: Base, scanner: Scanner | None) -> Readiness:
-    optional = {Reason.SCAN_UNAVAILABLE: lambda: scanner is None or scanner.available}
+def readiness_of(
+    parts: Base, scanner: Scanner | None, rates: RateLimiter | None = None
+) -> Readiness:
+    optional = {
+        Reason.RATE_STORE_UNAVAILABLE: lambda: rates is None or rates.shared(),
+        Reason.SCAN_UNAVAILABLE: lambda: scanner is None or scanner.available,
+    }
     stores = [partial(check, store) for store in parts.stores.values()]
     return Readiness(parts.database, stores, optional)
 
@@ -314,13 +321,17 @@ async def renders(config: Config, parts: Base, forks: Forks | None) -> AsyncIter
 
 @asynccontextmanager
 async def rate_limiter(config: Config) -> AsyncIterator[RateLimiter]:
-    store = MemoryRates()
+    caller = Limit("caller", config.rate_caller)
+    address = Limit("address", config.rate_address)
+    if not config.rate_store:
+        yield RateLimiter(MemoryRates(), caller, address)
+        return
     try:
-        yield RateLimiter(
-            store, Limit("caller", config.rate_caller), Limit("address", config.rate_address)
-        )
-    finally:
-        await store.close()
+        shared = ValkeyRates(config.rate_store)
+    except ValueError as error:
+        raise ConfigError(f"MEDIA_RATE_STORE: {error}") from None
+    async with FallbackRates(shared, MemoryRates()) as store:
+        yield RateLimiter(store, caller, address, lambda: store.works)
 
 
 @asynccontextmanager
@@ -355,9 +366,9 @@ async def server(
         LastUse(parts.database) as last_use,
         AuditWriter(parts.database, partial(count, usage)) as audit,
         UploadLoad() as load,
-        scan_engine(config, probes=False) as scanner,
-        readiness_of(parts, scanner) as readiness,
         rate_limiter(config) as rates,
+        scan_engine(config, probes=False) as scanner,
+        readiness_of(parts, scanner, rates) as readiness,
     ):
         most = most_streams(config.max_streams, parts.raw.driver.limits, open_files)
         admission = Admission(most, load)

@@ -311,6 +311,13 @@ class Config:
         "units of calls without a token, or with one that was not used before, of one client"
         " address; off: unlimited",
     )
+    rate_store: str = setting(
+        "",
+        url("redis", "rediss", "valkey", "valkeys"),
+        "URL of Valkey or Redis, with which all servers share the rates of callers and addresses;"
+        " empty: each server counts alone",
+        masked=True,
+    )
     rate_gateway: Rate | None = setting(
         "240000/m",
         rate,

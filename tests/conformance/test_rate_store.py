@@ -5,16 +5,20 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from media_service.errors import Reason, Unavailable
 from media_service.ids import new_id
 from media_service.rates.drivers.memory import MemoryRates
+from media_service.rates.drivers.valkey import ValkeyRates
 from media_service.rates.model import Rate, Standing
 from media_service.rates.store import RateStore
+from tests.support.ports import free_port
+from tests.support.stores.valkey_server import ValkeyServer
 
 # So slow that no unit comes back during a test.
 RATE = Rate(4, 3600)
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "valkey"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[RateStore]:
     opened: RateStore = request.getfixturevalue(f"{request.param}_rates")
     yield opened
@@ -24,6 +28,11 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[RateStore]:
 @pytest.fixture
 def memory_rates() -> RateStore:
     return MemoryRates()
+
+
+@pytest.fixture
+def valkey_rates(valkey: ValkeyServer) -> RateStore:
+    return ValkeyRates(valkey.url)
 
 
 @pytest.fixture
@@ -91,3 +100,28 @@ async def test_memory_keeps_the_keys_that_were_used_last(name: str) -> None:
     for other in range(2):
         await store.take(name, str(other), RATE, 1)
     assert (await store.take(name, "ann", RATE, 4)).admitted
+
+
+async def test_a_store_that_works_says_so(store: RateStore) -> None:
+    await store.check()
+
+
+@pytest.mark.parametrize("scheme", ["redis", "valkey"])
+async def test_processes_share_what_is_in_valkey(
+    valkey: ValkeyServer, name: str, scheme: str
+) -> None:
+    url = valkey.url.replace("redis", scheme)
+    stores = [ValkeyRates(url) for _ in range(2)]
+    answers = [await store.take(name, "ann", RATE, 2) for store in (*stores, *stores)]
+    assert [one.admitted for one in answers] == [True, True, False, False]
+    for store in stores:
+        await store.close()
+
+
+async def test_a_server_that_does_not_exist_is_unavailable(name: str) -> None:
+    store = ValkeyRates(f"redis://127.0.0.1:{free_port()}/0")
+    for refused in (store.check(), store.take(name, "ann", RATE, 1)):
+        with pytest.raises(Unavailable) as caught:
+            await refused
+        assert caught.value.reason is Reason.RATE_STORE_UNAVAILABLE
+    await store.close()

@@ -320,6 +320,10 @@ class ErrorReason(_message.Message):
         costs. Wait as long as the error says. The operator sets the limits (`MEDIA_RATE_CALLER`, `MEDIA_RATE_ADDRESS`,
         `MEDIA_RATE_GATEWAY`).
         """
+        RATE_STORE_UNAVAILABLE: ErrorReason._Value.ValueType  # 915
+        """The store of rates (`MEDIA_RATE_STORE`) does not work. Calls do not fail for it: each server counts alone meanwhile.
+        It is in `Health.degraded`.
+        """
         SHUTTING_DOWN: ErrorReason._Value.ValueType  # 908
         """The server is shutting down. Committed bytes are kept: resume."""
         INTERNAL: ErrorReason._Value.ValueType  # 909
@@ -600,6 +604,10 @@ class ErrorReason(_message.Message):
     up its rate limit of `quota` units in `window_seconds` seconds, and has `remaining` units left, fewer than the call
     costs. Wait as long as the error says. The operator sets the limits (`MEDIA_RATE_CALLER`, `MEDIA_RATE_ADDRESS`,
     `MEDIA_RATE_GATEWAY`).
+    """
+    RATE_STORE_UNAVAILABLE: ErrorReason.Value.ValueType  # 915
+    """The store of rates (`MEDIA_RATE_STORE`) does not work. Calls do not fail for it: each server counts alone meanwhile.
+    It is in `Health.degraded`.
     """
     SHUTTING_DOWN: ErrorReason.Value.ValueType  # 908
     """The server is shutting down. Committed bytes are kept: resume."""

@@ -1,6 +1,7 @@
 """Charges units to keys, and refuses those that have none left."""
 
 import hashlib
+from collections.abc import Callable
 
 from media_service.errors import Reason, ResourceExhausted
 from media_service.rates.model import Limit, Standing
@@ -12,12 +13,19 @@ MAX_KEY = 100
 
 class RateLimiter:
     """`caller`: the limit of each caller. `address`: that of each client address, for calls without
-    a caller."""
+    a caller. `shared`: whether the processes that should count together do so."""
 
-    def __init__(self, store: RateStore, caller: Limit, address: Limit) -> None:
+    def __init__(
+        self,
+        store: RateStore,
+        caller: Limit,
+        address: Limit,
+        shared: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._store = store
         self.caller = caller
         self.address = address
+        self.shared = shared
 
     async def charge(self, limit: Limit, key: str, cost: int) -> Standing | None:
         """Takes units of a key. Returns None if the limit is off. Raises ResourceExhausted

@@ -10,7 +10,11 @@ class RateStore(Protocol):
 
     async def take(self, name: str, key: str, rate: Rate, cost: int) -> Standing:
         """Takes `cost` units, at most `rate.quota`, of a key of the limit `name`, or none if fewer
-        are left. Raises OSError if the store cannot be reached."""
+        are left. Raises Unavailable (RATE_STORE_UNAVAILABLE) if the store does not work."""
+        ...
+
+    async def check(self) -> None:
+        """Raises Unavailable (RATE_STORE_UNAVAILABLE) if the store does not work."""
         ...
 
     async def close(self) -> None: ...

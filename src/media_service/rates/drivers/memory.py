@@ -32,5 +32,8 @@ class MemoryRates:
         state = result.state
         return Standing(not result.limited, state.remaining, state.reset_after, state.retry_after)
 
+    async def check(self) -> None:
+        return
+
     async def close(self) -> None:
         return
