@@ -28,6 +28,7 @@ def hurry(url: str) -> None:
     """Turns off settings that protect only against power loss, which no test simulates."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("alter system set fsync = off")
+        connection.execute("alter system set full_page_writes = off")
         connection.execute("select pg_reload_conf()")
 
 
