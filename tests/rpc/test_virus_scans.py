@@ -70,6 +70,7 @@ def own_clamd() -> Iterator[Clamd]:
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs are repeated, and the scanner is looked at, without long pauses."""
     monkeypatch.setattr(attempt, "FIRST_DELAY_SECONDS", 0.1)
+    monkeypatch.setattr(attempt, "MAX_DELAY_SECONDS", 0.5)
     monkeypatch.setattr(scanner, "OUTAGE_PAUSE_SECONDS", 0.1)
 
 
