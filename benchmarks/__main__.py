@@ -27,6 +27,7 @@ from benchmarks.measure import GIB, MIB, Bench, say
 from benchmarks.memory import memory
 from benchmarks.parts import parts
 from benchmarks.payload import make_payload
+from benchmarks.rates import rates
 from benchmarks.render import render
 from benchmarks.report import Outcome, save, show
 from benchmarks.s3 import s3
@@ -48,6 +49,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "parts": parts,
     "render": render,
     "calls": calls,
+    "rates": rates,
     "small": small,
     "jobs": jobs,
     "starving": starving,

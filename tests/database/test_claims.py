@@ -31,6 +31,8 @@ from tests.support.long_form import examples
 LEASE = timedelta(hours=1)
 LATER = timedelta(hours=2)
 OWNERS = [Owner("user", "ann"), Owner("user", "bob"), Owner("team", "ann", "acme")]
+CAT, DAN = Owner("user", "cat", "acme"), Owner("user", "dan", "zoo")
+EVERYBODY = [*OWNERS, CAT, DAN]
 FAULT = Fault("STORAGE_UNAVAILABLE", "away")
 
 
@@ -96,6 +98,44 @@ async def test_owners_take_turns(database: Database) -> None:
     found = [claim.owner for claim in await drain(database, 9)]
     for start in (0, 3, 6):
         assert set(found[start : start + 3]) == {ann, bob, acme}
+
+
+async def test_organizations_take_turns_however_many_users_have_jobs(database: Database) -> None:
+    ann, _, _ = OWNERS
+    crowd = [Owner("user", f"user {number}", "big") for number in range(50)]
+    await accept(database, *(job(owner) for owner in crowd for _ in range(2)))
+    await accept(database, *(job(owner) for owner in (ann, DAN) for _ in range(4)))
+    found = [claim.owner for claim in await drain(database, 12)]
+    for start in (0, 3, 6, 9):
+        turn = {owner_turns.tenant_of(owner) for owner in found[start : start + 3] if owner}
+        assert turn == {ann, Owner("", "", "big"), Owner("", "", "zoo")}
+    served = [owner for owner in found if owner and owner.org_id == "big"]
+    assert len(set(served)) == 4  # its users take turns, too
+
+
+async def test_organizations_get_equal_numbers_of_slots(database: Database) -> None:
+    crowd = [Owner("user", f"user {number}", "big") for number in range(10)]
+    await accept(database, *(job(owner) for owner in crowd), *(job(DAN) for _ in range(5)))
+    found = await drain(database, 8, hold=True)
+    assert sum(claim.owner == DAN for claim in found) == 4
+
+
+async def test_an_organization_waits_for_its_own_slots(database: Database) -> None:
+    """A user of an organization that holds a slot does not displace another tenant's only one, and
+    displaces a user of the organization who holds several."""
+    _, bob, _ = OWNERS
+    await accept(database, job(DAN), job(bob))
+    running = await drain(database, 2, hold=True)
+    assert {claim.owner for claim in running} == {DAN, bob}
+    eve = Owner("user", "eve", "zoo")
+    await accept(database, job(eve))
+    tenant = owner_turns.tenant_of(DAN)
+    async with database.connection() as db:
+        assert not await owner_turns.is_awaited(db, bob, 1, heavy=True)
+        assert not await owner_turns.is_awaited(db, tenant, 1, heavy=True)
+        assert await owner_turns.is_awaited(db, DAN, 1, heavy=True)
+        assert await owner_turns.held_slots(db, tenant) == await owner_turns.held_slots(db, DAN)
+        assert await owner_turns.held_slots(db, eve) == []
 
 
 async def test_internal_jobs_and_jobs_of_owners_alternate(database: Database) -> None:
@@ -169,19 +209,27 @@ async def test_a_subjob_in_the_slot_of_its_parent_does_not_count_as_a_slot(
 
 
 @pytest.mark.parametrize(
-    ("owners_", "each", "heavy"), [(1, 20_000, True), (4000, 2, True), (4000, 2, False)]
+    ("owners_", "each", "org", "heavy"),
+    [
+        (1, 20_000, "none", True),
+        (4000, 2, "none", True),
+        (4000, 2, "none", False),
+        (4000, 2, "one", True),
+        (4000, 2, "each its own", True),
+    ],
 )
 async def test_the_cost_of_a_claim_does_not_depend_on_the_queue_length(
-    database: Database, owners_: int, each: int, heavy: bool
+    database: Database, owners_: int, each: int, org: str, heavy: bool
 ) -> None:
     """The cost is counted in pages read, which do not depend on the load of the machine. In a slot
     for light jobs, heavy jobs have no cost."""
     async with database.connection() as db:
         await db.execute(
             "insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id)"
-            " select gen_random_uuid(), 'PROCESS', gen_random_uuid(), 'QUEUED', '', 'user',"
-            " 'user ' || o from generate_series(1, %s) o, generate_series(1, %s)",
-            (owners_, each),
+            " select gen_random_uuid(), 'PROCESS', gen_random_uuid(), 'QUEUED',"
+            " case %s when 'none' then '' when 'one' then 'acme' else 'org ' || o end,"
+            " 'user', 'user ' || o from generate_series(1, %s) o, generate_series(1, %s)",
+            (org, owners_, each),
         )
         if not heavy:
             await db.execute("update jobs set heavy = owner_id <= 'user 3990'")
@@ -229,6 +277,13 @@ class Model:
     outages: int = 0
 
 
+def rivals_of(group: Owner, owners: set[Owner]) -> set[Owner]:
+    """The groups of these owners that take turns with a group."""
+    if group.org_id and group.type:
+        return {owner for owner in owners if owner.org_id == group.org_id}
+    return {owner_turns.tenant_of(owner) for owner in owners}
+
+
 @dataclass
 class Held:
     claim: Claim
@@ -273,7 +328,7 @@ class Jobs(RuleBasedStateMachine):
         return self.places
 
     @rule(
-        owner=st.sampled_from([None, *OWNERS]),
+        owner=st.sampled_from([None, *EVERYBODY]),
         priority=st.sampled_from(Priority),
         delayed=st.booleans(),
         heavy=st.booleans(),
@@ -308,18 +363,29 @@ class Jobs(RuleBasedStateMachine):
         else:
             best = min(rivals, key=lambda m: (-m.new.priority, m.place))
             assert model is best
-            running = {o: self.running(o) for o in {m.new.owner for m in ready} - {None}}
-            assert running[owner] == min(running.values())
+            waiting = {m.new.owner for m in ready if m.new.owner}
+            for group in owner_turns.groups_of(owner):
+                assert self.running(group) == min(map(self.running, rivals_of(group, waiting)))
         model.state, model.percent, model.holds_slot = JobState.RUNNING, 0, True
         model.attempt += 1
         model.fence += 1
         assert (claim.attempt, claim.fence, claim.owner) == (model.attempt, model.fence, owner)
         self.held.append(Held(claim, model))
 
-    def running(self, owner: Owner | None) -> int:
-        """The slots that an owner holds."""
+    def running(self, group: Owner) -> int:
+        """The slots that a group holds."""
         return sum(
-            m.state is JobState.RUNNING and m.holds_slot and m.new.owner == owner
+            m.state is JobState.RUNNING
+            and m.holds_slot
+            and m.new.owner is not None
+            and group in owner_turns.groups_of(m.new.owner)
+            for m in self.jobs.values()
+        )
+
+    @property
+    def running_of_service(self) -> int:
+        return sum(
+            m.state is JobState.RUNNING and m.holds_slot and m.new.owner is None
             for m in self.jobs.values()
         )
 
@@ -339,16 +405,20 @@ class Jobs(RuleBasedStateMachine):
         self.do(execute, "update jobs set holds_slot = false where job_id = %s", held.claim.job_id)
         held.model.holds_slot = False
 
-    @rule(owner=st.sampled_from(OWNERS), slots=st.integers(0, 3), heavy=st.booleans())
+    @rule(owner=st.sampled_from(EVERYBODY), slots=st.integers(0, 3), heavy=st.booleans())
     def is_awaited(self, owner: Owner, slots: int, heavy: bool) -> None:
-        claimants = {m.new.owner for m in self.ready if heavy or not m.heavy} - {owner}
-        expected = any(self.running(claimant) < slots for claimant in claimants)
-        assert self.do(partial(owner_turns.is_awaited, heavy=heavy), owner, slots) == expected
+        ready = [m.new.owner for m in self.ready if heavy or not m.heavy]
+        of_service = None in ready and self.running_of_service < slots
+        for group in owner_turns.groups_of(owner):
+            rivals = rivals_of(group, {one for one in ready if one}) - {group}
+            expected = of_service or any(self.running(rival) < slots for rival in rivals)
+            assert self.do(partial(owner_turns.is_awaited, heavy=heavy), group, slots) == expected
 
-    @rule(owner=st.sampled_from(OWNERS))
+    @rule(owner=st.sampled_from(EVERYBODY))
     def held_slots(self, owner: Owner) -> None:
-        found = self.do(owner_turns.held_slots, owner)
-        assert len(found) == len(set(found)) == self.running(owner)
+        for group in owner_turns.groups_of(owner):
+            found = self.do(owner_turns.held_slots, group)
+            assert len(found) == len(set(found)) == self.running(group)
 
     def release(self) -> None:
         self.do(claiming.release_due)

@@ -1,7 +1,9 @@
 """Selects the owner whose job a worker claims next."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
+
+from cachetools import LRUCache
 
 from media_service.access.owner import Owner
 from media_service.db.transaction import Connection
@@ -9,15 +11,21 @@ from media_service.jobs.model import Claim
 from media_service.jobs.queries import claiming, owner_turns
 
 NOBODY = Owner("", "")
+# Of more organizations, those that were served last are remembered.
+MAX_REMEMBERED = 1000
 
 
 class FairQueue:
     """Alternates between jobs of the service itself and jobs of owners, and serves owners
-    round-robin. Therefore, many jobs of one owner do not delay the few jobs of others."""
+    round-robin: first tenants, then the owners in an organization. Therefore, many jobs of one
+    owner do not delay the few jobs of others, and many owners of one organization do not delay
+    other organizations."""
 
     def __init__(self) -> None:
         self._service_next = False
         self._last = NOBODY
+        # The last owner of each organization.
+        self._last_members: LRUCache[str, Owner] = LRUCache(MAX_REMEMBERED)
 
     async def claim(
         self, db: Connection, lease: timedelta, running: Collection[Claim], *, heavy: bool = True
@@ -31,10 +39,29 @@ class FairQueue:
             claim = (
                 await claiming.claim_of_service(db, lease)
                 if service
-                else await owner_turns.claim_of_owners(db, lease, self._last, heavy=heavy)
+                else await self._claim_of_owners(db, lease, heavy=heavy)
             )
             if claim is not None:
                 self._service_next = claim.owner is not None
-                self._last = claim.owner or self._last
                 return claim
         return None
+
+    async def _claim_of_owners(
+        self, db: Connection, lease: timedelta, *, heavy: bool
+    ) -> Claim | None:
+        for tenant in await owner_turns.next_tenants(db, self._last, heavy=heavy):
+            for owner in await self._owners(db, tenant, heavy=heavy):
+                claim = await owner_turns.claim_of_owner(db, lease, owner, heavy=heavy)
+                if claim is not None:
+                    self._last = tenant
+                    if tenant.org_id:
+                        self._last_members[tenant.org_id] = owner
+                    return claim
+        return None
+
+    async def _owners(self, db: Connection, tenant: Owner, *, heavy: bool) -> Sequence[Owner]:
+        """The owners of a tenant, in the order of their turns."""
+        if not tenant.org_id:
+            return [tenant]
+        after = self._last_members.get(tenant.org_id, tenant)
+        return await owner_turns.next_members(db, after, heavy=heavy)

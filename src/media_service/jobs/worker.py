@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 
+from media_service.access.owner import Owner
 from media_service.db.database import Database
 from media_service.db.events import JobRunnable
 from media_service.db.transaction import Connection
@@ -130,8 +131,8 @@ class Worker:
 
     async def _make_room(self) -> None:
         """Puts jobs back into the queue to whose slots waiting jobs have a better right: light jobs
-        to the slot of light jobs, and an owner who holds no slot to one of an owner who holds
-        several in all workers."""
+        to the slot of light jobs, and a tenant, or an owner in an organization, that holds no slot
+        to one of a tenant or owner that holds several in all workers."""
         surplus = self._slots.surplus
         async with self._database.connection() as db:
             await claiming.release_due(db)
@@ -139,15 +140,21 @@ class Worker:
                 owner = slot.claim.owner
                 if owner is None or slot.seconds < CHECK_SECONDS:
                     continue
-                last, *others = await owner_turns.held_slots(db, owner) or [""]
-                if slot is surplus:
-                    unfair = await owner_turns.is_awaited(db, owner, len(others) + 1, heavy=False)
-                elif others and last == slot.claim.job_id:
-                    unfair = await owner_turns.is_awaited(db, owner, 1, heavy=slot.claim.heavy)
-                else:
-                    continue
-                if unfair:
-                    slot.attempt.give_way()
+                for group in owner_turns.groups_of(owner):
+                    if await self._is_unfair(db, slot, group, surplus=slot is surplus):
+                        slot.attempt.give_way()
+                        break
+
+    async def _is_unfair(
+        self, db: Connection, slot: HeldSlot, group: Owner, *, surplus: bool
+    ) -> bool:
+        """Whether a job has its slot in place of one of another group."""
+        last, *others = await owner_turns.held_slots(db, group) or [""]
+        if surplus:
+            return await owner_turns.is_awaited(db, group, len(others) + 1, heavy=False)
+        if others and last == slot.claim.job_id:
+            return await owner_turns.is_awaited(db, group, 1, heavy=slot.claim.heavy)
+        return False
 
     def _start(self, claim: Claim) -> None:
         handler = self._handlers[claim.kind]

@@ -1,102 +1,160 @@
-"""Which owner's job is claimed next, and who waits while others hold slots."""
+"""Whose job is claimed next, and who waits while others hold slots.
 
+Turns are taken by **groups**: first by tenants, then by the owners in an organization. A tenant is
+an organization, written as an `Owner` without type and id, or an owner outside of organizations. So
+an organization gets as many turns as one such owner, however many of its users have jobs.
+"""
+
+from collections.abc import Sequence
 from datetime import timedelta
 
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Composed
 
 from media_service.access.owner import Owner
 from media_service.db.transaction import Connection
 from media_service.jobs.model import Claim
 from media_service.jobs.queries.claiming import ANY, CLAIM, LIGHT, first_claim
 
-# The owners with jobs to claim, in the order of their turns, with the number of slots that each
-# holds in all workers. It walks from owner to owner in an index, so that its cost does not depend
-# on the number of waiting jobs. `light` has its own index.
-OWNERS = SQL("""
+# Another worker may be claiming the only job of the first groups.
+CANDIDATES = 4
+
+QUEUED = SQL("state = 'QUEUED' and ready and owner_type is not null {light}")
+# Parts of a walk, in its order: those that follow the row `w` come first.
+TENANTS = SQL("""
+    (
+        select org_id, owner_type, owner_id, w.wrapped from jobs
+        where {queued} and org_id = '' and w.org_id = ''
+          and (owner_type, owner_id) > (w.owner_type, w.owner_id)
+        order by owner_type, owner_id limit 1
+    ) union all (
+        select org_id, '', '', w.wrapped from jobs
+        where {queued} and org_id > w.org_id order by org_id limit 1
+    ) union all (
+        select org_id, case org_id when '' then owner_type else '' end,
+               case org_id when '' then owner_id else '' end, true
+        from jobs where {queued} and not w.wrapped
+        order by org_id, owner_type, owner_id limit 1
+    )
+""")
+MEMBERS = SQL("""
+    (
+        select org_id, owner_type, owner_id, w.wrapped from jobs
+        where {queued} and org_id = %(org)s
+          and (owner_type, owner_id) > (w.owner_type, w.owner_id)
+        order by owner_type, owner_id limit 1
+    ) union all (
+        select org_id, owner_type, owner_id, true from jobs
+        where {queued} and org_id = %(org)s and not w.wrapped
+        order by owner_type, owner_id limit 1
+    )
+""")
+# The groups with jobs to claim, in the order of their turns after the given one, which is the last,
+# with the number of slots that each holds in all workers. The walk goes from group to group in an
+# index, so that its cost does not depend on the number of waiting jobs. `light` has its own index.
+GROUPS = SQL("""
     recursive waiting as (
         select 0 as step, %(org)s::text as org_id, %(type)s::text as owner_type,
                %(id)s::text as owner_id, false as wrapped
         union all
         select w.step + 1, next.*
         from waiting w cross join lateral (
-            (
-                select org_id, owner_type, owner_id, w.wrapped from jobs
-                where state = 'QUEUED' and ready and owner_type is not null {light}
-                  and (org_id, owner_type, owner_id) > (w.org_id, w.owner_type, w.owner_id)
-                  and (not w.wrapped
-                       or (org_id, owner_type, owner_id) <= (%(org)s, %(type)s, %(id)s))
-                order by org_id, owner_type, owner_id limit 1
-            ) union all (
-                select org_id, owner_type, owner_id, true from jobs
-                where state = 'QUEUED' and ready and owner_type is not null {light}
-                  and not w.wrapped
-                  and (org_id, owner_type, owner_id) <= (%(org)s, %(type)s, %(id)s)
-                order by org_id, owner_type, owner_id limit 1
-            )
-            limit 1
+            select * from ({parts}) part limit 1
         ) next
-    ), owners as (
+        where not next.wrapped
+           or (next.org_id, next.owner_type, next.owner_id) <= (%(org)s, %(type)s, %(id)s)
+    ), groups as (
         select w.*, (
             select count(*) from jobs r
             where r.state = 'RUNNING' and r.holds_slot and r.owner_type is not null
-              and r.org_id = w.org_id and r.owner_type = w.owner_type
-              and r.owner_id = w.owner_id
+              and r.org_id = w.org_id and (
+                w.owner_type = '' or (r.owner_type, r.owner_id) = (w.owner_type, w.owner_id)
+              )
         ) as running
         from waiting w where step > 0
     )
 """)
 
 
-async def claim_of_owners(
-    db: Connection, lease: timedelta, after: Owner, *, heavy: bool = True
-) -> Claim | None:
-    """Claims a job of the owner that holds the fewest slots. If there are several such owners,
-    selects the next one `after` the given owner, round-robin. Of the owner's jobs, the one with the
-    highest priority comes first, then the oldest. Returns None if there is none. `heavy` allows
-    heavy jobs.
+def groups(parts: SQL, *, heavy: bool) -> Composed:
+    queued = QUEUED.format(light=ANY if heavy else LIGHT)
+    return GROUPS.format(parts=parts.format(queued=queued))
 
-    The query stops at the first owner without running jobs. Its cost therefore grows with the
+
+def parameters(group: Owner) -> dict[str, str]:
+    return {"org": group.org_id, "type": group.type, "id": group.id}
+
+
+def tenant_of(owner: Owner) -> Owner:
+    return Owner("", "", owner.org_id) if owner.org_id else owner
+
+
+def groups_of(owner: Owner) -> Sequence[Owner]:
+    """The groups that an owner shares the slots of: its tenant, and in an organization itself."""
+    return list(dict.fromkeys((tenant_of(owner), owner)))
+
+
+def peers(group: Owner) -> SQL:
+    """The walk that a group is part of."""
+    return MEMBERS if group.org_id and group.type else TENANTS
+
+
+async def next_tenants(db: Connection, after: Owner, *, heavy: bool) -> Sequence[Owner]:
+    """The tenants whose turn it is, those first that hold the fewest slots. If there are several
+    such tenants, they take turns after the given one. `heavy` allows heavy jobs.
+
+    The query stops at the first tenants without running jobs. Its cost therefore grows with the
     running jobs, not with the waiting ones or their owners.
     """
-    light = ANY if heavy else LIGHT
+    return await next_groups(db, TENANTS, after, heavy=heavy)
+
+
+async def next_members(db: Connection, after: Owner, *, heavy: bool) -> Sequence[Owner]:
+    """As `next_tenants`, the owners in the organization of `after`."""
+    return await next_groups(db, MEMBERS, after, heavy=heavy)
+
+
+async def next_groups(db: Connection, parts: SQL, after: Owner, *, heavy: bool) -> Sequence[Owner]:
     rows = await db.execute(
         SQL("""
-        with {owners}, chosen as (
-            select job.job_id
-            from (
-                select * from owners where running = 0
-                union all
-                (select * from owners where running > 0 order by running, step)
-            ) o cross join lateral (
-                select job_id from jobs j
-                where j.state = 'QUEUED' and j.ready and j.owner_type is not null {light}
-                  and j.org_id = o.org_id and j.owner_type = o.owner_type
-                  and j.owner_id = o.owner_id
-                order by j.priority desc, j.run_time, j.job_id
-                limit 1 for update skip locked
-            ) job
-            limit 1
+        with {groups}
+        select owner_type, owner_id, org_id from (
+            select * from groups where running = 0
+            union all
+            (select * from groups where running > 0 order by running, step)
+        ) next limit %(candidates)s
+        """).format(groups=groups(parts, heavy=heavy)),
+        {**parameters(after), "candidates": CANDIDATES},
+    )
+    return [Owner(row["owner_type"], row["owner_id"], row["org_id"]) async for row in rows]
+
+
+async def claim_of_owner(
+    db: Connection, lease: timedelta, owner: Owner, *, heavy: bool
+) -> Claim | None:
+    """Claims the owner's job with the highest priority; of several, the oldest. Returns None if
+    there is none."""
+    rows = await db.execute(
+        SQL("""
+        with chosen as (
+            select job_id from jobs
+            where {queued} and org_id = %(org)s and owner_type = %(type)s and owner_id = %(id)s
+            order by priority desc, run_time, job_id
+            limit 1 for update skip locked
         )
         {claim}
-        """).format(owners=OWNERS.format(light=light), light=light, claim=CLAIM),
-        {
-            "lease": lease,
-            "holds_slot": True,
-            "org": after.org_id,
-            "type": after.type,
-            "id": after.id,
-        },
+        """).format(queued=QUEUED.format(light=ANY if heavy else LIGHT), claim=CLAIM),
+        {**parameters(owner), "lease": lease, "holds_slot": True},
     )
     return await first_claim(db, rows)
 
 
-async def is_awaited(db: Connection, owner: Owner, slots: int, *, heavy: bool) -> bool:
-    """Whether a job waits of another owner, or of the service itself, that holds fewer than `slots`
-    slots in all workers. With `heavy`, heavy jobs count, too. Jobs that only remove bytes do not
-    count, because they also run beside the slots."""
+async def is_awaited(db: Connection, group: Owner, slots: int, *, heavy: bool) -> bool:
+    """Whether a job waits of another group beside this one, or of the service itself, that holds
+    fewer than `slots` slots in all workers. With `heavy`, heavy jobs count, too. Jobs that only
+    remove bytes do not count, because they also run beside the slots."""
     rows = await db.execute(
         SQL("""
-        with {owners}
+        with {groups}
         select exists (
             select from (
                 select kind from jobs where state = 'QUEUED' and ready and owner_type is null
@@ -106,21 +164,23 @@ async def is_awaited(db: Connection, owner: Owner, slots: int, *, heavy: bool) -
             select count(*) from jobs
             where state = 'RUNNING' and holds_slot and owner_type is null
         ) or exists (
-            select from owners where running < %(slots)s
+            select from groups where running < %(slots)s
               and (org_id, owner_type, owner_id) <> (%(org)s, %(type)s, %(id)s)
         ) as awaited
-        """).format(owners=OWNERS.format(light=ANY if heavy else LIGHT)),
-        {"slots": slots, "org": owner.org_id, "type": owner.type, "id": owner.id},
+        """).format(groups=groups(peers(group), heavy=heavy)),
+        {**parameters(group), "slots": slots},
     )
     row = await rows.fetchone()
     return bool(row and row["awaited"])
 
 
-async def held_slots(db: Connection, owner: Owner) -> list[str]:
-    """Returns the jobs of an owner that hold slots in all workers, the last started first."""
+async def held_slots(db: Connection, group: Owner) -> list[str]:
+    """Returns the jobs of a group that hold slots in all workers, the last started first."""
     rows = await db.execute(
         "select job_id::text as job_id from jobs where state = 'RUNNING' and holds_slot"
-        " and org_id = %s and owner_type = %s and owner_id = %s order by start_time desc, job_id",
-        (owner.org_id, owner.type, owner.id),
+        " and owner_type is not null and org_id = %(org)s"
+        " and (%(type)s = '' or (owner_type, owner_id) = (%(type)s, %(id)s))"
+        " order by start_time desc, job_id",
+        parameters(group),
     )
     return [row["job_id"] async for row in rows]

@@ -196,11 +196,15 @@ class StreamPackager:
             await asyncio.gather(running, return_exceptions=True)
 
     async def _is_awaited(self, claim: Claim) -> bool:
-        """Whether a job of an owner waits who holds no slot."""
+        """Whether a job waits of another tenant, or of another owner in the organization, that
+        holds no slot."""
         if claim.owner is None:
             return False
         async with self._database.connection() as db:
-            return await owner_turns.is_awaited(db, claim.owner, 1, heavy=True)
+            for group in owner_turns.groups_of(claim.owner):
+                if await owner_turns.is_awaited(db, group, 1, heavy=True):
+                    return True
+        return False
 
     async def _wait_for_chunks(self, claim: Claim, progress: Progress) -> None:
         """Returns when all chunks are encoded. Raises the error of a chunk that failed."""
