@@ -83,6 +83,11 @@ from media_service.scanning.engines import open_engine
 from media_service.scanning.policy import ScanPolicy, policy_from
 from media_service.scanning.rescans import wake_scans
 from media_service.scanning.scanner import Scanner, nothing
+from media_service.sharing.creation import Creation
+from media_service.sharing.grants import GrantService
+from media_service.sharing.groups import GroupService
+from media_service.sharing.organizations import OrganizationService
+from media_service.sharing.projects import ProjectService
 from media_service.storage.blob_store import BlobStore, open_store
 from media_service.storage.marked_driver import MarkedDriver
 from media_service.uploads.acceptance import Acceptance
@@ -374,9 +379,11 @@ async def server(
         admission = Admission(most, load)
         runner = StreamRunner(admission)
         collector = Collector(parts.receiving, parts.raw, parts.acceptance, config.upload_expiry)
+        creation = Creation(parts.database)
         uploads = UploadService(
             parts.database,
             parts.receiving,
+            creation,
             parts.raw,
             parts.finisher,
             parts.acceptance,
@@ -418,8 +425,12 @@ async def server(
             JobService(parts.database),
             JobResults(parts.database, reader),
             WatchTickets(parts.database),
-            CredentialsService(parts.database),
+            CredentialsService(parts.database, creation),
             AuditService(parts.database, MediaReader(parts.database, bare=True), page_tokens),
+            OrganizationService(parts.database),
+            ProjectService(parts.database, creation),
+            GroupService(parts.database),
+            GrantService(parts.database),
         )
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
         rpc = RpcServer(

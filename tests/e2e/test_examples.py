@@ -1,7 +1,9 @@
 """Every example in the comments of the contract works as written."""
 
 import os
+import secrets
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,25 @@ def with_key(client: httpx.Client) -> dict[str, str]:
     return {**names, "API_KEY": answer.json()["apiKey"]["apiKeyId"]}
 
 
+def grant_administrator(service: Service, user: str) -> None:
+    command = [sys.executable, "-m", "media_service", "admin", "grant", user]
+    subprocess.run(command, env={**service.environ, **service.settings()}, check=True)
+
+
+def administering(client: httpx.Client) -> dict[str, str]:
+    """A project, a group of an organization, and a media."""
+    name = f"org-{secrets.token_hex(4)}"
+
+    def create(path: str, **fields: str) -> dict[str, Any]:
+        answer: dict[str, Any] = client.post(path, json=fields).raise_for_status().json()
+        return answer
+
+    create("/v1/organizations", organizationId=name)
+    group = create(f"/v1/organizations/{name}/groups", displayName="Editors")["groupId"]
+    project = create("/v1/projects", displayName="Vacation")["projectId"]
+    return {**image(client), "ORGANIZATION": name, "GROUP": group, "PROJECT": project}
+
+
 PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "CompleteUpload": uploaded,
     "WatchUpload": finished,
@@ -151,6 +172,9 @@ PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
 }
 
 
+OF_SERVICE = {"UploadService": uploading, "AccessService": administering}
+
+
 @pytest.mark.parametrize("name", EXAMPLES, ids=lambda name: name.rpartition(".")[2])
 def test_the_examples_of_an_rpc_work(name: str, service: Service, tmp_path: Path) -> None:
     method = name.rpartition(".")[2]
@@ -165,7 +189,9 @@ def test_the_examples_of_an_rpc_work(name: str, service: Service, tmp_path: Path
     }
     examples = EXAMPLES[name]
     stories = [examples] if method in ONE_STORY else [[command] for command in examples]
-    prepare = PREPARE.get(method, uploading if "UploadService" in name else image)
+    prepare = PREPARE.get(method, OF_SERVICE.get(name.split(".")[-2], image))
+    if prepare is administering:
+        grant_administrator(service, USER)
     for story in stories:
         with client_of(service, USER) as client:
             names = prepare(client)

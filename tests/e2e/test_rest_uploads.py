@@ -257,22 +257,30 @@ STATED: dict[str, Any] = {
     "tags": ["sea", "größe"],
     "labels": {"album": "2026", "app/v1": ""},
     "visibility": "PUBLIC",
-    "projectId": "holiday-2026",
     "captureTime": "2026-05-06T07:08:09.123456Z",
     "expireTime": "2100-01-01T00:00:00Z",
 }
 
 
+@pytest.fixture
+def wanted(alice: httpx.Client) -> dict[str, Any]:
+    """The attributes of a file in a project."""
+    project = alice.post("/v1/projects", json={"displayName": "Holiday"}).raise_for_status().json()
+    return {**STATED, "projectId": project["projectId"]}
+
+
 def stated(media: dict[str, Any]) -> dict[str, Any]:
-    return {name: media[name] for name in STATED}
+    return {name: media[name] for name in (*STATED, "projectId")}
 
 
-def test_query_parameters_set_the_attributes_of_a_file(alice: httpx.Client) -> None:
-    query = {f"spec.{snake(name)}": value for name, value in STATED.items() if name != "labels"}
+def test_query_parameters_set_the_attributes_of_a_file(
+    alice: httpx.Client, wanted: dict[str, Any]
+) -> None:
+    query = {f"spec.{snake(name)}": value for name, value in wanted.items() if name != "labels"}
     query |= {"spec.max_size_bytes": 1 << 20, "spec.owner.type": "user", "spec.owner.id": "alice"}
     answer = alice.post("/v1/media:upload", params=query, content=jpeg())
     assert answer.status_code == 201, answer.text
-    assert stated(answer.json()) == {**STATED, "labels": {}}
+    assert stated(answer.json()) == {**wanted, "labels": {}}
     answer = alice.post("/v1/media:upload", params={"spec.max_size_bytes": 9}, content=jpeg())
     assert refusal(answer) == (413, "SIZE_EXCEEDED")
     answer = alice.post("/v1/media:upload", params={"spec.title": "x" * 201}, content=jpeg())
@@ -289,14 +297,16 @@ def test_labels_in_a_query_are_refused_rather_than_ignored(alice: httpx.Client) 
         assert answer.status_code == 400, name
 
 
-def test_form_fields_set_the_attributes_of_a_file(alice: httpx.Client) -> None:
-    fields = {snake(name): value for name, value in STATED.items() if name != "labels"}
-    fields |= {f"labels.{key}": value for key, value in STATED["labels"].items()}
+def test_form_fields_set_the_attributes_of_a_file(
+    alice: httpx.Client, wanted: dict[str, Any]
+) -> None:
+    fields = {snake(name): value for name, value in wanted.items() if name != "labels"}
+    fields |= {f"labels.{key}": value for key, value in wanted["labels"].items()}
     fields["max_size_bytes"] = str(1 << 20)
     file = {"file": ("a.jpg", jpeg(), "image/jpeg")}
     answer = alice.post("/v1/media:upload", data=fields, files=file)
     assert answer.status_code == 201, answer.text
-    assert stated(answer.json()) == STATED
+    assert stated(answer.json()) == wanted
     answer = alice.post("/v1/media:upload?spec.title=Other", data=fields, files=file)
     assert answer.json()["title"] == "Other"
     for name, value in (
@@ -321,15 +331,15 @@ def test_a_form_with_other_fields_conflicts_with_its_idempotency_key(alice: http
     assert refusal(post("Sea")) == (409, "IDEMPOTENCY_CONFLICT")
 
 
-def test_an_upload_shows_its_attributes(alice: httpx.Client) -> None:
-    answer = alice.post("/v1/uploads", json=STATED)
+def test_an_upload_shows_its_attributes(alice: httpx.Client, wanted: dict[str, Any]) -> None:
+    answer = alice.post("/v1/uploads", json=wanted)
     assert answer.status_code == 201, answer.text
-    assert stated(answer.json()["spec"]) == STATED
+    assert stated(answer.json()["spec"]) == wanted
     assert answer.json()["owner"] == {"type": "user", "id": "alice", "organizationId": ""}
     upload = answer.json()["uploadId"]
     for query in (
-        {"projectId": "holiday-2026"},
-        {"owner.type": "user", "owner.id": "alice", "projectId": "holiday-2026"},
+        {"projectId": wanted["projectId"]},
+        {"owner.type": "user", "owner.id": "alice", "projectId": wanted["projectId"]},
     ):
         found = alice.get("/v1/uploads", params=query).raise_for_status().json()["uploads"]
         assert upload in [one["uploadId"] for one in found]

@@ -21,6 +21,7 @@ from mediaservice.v1 import (
 from mediaservice.v1.rule_pb2 import Rule
 
 from media_service.access.access_tokens import TokenVerifier
+from media_service.access.role import Role
 from media_service.audit.writer import AuditWriter
 from media_service.clock import now
 from media_service.credentials.last_use import LastUse
@@ -270,7 +271,7 @@ def test_a_method_without_an_access_rule_is_rejected_at_startup() -> None:
         read_rules([health])
     purge = RULES["/mediaservice.v1.MediaService/PurgeMedia"]
     assert purge == MethodRule(
-        *("media.purge", "media.purge", "media_id", 1, "", False),
+        *("media.purge", "media.purge", "media_id", Role.OWNER, 1, "", False),
         media_service_pb2.PurgeMediaRequest,
         purge.rest,
         Rule.READING_UNSPECIFIED,

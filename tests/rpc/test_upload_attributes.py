@@ -11,7 +11,8 @@ from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2
 from media_service.ids import new_id
 from media_service_client import AsyncClient
 from tests.support.media.small_files import jpeg
-from tests.support.rpc.server import Caller, refused
+from tests.support.rpc.server import Caller, Running, refused
+from tests.support.rpc.sharing import add_project
 
 Media = media_pb2.Media
 Spec = upload_pb2.UploadSpec
@@ -44,6 +45,12 @@ STATED = Spec(
     capture_time=time("2026-05-06T07:08:09.123456Z"),
     expire_time=time("2100-01-01T00:00:00Z"),
 )
+
+
+@pytest.fixture(autouse=True)
+async def projects(service: Running) -> None:
+    for project_id, user in (("holiday-2026", "ann"), ("p", "ann"), ("q", "bob")):
+        await add_project(service, project_id, user)
 
 
 def check(media: Media) -> None:
@@ -285,7 +292,7 @@ async def test_uploads_are_listed_by_project_and_owner(ann: Caller, bob: Caller)
     plain = (await create(ann, Spec())).upload_id
     inside = (await create(ann, Spec(project_id="p"))).upload_id
     again = (await create(ann, Spec(project_id="p"))).upload_id
-    await create(bob, Spec(project_id="p"))
+    await create(bob, Spec(project_id="q"))
 
     async def listed(caller: Caller, **fields: Any) -> list[str]:
         request = upload_service_pb2.ListUploadsRequest(**fields)

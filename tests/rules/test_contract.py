@@ -31,6 +31,7 @@ PERMISSIONS = {
     *("media.read", "media.write", "media.delete", "media.purge"),
     *("uploads.read", "uploads.write", "jobs.read", "jobs.write", "watches.write"),
     *("credentials.read", "credentials.write", "audit.read"),
+    *("access.read", "access.write"),
 }
 ACTIONS = {
     *("media.update", "media.delete", "media.undelete", "media.purge", "media.sign"),
@@ -39,6 +40,8 @@ ACTIONS = {
     *("jobs.cancel", "jobs.retry", "watches.create"),
     *("service_accounts.create", "service_accounts.delete"),
     *("api_keys.create", "api_keys.revoke", "audit.export"),
+    *("organizations.create", "projects.create", "grants.set", "grants.delete"),
+    *("groups.create", "groups.delete", "groups.add_member", "groups.remove_member"),
 }
 
 
@@ -74,8 +77,9 @@ def test_a_role_is_required_on_a_resource_that_the_request_names(method: MethodD
             message = message.fields_by_name[name].message_type
         assert message is not None
         assert message.fields_by_name[last].type == FieldDescriptor.TYPE_STRING
-        # The audit log says what others do.
-        reads = rule.permission.endswith(".read") and rule.permission != "audit.read"
+        # What others do, and who else has access, is for those who manage it.
+        managed = rule.permission == "audit.read" or method.name == "ListGrants"
+        reads = rule.permission.endswith(".read") and not managed
         assert (rule.minimum_role == Rule.VIEWER) == reads
 
 

@@ -14,6 +14,7 @@ from media_service.media.allowed_types import AllowedTypes
 from media_service.media.model import Media
 from media_service.reconcile.model import Finding, Kind
 from media_service.reconcile.service import Reconciler
+from media_service.sharing.creation import Creation
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import Driver, OpenBlob
@@ -52,6 +53,7 @@ class Service:
         self.uploads = UploadService(
             self.database,
             self.database,
+            Creation(self.database),
             self.store,
             self.finisher,
             acceptance,

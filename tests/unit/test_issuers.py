@@ -138,11 +138,11 @@ async def test_an_issuer_may_name_its_claims_otherwise(issuers: list[dict[str, A
         "scope": "openid",
     }
     principal = await verifier(issuers).verify(from_b(**stated))
-    assert principal.claimed_organization == "acme"
+    assert principal.org_id == "acme"
     assert principal.roles == {"editor"}
     assert principal.scopes is None  # the claim is not read
     plain = await verifier(issuers).verify(from_a(**stated))
-    assert (plain.claimed_organization, plain.roles) == ("other", frozenset({"admin"}))
+    assert (plain.org_id, plain.roles) == ("other", frozenset({"admin"}))
     assert plain.scopes == frozenset({"openid"})
 
 

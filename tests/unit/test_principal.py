@@ -1,34 +1,30 @@
-"""The caller of a request and its permissions."""
+"""The caller of a request, and decisions about what was loaded for the caller."""
 
 from dataclasses import dataclass
 
 import pytest
 
 from media_service.access.owner import Owner
-from media_service.access.permission import Permission
 from media_service.access.policy import (
     Guard,
     authorize,
     combine,
-    creator,
     current_guard,
     scope,
 )
 from media_service.access.principal import Principal
-from media_service.errors import NotFound, Reason
+from media_service.access.role import Role
+from media_service.errors import NotFound, PermissionDenied, Reason
 
-READ = Permission.MEDIA_READ
 MISSING = NotFound(Reason.MEDIA_NOT_FOUND, "There is no such media.")
 ADA = Principal("ada")
 
 
 @dataclass(frozen=True)
 class Thing:
-    owner: Owner
-
-
-def thing(owner: Owner | None) -> Thing | None:
-    return None if owner is None else Thing(owner)
+    role: Role = Role.NONE
+    owner: Owner = Owner("user", "ada")
+    project_id: str = ""
 
 
 @pytest.mark.parametrize(
@@ -55,44 +51,42 @@ def test_a_scope_covers_permissions(scope: str | None, permission: str, holds: b
 
 
 def test_a_caller_owns_media_as_a_user_of_an_organization() -> None:
-    ada = Principal("ada", "acme")
-    assert ada.owner == creator(ada, Permission.UPLOADS_WRITE)
     assert Principal("ada", "acme").owner == Owner("user", "ada", "acme")
 
 
-@pytest.mark.parametrize(
-    "owner",
-    [
-        None,
-        Owner("user", "eve"),
-        Owner("user", "ada", "acme"),
-        Owner("event", "ada"),
-        Owner("user", "Ada"),
-        Owner("user", ""),
-        Owner("user", "https://other.example|ada"),
-    ],
-)
-def test_a_resource_of_another_owner_looks_missing(owner: Owner | None) -> None:
-    with pytest.raises(NotFound) as caught:
-        authorize(ADA, READ, thing(owner), MISSING)
-    assert caught.value is MISSING
+@pytest.mark.parametrize("found", [None, Thing()])
+def test_a_resource_without_a_role_looks_missing(found: Thing | None) -> None:
+    for minimum in (None, Role.VIEWER, Role.OWNER):
+        with pytest.raises(NotFound) as caught:
+            authorize(found, MISSING, minimum)
+        assert caught.value is MISSING
 
 
-def test_the_owner_has_access() -> None:
-    mine = Thing(Owner("user", "ada"))
-    assert authorize(ADA, READ, mine, MISSING) is mine
+@pytest.mark.parametrize("minimum", list(Role)[1:])
+@pytest.mark.parametrize("role", list(Role)[1:])
+def test_the_role_that_the_method_requires_suffices(role: Role, minimum: Role) -> None:
+    token = current_guard.set(Guard(minimum))
+    thing = Thing(role)
+    if role >= minimum:
+        assert authorize(thing, MISSING) is thing
+    else:
+        with pytest.raises(PermissionDenied) as caught:
+            authorize(thing, MISSING)
+        assert caught.value.reason is Reason.ROLE_REQUIRED
+        assert caught.value.metadata == {"role": minimum.name}
+    assert authorize(thing, MISSING, Role.VIEWER) is thing, "not the resource of the method"
+    current_guard.reset(token)
 
 
 def refuse() -> None:
     with pytest.raises(NotFound):
-        authorize(ADA, READ, None, MISSING)
+        authorize(None, MISSING)
 
 
 def test_the_guard_records_every_decision() -> None:
     for decide in (
-        lambda: creator(ADA, Permission.UPLOADS_WRITE),
-        lambda: scope(ADA, READ, "m"),
-        lambda: authorize(ADA, READ, Thing(ADA.owner), MISSING),
+        lambda: scope(ADA),
+        lambda: authorize(Thing(Role.VIEWER), MISSING),
         refuse,
     ):
         guard = Guard()
@@ -105,16 +99,33 @@ def test_the_guard_records_every_decision() -> None:
 
 def test_an_equal_subject_of_another_issuer_is_another_user() -> None:
     other = Principal("ada", issuer="https://other.example")
-    with pytest.raises(NotFound):
-        authorize(other, READ, Thing(ADA.owner), MISSING)
-    with pytest.raises(NotFound):
-        authorize(ADA, READ, Thing(other.owner), MISSING)
-    assert scope(other, READ, "m").params != scope(ADA, READ, "m").params
+    assert other.grantee == "user:https://other.example|ada" != ADA.grantee
+    assert scope(other).params != scope(ADA).params
 
 
-def test_only_resources_of_one_owner_can_be_combined() -> None:
-    mine, eves = Thing(ADA.owner), Thing(Owner("user", "eve"))
-    assert combine(mine, mine, MISSING) is mine
-    for other in (eves, None):
+@pytest.mark.parametrize(
+    ("other", "combined"),
+    [
+        (Thing(), True),
+        (Thing(project_id="p"), True),
+        (Thing(owner=Owner("user", "eve")), False),
+        (Thing(owner=Owner("user", "eve"), project_id="p"), True),
+        (Thing(owner=Owner("user", "eve"), project_id="q"), False),
+        (Thing(owner=Owner("user", "ada", "acme"), project_id="p"), False),
+        (None, False),
+    ],
+)
+def test_only_media_of_one_owner_or_project_are_combined(
+    other: Thing | None, combined: bool
+) -> None:
+    base = Thing(project_id="p")
+    if combined:
+        assert combine(base, other, MISSING) is other
+    else:
         with pytest.raises(NotFound):
-            combine(mine, other, MISSING)
+            combine(base, other, MISSING)
+
+
+def test_media_in_no_project_are_not_in_the_same_project() -> None:
+    with pytest.raises(NotFound):
+        combine(Thing(), Thing(owner=Owner("user", "eve")), MISSING)

@@ -94,7 +94,30 @@ class ErrorReason(_message.Message):
         TICKET_INVALID: ErrorReason._Value.ValueType  # 105
         """The watch ticket has expired, was used before, or is for another resource. Create a new one with CreateWatchTicket."""
         OWNER_NOT_ALLOWED: ErrorReason._Value.ValueType  # 106
-        """`UploadSpec.owner` is not the caller. Leave it unset, or name the caller."""
+        """The caller may not create resources for the owner that the request names: they are neither the owner nor EDITOR
+        for it, do not belong to its organization, or the project is in another one. Leave the owner unset.
+        """
+        ROLE_REQUIRED: ErrorReason._Value.ValueType  # 107
+        """The caller may see the resource, but not do this: it needs `role` or a higher one. Ask a manager of the resource for
+        it.
+        """
+        ORGANIZATION_NOT_FOUND: ErrorReason._Value.ValueType  # 150
+        """Sharing
+
+        No organization has the id `organization_id`, or the caller does not belong to it.
+        """
+        ORGANIZATION_EXISTS: ErrorReason._Value.ValueType  # 151
+        """An organization has the id `organization_id` already. Choose another one."""
+        PROJECT_NOT_FOUND: ErrorReason._Value.ValueType  # 152
+        """No project has the id `project_id`, or the caller has no role on it. CreateProject creates one."""
+        GROUP_NOT_FOUND: ErrorReason._Value.ValueType  # 153
+        """No group has the id `group_id`, or the caller has no role on its organization."""
+        RESOURCE_NOT_FOUND: ErrorReason._Value.ValueType  # 154
+        """There is no such `resource`, or the caller has no role on it."""
+        GRANTEE_NOT_ALLOWED: ErrorReason._Value.ValueType  # 155
+        """The `grantee` cannot get this grant: it does not exist, is in another organization than the resource, or is of a
+        kind that cannot have the resource.
+        """
         INVALID_FIELD: ErrorReason._Value.ValueType  # 200
         """Requests
 
@@ -126,7 +149,7 @@ class ErrorReason(_message.Message):
         UPLOAD_NOT_FOUND: ErrorReason._Value.ValueType  # 300
         """Uploads
 
-        No upload has the id `upload_id`, it belongs to another caller, or it ended long ago and was removed.
+        No upload has the id `upload_id`, the caller may not see it, or it ended long ago and was removed.
         """
         UPLOAD_NOT_ACTIVE: ErrorReason._Value.ValueType  # 301
         """The upload `upload_id` has ended and accepts no more bytes. `state` is its state; `cause` is the reason if it
@@ -206,7 +229,7 @@ class ErrorReason(_message.Message):
         MEDIA_NOT_FOUND: ErrorReason._Value.ValueType  # 500
         """Media
 
-        No media has the id `media_id`, or it belongs to another caller. The key is empty if the request has no media id.
+        No media has the id `media_id`, or the caller may not see it. The key is empty if the request has no media id.
         """
         MEDIA_DELETED: ErrorReason._Value.ValueType  # 501
         """The media `media_id` is deleted. Undelete it first."""
@@ -260,7 +283,7 @@ class ErrorReason(_message.Message):
         JOB_NOT_FOUND: ErrorReason._Value.ValueType  # 700
         """Jobs
 
-        No job has the id `job_id`, or it belongs to another caller. Jobs are deleted 30 days after they end.
+        No job has the id `job_id`, or the caller may not see it. Jobs are deleted 30 days after they end.
         """
         JOB_NOT_CANCELLABLE: ErrorReason._Value.ValueType  # 701
         """The job `job_id` has ended (see `state`), or its `type` cannot be cancelled: only PROCESS jobs can."""
@@ -379,7 +402,30 @@ class ErrorReason(_message.Message):
     TICKET_INVALID: ErrorReason.Value.ValueType  # 105
     """The watch ticket has expired, was used before, or is for another resource. Create a new one with CreateWatchTicket."""
     OWNER_NOT_ALLOWED: ErrorReason.Value.ValueType  # 106
-    """`UploadSpec.owner` is not the caller. Leave it unset, or name the caller."""
+    """The caller may not create resources for the owner that the request names: they are neither the owner nor EDITOR
+    for it, do not belong to its organization, or the project is in another one. Leave the owner unset.
+    """
+    ROLE_REQUIRED: ErrorReason.Value.ValueType  # 107
+    """The caller may see the resource, but not do this: it needs `role` or a higher one. Ask a manager of the resource for
+    it.
+    """
+    ORGANIZATION_NOT_FOUND: ErrorReason.Value.ValueType  # 150
+    """Sharing
+
+    No organization has the id `organization_id`, or the caller does not belong to it.
+    """
+    ORGANIZATION_EXISTS: ErrorReason.Value.ValueType  # 151
+    """An organization has the id `organization_id` already. Choose another one."""
+    PROJECT_NOT_FOUND: ErrorReason.Value.ValueType  # 152
+    """No project has the id `project_id`, or the caller has no role on it. CreateProject creates one."""
+    GROUP_NOT_FOUND: ErrorReason.Value.ValueType  # 153
+    """No group has the id `group_id`, or the caller has no role on its organization."""
+    RESOURCE_NOT_FOUND: ErrorReason.Value.ValueType  # 154
+    """There is no such `resource`, or the caller has no role on it."""
+    GRANTEE_NOT_ALLOWED: ErrorReason.Value.ValueType  # 155
+    """The `grantee` cannot get this grant: it does not exist, is in another organization than the resource, or is of a
+    kind that cannot have the resource.
+    """
     INVALID_FIELD: ErrorReason.Value.ValueType  # 200
     """Requests
 
@@ -411,7 +457,7 @@ class ErrorReason(_message.Message):
     UPLOAD_NOT_FOUND: ErrorReason.Value.ValueType  # 300
     """Uploads
 
-    No upload has the id `upload_id`, it belongs to another caller, or it ended long ago and was removed.
+    No upload has the id `upload_id`, the caller may not see it, or it ended long ago and was removed.
     """
     UPLOAD_NOT_ACTIVE: ErrorReason.Value.ValueType  # 301
     """The upload `upload_id` has ended and accepts no more bytes. `state` is its state; `cause` is the reason if it
@@ -491,7 +537,7 @@ class ErrorReason(_message.Message):
     MEDIA_NOT_FOUND: ErrorReason.Value.ValueType  # 500
     """Media
 
-    No media has the id `media_id`, or it belongs to another caller. The key is empty if the request has no media id.
+    No media has the id `media_id`, or the caller may not see it. The key is empty if the request has no media id.
     """
     MEDIA_DELETED: ErrorReason.Value.ValueType  # 501
     """The media `media_id` is deleted. Undelete it first."""
@@ -545,7 +591,7 @@ class ErrorReason(_message.Message):
     JOB_NOT_FOUND: ErrorReason.Value.ValueType  # 700
     """Jobs
 
-    No job has the id `job_id`, or it belongs to another caller. Jobs are deleted 30 days after they end.
+    No job has the id `job_id`, or the caller may not see it. Jobs are deleted 30 days after they end.
     """
     JOB_NOT_CANCELLABLE: ErrorReason.Value.ValueType  # 701
     """The job `job_id` has ended (see `state`), or its `type` cannot be cancelled: only PROCESS jobs can."""

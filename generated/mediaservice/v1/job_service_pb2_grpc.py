@@ -88,8 +88,7 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """Lists jobs, newest first. Without `owner` and `project_id`, lists the jobs that the caller owns. Jobs are
-        deleted 30 days after they end.
+        """Lists the jobs on media on which the caller has a role, newest first. Jobs are deleted 30 days after they end.
 
         Permission: jobs.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 

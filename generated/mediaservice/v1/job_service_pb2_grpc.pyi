@@ -46,8 +46,7 @@ class JobServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"job_id\\": \\"$JOB\\"}" $GRPC mediaservice.v1.JobService/GetJob
     """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]
-    """Lists jobs, newest first. Without `owner` and `project_id`, lists the jobs that the caller owns. Jobs are
-    deleted 30 days after they end.
+    """Lists the jobs on media on which the caller has a role, newest first. Jobs are deleted 30 days after they end.
 
     Permission: jobs.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -117,8 +116,7 @@ class JobServiceAsyncStub(JobServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"job_id\\": \\"$JOB\\"}" $GRPC mediaservice.v1.JobService/GetJob
     """
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]  # type: ignore[assignment]
-    """Lists jobs, newest first. Without `owner` and `project_id`, lists the jobs that the caller owns. Jobs are
-    deleted 30 days after they end.
+    """Lists the jobs on media on which the caller has a role, newest first. Jobs are deleted 30 days after they end.
 
     Permission: jobs.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -197,8 +195,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.ListJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.ListJobsResponse, _abc.Awaitable[_job_service_pb2.ListJobsResponse]]:
-        """Lists jobs, newest first. Without `owner` and `project_id`, lists the jobs that the caller owns. Jobs are
-        deleted 30 days after they end.
+        """Lists the jobs on media on which the caller has a role, newest first. Jobs are deleted 30 days after they end.
 
         Permission: jobs.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 

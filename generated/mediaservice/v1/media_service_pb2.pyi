@@ -97,7 +97,7 @@ class ListMediaRequest(_message.Message):
     """Only media in this project."""
     @_builtins.property
     def owner(self) -> _media_pb2.Owner:
-        """Only media of this owner. Default: the caller. Media of other owners are not visible for now."""
+        """Only media of this owner."""
 
     def __init__(
         self,

@@ -30,7 +30,8 @@ if _version_not_supported:
 class MediaServiceStub(object):
     """The catalogue of stored media.
 
-    Callers see only the media they own. Any other media is MEDIA_NOT_FOUND.
+    Callers see the media on which they have a role: their own, and those that are shared with them (AccessService). Any
+    other media is MEDIA_NOT_FOUND. A method that requires a higher role than the caller has is refused with ROLE_REQUIRED.
     """
 
     def __init__(self, channel):
@@ -79,7 +80,8 @@ class MediaServiceStub(object):
 class MediaServiceServicer(object):
     """The catalogue of stored media.
 
-    Callers see only the media they own. Any other media is MEDIA_NOT_FOUND.
+    Callers see the media on which they have a role: their own, and those that are shared with them (AccessService). Any
+    other media is MEDIA_NOT_FOUND. A method that requires a higher role than the caller has is refused with ROLE_REQUIRED.
     """
 
     def GetMedia(self, request, context):
@@ -100,7 +102,7 @@ class MediaServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListMedia(self, request, context):
-        """Lists the media that the caller owns, newest first unless `order_by` says otherwise.
+        """Lists the media on which the caller has a role, newest first unless `order_by` says otherwise.
 
         Permission: media.read. Errors: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -242,7 +244,8 @@ def add_MediaServiceServicer_to_server(servicer, server):
 class MediaService(object):
     """The catalogue of stored media.
 
-    Callers see only the media they own. Any other media is MEDIA_NOT_FOUND.
+    Callers see the media on which they have a role: their own, and those that are shared with them (AccessService). Any
+    other media is MEDIA_NOT_FOUND. A method that requires a higher role than the caller has is refused with ROLE_REQUIRED.
     """
 
     @staticmethod

@@ -31,7 +31,8 @@ GRPC_VERSION: str
 class MediaServiceStub:
     """The catalogue of stored media.
 
-    Callers see only the media they own. Any other media is MEDIA_NOT_FOUND.
+    Callers see the media on which they have a role: their own, and those that are shared with them (AccessService). Any
+    other media is MEDIA_NOT_FOUND. A method that requires a higher role than the caller has is refused with ROLE_REQUIRED.
     """
 
     @_typing.overload
@@ -52,7 +53,7 @@ class MediaServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/GetMedia
     """
     ListMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.ListMediaRequest, _media_service_pb2.ListMediaResponse]
-    """Lists the media that the caller owns, newest first unless `order_by` says otherwise.
+    """Lists the media on which the caller has a role, newest first unless `order_by` says otherwise.
 
     Permission: media.read. Errors: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -126,7 +127,8 @@ class MediaServiceStub:
 class MediaServiceAsyncStub(MediaServiceStub):
     """The catalogue of stored media.
 
-    Callers see only the media they own. Any other media is MEDIA_NOT_FOUND.
+    Callers see the media on which they have a role: their own, and those that are shared with them (AccessService). Any
+    other media is MEDIA_NOT_FOUND. A method that requires a higher role than the caller has is refused with ROLE_REQUIRED.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -144,7 +146,7 @@ class MediaServiceAsyncStub(MediaServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/GetMedia
     """
     ListMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.ListMediaRequest, _media_service_pb2.ListMediaResponse]  # type: ignore[assignment]
-    """Lists the media that the caller owns, newest first unless `order_by` says otherwise.
+    """Lists the media on which the caller has a role, newest first unless `order_by` says otherwise.
 
     Permission: media.read. Errors: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -217,7 +219,8 @@ class MediaServiceAsyncStub(MediaServiceStub):
 class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
     """The catalogue of stored media.
 
-    Callers see only the media they own. Any other media is MEDIA_NOT_FOUND.
+    Callers see the media on which they have a role: their own, and those that are shared with them (AccessService). Any
+    other media is MEDIA_NOT_FOUND. A method that requires a higher role than the caller has is refused with ROLE_REQUIRED.
     """
 
     @_abc_1.abstractmethod
@@ -245,7 +248,7 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _media_service_pb2.ListMediaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_media_service_pb2.ListMediaResponse, _abc.Awaitable[_media_service_pb2.ListMediaResponse]]:
-        """Lists the media that the caller owns, newest first unless `order_by` says otherwise.
+        """Lists the media on which the caller has a role, newest first unless `order_by` says otherwise.
 
         Permission: media.read. Errors: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN. Safe to retry.
 

@@ -86,7 +86,7 @@ class UploadSpec(_message.Message):
     empty.
     """
     project_id: _builtins.str
-    """The project that will contain the media. Empty: none."""
+    """The project that will contain the media, on which the caller needs the role EDITOR. Empty: none."""
     title: _builtins.str
     """As in Media."""
     description: _builtins.str
@@ -99,7 +99,9 @@ class UploadSpec(_message.Message):
 
     @_builtins.property
     def owner(self) -> _media_pb2.Owner:
-        """Who will own the media. Unset: the caller. Other owners are refused with OWNER_NOT_ALLOWED for now."""
+        """Who will own the media. Unset: the caller, in the organization of the project. The caller needs the role EDITOR on
+        `owner:ORGANIZATION/TYPE:ID` to name another owner, who must be in that organization, too.
+        """
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -555,7 +555,7 @@ class ListUploadsRequest(_message.Message):
     """Only uploads into this project."""
     @_builtins.property
     def owner(self) -> _media_pb2.Owner:
-        """Only uploads of this owner. Default: the caller. Uploads of other owners are not visible for now."""
+        """Only uploads of this owner."""
 
     def __init__(
         self,

@@ -364,7 +364,7 @@ class UploadServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListUploads(self, request, context):
-        """Lists uploads, newest first: those that the caller owns. Uploads that ended long ago are not included, see
+        """Lists the uploads on which the caller has a role, newest first. Uploads that ended long ago are not included, see
         GetUpload.
 
         Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.

@@ -226,7 +226,7 @@ class UploadServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/GetUpload
     """
     ListUploads: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.ListUploadsRequest, _upload_service_pb2.ListUploadsResponse]
-    """Lists uploads, newest first: those that the caller owns. Uploads that ended long ago are not included, see
+    """Lists the uploads on which the caller has a role, newest first. Uploads that ended long ago are not included, see
     GetUpload.
 
     Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
@@ -479,7 +479,7 @@ class UploadServiceAsyncStub(UploadServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"upload_id\\": \\"$UPLOAD\\"}" $GRPC mediaservice.v1.UploadService/GetUpload
     """
     ListUploads: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.ListUploadsRequest, _upload_service_pb2.ListUploadsResponse]  # type: ignore[assignment]
-    """Lists uploads, newest first: those that the caller owns. Uploads that ended long ago are not included, see
+    """Lists the uploads on which the caller has a role, newest first. Uploads that ended long ago are not included, see
     GetUpload.
 
     Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
@@ -795,7 +795,7 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.ListUploadsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.ListUploadsResponse, _abc.Awaitable[_upload_service_pb2.ListUploadsResponse]]:
-        """Lists uploads, newest first: those that the caller owns. Uploads that ended long ago are not included, see
+        """Lists the uploads on which the caller has a role, newest first. Uploads that ended long ago are not included, see
         GetUpload.
 
         Permission: uploads.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.

@@ -256,6 +256,7 @@ def principal_from(claims: Mapping[str, Any], issuer: Trusted) -> Principal:
         roles=frozenset(role for role in roles if isinstance(role, str)),
         scopes=None if scope is None else frozenset(scope.split()),
         issuer=issuer_name(claims, subject, issuer),
+        org_issuer="" if issuer.own else issuer.issuer,
     )
     check_owner_text(principal.owner)
     return principal

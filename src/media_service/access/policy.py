@@ -1,11 +1,12 @@
-"""The policy of access: the only code that compares owners.
+"""The policy of access: the only code that decides what a caller may do.
 
-`authorize` decides about one thing that was loaded, `scope` about the rows of a list. The RPC layer
-opens a `Guard` around every non-public call and fails the call if nothing was decided in it: a
-forgotten check is an error, not a leak. The gate has checked before that the caller's token covers
-the permission.
+`authorize` decides about one thing that was loaded, `scope` about the rows of a list. Both follow
+the predicate in `queries.py`, which is part of the statement that loads the rows. So nothing is
+cached, and a revoked grant has no effect on any later statement.
 
-Today an owner holds every permission on what they own, and nobody else holds any.
+The RPC layer opens a `Guard` around every non-public call and fails the call if nothing was decided
+in it: a forgotten check is an error, not a leak. The gate has checked before that the caller's
+token covers the permission.
 """
 
 from contextvars import ContextVar
@@ -13,17 +14,28 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from media_service.access.owner import Owner
-from media_service.access.permission import Permission
 from media_service.access.principal import Principal
+from media_service.access.queries import Scope, scope_of
+from media_service.access.role import Role
 from media_service.errors import MediaError, PermissionDenied, Reason
 
 
-class Owned(Protocol):
+class Protected(Protocol):
+    @property
+    def role(self) -> Role:
+        """The caller's role on it, as loaded. NONE if it was loaded for nobody."""
+
+
+class Contained(Protocol):
     @property
     def owner(self) -> Owner: ...
 
+    @property
+    def project_id(self) -> str: ...
 
-T = TypeVar("T", bound=Owned)
+
+T = TypeVar("T", bound=Protected)
+C = TypeVar("C", bound=Contained)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +48,10 @@ class Condition:
 
 @dataclass
 class Guard:
-    """Remembers whether access was decided during one call."""
+    """Remembers whether access was decided during one call. `minimum_role`: the role that the rule
+    of the method requires on its resource."""
 
+    minimum_role: Role = Role.NONE
     decided: bool = False
 
 
@@ -49,25 +63,37 @@ def decided() -> None:
         guard.decided = True
 
 
-def authorize(
-    principal: Principal, permission: Permission, thing: T | None, missing: MediaError
-) -> T:
-    """The resource, if the caller has the permission on it. Raises `missing` if the caller does not
-    have it or there is no such resource: callers cannot tell one from the other."""
+def authorize(thing: T | None, missing: MediaError, minimum: Role | None = None) -> T:
+    """Returns the thing if the caller has the role that the method requires, or `minimum` if the
+    thing is not the resource of the method.
+
+    Raises `missing` if there is no such thing or the caller has no role on it: callers cannot tell
+    one from the other. Raises PermissionDenied (ROLE_REQUIRED) if the role is too low.
+    """
     decided()
-    if thing is None or not permits(principal, permission, thing.owner):
+    if thing is None or thing.role is Role.NONE:
         raise missing
+    if minimum is None:
+        guard = current_guard.get()
+        minimum = guard.minimum_role if guard else Role.VIEWER
+    if thing.role < minimum:
+        raise role_required(minimum)
     return thing
 
 
-def permits(principal: Principal, permission: Permission, owner: Owner) -> bool:
-    return owner == principal.owner
+def role_required(role: Role) -> PermissionDenied:
+    return PermissionDenied(
+        Reason.ROLE_REQUIRED,
+        f"This requires the role {role.name} or a higher one. Ask a manager of the resource for"
+        " it.",
+        role=role.name,
+    )
 
 
-def scope(principal: Principal, permission: Permission, alias: str) -> Condition:
-    """The rows of the table `alias` on which the caller has the permission."""
+def scope(principal: Principal, minimum: Role = Role.VIEWER) -> Scope:
+    """The things on which the caller has the role `minimum` or a higher one, for lists."""
     decided()
-    return owned_by(principal.owner, alias)
+    return scope_of(principal, minimum)
 
 
 def owned_by(owner: Owner, alias: str) -> Condition:
@@ -78,31 +104,17 @@ def owned_by(owner: Owner, alias: str) -> Condition:
 
 def may_read_quarantined(principal: Principal) -> bool:
     """Whether the caller may read the originals of media that are in quarantine, in order to
-    examine them: administrators, of whom there are none yet."""
-    return False
+    examine them: administrators."""
+    return principal.administrator
 
 
-def check_owner(creator: Owner, wanted: Owner | None) -> None:
-    """Checks the owner that the caller names for a new resource, if any.
-
-    Raises PermissionDenied (OWNER_NOT_ALLOWED).
-    """
-    if wanted not in {None, creator}:
-        raise PermissionDenied(
-            Reason.OWNER_NOT_ALLOWED,
-            "The owner must be the caller. Leave owner unset, or set it to the caller.",
-        )
-
-
-def creator(principal: Principal, permission: Permission) -> Owner:
-    """The owner of a resource that the caller creates."""
-    decided()
-    return principal.owner
-
-
-def combine(base: Owned, other: T | None, missing: MediaError) -> T:
-    """The other media, if it may become part of a rendition of `base`. Its readers see both, so
-    both must have the same owner. Raises `missing` if not, or if there is none."""
-    if other is None or other.owner != base.owner:
+def combine(base: Contained, other: C | None, missing: MediaError) -> C:
+    """The other media, if it may become part of a rendition of `base`. Readers of the rendition see
+    both, so both must be in the same project, or have the same owner. Raises `missing` if not, or
+    if there is none."""
+    if other is None or base.owner.org_id != other.owner.org_id:
+        raise missing
+    same_project = base.project_id and base.project_id == other.project_id
+    if base.owner != other.owner and not same_project:
         raise missing
     return other

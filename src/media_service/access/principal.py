@@ -10,10 +10,12 @@ class Principal:
     """A caller with verified credentials.
 
     A user is a subject of an issuer: an equal subject of another issuer is another user. `issuer`
-    is empty for the service's own issuer (see `access_tokens`). `scopes` None: every permission of
-    the user. `administrator`: whether MEDIA_ADMIN_CLAIM makes the caller one. `type`: "user" or
-    "service_account", whose id is the subject. `api_key_id`: of the API key of this call, if it has
-    one.
+    is empty for the service's own issuer (see `access_tokens`). `type`: "user" or
+    "service_account", whose id is the subject. `org_id`: the organization that the token claims; it
+    narrows the caller to that organization. The claim counts as membership if the organization is
+    bound to `org_issuer`, which is empty for the service's own issuer. `scopes` None: every
+    permission of the user. `administrator`: whether MEDIA_ADMIN_CLAIM makes the caller one.
+    `api_key_id`: of the API key of this call, if it has one.
     """
 
     subject: str
@@ -24,18 +26,21 @@ class Principal:
     administrator: bool = False
     type: str = "user"
     api_key_id: str = ""
+    org_issuer: str = ""
 
     @property
-    def claimed_organization(self) -> str:
-        """The organization that the token claims; empty without one. It counts only if the
-        organization is bound to `issuer`."""
-        return self.org_id
+    def id(self) -> str:
+        return f"{self.issuer}|{self.subject}" if self.issuer else self.subject
+
+    @property
+    def grantee(self) -> str:
+        """Its name in grants."""
+        return f"{self.type}:{self.id}"
 
     @property
     def owner(self) -> Owner:
-        """The owner of what this caller creates."""
-        name = f"{self.issuer}|{self.subject}" if self.issuer else self.subject
-        return Owner(self.type, name, self.org_id)
+        """The owner of what this caller creates, unless they name another one."""
+        return Owner(self.type, self.id, self.org_id)
 
     def holds(self, permission: str) -> bool:
         """Whether the token's scope covers a permission such as "media.read"; "media.*" does."""

@@ -69,10 +69,10 @@ async def remove_references(
 ) -> list[str]:
     """Removes all references of a media. Returns the blobs that have none left."""
     deletes = ", ".join(
-        f"of_{r.table} as (delete from {r.table} r where {r.of_media} returning r.blob_id)"  # noqa: S608 - made of constants
+        f"of_{r.table} as (delete from {r.table} r where {r.of_media} returning r.blob_id)"
         for r in references
     )
-    removed = " union all ".join(f"select blob_id from of_{r.table}" for r in references)  # noqa: S608
+    removed = " union all ".join(f"select blob_id from of_{r.table}" for r in references)
     rows = await db.execute(
         f"""
         with {deletes}
@@ -80,7 +80,7 @@ async def remove_references(
         from (select blob_id, count(*) as times from ({removed}) removed group by blob_id) f
         where b.blob_id = f.blob_id
         returning b.blob_id::text as blob_id, b.reference_count
-        """.encode(),  # noqa: S608
+        """.encode(),
         {"media_id": media_id},
     )
     return [row["blob_id"] async for row in rows if row["reference_count"] == 0]
@@ -98,7 +98,7 @@ async def media_of(
 ) -> tuple[str, ...]:
     """The media that refer to this blob."""
     parts = " union ".join(
-        f"select ({r.media_id})::text as media_id from {r.table} r where r.blob_id = %(blob_id)s"  # noqa: S608
+        f"select ({r.media_id})::text as media_id from {r.table} r where r.blob_id = %(blob_id)s"
         for r in references
     )
     rows = await db.execute(f"{parts} order by media_id".encode(), {"blob_id": blob_id})
@@ -113,7 +113,7 @@ async def remove_expendable(
     for reference in references:
         if reference.expendable:
             done = await db.execute(
-                f"delete from {reference.table} where blob_id = %s".encode(),  # noqa: S608 - made of constants
+                f"delete from {reference.table} where blob_id = %s".encode(),
                 (blob_id,),
             )
             removed += done.rowcount

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "media_service.cli.adopt_store:adopt_store",
         "Use a store that the database does not know.",
     ),
+    "admin": ("media_service.cli.admin:admin", "Make users administrators."),
     "config": ("media_service.cli.config:config", "Show all settings and their values."),
     "envoy-config": ("media_service.cli.envoy_config:envoy_config", "Print Envoy's configuration."),
     "protos": ("media_service.cli.protos:protos", "Write the .proto files of the contract."),

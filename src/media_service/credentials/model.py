@@ -4,23 +4,26 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from media_service.access.owner import Owner
+from media_service.access.role import Role
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceAccount:
-    """A caller that is a program. `owner`: who manages it."""
+    """A caller that is a program. `owner`: who manages it. `role`: of the caller for whom it was
+    loaded."""
 
     service_account_id: str
     owner: Owner
     display_name: str
     create_time: datetime
     delete_time: datetime | None
+    role: Role = Role.NONE
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """What is known of a key. `scopes` None: every permission of the service account. `owner`: who
-    manages it."""
+    manages it. `role`: of the caller for whom it was loaded."""
 
     api_key_id: str
     service_account_id: str
@@ -32,6 +35,7 @@ class ApiKey:
     expire_time: datetime | None
     revoke_time: datetime | None
     last_use_time: datetime | None
+    role: Role = Role.NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,22 +5,30 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from media_service.access.owner import Owner
-from media_service.access.policy import Condition
+from media_service.access.principal import Principal
+from media_service.access.queries import (
+    CALLER,
+    Scope,
+    caller_params,
+    owner_keys,
+    role,
+    visible_owned,
+)
+from media_service.access.role import Role
 from media_service.credentials.model import ApiKey, KeyState, ServiceAccount
 from media_service.db.transaction import Connection, Rows
 
-ACCOUNT = """
-    select a.*, a.service_account_id::text as service_account_id from service_accounts a
+ACCOUNT_COLUMNS = "a.*, a.service_account_id::text as service_account_id"
+KEY_COLUMNS = """
+    k.*, k.api_key_id::text as api_key_id, k.service_account_id::text as service_account_id,
+    a.org_id, a.owner_type, a.owner_id
 """
-KEY = """
-    select k.*, k.api_key_id::text as api_key_id, k.service_account_id::text as service_account_id,
-           a.org_id, a.owner_type, a.owner_id
-    from api_keys k join service_accounts a using (service_account_id)
-"""
+KEYS = "api_keys k join service_accounts a using (service_account_id)"
+ROLE = role("a", owner_keys("a"))
 ACTIVE = "k.revoke_time is null and (k.expire_time is null or k.expire_time > now())"
 
 COUNT_KEYS = (
-    f"select count(*) as number from api_keys k where k.service_account_id = %s and {ACTIVE}"  # noqa: S608 - made of constants
+    f"select count(*) as number from api_keys k where k.service_account_id = %s and {ACTIVE}"
 )
 
 
@@ -35,6 +43,7 @@ def account_record(row: Mapping[str, Any]) -> ServiceAccount:
         row["display_name"],
         row["create_time"],
         row["delete_time"],
+        Role(row["role"]),
     )
 
 
@@ -50,6 +59,7 @@ def key_record(row: Mapping[str, Any]) -> ApiKey:
         row["expire_time"],
         row["revoke_time"],
         row["last_use_time"],
+        Role(row["role"]),
     )
 
 
@@ -87,7 +97,8 @@ async def key_states(
 async def usable_keys(db: Connection, api_key_ids: Sequence[str]) -> set[str]:
     """The keys among these that work."""
     where = f"k.api_key_id = any(%s::uuid[]) and {ACTIVE} and a.delete_time is null"
-    rows = await db.execute(f"{KEY} where {where}".encode(), (list(api_key_ids),))
+    query = f"select k.api_key_id::text as api_key_id from {KEYS} where {where}"
+    rows = await db.execute(query.encode(), (list(api_key_ids),))
     return {row["api_key_id"] async for row in rows}
 
 
@@ -113,12 +124,14 @@ async def insert_account(
     )
 
 
-async def account(
-    db: Connection, service_account_id: str, *, lock: bool = False
+async def lock_account(
+    db: Connection, service_account_id: str, principal: Principal
 ) -> ServiceAccount | None:
+    """Returns an account with the role of the caller, and locks it."""
     rows = await db.execute(
-        f"{ACCOUNT} where a.service_account_id = %s {'for update' if lock else ''}".encode(),
-        (service_account_id,),
+        f"select {ACCOUNT_COLUMNS}, {ROLE} as role from {CALLER} cross join service_accounts a"
+        " where a.service_account_id = %s for update of a".encode(),
+        (*caller_params(principal), service_account_id),
     )
     row = await rows.fetchone()
     return account_record(row) if row else None
@@ -134,15 +147,16 @@ async def count_accounts(db: Connection, owner: Owner) -> int:
 
 
 async def account_page(
-    db: Connection, scope: Condition, after: tuple[datetime, str] | None, limit: int
+    db: Connection, scope: Scope, after: tuple[datetime, str] | None, limit: int
 ) -> list[ServiceAccount]:
     """The accounts `a` in scope that are not deleted, newest first."""
-    where, params = [scope.sql, "a.delete_time is null"], [*scope.params]
+    where, params = [visible_owned("a"), "a.delete_time is null"], [*scope.params]
     if after is not None:
         where.append("(a.create_time, a.service_account_id) < (%s, %s::uuid)")
         params += after
     rows = await db.execute(
-        f"{ACCOUNT} where {' and '.join(where)}"
+        f"with {scope.sql} select {ACCOUNT_COLUMNS}, {Role.MANAGER:d} as role"
+        f" from service_accounts a where {' and '.join(where)}"
         " order by a.create_time desc, a.service_account_id desc limit %s".encode(),
         (*params, limit),
     )
@@ -186,10 +200,12 @@ async def insert_key(
     )
 
 
-async def key(db: Connection, api_key_id: str, *, lock: bool = False) -> ApiKey | None:
+async def lock_key(db: Connection, api_key_id: str, principal: Principal) -> ApiKey | None:
+    """Returns a key with the role of the caller, and locks it."""
     rows = await db.execute(
-        f"{KEY} where k.api_key_id = %s {'for update of k' if lock else ''}".encode(),
-        (api_key_id,),
+        f"select {KEY_COLUMNS}, {ROLE} as role from {CALLER} cross join {KEYS}"
+        " where k.api_key_id = %s for update of k".encode(),
+        (*caller_params(principal), api_key_id),
     )
     row = await rows.fetchone()
     return key_record(row) if row else None
@@ -202,14 +218,14 @@ async def count_keys(db: Connection, service_account_id: str) -> int:
 
 async def key_page(
     db: Connection,
-    scope: Condition,
+    scope: Scope,
     service_account_id: str | None,
     prefix: str | None,
     after: tuple[datetime, str] | None,
     limit: int,
 ) -> list[ApiKey]:
     """The keys of the accounts `a` in scope, newest first."""
-    where, params = [scope.sql], [*scope.params]
+    where, params = [visible_owned("a")], [*scope.params]
     for column, value in {"service_account_id": service_account_id, "prefix": prefix}.items():
         if value is not None:
             where.append(f"k.{column} = %s")
@@ -218,7 +234,8 @@ async def key_page(
         where.append("(k.create_time, k.api_key_id) < (%s, %s::uuid)")
         params += after
     rows = await db.execute(
-        f"{KEY} where {' and '.join(where)}"
+        f"with {scope.sql} select {KEY_COLUMNS}, {Role.MANAGER:d} as role from {KEYS}"
+        f" where {' and '.join(where)}"
         " order by k.create_time desc, k.api_key_id desc limit %s".encode(),
         (*params, limit),
     )

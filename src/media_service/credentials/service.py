@@ -4,9 +4,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from media_service.access.owner import Owner
-from media_service.access.permission import Permission
-from media_service.access.policy import authorize, creator, scope
+from media_service.access.policy import authorize, scope
 from media_service.access.principal import Principal
+from media_service.access.role import Role
 from media_service.credentials import queries
 from media_service.credentials.key_text import new_key, secret_hash
 from media_service.credentials.model import ApiKey, ServiceAccount
@@ -17,6 +17,7 @@ from media_service.idempotency import queries as keys
 from media_service.idempotency.model import KeyClaim, RequestKey
 from media_service.ids import new_id
 from media_service.jobs.periodic import Batches
+from media_service.sharing.creation import Creation, Destination
 
 # Of one owner, and of one service account.
 MAX_ACCOUNTS = 1000
@@ -27,16 +28,17 @@ BATCH = 1000
 
 
 class CredentialsService:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, creation: Creation) -> None:
         self._database = database
+        self._creation = creation
 
     async def create_account(
         self, principal: Principal, display_name: str, key: RequestKey | None
     ) -> ServiceAccount:
-        """Raises PermissionDenied (USER_REQUIRED), FailedPrecondition (CREDENTIAL_LIMIT_EXCEEDED),
-        Aborted (IDEMPOTENCY_CONFLICT)."""
+        """Raises PermissionDenied (USER_REQUIRED, OWNER_NOT_ALLOWED), FailedPrecondition
+        (CREDENTIAL_LIMIT_EXCEEDED), Aborted (IDEMPOTENCY_CONFLICT)."""
         require_user(principal)
-        owner = creator(principal, Permission.CREDENTIALS_WRITE)
+        owner = await self._creation.owner(principal, Destination())
         async with self._database.transaction() as tx:
             account_id, repeated = await claim(tx, key)
             if not repeated:
@@ -49,7 +51,7 @@ class CredentialsService:
     ) -> list[ServiceAccount]:
         """The accounts that the caller manages. Raises PermissionDenied (USER_REQUIRED)."""
         require_user(principal)
-        where = scope(principal, Permission.CREDENTIALS_READ, "a")
+        where = scope(principal, Role.MANAGER)
         async with self._database.connection() as db:
             return await queries.account_page(db, where, after, limit)
 
@@ -111,7 +113,7 @@ class CredentialsService:
         """The keys of accounts that the caller manages. Raises PermissionDenied
         (USER_REQUIRED)."""
         require_user(principal)
-        where = scope(principal, Permission.CREDENTIALS_READ, "a")
+        where = scope(principal, Role.MANAGER)
         async with self._database.connection() as db:
             return await queries.key_page(db, where, account_id, prefix, after, limit)
 
@@ -164,15 +166,14 @@ async def claim(tx: Transaction, key: RequestKey | None) -> tuple[str, bool]:
 
 async def load_account(tx: Transaction, principal: Principal, account_id: str) -> ServiceAccount:
     """Returns an account that the caller manages, and locks it."""
-    account = await queries.account(tx, account_id, lock=True)
-    missing = account_not_found(account_id)
-    return authorize(principal, Permission.CREDENTIALS_WRITE, account, missing)
+    account = await queries.lock_account(tx, account_id, principal)
+    return authorize(account, account_not_found(account_id))
 
 
 async def load_key(tx: Transaction, principal: Principal, key_id: str) -> ApiKey:
     """Returns a key that the caller manages, and locks it."""
-    key = await queries.key(tx, key_id, lock=True)
-    return authorize(principal, Permission.CREDENTIALS_WRITE, key, key_not_found(key_id))
+    key = await queries.lock_key(tx, key_id, principal)
+    return authorize(key, key_not_found(key_id))
 
 
 def account_not_found(account_id: str) -> NotFound:

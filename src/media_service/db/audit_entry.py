@@ -28,7 +28,10 @@ class Category(StrEnum):
 
 
 # The actions that give others access. Every other recorded action is a change.
-SHARES = {"media.sign", "media.hand_out", "uploads.sign", "audit.export"}
+SHARES = {
+    *("media.sign", "media.hand_out", "uploads.sign", "audit.export"),
+    *("grants.set", "grants.delete"),
+}
 
 
 def category_of(action: str) -> Category:

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from media_service.access.owner import Owner
+from media_service.access.role import Role
 from media_service.errors import Fault
 
 
@@ -81,8 +82,9 @@ class Subjob:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as its owner sees it. A PROCESS job renders the `rendition` of its media with
-    `pipeline`, in canonical text form. `fault` is the error of the last attempt, if it failed."""
+    """A job as callers see it. A PROCESS job renders the `rendition` of its media with `pipeline`,
+    in canonical text form. `fault` is the error of the last attempt, if it failed. `role`: of the
+    caller for whom it was loaded."""
 
     job_id: str
     kind: JobKind
@@ -102,3 +104,4 @@ class Job:
     start_time: datetime | None
     update_time: datetime
     end_time: datetime | None
+    role: Role = Role.NONE

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from media_service.access.owner import Owner
-from media_service.access.permission import Permission
 from media_service.access.policy import authorize, owned_by, scope
 from media_service.access.principal import Principal
 from media_service.db.batcher import Batcher
@@ -35,9 +34,8 @@ class JobService:
         self._read = Batcher(self._read_many)
 
     async def get(self, principal: Principal, job_id: str) -> Job:
-        """Raises NotFound (JOB_NOT_FOUND)."""
-        job = await self._read(job_id)
-        return authorize(principal, Permission.JOBS_READ, job, not_found(job_id))
+        """Raises NotFound (JOB_NOT_FOUND) and PermissionDenied (ROLE_REQUIRED)."""
+        return authorize(await self._read((job_id, principal)), not_found(job_id))
 
     async def list_jobs(
         self,
@@ -51,14 +49,13 @@ class JobService:
         after: tuple[datetime, str] | None,
         limit: int,
     ) -> list[Job]:
-        """Returns the caller's jobs, newest first, older than `after` (create_time, job_id).
-        `owner` selects the jobs of one owner."""
-        where = [scope(principal, Permission.JOBS_READ, "j")]
-        if owner is not None:
-            where.append(owned_by(owner, "j"))
+        """Returns the jobs that the caller may see, newest first, older than `after` (create_time,
+        job_id). `owner` selects the jobs of one owner."""
+        where = [owned_by(owner, "j")] if owner is not None else []
         async with self._database.connection() as db:
             return await reading.page(
                 db,
+                scope(principal),
                 where,
                 media_id=media_id,
                 state=state,
@@ -107,10 +104,9 @@ class JobService:
             tx.audit(media_id=job.media_id, resource_id=job_id)
             return await load(tx, principal, job_id)
 
-    async def _read_many(self, job_ids: Sequence[str]) -> list[Job | None]:
+    async def _read_many(self, asked: Sequence[tuple[str, Principal]]) -> list[Job | None]:
         async with self._database.connection() as db:
-            found = await reading.get_many(db, job_ids)
-        return [found.get(job_id) for job_id in job_ids]
+            return await reading.get_asked(db, asked)
 
 
 async def is_repeated(tx: Transaction, key: RequestKey) -> bool:
@@ -122,9 +118,10 @@ async def is_repeated(tx: Transaction, key: RequestKey) -> bool:
 
 
 async def load(tx: Transaction, principal: Principal, job_id: str) -> Job:
-    """Returns a job that the caller may change, and locks it. Raises NotFound (JOB_NOT_FOUND)."""
-    job = await reading.lock(tx, job_id)
-    return authorize(principal, Permission.JOBS_WRITE, job, not_found(job_id))
+    """Returns a job that the caller may change, and locks it. Raises NotFound (JOB_NOT_FOUND) and
+    PermissionDenied (ROLE_REQUIRED)."""
+    job = await reading.lock(tx, job_id, principal)
+    return authorize(job, not_found(job_id))
 
 
 def not_found(job_id: str) -> NotFound:

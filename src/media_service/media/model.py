@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from media_service.access.owner import Owner
+from media_service.access.role import Role
 from media_service.blobs.model import PUBLIC, RAW, Blob
 from media_service.codecs.inspection import ImageInfo, Info, PrivateInfo
 from media_service.errors import Fault
@@ -168,7 +169,8 @@ class NewMedia:
 class Media:
     """One media with the blob and the virus scan of its current version. `info` and `private_info`
     are the results of inspection. `info` is None until inspection ends. `uploaded_type` is the
-    content type that the first bytes indicated, which inspection may have changed."""
+    content type that the first bytes indicated, which inspection may have changed. `role`: of the
+    caller for whom it was loaded."""
 
     media_id: str
     owner: Owner
@@ -204,6 +206,7 @@ class Media:
     visibility: Visibility = Visibility.PRIVATE
     renditions: tuple[Rendition, ...] = ()
     scan: Scan = NOT_SCANNED
+    role: Role = Role.NONE
 
     @property
     def changed_from(self) -> str:

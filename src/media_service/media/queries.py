@@ -10,6 +10,16 @@ from psycopg.types.json import Jsonb
 
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
+from media_service.access.principal import Principal
+from media_service.access.queries import (
+    CALLERS,
+    Scope,
+    callers_params,
+    media_keys,
+    role,
+    visible,
+)
+from media_service.access.role import Role
 from media_service.blobs.model import PUBLIC, Blob
 from media_service.codecs.inspection import (
     Info,
@@ -57,20 +67,27 @@ RENDITIONS = """
 """
 
 
-def select(renditions: str) -> str:
+def select(renditions: str, role: str = "0", media: str = "media m") -> str:
     return f"""
         select m.*, m.media_id::text as media_id, b.blob_id::text as blob_id, b.store, b.key,
                b.size_bytes as blob_size, b.crc32c, b.sha256, v.content_type as uploaded_type,
                v.scan_state, v.scan_held, v.scan_reason, v.scan_threat, v.scan_engine, v.scan_time,
-               {renditions} as renditions
-        from media m
+               {renditions} as renditions, {role} as role
+        from {media}
         join media_versions v on v.media_id = m.media_id and v.version = m.version
         join blobs b on b.blob_id = v.blob_id
-    """  # noqa: S608 - made of constants
+    """
 
 
 SELECT = select(RENDITIONS)
-BARE = select("null")
+
+KEYS = media_keys("m", "media_id")
+ROLE = role("m", KEYS)
+# The media that callers ask for, each with the role of its caller.
+ASKED, BARE_ASKED = (
+    select(renditions, f"c.position, {ROLE}", f"{CALLERS} join media m on m.media_id = c.id")
+    for renditions in (RENDITIONS, "null")
+)
 
 
 def record(row: Mapping[str, Any]) -> Media:
@@ -125,6 +142,7 @@ def record(row: Mapping[str, Any]) -> Media:
             row["scan_engine"],
             row["scan_time"],
         ),
+        role=Role(row["role"]),
     )
 
 
@@ -149,27 +167,38 @@ def rendition(found: Mapping[str, Any]) -> Rendition:
     )
 
 
-async def get(db: Connection, media_id: str) -> Media | None:
-    rows = await db.execute(SELECT + "where m.media_id = %s", (media_id,))
-    row = await rows.fetchone()
-    return record(row) if row else None
+async def get(db: Connection, media_id: str, principal: Principal | None = None) -> Media | None:
+    """Returns a media, with the role of the caller."""
+    if principal is None:
+        return (await get_many(db, [media_id])).get(media_id)
+    (media,) = await get_asked(db, [(media_id, principal)])
+    return media
 
 
-async def get_many(
-    db: Connection, media_ids: Sequence[str], *, bare: bool = False
-) -> dict[str, Media]:
-    """Returns the media that exist, by id. With `bare`, leaves out their renditions."""
-    query = (BARE if bare else SELECT) + "where m.media_id = any(%s::uuid[])"
+async def get_asked(
+    db: Connection, asked: Sequence[tuple[str, Principal | None]], *, bare: bool = False
+) -> list[Media | None]:
+    """Returns the media that each caller asks for, with the caller's role, or of nobody. With
+    `bare`, leaves out their renditions."""
+    query = BARE_ASKED if bare else ASKED
+    rows = await db.execute(query.encode(), callers_params(asked))
+    found = {row["position"]: record(row) async for row in rows}
+    return [found.get(position) for position in range(1, len(asked) + 1)]
+
+
+async def get_many(db: Connection, media_ids: Sequence[str]) -> dict[str, Media]:
+    """Returns the media that exist, by id."""
+    query = SELECT + "where m.media_id = any(%s::uuid[])"
     rows = await db.execute(query.encode(), (list(media_ids),))
     return {row["media_id"]: record(row) async for row in rows}
 
 
-async def lock(db: Connection, media_id: str) -> Media | None:
+async def lock(db: Connection, media_id: str, principal: Principal | None = None) -> Media | None:
     """Like `get`, but also locks the media and its renditions until the transaction ends."""
     # A separate statement takes the lock. A single one that waits would see the media after the
     # change it waited for, but the renditions before that change.
     await db.execute("select from media where media_id = %s for update", (media_id,))
-    return await get(db, media_id)
+    return await get(db, media_id, principal)
 
 
 async def by_public_key(db: Connection, keys: Sequence[str]) -> dict[str, Media]:
@@ -186,13 +215,14 @@ async def by_public_key(db: Connection, keys: Sequence[str]) -> dict[str, Media]
 
 
 async def page(
-    db: Connection, where: Sequence[Condition], order_by: str, limit: int
+    db: Connection, scope: Scope, where: Sequence[Condition], order_by: str, limit: int
 ) -> list[Media]:
-    """Returns at most `limit` media that meet all conditions. `order_by` comes from `paging.py`."""
-    conditions = " and ".join(condition.sql for condition in where)
+    """Returns at most `limit` media in scope that meet all conditions. `order_by` comes from
+    `paging.py`."""
+    conditions = " and ".join([visible("m", "media_id"), *(condition.sql for condition in where)])
     params = [value for condition in where for value in condition.params]
-    query = f"{SELECT} where {conditions} order by {order_by} limit %s"
-    rows = await db.execute(query.encode(), (*params, limit))
+    query = f"with {scope.sql} {SELECT} where {conditions} order by {order_by} limit %s"
+    rows = await db.execute(query.encode(), (*scope.params, *params, limit))
     return [record(row) async for row in rows]
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from media_service.access.permission import Permission
 from media_service.access.policy import authorize
 from media_service.access.principal import Principal
+from media_service.access.role import Role
 from media_service.db.batcher import Batcher
 from media_service.db.database import Database
 from media_service.errors import NotFound, Reason
@@ -15,7 +15,7 @@ from media_service.media.model import Media, Rendition
 def not_found(media_id: str) -> NotFound:
     return NotFound(
         Reason.MEDIA_NOT_FOUND,
-        "The media does not exist, or it belongs to someone else.",
+        "The media does not exist, or the caller may not see it.",
         media_id=media_id,
     )
 
@@ -58,16 +58,24 @@ class MediaReader:
         self._read = Batcher(self._read_many)
 
     async def get(self, principal: Principal, media_id: str) -> Media:
-        """Returns a media that the caller may read. Raises NotFound (MEDIA_NOT_FOUND)."""
+        """Returns a media on which the caller has the role that the method requires. Raises
+        NotFound (MEDIA_NOT_FOUND) and PermissionDenied (ROLE_REQUIRED)."""
         media_id = media_id.lower()
-        found = await self.find(media_id)
-        return authorize(principal, Permission.MEDIA_READ, found, not_found(media_id))
+        found = await self._read((media_id, principal))
+        return authorize(found, not_found(media_id))
+
+    async def view(self, principal: Principal, media_id: str) -> Media:
+        """Like `get`, for a media that is not the resource of the method: every role suffices."""
+        found = await self._read((media_id, principal))
+        return authorize(found, not_found(media_id), Role.VIEWER)
 
     async def find(self, media_id: str) -> Media | None:
-        """Returns a media without checking the caller's permission."""
-        return await self._read(media_id)
+        """Returns a media without checking the caller's role."""
+        return await self._read((media_id, None))
 
-    async def _read_many(self, media_ids: Sequence[str]) -> list[Media | None]:
+    async def _read_many(self, asked: Sequence[tuple[str, Principal | None]]) -> list[Media | None]:
+        distinct = list(dict.fromkeys(asked))
         async with self._database.connection() as db:
-            found = await queries.get_many(db, media_ids, bare=self._bare)
-        return [found.get(media_id) for media_id in media_ids]
+            media = await queries.get_asked(db, distinct, bare=self._bare)
+        found = dict(zip(distinct, media, strict=True))
+        return [found[each] for each in asked]

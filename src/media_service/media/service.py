@@ -7,7 +7,6 @@ from uuid import UUID
 
 from media_service.access.owner import Owner
 from media_service.access.page_tokens import PageTokens
-from media_service.access.permission import Permission
 from media_service.access.policy import Condition, authorize, owned_by, scope
 from media_service.access.principal import Principal
 from media_service.db.database import Database
@@ -95,19 +94,12 @@ def available(media: Media) -> Media:
     return media
 
 
-async def load(
-    db: Connection,
-    principal: Principal,
-    permission: Permission,
-    media_id: str,
-    *,
-    lock: bool = False,
-) -> Media:
-    """Returns a media if the caller has the permission on it. With `lock`, locks it as
-    `queries.lock` does. Raises NotFound (MEDIA_NOT_FOUND).
+async def load(db: Connection, principal: Principal, media_id: str, *, lock: bool = False) -> Media:
+    """Returns a media if the caller has the role that the method requires. With `lock`, locks it as
+    `queries.lock` does. Raises NotFound (MEDIA_NOT_FOUND) and PermissionDenied (ROLE_REQUIRED).
     """
-    media = await (queries.lock if lock else queries.get)(db, media_id)
-    return authorize(principal, permission, media, not_found(media_id))
+    media = await (queries.lock if lock else queries.get)(db, media_id, principal)
+    return authorize(media, not_found(media_id))
 
 
 def check_version(media: Media, version: int) -> None:
@@ -180,7 +172,7 @@ class MediaService:
     ) -> tuple[list[Media], Callable[[Media], str]]:
         """Returns media that the caller may read, and a function that returns the token of the page
         after a given media. `owner` selects media of one owner."""
-        where = [scope(principal, Permission.MEDIA_READ, "m")]
+        where = []
         if owner is not None:
             where.append(owned_by(owner, "m"))
         keys = parse_order(order_by)
@@ -197,7 +189,7 @@ class MediaService:
             values = self._page_tokens.open(query, page_token, types)
             where.append(after_sql(keys, values))
         async with self._database.connection() as db:
-            found = await queries.page(db, where, order_sql(keys), limit)
+            found = await queries.page(db, scope(principal), where, order_sql(keys), limit)
         seal = self._page_tokens.seal
         return found, lambda m: seal(query, [getattr(m, key.name) for key in keys])
 
@@ -207,7 +199,7 @@ class MediaService:
         """Changes some of the fields `CHANGEABLE`. Raises Aborted (ETAG_MISMATCH) if `etag` is set
         and is not the media's."""
         async with self._database.transaction() as tx:
-            media = await load(tx, principal, Permission.MEDIA_WRITE, media_id, lock=True)
+            media = await load(tx, principal, media_id, lock=True)
             if media.delete_time is not None:
                 raise gone(media_id)
             check_etag(media, etag)
@@ -215,7 +207,7 @@ class MediaService:
             if not changes:
                 return media
             await queries.set_fields(tx, media_id, changes)
-            changed = await load(tx, principal, Permission.MEDIA_WRITE, media_id)
+            changed = await load(tx, principal, media_id)
             await record_change(tx, media, changed)
             tx.audit(media_id=media_id)
         return changed
@@ -223,12 +215,12 @@ class MediaService:
     async def delete(self, principal: Principal, media_id: str, etag: str) -> Media:
         """Soft-deletes a media. Idempotent."""
         async with self._database.transaction() as tx:
-            media = await load(tx, principal, Permission.MEDIA_DELETE, media_id, lock=True)
+            media = await load(tx, principal, media_id, lock=True)
             if media.delete_time is not None:
                 return media
             check_etag(media, etag)
             await queries.set_deleted(tx, media_id, self._purge_after)
-            changed = await load(tx, principal, Permission.MEDIA_DELETE, media_id)
+            changed = await load(tx, principal, media_id)
             await record_change(tx, media, changed)
             tx.audit(media_id=media_id)
         return changed
@@ -236,11 +228,11 @@ class MediaService:
     async def undelete(self, principal: Principal, media_id: str) -> Media:
         """Restores a soft-deleted media. Idempotent."""
         async with self._database.transaction() as tx:
-            media = await load(tx, principal, Permission.MEDIA_DELETE, media_id, lock=True)
+            media = await load(tx, principal, media_id, lock=True)
             if media.delete_time is None:
                 return media
             await queries.set_deleted(tx, media_id, None)
-            changed = await load(tx, principal, Permission.MEDIA_DELETE, media_id)
+            changed = await load(tx, principal, media_id)
             await record_change(tx, media, changed)
             tx.audit(media_id=media_id)
         return changed

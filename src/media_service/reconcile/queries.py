@@ -47,7 +47,7 @@ SELECT = f"""
     ) as quarantined
     from blobs b
     where {REFERRED}
-"""  # noqa: S608 - made of constants
+"""
 
 
 def record(row: Mapping[str, Any]) -> ReferencedBlob:

@@ -107,11 +107,12 @@ class RenderService:
         media = image_of(await self._reader.get(principal, media_id))
         check_version(media, version)
         route_of(media, pipeline)
-        overlays = [await self._reader.get(principal, each) for each in pipeline.overlays]
+        overlays = [await self._reader.view(principal, each) for each in pipeline.overlays]
         return media, [overlay_of(media, overlay, overlay.media_id) for overlay in overlays]
 
     async def find_linked(self, media: Media, pipeline: Pipeline, accept: str) -> RenderSpec:
-        """Like `find`, for a signed link to the media. Overlays must belong to its owner."""
+        """Like `find`, for a signed link to the media. Overlays must be in its project, or belong
+        to its owner."""
         overlays = []
         for overlay_id in pipeline.overlays:
             overlay = await self._reader.find(overlay_id)

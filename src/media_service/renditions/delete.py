@@ -3,7 +3,6 @@
 One transaction removes the rows. Jobs then remove the blobs without references.
 """
 
-from media_service.access.permission import Permission
 from media_service.access.principal import Principal
 from media_service.blobs import queries as blobs
 from media_service.blobs.placing import release
@@ -22,6 +21,7 @@ from media_service.media import queries
 from media_service.media.model import STREAM, Media
 from media_service.media.service import check_etag, find_rendition, gone, load
 from media_service.renditions.streams import queries as streams
+from media_service.sharing import queries as grants
 
 BATCH = 20
 
@@ -37,7 +37,7 @@ class DeletionService:
     ) -> Media:
         """Deletes a rendition. A job removes its bytes. Raises NotFound (RENDITION_NOT_FOUND)."""
         async with self._database.transaction() as tx:
-            media = await load(tx, principal, Permission.MEDIA_WRITE, media_id, lock=True)
+            media = await load(tx, principal, media_id, lock=True)
             if media.delete_time is not None:
                 raise gone(media_id)
             blob = find_rendition(media, name).blob
@@ -47,7 +47,7 @@ class DeletionService:
             await queries.remove_rendition(tx, media_id, name)
             await release(tx, blob.blob_id)
             await queries.touch(tx, media_id)
-            changed = await load(tx, principal, Permission.MEDIA_WRITE, media_id)
+            changed = await load(tx, principal, media_id)
             tx.emit(MediaChanged(media_id))
             tx.audit(media_id=media_id)
         return changed
@@ -55,7 +55,7 @@ class DeletionService:
     async def purge(self, principal: Principal, media_id: str) -> None:
         """Purges a deleted media immediately. Jobs remove its bytes."""
         async with self._database.transaction() as tx:
-            media = await load(tx, principal, Permission.MEDIA_PURGE, media_id, lock=True)
+            media = await load(tx, principal, media_id, lock=True)
             if media.delete_time is None:
                 raise FailedPrecondition(
                     Reason.MEDIA_NOT_DELETED,
@@ -78,6 +78,7 @@ async def remove_media(tx: Transaction, media_id: str) -> None:
     await streams.lock_all(tx, media_id)
     await unlink(tx, await blobs.remove_references(tx, blob_references(), media_id))
     await queries.remove(tx, media_id)
+    await grants.forget(tx, [f"media:{media_id}"])
     tx.emit(MediaChanged(media_id))
 
 

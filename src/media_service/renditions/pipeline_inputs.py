@@ -27,6 +27,6 @@ def route_of(media: Media, pipeline: Pipeline) -> Route:
 
 
 def overlay_of(media: Media, overlay: Media | None, media_id: str) -> Media:
-    """Returns the overlay if it is an image with the same owner as the media. Raises NotFound
-    (MEDIA_NOT_FOUND) and the errors of `image_of`."""
+    """Returns the overlay if it is an image with the owner or in the project of the media. Raises
+    NotFound (MEDIA_NOT_FOUND) and the errors of `image_of`."""
     return image_of(combine(media, overlay, not_found(media_id)))

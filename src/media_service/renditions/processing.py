@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from media_service.access.permission import Permission
-from media_service.access.policy import authorize, creator
+from media_service.access.policy import authorize, decided
 from media_service.access.principal import Principal
+from media_service.access.role import Role
 from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.db.database import Database
 from media_service.db.new_job import NewJob
@@ -71,7 +71,7 @@ class ProcessingService:
         MEDIA_QUARANTINED, OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED), and Aborted
         (IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS).
         """
-        creator(principal, Permission.MEDIA_WRITE)
+        decided()  # each request is refused alone
         async with self._database.transaction() as tx:
             claimed = await claim_keys(tx, requests)
             new = [request for request in requests if claimed[request.job_id] == request.job_id]
@@ -83,8 +83,10 @@ class ProcessingService:
             refused = [each for each in new if isinstance(checked[each.job_id], MediaError)]
             await keys.forget(tx, [each.claim for each in refused if each.claim])
             job_ids = [claimed[request.job_id] for request in requests]
-            found = await reading.get_many(tx, [one for one in job_ids if isinstance(one, str)])
-            results = [result(principal, job_id, checked, found) for job_id in job_ids]
+            known = [each for each in job_ids if isinstance(each, str)]
+            jobs = await reading.get_asked(tx, [(job_id, principal) for job_id in known])
+            found = dict(zip(known, jobs, strict=True))
+            results = [result(job_id, checked, found) for job_id in job_ids]
             if atomic:
                 for refusal in results:
                     if isinstance(refusal, MediaError):
@@ -122,7 +124,8 @@ async def check(
         group = requests[start : start + CHECKED_TOGETHER]
         wanted = {request.media_id for request in group}
         wanted.update(overlay for request in group for overlay in request.pipeline.overlays)
-        media = await media_queries.get_many(db, list(wanted))
+        asked = [(media_id, principal) for media_id in wanted]
+        media = dict(zip(wanted, await media_queries.get_asked(db, asked), strict=True))
         for request in group:
             try:
                 checked[request.job_id] = job_of(principal, request, media)
@@ -132,14 +135,16 @@ async def check(
     return checked
 
 
-def job_of(principal: Principal, request: RenditionRequest, found: Mapping[str, Media]) -> NewJob:
+def job_of(
+    principal: Principal, request: RenditionRequest, found: Mapping[str, Media | None]
+) -> NewJob:
     """Returns the job for a request. Raises the errors of `ProcessingService.start`."""
-    missing = not_found(request.media_id)
-    media = authorize(principal, Permission.MEDIA_WRITE, found.get(request.media_id), missing)
+    media = authorize(found[request.media_id], not_found(request.media_id))
     route = route_of(media, request.pipeline)
     check_rendition_limit(media, request.rendition)
     for overlay_id in request.pipeline.overlays:
-        overlay_of(media, found.get(overlay_id), overlay_id)
+        seen = authorize(found[overlay_id], not_found(overlay_id), Role.VIEWER)
+        overlay_of(media, seen, overlay_id)
     return NewJob(
         JobKind.PROCESS,
         media.media_id,
@@ -156,18 +161,15 @@ def job_of(principal: Principal, request: RenditionRequest, found: Mapping[str, 
 
 
 def result(
-    principal: Principal,
     claimed: str | Aborted,
     checked: Mapping[str, NewJob | MediaError],
-    found: Mapping[str, Job],
+    found: Mapping[str, Job | None],
 ) -> Job | MediaError:
     if isinstance(claimed, Aborted):
         return claimed
     if isinstance(refusal := checked.get(claimed), MediaError):
         return refusal
     try:
-        return authorize(
-            principal, Permission.MEDIA_WRITE, found.get(claimed), job_not_found(claimed)
-        )
+        return authorize(found[claimed], job_not_found(claimed))
     except MediaError as error:  # the job of an earlier call is gone
         return error

@@ -6,7 +6,6 @@ their jobs failed by no fault of the media.
 
 from datetime import timedelta
 
-from media_service.access.permission import Permission
 from media_service.access.policy import authorize
 from media_service.access.principal import Principal
 from media_service.db.database import Database
@@ -53,7 +52,7 @@ class StandardRenditions:
         MEDIA_QUARANTINED), Unavailable (MEDIA_NOT_READY), Aborted (IDEMPOTENCY_CONFLICT).
         """
         async with self._database.transaction() as tx:
-            media = await load(tx, principal, Permission.MEDIA_WRITE, media_id, lock=True)
+            media = await load(tx, principal, media_id, lock=True)
             new = NewJob(
                 JobKind.INGEST,
                 media_id,
@@ -71,8 +70,8 @@ class StandardRenditions:
                 if open_id is None:
                     await tx.enqueue(new)
                     tx.audit(media_id=media_id, resource_id=new.job_id)
-            found = (await reading.get_many(tx, [job_id])).get(job_id)
-            return authorize(principal, Permission.MEDIA_WRITE, found, job_not_found(job_id))
+            (found,) = await reading.get_asked(tx, [(job_id, principal)])
+            return authorize(found, job_not_found(job_id))
 
 
 async def retry_failed(database: Database) -> Batches:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
 from google.type import latlng_pb2
-from mediaservice.v1 import checksums_pb2, media_pb2, upload_pb2, upload_service_pb2
+from mediaservice.v1 import checksums_pb2, media_pb2, rule_pb2, upload_pb2, upload_service_pb2
 
 from media_service.access.owner import Owner
+from media_service.access.role import Role
 from media_service.codecs.inspection import (
     AudioInfo,
     DocumentInfo,
@@ -137,6 +138,10 @@ def owner_to_message(owner: Owner) -> media_pb2.Owner:
 
 def owner_from(message: media_pb2.Owner) -> Owner:
     return Owner(message.type, message.id, message.organization_id)
+
+
+def role_to_message(role: Role) -> "rule_pb2.Rule.Role.ValueType":
+    return rule_pb2.Rule.Role.ValueType(role)
 
 
 def rendition_to_message(

@@ -125,7 +125,7 @@ class Gate:
                 if by_ticket:
                     principal = await self._redeem(request, rule, context)
                     await self._admit(principal, rule, record)
-                guard = Guard()
+                guard = Guard(rule.minimum_role)
                 current_guard.set(guard)
                 checked = await check(request, record)
                 if rule.cost_per:

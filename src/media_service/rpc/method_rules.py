@@ -9,20 +9,22 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from mediaservice.v1 import rule_pb2
 
+from media_service.access.role import Role
 from media_service.rpc.rest_names import RestNames
 
 
 @dataclass(frozen=True, slots=True)
 class MethodRule:
     """`permission` empty: public. `audit` empty: not audited. `resource`: the request field that
-    names the resource. `cost`: the units of a rate limit that a call uses, or each element of the
-    field `cost_per` if there is one. `ticket`: whether a watch ticket can replace the token.
-    `request`: the type of request messages. `rest`: the field names of errors over REST.
-    `reading`: what a read of content counts as."""
+    names the resource, and `minimum_role`: the role that the caller needs on it. `cost`: the units
+    of a rate limit that a call uses, or each element of the field `cost_per` if there is one.
+    `ticket`: whether a watch ticket can replace the token. `request`: the type of request messages.
+    `rest`: the field names of errors over REST. `reading`: what a read of content counts as."""
 
     permission: str
     audit: str
     resource: str
+    minimum_role: Role
     cost: int
     cost_per: str
     ticket: bool
@@ -53,6 +55,7 @@ def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule
                 rule.permission,
                 rule.audit,
                 rule.resource,
+                Role(rule.minimum_role),
                 max(rule.cost or 1, 0),
                 rule.cost_per,
                 rule.ticket,

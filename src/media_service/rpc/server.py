@@ -11,6 +11,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from mediaservice.v1 import (
+    access_service_pb2,
+    access_service_pb2_grpc,
     audit_service_pb2,
     audit_service_pb2_grpc,
     credentials_service_pb2,
@@ -46,6 +48,7 @@ from media_service.renditions.delete import DeletionService
 from media_service.renditions.processing import ProcessingService
 from media_service.renditions.results import JobResults
 from media_service.renditions.standard import StandardRenditions
+from media_service.rpc.access_service import AccessServicer
 from media_service.rpc.audit_record import Audit
 from media_service.rpc.audit_service import AuditServicer
 from media_service.rpc.authentication import Authenticator
@@ -67,6 +70,10 @@ from media_service.rpc.stream_reset import new_task
 from media_service.rpc.upload_service import UploadServicer
 from media_service.rpc.watch_limiter import WatchLimiter
 from media_service.rpc.watch_service import WatchServicer
+from media_service.sharing.grants import GrantService
+from media_service.sharing.groups import GroupService
+from media_service.sharing.organizations import OrganizationService
+from media_service.sharing.projects import ProjectService
 from media_service.uploads.parts.service import PartService
 from media_service.uploads.service import UploadService
 from media_service.watches.tickets import WatchTickets
@@ -80,6 +87,7 @@ SERVICES = [
     watch_service_pb2.DESCRIPTOR.services_by_name["WatchService"],
     credentials_service_pb2.DESCRIPTOR.services_by_name["CredentialsService"],
     audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
+    access_service_pb2.DESCRIPTOR.services_by_name["AccessService"],
     health_service_pb2.DESCRIPTOR.services_by_name["HealthService"],
 ]
 
@@ -114,6 +122,10 @@ class Services:
     watch_tickets: WatchTickets
     credentials: CredentialsService
     audit: AuditService
+    organizations: OrganizationService
+    projects: ProjectService
+    groups: GroupService
+    grants: GrantService
 
 
 class RpcServer:
@@ -212,6 +224,16 @@ class RpcServer:
         )
         audit_service_pb2_grpc.add_AuditServiceServicer_to_server(
             AuditServicer(services.audit), gate
+        )
+        access_service_pb2_grpc.add_AccessServiceServicer_to_server(
+            AccessServicer(
+                services.organizations,
+                services.projects,
+                services.groups,
+                services.grants,
+                page_tokens,
+            ),
+            gate,
         )
         health_service_pb2_grpc.add_HealthServiceServicer_to_server(HealthServicer(readiness), gate)
         open_gate = cast(

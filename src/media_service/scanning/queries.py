@@ -117,7 +117,7 @@ async def due(db: Connection, engine: str, pause: timedelta, open_jobs: int) -> 
             select count(*) from jobs
             where kind = 'SCAN' and owner_type is null and state in ('QUEUED', 'RUNNING')
         ))
-    """  # noqa: S608 - made of constants
+    """
     rows = await db.execute(
         query.encode(),
         {

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 
-from media_service.access.policy import check_owner
 from media_service.codecs.demuxers import AUDIO_TYPES
 from media_service.codecs.detection import detect
 from media_service.errors import FailedPrecondition, InvalidArgument, Reason
@@ -12,7 +11,7 @@ from media_service.media.allowed_types import AllowedTypes
 from media_service.media.model import Kind
 from media_service.media.pixels import pixels
 from media_service.storage.checksums import Checksums
-from media_service.uploads.model import NewUpload, UploadSpec
+from media_service.uploads.model import UploadSpec
 
 # Kinds that share containers: the first bytes do not tell them apart.
 AV = {Kind.VIDEO, Kind.AUDIO}
@@ -28,12 +27,8 @@ class Acceptance:
     types: AllowedTypes
     strict: bool = False
 
-    def check_new(self, new: NewUpload) -> None:
-        """Refuses a new upload that could never finish."""
-        check_owner(new.owner, new.spec.owner)
-        self.check_spec(new.spec)
-
     def check_spec(self, spec: UploadSpec) -> None:
+        """Refuses a new upload that could never finish."""
         check_filename(spec.filename)
         check_type(spec.content_type)
         if spec.size_bytes is not None:

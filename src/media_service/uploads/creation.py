@@ -31,26 +31,28 @@ class Creator:
         self._expiry = expiry
 
     async def create(
-        self, wanted: Sequence[NewUpload], *, atomic: bool
+        self, wanted: Sequence[NewUpload | MediaError], *, atomic: bool
     ) -> list[Upload | MediaError]:
         """Creates uploads. Returns one result for each, in the same order: the upload, or the error
-        that refused it.
+        that refused it, also if it was refused before.
 
         If a key was used before, the result is the upload that it created then. If `atomic`, the
         first error is raised and no upload is created.
         """
-        refusals = [self._refusal(new) for new in wanted]
+        checked = [self._checked(new) for new in wanted]
         if atomic:
-            raise_first(refusals)
+            raise_first(checked)
         sessions: dict[str, str] = {}  # by blob id
         try:
-            accepted = [new for new, why in zip(wanted, refusals, strict=True) if why is None]
+            accepted = [new for new in checked if isinstance(new, NewUpload)]
             await self._begin(accepted, sessions)
             failpoint("upload.create.before")
             async with self._database.transaction() as db:
                 results = [
-                    why or await self._create(db, new, sessions[new.blob_id])
-                    for new, why in zip(wanted, refusals, strict=True)
+                    await self._create(db, new, sessions[new.blob_id])
+                    if isinstance(new, NewUpload)
+                    else new
+                    for new in checked
                 ]
                 if atomic:
                     raise_first(results)
@@ -64,12 +66,13 @@ class Creator:
         finally:
             await self._abort(sessions)
 
-    def _refusal(self, new: NewUpload) -> MediaError | None:
+    def _checked(self, new: NewUpload | MediaError) -> NewUpload | MediaError:
         try:
-            self._acceptance.check_new(new)
+            if isinstance(new, NewUpload):
+                self._acceptance.check_spec(new.spec)
         except MediaError as error:
             return error
-        return None
+        return new
 
     async def _create(self, db: Transaction, new: NewUpload, session: str) -> Upload | MediaError:
         if new.claim:

@@ -7,7 +7,7 @@ from media_service.uploads.model import Upload
 def upload_not_found(upload_id: str) -> NotFound:
     return NotFound(
         Reason.UPLOAD_NOT_FOUND,
-        "The upload does not exist, or it belongs to someone else.",
+        "The upload does not exist, or the caller may not see it.",
         upload_id=upload_id,
     )
 

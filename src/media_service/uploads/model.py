@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from media_service.access.owner import Owner
+from media_service.access.role import Role
 from media_service.errors import Fault
 from media_service.idempotency.model import KeyClaim, RequestKey
 from media_service.ids import new_id
@@ -140,6 +141,8 @@ class Upload:
     update_time: datetime
     expire_time: datetime
     fault: Fault | None = None
+    # Of the caller for whom it was loaded.
+    role: Role = Role.NONE
 
 
 @dataclass(frozen=True, slots=True)

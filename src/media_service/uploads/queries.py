@@ -10,6 +10,16 @@ from psycopg.types.json import Jsonb
 
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
+from media_service.access.principal import Principal
+from media_service.access.queries import (
+    CALLER,
+    Scope,
+    caller_params,
+    media_keys,
+    role,
+    visible,
+)
+from media_service.access.role import Role
 from media_service.db.database import json_bytes
 from media_service.db.due_rows import Due
 from media_service.db.transaction import Connection, Rows
@@ -31,6 +41,7 @@ COLUMNS = SQL(
     "u.*, u.upload_id::text as upload_id, u.media_id::text as media_id, u.blob_id::text as blob_id"
 )
 SELECT = SQL("select {} from uploads u ").format(COLUMNS)
+ROLE = role("u", media_keys("u", "media_id"))
 
 
 def record(row: Mapping[str, Any]) -> Upload:
@@ -62,6 +73,7 @@ def record(row: Mapping[str, Any]) -> Upload:
         update_time=row["update_time"],
         expire_time=row["expire_time"],
         fault=fault,
+        role=Role(row.get("role") or Role.NONE),
     )
 
 
@@ -149,8 +161,12 @@ async def insert_finished(
     )
 
 
-async def get(db: Connection, upload_id: str) -> Upload | None:
-    rows = await db.execute(SELECT + SQL("where u.upload_id = %s"), (upload_id,))
+async def get(db: Connection, upload_id: str, principal: Principal | None = None) -> Upload | None:
+    """Returns an upload, with the role of the caller."""
+    query = SQL("select {}, {} as role from {} cross join uploads u where u.upload_id = %s").format(
+        COLUMNS, SQL(ROLE), SQL(CALLER)
+    )
+    rows = await db.execute(query, (*caller_params(principal), upload_id))
     row = await rows.fetchone()
     return record(row) if row else None
 
@@ -188,14 +204,16 @@ async def prolong_keys(db: Connection) -> None:
 
 async def page(
     db: Connection,
+    scope: Scope,
     conditions: Sequence[Condition],
     state: UploadState | None,
     after: tuple[datetime, str] | None,
     limit: int,
 ) -> list[Upload]:
-    """Uploads `u`, newest first, older than `after` (create_time, upload_id)."""
-    where = [condition.sql for condition in conditions]
-    params = [value for condition in conditions for value in condition.params]
+    """Uploads `u` in scope that meet the conditions, newest first, older than `after`
+    (create_time, upload_id)."""
+    where = [visible("u", "media_id"), *(condition.sql for condition in conditions)]
+    params = [*scope.params, *(value for each in conditions for value in each.params)]
     if state is not None:
         where.append("u.state = %s")
         params.append(state)
@@ -203,7 +221,8 @@ async def page(
         where.append("(u.create_time, u.upload_id) < (%s, %s::uuid)")
         params += after
     rows = await db.execute(
-        SELECT
+        SQL("with " + scope.sql)
+        + SELECT
         + SQL("where " + " and ".join(where))
         + SQL(" order by u.create_time desc, u.upload_id desc limit %s"),
         (*params, limit),

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 from media_service.access.fair_places import Place
 from media_service.access.owner import Owner
-from media_service.access.permission import Permission
-from media_service.access.policy import Condition, creator, owned_by, scope
+from media_service.access.policy import Condition, owned_by, scope
 from media_service.access.principal import Principal
 from media_service.db.database import Database
 from media_service.db.events import UploadChanged
@@ -24,6 +23,7 @@ from media_service.idempotency.lease import held
 from media_service.idempotency.model import LEASE, RequestKey, in_progress, other_content
 from media_service.jobs.model import JobKind
 from media_service.media import queries as media_queries
+from media_service.sharing.creation import Creation, Destination
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import part_too_small
@@ -73,6 +73,7 @@ class UploadService:
         self,
         database: Database,
         receiving: Database,
+        creation: Creation,
         store: BlobStore,
         finisher: Finisher,
         acceptance: Acceptance,
@@ -85,6 +86,7 @@ class UploadService:
     ) -> None:
         self._database = database
         self._receiving = receiving
+        self._creation = creation
         self._blobs = store
         self._finisher = finisher
         self._acceptance = acceptance
@@ -102,8 +104,12 @@ class UploadService:
         self, principal: Principal, requests: Sequence[CreateRequest], *, atomic: bool = True
     ) -> list[UploadResult | MediaError]:
         """Creates sessions; see `Creator.create`."""
-        owner = creator(principal, Permission.UPLOADS_WRITE)
-        wanted = [NewUpload(spec, owner, key) for spec, key in requests]
+        destinations = [destination_of(spec) for spec, _ in requests]
+        owners = await self._creation.owners(principal, destinations)
+        wanted: list[NewUpload | MediaError] = []
+        for (spec, key), destination in zip(requests, destinations, strict=True):
+            owner = owners[destination]
+            wanted.append(owner if isinstance(owner, MediaError) else NewUpload(spec, owner, key))
         created = await self._creator.create(wanted, atomic=atomic)
         async with self._database.connection() as db:
             return [
@@ -113,9 +119,7 @@ class UploadService:
 
     async def get(self, principal: Principal, upload_id: str) -> UploadResult:
         async with self._database.connection() as db:
-            return await self._result(
-                db, await load(db, principal, Permission.UPLOADS_READ, upload_id)
-            )
+            return await self._result(db, await load(db, principal, upload_id))
 
     async def list_uploads(
         self,
@@ -129,13 +133,13 @@ class UploadService:
     ) -> list[UploadResult]:
         """Returns a page of the uploads visible to the caller, newest first, older than `after`
         (create_time, upload_id). `owner`, `state` and `project_id` filter them."""
-        where = [scope(principal, Permission.UPLOADS_READ, "u")]
+        where = []
         if owner is not None:
             where.append(owned_by(owner, "u"))
         if project_id:
             where.append(Condition("u.project_id <> '' and u.project_id = %s", (project_id,)))
         async with self._database.connection() as db:
-            uploads = await queries.page(db, where, state, after, limit)
+            uploads = await queries.page(db, scope(principal), where, state, after, limit)
             return [await self._result(db, upload) for upload in uploads]
 
     def watch(self, principal: Principal, upload_id: str) -> AsyncGenerator[UploadResult, None]:
@@ -154,7 +158,7 @@ class UploadService:
         """Completes an upload whose bytes are all stored. Idempotent. `listed` holds the parts as
         the caller knows them; it may be empty."""
         async with self._database.connection() as db:
-            upload = await load(db, principal, Permission.UPLOADS_WRITE, upload_id)
+            upload = await load(db, principal, upload_id)
         if upload.state not in BEING_COMPLETED:
             await self._collector.collect(upload)
             await self._finisher.finish_session(upload_id, checksums, listed=listed)
@@ -165,15 +169,13 @@ class UploadService:
     async def abort(self, principal: Principal, upload_id: str) -> UploadResult:
         """Aborts an upload. Idempotent. A job removes its bytes."""
         async with self._database.transaction() as tx:
-            upload = await load(tx, principal, Permission.UPLOADS_WRITE, upload_id)
+            upload = await load(tx, principal, upload_id)
             ended = await queries.end(tx, upload_id, UploadState.ACTIVE, UploadState.ABORTED)
             if ended:
                 await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
                 tx.emit(UploadChanged(upload_id, UploadState.ABORTED, upload.epoch))
                 tx.audit(resource_id=upload_id, project_id=upload.spec.project_id)
-            result = await self._result(
-                tx, await load(tx, principal, Permission.UPLOADS_WRITE, upload_id)
-            )
+            result = await self._result(tx, await load(tx, principal, upload_id))
             failpoint("upload.abort.before")
         failpoint("upload.abort.after")
         if result.upload.state is not UploadState.ABORTED:
@@ -221,8 +223,8 @@ class UploadService:
         If `key` was used before, a resumable stream continues the existing session. A stream that
         is not resumable must have the same bytes, and gets the first result.
         """
-        new = NewUpload(spec, creator(principal, Permission.UPLOADS_WRITE), key)
-        self._acceptance.check_new(new)
+        new = NewUpload(spec, await self._creation.owner(principal, destination_of(spec)), key)
+        self._acceptance.check_spec(spec)
         with self._runner.admit(principal.owner) as place:
             known = await self._claim(new, resumable=resumable)
             if known is None:
@@ -244,8 +246,8 @@ class UploadService:
         self, principal: Principal, spec: UploadSpec, chunk: Chunk, key: RequestKey | None = None
     ) -> UploadResult:
         """Stores a file that arrived in one chunk, without a stream or a session."""
-        new = NewUpload(spec, creator(principal, Permission.UPLOADS_WRITE), key)
-        self._acceptance.check_new(new)
+        new = NewUpload(spec, await self._creation.owner(principal, destination_of(spec)), key)
+        self._acceptance.check_spec(spec)
         check_chunk(chunk, 0, 0, new, self._acceptance)
         declared = merge(spec.checksums, chunk.checksums)
         with self._runner.admit(principal.owner) as place:
@@ -303,7 +305,7 @@ class UploadService:
         """Starts a new epoch for a stream, and returns the upload. Raises FailedPrecondition
         (UPLOAD_NOT_ACTIVE, PARTS_OUTSTANDING) and InvalidArgument (PART_TOO_SMALL)."""
         async with self._receiving.connection() as db:
-            upload = await load(db, principal, Permission.UPLOADS_WRITE, upload_id)
+            upload = await load(db, principal, upload_id)
         await self._collector.collect(upload)
         async with self._receiving.transaction() as tx:
             locked = await queries.lock(tx, upload_id)
@@ -446,6 +448,10 @@ class UploadService:
             min_append_size=limits.min_part_size,
             max_part_size=limits.max_part_size or self._acceptance.max_size,
         )
+
+
+def destination_of(spec: UploadSpec) -> Destination:
+    return Destination(spec.owner, spec.project_id)
 
 
 async def one(chunk: Chunk) -> AsyncGenerator[Chunk, None]:

@@ -15,6 +15,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from mediaservice.v1 import (
+    access_service_pb2_grpc,
     credentials_service_pb2_grpc,
     download_service_pb2,
     download_service_pb2_grpc,
@@ -62,6 +63,7 @@ class Caller:
         self.processing = processing_service_pb2_grpc.ProcessingServiceStub(self.channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)
         self.credentials = credentials_service_pb2_grpc.CredentialsServiceStub(self.channel)
+        self.access = access_service_pb2_grpc.AccessServiceStub(self.channel)
 
     async def call(
         self, method: Callable[..., Awaitable[T]], request: object, *headers: tuple[str, str]

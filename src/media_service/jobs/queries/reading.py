@@ -5,13 +5,25 @@ from datetime import datetime
 from typing import TypeAlias
 
 from media_service.access.policy import Condition
+from media_service.access.principal import Principal
+from media_service.access.queries import (
+    CALLERS,
+    Scope,
+    callers_params,
+    media_keys,
+    role,
+    visible,
+)
 from media_service.db.transaction import Connection
 from media_service.jobs.model import Job, JobKind, JobState
 from media_service.jobs.queries.records import job_record
 
-SELECT = """
-    select j.*, j.job_id::text as job_id, j.subject_id::text as subject_id
-    from jobs j
+COLUMNS = "j.*, j.job_id::text as job_id, j.subject_id::text as subject_id"
+SELECT = f"select {COLUMNS}, 0 as role from jobs j"
+# The jobs that callers ask for, each with the role of its caller.
+ASKED = f"""
+    select {COLUMNS}, c.position, {role("j", media_keys("j", "subject_id"))} as role
+    from {CALLERS} join jobs j on j.job_id = c.id
 """
 # Jobs that callers can see. Jobs of the service itself and subjobs are not visible.
 VISIBLE = "j.owner_type is not null and j.parent_id is null"
@@ -48,26 +60,25 @@ async def unfinished(db: Connection, kind: JobKind, subject_id: str) -> str | No
     return row["job_id"] if row else None
 
 
-async def get_many(db: Connection, job_ids: Sequence[str]) -> dict[str, Job]:
-    """Returns the visible jobs among these, by id."""
-    rows = await db.execute(
-        SELECT + "where j.job_id = any(%s::uuid[]) and " + VISIBLE, (list(job_ids),)
-    )
-    return {row["job_id"]: job_record(row) async for row in rows}
+async def get_asked(db: Connection, asked: Sequence[tuple[str, Principal]]) -> list[Job | None]:
+    """Returns the visible jobs that each caller asks for, with the caller's role."""
+    query = f"{ASKED} where {VISIBLE}"
+    rows = await db.execute(query.encode(), callers_params(asked))
+    found = {row["position"]: job_record(row) async for row in rows}
+    return [found.get(position) for position in range(1, len(asked) + 1)]
 
 
-async def lock(db: Connection, job_id: str) -> Job | None:
-    """Returns a visible job, and locks it until the transaction ends."""
-    rows = await db.execute(
-        SELECT + "where j.job_id = %s and " + VISIBLE + " for update", (job_id,)
-    )
-    row = await rows.fetchone()
-    return job_record(row) if row else None
+async def lock(db: Connection, job_id: str, principal: Principal) -> Job | None:
+    """Returns a visible job with the caller's role, and locks it until the transaction ends."""
+    await db.execute("select from jobs where job_id = %s for update", (job_id,))
+    (job,) = await get_asked(db, [(job_id, principal)])
+    return job
 
 
 async def page(
     db: Connection,
-    scope: Sequence[Condition],
+    scope: Scope,
+    conditions: Sequence[Condition],
     *,
     media_id: str | None,
     state: JobState | None,
@@ -76,9 +87,10 @@ async def page(
     after: tuple[datetime, str] | None,
     limit: int,
 ) -> list[Job]:
-    """Jobs `j` in scope, newest first, older than `after` (create_time, job_id)."""
-    where = [*(condition.sql for condition in scope), VISIBLE]
-    params = [value for condition in scope for value in condition.params]
+    """Jobs `j` in scope that meet the conditions, newest first, older than `after` (create_time,
+    job_id)."""
+    where = [VISIBLE, visible("j", "subject_id"), *(each.sql for each in conditions)]
+    params = [*scope.params, *(value for each in conditions for value in each.params)]
     filters = {"subject_id": media_id, "state": state, "kind": kind, "project_id": project_id}
     for column, value in filters.items():
         if value is not None:
@@ -88,7 +100,7 @@ async def page(
         where.append("(j.create_time, j.job_id) < (%s, %s::uuid)")
         params += after
     rows = await db.execute(
-        f"{SELECT} where {' and '.join(where)}"
+        f"with {scope.sql} {SELECT} where {' and '.join(where)}"
         " order by j.create_time desc, j.job_id desc limit %s".encode(),
         (*params, limit),
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from media_service.access.owner import Owner
+from media_service.access.role import Role
 from media_service.errors import Fault
 from media_service.jobs.model import Claim, Job, JobKind, JobState, Priority
 
@@ -41,6 +42,7 @@ def job_record(row: Mapping[str, Any]) -> Job:
         start_time=row["start_time"],
         update_time=row["update_time"],
         end_time=row["end_time"],
+        role=Role(row["role"]),
     )
 
 

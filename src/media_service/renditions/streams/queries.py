@@ -199,7 +199,7 @@ async def remove_ready(db: Connection, media_id: str) -> list[str]:
 async def abandoned(db: Connection, limit: int) -> list[str]:
     """Locks and returns streams that can no longer be played. Skips streams that are locked."""
     rows = await db.execute(
-        f"select stream_id from streams where {ABANDONED} limit %s for update skip locked".encode(),  # noqa: S608 - made of constants
+        f"select stream_id from streams where {ABANDONED} limit %s for update skip locked".encode(),
         (limit,),
     )
     return [row["stream_id"] async for row in rows]
@@ -237,7 +237,7 @@ async def remove(db: Connection, which: str, values: Sequence[Any]) -> list[str]
         update blobs b set reference_count = reference_count - 1
         from freed f where b.blob_id = f.blob_id
         returning b.blob_id::text as blob_id, b.reference_count
-        """.encode(),  # noqa: S608 - made of constants
+        """.encode(),
         values,
     )
     return [row["blob_id"] async for row in rows if row["reference_count"] == 0]

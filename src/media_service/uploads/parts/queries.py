@@ -7,9 +7,11 @@ from typing import Any
 
 from psycopg.sql import SQL
 
+from media_service.access.principal import Principal
+from media_service.access.queries import CALLER, caller_params
 from media_service.db.transaction import Connection
 from media_service.uploads.model import Part, Upload
-from media_service.uploads.queries import COLUMNS, record
+from media_service.uploads.queries import COLUMNS, ROLE, record
 
 SELECT = """
     select number, size_bytes, crc32c, epoch, sealed, stored, signed, replaceable
@@ -64,15 +66,19 @@ async def begin(db: Connection, upload_id: str, since: int | None = None) -> Upl
     return record(row) if row else None
 
 
-async def find(db: Connection, upload_id: str, number: int) -> tuple[Upload | None, Part | None]:
-    """Returns an upload and one of its parts. Each is None if it does not exist."""
+async def find(
+    db: Connection, upload_id: str, number: int, principal: Principal | None = None
+) -> tuple[Upload | None, Part | None]:
+    """Returns an upload with the role of the caller, and one of its parts. Each is None if it does
+    not exist."""
     rows = await db.execute(
         SQL("""
-        select {}, to_json(p) as part
-        from uploads u left join upload_parts p on p.upload_id = u.upload_id and p.number = %s
+        select {}, to_json(p) as part, {} as role
+        from {} cross join uploads u
+        left join upload_parts p on p.upload_id = u.upload_id and p.number = %s
         where u.upload_id = %s
-        """).format(COLUMNS),
-        (number, upload_id),
+        """).format(COLUMNS, SQL(ROLE), SQL(CALLER)),
+        (*caller_params(principal), number, upload_id),
     )
     row = await rows.fetchone()
     if row is None:

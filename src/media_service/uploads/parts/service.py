@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from media_service.access.link_signer import LinkSigner, invalid
-from media_service.access.permission import Permission
 from media_service.access.policy import authorize
 from media_service.access.principal import Principal
 from media_service.clock import now
@@ -148,7 +147,7 @@ class PartService:
     ) -> list[Part]:
         """Returns stored and claimed parts with numbers above `after`, by number. For a part that a
         stream is still writing, the size is the number of counted bytes."""
-        upload = await self._load(principal, Permission.UPLOADS_READ, upload_id)
+        upload = await self._load(principal, upload_id)
         await self._collector.collect(upload)
         async with self._database.connection() as db:
             return await part_queries.page(db, upload_id, after, limit)
@@ -162,7 +161,7 @@ class PartService:
     ) -> list[SignedPart]:
         """Claims parts, and returns a signed request for each. If `wanted` is empty, signs one
         request for the whole file."""
-        upload = active(await self._load(principal, Permission.UPLOADS_WRITE, upload_id))
+        upload = active(await self._load(principal, upload_id))
         named = list(wanted) or [whole(upload)]
         if len({part.number for part in named}) < len(named):
             raise invalid_parts("must name each part once")
@@ -341,13 +340,12 @@ class PartService:
     ) -> tuple[Upload, Part | None]:
         """Returns an ACTIVE upload and one of its parts."""
         async with self._receiving.connection() as db:
-            upload, part = await part_queries.find(db, upload_id, number)
-        missing = upload_not_found(upload_id)
-        return active(authorize(principal, Permission.UPLOADS_WRITE, upload, missing)), part
+            upload, part = await part_queries.find(db, upload_id, number, principal)
+        return active(authorize(upload, upload_not_found(upload_id))), part
 
-    async def _load(self, principal: Principal, permission: Permission, upload_id: str) -> Upload:
+    async def _load(self, principal: Principal, upload_id: str) -> Upload:
         async with self._database.connection() as db:
-            return await load(db, principal, permission, upload_id)
+            return await load(db, principal, upload_id)
 
     def _most(self, upload: Upload) -> int:
         """The maximum size, in bytes, of a part that is sent through this service."""

@@ -1,0 +1,236 @@
+"""The predicate of access, as SQL. `policy.py` is what code uses.
+
+A *thing* is a row with the columns `org_id`, `owner_type` and `owner_id`, such as a media. Its keys
+are the resources of `access_grants` that it belongs to: the media, the project, the owner, the
+organization. The role of a caller on a thing is the highest role of the valid grants of one of its
+keys to one of the caller's principals, provided that the caller belongs to its organization.
+
+`role` computes the role on one thing, where the row is loaded. `scope_sql` and `visible` select the
+things on which the caller has a role, for lists. Both are made of the same parts, and
+tests/database/test_access.py compares both with a model. No part contains a percent sign, which
+psycopg would read as a placeholder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from media_service.access.principal import Principal
+from media_service.access.role import Role
+
+COLUMNS = "principal, owner_type, owner_id, org_id, issuer, administrator"
+# One caller, and several callers that each ask for the thing with an `id`, as items of FROM. The
+# `position` of the first one is 1.
+CALLER = (
+    "(select %s::text as principal, %s::text as owner_type, %s::text as owner_id,"
+    " %s::text as org_id, %s::text as issuer, %s::bool as administrator) as c"
+)
+CALLERS = (
+    "unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bool[])"
+    f" with ordinality as c (id, {COLUMNS}, position)"
+)
+
+
+def caller_params(principal: Principal | None) -> tuple[str | bool | None, ...]:
+    """The parameters of `CALLER`. None: nobody, who has no role on anything."""
+    if principal is None:
+        return (None,) * 6
+    return (
+        principal.grantee,
+        principal.type,
+        principal.id,
+        principal.org_id,
+        principal.org_issuer,
+        principal.administrator,
+    )
+
+
+def callers_params(asked: Sequence[tuple[str, Principal | None]]) -> tuple[list[Any], ...]:
+    """The parameters of `CALLERS`."""
+    rows = [(id_, *caller_params(principal)) for id_, principal in asked]
+    return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+def valid(grant: str) -> str:
+    return f"({grant}.expire_time is null or {grant}.expire_time > now())"
+
+
+def organizations(caller: str) -> str:
+    """The organizations that the caller belongs to; '' stands for none. A claim narrows the caller
+    to one organization, and counts if that is bound to the issuer of the claim. One without a row
+    is bound to the service's own issuer. The organization of a service account always counts."""
+    return f"""
+        select '' as org_id where {caller}.org_id = ''
+        union all
+        select {caller}.org_id
+        where {caller}.org_id <> '' and (
+            {caller}.owner_type = 'service_account'
+            or {caller}.issuer = coalesce(
+                (select o.issuer from organizations o where o.organization_id = {caller}.org_id), ''
+            )
+        )
+        union all
+        select substr(b.resource, 14) from access_grants b
+        where b.grantee = {caller}.principal and {valid("b")}
+          and b.resource >= 'organization:' and b.resource < 'organization;'
+          and {caller}.org_id in ('', substr(b.resource, 14))
+    """
+
+
+def principals(caller: str) -> str:
+    """The names under which grants reach the caller, except as a member of a project."""
+    return f"""
+        select 'everybody' as principal
+        union all
+        select {caller}.principal
+        union all
+        select 'group:' || gm.group_id from group_members gm where gm.member = {caller}.principal
+        union all
+        select 'organization:' || o.org_id from ({organizations(caller)}) o where o.org_id <> ''
+    """
+
+
+def role(thing: str, keys: Sequence[str], *, owned: bool = True, caller: str = "c") -> str:
+    """The caller's role on a thing that has these keys. `owned`: its owner is OWNER of it."""
+    mine = f"({thing}.owner_type, {thing}.owner_id) = ({caller}.owner_type, {caller}.owner_id)"
+    if not owned:
+        mine = "false"
+    of_keys = f"any(array[{', '.join(keys)}])"
+    to_caller = f"any(array({principals(caller)}))"
+    return f"""
+        case
+            when {caller}.principal is null then 0
+            when {caller}.org_id = '' and {thing}.org_id = '' and {mine} then {Role.OWNER:d}
+            else greatest(
+                0,
+                case when {thing}.org_id in ({organizations(caller)}) then
+                    case when {mine} then {Role.OWNER:d} else (
+                        select max(found.role) from (
+                            select g.role from access_grants g
+                            where g.resource = {of_keys} and g.grantee = {to_caller}
+                              and {valid("g")}
+                            union all
+                            select g.role from access_grants g
+                            where g.resource = {of_keys} and {valid("g")}
+                              and g.grantee >= 'project:' and g.grantee < 'project;'
+                              and exists (
+                                  select from access_grants p
+                                  where p.resource = g.grantee and p.grantee = {to_caller}
+                                    and p.role > 0 and {valid("p")}
+                              )
+                        ) found
+                    ) end
+                end,
+                case when {caller}.org_id in ('', {thing}.org_id) then
+                    {service_role(caller)}
+                end
+            )
+        end::int
+    """
+
+
+def service_role(caller: str) -> str:
+    """The caller's role on the installation. An administrator is its OWNER."""
+    return f"""
+        case when {caller}.administrator then {Role.OWNER:d} else (
+            select g.role from access_grants g
+            where g.resource = 'service:' and g.grantee = {caller}.principal and {valid("g")}
+        ) end
+    """
+
+
+def owner_key(thing: str) -> str:
+    """Null for an organization with a slash, whose keys would be ambiguous."""
+    return (
+        f"case when strpos({thing}.org_id, '/') = 0 then"
+        f" 'owner:' || {thing}.org_id || '/' || {thing}.owner_type || ':' || {thing}.owner_id end"
+    )
+
+
+def organization_key(thing: str) -> str:
+    return f"'organization:' || {thing}.org_id"
+
+
+def project_keys(project: str) -> tuple[str, ...]:
+    """The keys of a project, which are also those of everything in it."""
+    return (f"'project:' || {project}.project_id", organization_key(project))
+
+
+def owner_keys(owner: str) -> tuple[str, ...]:
+    """The keys of an owner, that is, of acting for it."""
+    return (owner_key(owner), organization_key(owner))
+
+
+def media_keys(thing: str, media_id: str) -> tuple[str, ...]:
+    """The keys of a media, an upload or a job. `media_id`: the column with the id of its media."""
+    return (f"'media:' || {thing}.{media_id}", owner_key(thing), *project_keys(thing))
+
+
+def scope_sql(minimum: Role) -> str:
+    """Common table expressions for `visible`, with the parameters of `CALLER`."""
+    return f"""
+        caller as materialized (select c.* from {CALLER}),
+        caller_organizations as materialized (
+            select o.org_id from caller, lateral ({organizations("caller")}) o
+        ),
+        direct as materialized (
+            select g.resource, max(g.role) as role from access_grants g
+            where g.grantee in (
+                select p.principal from caller, lateral ({principals("caller")}) p
+            ) and g.role > 0 and {valid("g")}
+            group by g.resource
+        ),
+        reached as materialized (
+            select resource from direct where role >= {minimum:d}
+            union
+            select g.resource from direct d join access_grants g on g.grantee = d.resource
+            where d.resource >= 'project:' and d.resource < 'project;'
+              and g.role >= {minimum:d} and {valid("g")}
+        ),
+        administered as materialized (
+            select c.org_id from caller c where {service_role("c")} >= {minimum:d}
+        )
+    """
+
+
+def visible(thing: str, media_id: str) -> str:
+    """The condition for the media, uploads or jobs on which the caller has the role of the scope.
+    The statement begins with `Scope.sql`."""
+    return reachable(thing, f"{mine(thing)} or {among(media_keys(thing, media_id))}")
+
+
+def visible_project(project: str) -> str:
+    """Like `visible`, for projects."""
+    return reachable(project, among(project_keys(project)))
+
+
+def visible_owned(thing: str) -> str:
+    """Like `visible`, for what is in no project."""
+    return reachable(thing, f"{mine(thing)} or {among(owner_keys(thing))}")
+
+
+def mine(thing: str) -> str:
+    return f"({thing}.owner_type, {thing}.owner_id) = (select owner_type, owner_id from caller)"
+
+
+def reachable(thing: str, condition: str) -> str:
+    return f"""(
+        ({thing}.org_id in (select org_id from caller_organizations) and ({condition}))
+        or exists (select from administered a where a.org_id in ('', {thing}.org_id))
+    )"""
+
+
+def among(keys: Sequence[str]) -> str:
+    return " or ".join(f"{key} in (select resource from reached)" for key in keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a caller may see in lists: common table expressions, and their parameters."""
+
+    sql: str
+    params: tuple[Any, ...]
+
+
+def scope_of(principal: Principal, minimum: Role) -> Scope:
+    return Scope(scope_sql(minimum), caller_params(principal))

@@ -1,0 +1,84 @@
+"""Decides who may create what, for whom and where."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from media_service.access.owner import Owner
+from media_service.access.policy import authorize, decided
+from media_service.access.principal import Principal
+from media_service.access.role import Role
+from media_service.db.database import Database
+from media_service.db.transaction import Connection
+from media_service.errors import MediaError
+from media_service.sharing import queries
+from media_service.sharing.errors import owner_not_allowed, project_not_found
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a caller wants to create something. `owner` None: the caller. `project_id` empty: in no
+    project."""
+
+    owner: Owner | None = None
+    project_id: str = ""
+
+
+class Creation:
+    """Finds the owners of new resources."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def owner(self, principal: Principal, destination: Destination) -> Owner:
+        """Returns the owner of what the caller creates in a destination.
+
+        Raises NotFound (PROJECT_NOT_FOUND), PermissionDenied (ROLE_REQUIRED, OWNER_NOT_ALLOWED).
+        """
+        found = (await self.owners(principal, [destination]))[destination]
+        if isinstance(found, MediaError):
+            raise found
+        return found
+
+    async def owners(
+        self, principal: Principal, destinations: Iterable[Destination]
+    ) -> dict[Destination, Owner | MediaError]:
+        """Like `owner`, for several destinations: the owner, or the error that refuses it."""
+        decided()
+        found: dict[Destination, Owner | MediaError] = {}
+        others = []
+        for destination in dict.fromkeys(destinations):
+            # What a user without an organization creates is theirs, without a query.
+            own = destination in {Destination(), Destination(principal.owner)}
+            if own and not principal.org_id:
+                found[destination] = principal.owner
+            else:
+                others.append(destination)
+        if others:
+            async with self._database.connection() as db:
+                for destination in others:
+                    found[destination] = await owner_or_refusal(db, principal, destination)
+        return found
+
+
+async def owner_or_refusal(
+    db: Connection, principal: Principal, destination: Destination
+) -> Owner | MediaError:
+    try:
+        return await owner_in(db, principal, destination)
+    except MediaError as error:
+        return error
+
+
+async def owner_in(db: Connection, principal: Principal, destination: Destination) -> Owner:
+    """Raises the errors of `Creation.owner`."""
+    org_id = principal.org_id
+    if destination.project_id:
+        found = await queries.project(db, destination.project_id, principal)
+        project = authorize(found, project_not_found(destination.project_id), Role.EDITOR)
+        org_id = project.owner.org_id
+    owner = destination.owner or Owner(principal.type, principal.id, org_id)
+    if destination.project_id and owner.org_id != org_id:
+        raise owner_not_allowed()
+    if await queries.role_for_owner(db, owner, principal) < Role.EDITOR:
+        raise owner_not_allowed()
+    return owner

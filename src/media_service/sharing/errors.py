@@ -1,0 +1,47 @@
+"""Errors of organizations, projects, groups and grants."""
+
+from media_service.errors import FailedPrecondition, NotFound, PermissionDenied, Reason
+
+
+def organization_not_found(organization_id: str) -> NotFound:
+    return NotFound(
+        Reason.ORGANIZATION_NOT_FOUND,
+        "The organization does not exist, or the caller does not belong to it.",
+        organization_id=organization_id,
+    )
+
+
+def project_not_found(project_id: str) -> NotFound:
+    return NotFound(
+        Reason.PROJECT_NOT_FOUND,
+        "The project does not exist, or the caller may not see it.",
+        project_id=project_id,
+    )
+
+
+def group_not_found(group_id: str) -> NotFound:
+    return NotFound(
+        Reason.GROUP_NOT_FOUND,
+        "The group does not exist, or the caller may not see it.",
+        group_id=group_id,
+    )
+
+
+def resource_not_found(resource: str) -> NotFound:
+    return NotFound(
+        Reason.RESOURCE_NOT_FOUND,
+        "The resource does not exist, or the caller may not see it.",
+        resource=resource,
+    )
+
+
+def owner_not_allowed() -> PermissionDenied:
+    return PermissionDenied(
+        Reason.OWNER_NOT_ALLOWED,
+        "The caller may not create resources for this owner. Leave owner unset, or name an owner"
+        " for whom the caller has the role EDITOR, in the organization of the project.",
+    )
+
+
+def grantee_not_allowed(why: str, grantee: str) -> FailedPrecondition:
+    return FailedPrecondition(Reason.GRANTEE_NOT_ALLOWED, f"The grantee {why}.", grantee=grantee)

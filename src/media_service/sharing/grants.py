@@ -1,0 +1,136 @@
+"""Use cases of grants."""
+
+from datetime import datetime
+
+from media_service.access.policy import authorize, role_required
+from media_service.access.principal import Principal
+from media_service.access.role import Role
+from media_service.clock import now
+from media_service.db.database import Database
+from media_service.db.transaction import Connection, Transaction
+from media_service.errors import InvalidArgument, Reason
+from media_service.jobs.periodic import Batches
+from media_service.sharing import queries
+from media_service.sharing.errors import grantee_not_allowed, resource_not_found
+from media_service.sharing.model import Grant, Located
+from media_service.sharing.resources import (
+    EVERYBODY,
+    Resource,
+    check_grantee,
+    parse_resource,
+)
+
+BATCH = 1000
+PEOPLE = {"user", "service_account"}
+
+
+class GrantService:
+    """Grants roles, and takes them back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def role(self, principal: Principal, resource: str) -> Role:
+        """The caller's role on a resource. Raises NotFound (RESOURCE_NOT_FOUND)."""
+        async with self._database.connection() as db:
+            return (await load(db, principal, parse_resource(resource))).role
+
+    async def put(
+        self,
+        principal: Principal,
+        resource: str,
+        grantee: str,
+        role: Role,
+        expire_time: datetime | None,
+    ) -> Grant:
+        """Grants a role, or changes it. A caller cannot grant more than their own role, nor change
+        the grant of somebody with more. Raises NotFound (RESOURCE_NOT_FOUND), PermissionDenied
+        (ROLE_REQUIRED), FailedPrecondition (GRANTEE_NOT_ALLOWED), InvalidArgument (INVALID_FIELD).
+        """
+        parsed = parse_resource(resource)
+        check_grantee(grantee)
+        if role is Role.NONE and parsed.kind != "organization":
+            raise invalid("role", "must be set, except for members of an organization")
+        if expire_time is not None and expire_time <= now():
+            raise invalid("expire_time", "must be in the future")
+        async with self._database.transaction() as tx:
+            located = await load(tx, principal, parsed)
+            await check_level(tx, located.role, parsed, grantee, role)
+            await check_allowed(tx, parsed, located.org_id, grantee, role)
+            new = Grant(str(parsed), grantee, role, expire_time, created_by=principal.grantee)
+            tx.audit(org_id=located.org_id, resource_id=str(parsed))
+            return await queries.put_grant(tx, new)
+
+    async def delete(self, principal: Principal, resource: str, grantee: str) -> None:
+        """Takes a grant back. Idempotent. Everybody may give up their own. Raises NotFound
+        (RESOURCE_NOT_FOUND), PermissionDenied (ROLE_REQUIRED)."""
+        parsed = parse_resource(resource)
+        check_grantee(grantee)
+        own = grantee == principal.grantee
+        async with self._database.transaction() as tx:
+            located = await load(tx, principal, parsed, Role.VIEWER if own else None)
+            await check_level(tx, located.role, parsed, grantee, Role.NONE)
+            await queries.delete_grant(tx, str(parsed), grantee)
+            tx.audit(org_id=located.org_id, resource_id=str(parsed))
+
+    async def page(
+        self, principal: Principal, resource: str, after: str, limit: int
+    ) -> list[Grant]:
+        """The valid grants on a resource, by grantee. Raises NotFound (RESOURCE_NOT_FOUND),
+        PermissionDenied (ROLE_REQUIRED)."""
+        parsed = parse_resource(resource)
+        async with self._database.connection() as db:
+            await load(db, principal, parsed)
+            return await queries.grant_page(db, str(parsed), after, limit)
+
+
+async def load(
+    db: Connection, principal: Principal, resource: Resource, minimum: Role | None = None
+) -> Located:
+    """Returns a resource if the caller has the role that the method requires, or `minimum`. Raises
+    NotFound (RESOURCE_NOT_FOUND), PermissionDenied (ROLE_REQUIRED)."""
+    located = await queries.locate(db, resource, principal)
+    return authorize(located, resource_not_found(str(resource)), minimum)
+
+
+async def check_level(
+    tx: Transaction, own: Role, resource: Resource, grantee: str, wanted: Role
+) -> None:
+    """Raises PermissionDenied (ROLE_REQUIRED) if the caller's own role is below the wanted one, or
+    below the one that the grantee has."""
+    before = await queries.grant(tx, str(resource), grantee)
+    highest = max(wanted, before.role) if before else wanted
+    if highest > own:
+        raise role_required(highest)
+
+
+async def check_allowed(
+    tx: Transaction, resource: Resource, org_id: str, grantee: str, role: Role
+) -> None:
+    """Raises FailedPrecondition (GRANTEE_NOT_ALLOWED). No grant crosses the boundary of an
+    organization: groups, projects and organizations must be in that of the resource."""
+    kind, _, grantee_id = grantee.partition(":")
+    if kind in PEOPLE:
+        return
+    if resource.kind == "service" or role is Role.NONE:
+        raise grantee_not_allowed("must be a user or a service account", grantee)
+    if grantee == EVERYBODY:
+        if resource.kind not in {"media", "project"}:
+            raise grantee_not_allowed("everybody can only have media and projects", grantee)
+    elif await queries.grantee_organization(tx, kind, grantee_id) != org_id:
+        raise grantee_not_allowed(
+            "does not exist, or is not in the organization of the resource", grantee
+        )
+
+
+def invalid(field: str, why: str) -> InvalidArgument:
+    return InvalidArgument(Reason.INVALID_FIELD, f"The {field} {why}.", ((field, why),))
+
+
+async def remove_expired_grants(database: Database) -> Batches:
+    while True:
+        async with database.connection() as db:
+            removed = await queries.delete_expired_grants(db, BATCH)
+        yield removed
+        if removed < BATCH:
+            return

@@ -1,0 +1,85 @@
+"""Use cases of groups."""
+
+from datetime import datetime
+
+from media_service.access.policy import authorize, role_required
+from media_service.access.principal import Principal
+from media_service.db.database import Database
+from media_service.db.transaction import Connection
+from media_service.sharing import queries
+from media_service.sharing.errors import group_not_found, organization_not_found
+from media_service.sharing.ids import new_readable_id
+from media_service.sharing.model import Group, GroupMember
+from media_service.sharing.resources import check_member
+
+
+class GroupService:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, principal: Principal, organization_id: str, display_name: str) -> Group:
+        """Raises NotFound (ORGANIZATION_NOT_FOUND), PermissionDenied (ROLE_REQUIRED)."""
+        group_id = new_readable_id(display_name, "group")
+        async with self._database.transaction() as tx:
+            await load_organization(tx, principal, organization_id)
+            await queries.insert_group(tx, group_id, organization_id, display_name)
+            return await load(tx, principal, group_id)
+
+    async def delete(self, principal: Principal, group_id: str) -> None:
+        """Deletes a group, its members and its grants. Raises NotFound (GROUP_NOT_FOUND),
+        PermissionDenied (ROLE_REQUIRED)."""
+        async with self._database.transaction() as tx:
+            await load(tx, principal, group_id)
+            await queries.delete_group(tx, group_id)
+
+    async def page(
+        self,
+        principal: Principal,
+        organization_id: str,
+        after: tuple[datetime, str] | None,
+        limit: int,
+    ) -> list[Group]:
+        """The groups of an organization, newest first. Raises NotFound (ORGANIZATION_NOT_FOUND),
+        PermissionDenied (ROLE_REQUIRED)."""
+        async with self._database.connection() as db:
+            await load_organization(db, principal, organization_id)
+            return await queries.group_page(db, principal, organization_id, after, limit)
+
+    async def add(self, principal: Principal, group_id: str, member: str) -> Group:
+        """Idempotent. Raises NotFound (GROUP_NOT_FOUND), PermissionDenied (ROLE_REQUIRED),
+        InvalidArgument (INVALID_FIELD)."""
+        check_member(member)
+        async with self._database.transaction() as tx:
+            group = await load(tx, principal, group_id)
+            # Otherwise, callers could give themselves a role that they may not grant.
+            if (highest := await queries.highest_role(tx, f"group:{group_id}")) > group.role:
+                raise role_required(highest)
+            await queries.add_member(tx, group_id, member)
+        return group
+
+    async def remove(self, principal: Principal, group_id: str, member: str) -> Group:
+        """Idempotent. Raises the errors of `add`."""
+        check_member(member)
+        async with self._database.transaction() as tx:
+            group = await load(tx, principal, group_id)
+            await queries.remove_member(tx, group_id, member)
+        return group
+
+    async def members(
+        self, principal: Principal, group_id: str, after: str, limit: int
+    ) -> list[GroupMember]:
+        """The members of a group, by name. Raises NotFound (GROUP_NOT_FOUND), PermissionDenied
+        (ROLE_REQUIRED)."""
+        async with self._database.connection() as db:
+            await load(db, principal, group_id)
+            return await queries.member_page(db, group_id, after, limit)
+
+
+async def load(db: Connection, principal: Principal, group_id: str) -> Group:
+    """Returns a group if the caller has the role that the method requires on its organization."""
+    return authorize(await queries.group(db, group_id, principal), group_not_found(group_id))
+
+
+async def load_organization(db: Connection, principal: Principal, organization_id: str) -> None:
+    found = await queries.organization(db, organization_id, principal)
+    authorize(found, organization_not_found(organization_id))

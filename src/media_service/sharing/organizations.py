@@ -1,0 +1,41 @@
+"""Use cases of organizations."""
+
+from media_service.access.policy import authorize, decided
+from media_service.access.principal import Principal
+from media_service.access.role import Role
+from media_service.db.database import Database
+from media_service.errors import AlreadyExists, Reason
+from media_service.sharing import queries
+from media_service.sharing.errors import organization_not_found
+from media_service.sharing.grants import load
+from media_service.sharing.model import Organization
+from media_service.sharing.resources import Resource
+
+SERVICE = Resource("service", "")
+
+
+class OrganizationService:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(
+        self, principal: Principal, organization_id: str, display_name: str, issuer: str
+    ) -> Organization:
+        """Creates an organization, which only administrators may do. Raises AlreadyExists
+        (ORGANIZATION_EXISTS), NotFound (RESOURCE_NOT_FOUND)."""
+        async with self._database.transaction() as tx:
+            await load(tx, principal, SERVICE, Role.OWNER)
+            if not await queries.insert_organization(tx, organization_id, display_name, issuer):
+                raise AlreadyExists(
+                    Reason.ORGANIZATION_EXISTS,
+                    "An organization has this id. Choose another one.",
+                    organization_id=organization_id,
+                )
+            found = await queries.organization(tx, organization_id, principal)
+        return authorize(found, organization_not_found(organization_id), Role.OWNER)
+
+    async def page(self, principal: Principal, after: str | None, limit: int) -> list[Organization]:
+        """The organizations that the caller belongs to, by id; for administrators, all."""
+        decided()
+        async with self._database.connection() as db:
+            return await queries.organization_page(db, principal, after, limit)
