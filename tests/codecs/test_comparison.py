@@ -6,8 +6,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from media_service.codecs.comparison import check_duration, check_frames, edited_seconds
-from media_service.codecs.ends import Ends, FrameLook
+from media_service.codecs.comparison import (
+    check_duration,
+    check_frames,
+    check_visible,
+    edited_seconds,
+)
+from media_service.codecs.ends import Ends, FrameLook, ImageLook
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.limits import INSPECTION_LIMITS
 from media_service.codecs.video.edits import Edits
@@ -183,3 +188,47 @@ async def test_a_frame_far_from_its_key_frame_is_not_compared(
     middle = await inspector.source_ends(source, Edits(0.0, 19.0))
     assert middle.last is not None
     assert middle.last.is_visible(hdr=False)
+
+
+async def test_a_result_without_a_video_track_is_corrupt(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    path = generated(tmp_path / "a.mp4", "sine=d=1", "", "-c:a", "aac")
+    with pytest.raises(InvalidArgument, match="no video track"):
+        await inspector.result_ends(path, "video/mp4", 1.0)
+
+
+async def test_how_an_image_looks_is_read(inspector: Inspector, tmp_path: Path) -> None:
+    still = generated(tmp_path / "a.png", "color=black:s=64x48", "", "-frames:v", "1")
+    found = await inspector.look_at(still, "image/png")
+    assert (found.width, found.height, found.frames, found.is_black) == (64, 48, 1, True)
+    for name in ("a.webp", "a.gif"):
+        path = generated(tmp_path / name, "testsrc2=s=64x48:r=5:d=2", "", "-loop", "0")
+        found = await inspector.look_at(path, f"image/{path.suffix[1:]}")
+        assert (found.width, found.height, found.frames, found.seconds) == (64, 48, 10, 2.0)
+        assert found.is_visible(hdr=False)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "result", "differs"),
+    [
+        (GRAY, GRAY, BLACK, True),
+        (GRAY, None, BLACK, True),
+        (GRAY, BLACK, BLACK, False),
+        (DARK, DARK, BLACK, False),
+        (GRAY, GRAY, DIM, False),
+        (None, None, BLACK, False),
+    ],
+)
+def test_a_black_image_of_a_visible_video_is_found(
+    first: FrameLook | None, last: FrameLook | None, result: FrameLook, differs: bool
+) -> None:
+    source = Ends(first=first, last=last)
+    image = ImageLook(
+        **{f: getattr(result, f) for f in result.__struct_fields__}, frames=1, seconds=0
+    )
+    if differs:
+        with pytest.raises(InvalidArgument, match="black"):
+            check_visible(source, image, hdr=False)
+    else:
+        check_visible(source, image, hdr=False)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pypdfium2
 import pytest
+import pyvips
 from PIL import Image
 
+from media_service.codecs.document.page import check_blank, is_blank
 from media_service.codecs.document_renderer import DocumentRenderer
 from media_service.codecs.limits import PAGE_LIMITS
 from media_service.codecs.pipeline.pipeline import stored_pipeline
@@ -351,3 +353,12 @@ async def test_a_malformed_document_may_have_readable_pages(
 ) -> None:
     for data in (nested(), pdf(Page()).replace(b"/Count 1", b"/Count 2000000000")):
         assert await words(documents, path, data) == "\f"
+
+
+def test_a_page_that_is_blank_only_in_its_size_is_found() -> None:
+    white = pyvips.Image.black(64, 64, bands=3) + 255
+    assert is_blank(white)
+    check_blank(white, 3, 9000)
+    with pytest.raises(MediaError, match=r"Page 3 .* cannot be drawn") as error:
+        check_blank(white.draw_rect([0, 0, 255], 10, 10, 5, 5), 3, 9000)
+    assert error.value.reason is Reason.MEDIA_CORRUPT

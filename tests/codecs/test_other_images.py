@@ -168,11 +168,19 @@ def test_the_header_of_a_jpeg_xl_behind_many_boxes_is_not_read() -> None:
     assert error.value.reason is Reason.MEDIA_CORRUPT
 
 
-def test_a_decoder_in_rust_without_memory_exceeds_the_limit() -> None:
-    message = b"memory allocation of 123456789 bytes failed\n"
+@pytest.mark.parametrize(
+    "message",
+    [b"memory allocation of 123456789 bytes failed", b"Cannot allocate memory", b"std::bad_alloc"],
+)
+def test_a_decoder_without_memory_exceeds_the_limit(message: bytes) -> None:
     cause = exit_cause(-signal.SIGABRT, message, INSPECTION_LIMITS)
     assert cause is not None
     assert cause.reason is Reason.INSPECTION_LIMIT_EXCEEDED
+
+
+def test_a_damaged_file_is_not_said_to_exceed_the_memory() -> None:
+    message = b"[aac @ 0x56354d24d880] channel element 0.0 is not allocated\n"
+    assert exit_cause(69, message, INSPECTION_LIMITS) is None
 
 
 @pytest.mark.parametrize("side", [32_500, 40_000])  # more than the child has, and than LibRaw takes

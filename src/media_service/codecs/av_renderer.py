@@ -7,8 +7,8 @@ from dataclasses import replace
 from mediaservice.v1.operation_pb2 import Operation
 
 from media_service.codecs.audio import operations as audio_operations
+from media_service.codecs.av_comparison import AvComparison
 from media_service.codecs.av_task import AvTask
-from media_service.codecs.comparison import check_duration, check_frames, edited_seconds
 from media_service.codecs.discovery import discover
 from media_service.codecs.image.source import ImageSource
 from media_service.codecs.image_renderer import ImageRenderer
@@ -19,7 +19,7 @@ from media_service.codecs.pipeline.pipeline import Step
 from media_service.codecs.progress import ReportProgress
 from media_service.codecs.video import operations as video_operations
 from media_service.codecs.video import track_coverage
-from media_service.codecs.video.edits import Edits, collect_edits
+from media_service.codecs.video.edits import collect_edits
 from media_service.codecs.video.source import AvSource
 from media_service.codecs.video.watermark import watermark_frame
 from media_service.errors import FailedPrecondition, Reason
@@ -33,15 +33,15 @@ AUDIO = Step("audio", None)
 
 
 class AvRenderer:
-    """Renders video and audio pipelines. `renderer` draws watermarks. `inspector` compares videos
-    with their originals. `profiles` has the maximum video bit rate in kbit/s for each shorter side
-    in pixels."""
+    """Renders video and audio pipelines. `renderer` draws watermarks. `inspector` reads results to
+    compare them with their originals. `profiles` has the maximum video bit rate in kbit/s for each
+    shorter side in pixels."""
 
     def __init__(
         self, renderer: ImageRenderer, inspector: Inspector, profiles: Mapping[int, int]
     ) -> None:
         self._renderer = renderer
-        self._inspector = inspector
+        self._comparison = AvComparison(inspector)
         self._profiles = profiles
 
     @asynccontextmanager
@@ -76,24 +76,8 @@ class AvRenderer:
             edits = replace(edits, watermark_frame=frame)
             task = AvTask(stack, source, edits, message, name, self._profiles, report)
             outputs = await OPERATIONS[operation].render(task)
-            if operation == TRANSCODE.name:
-                await self._compare(source, edits, outputs[-1])
+            await self._comparison.check(operation, task, outputs[-1])
             yield outputs
-
-    async def _compare(self, source: AvSource, edits: Edits, video: Output) -> None:
-        """Raises InvalidArgument (MEDIA_CORRUPT) if a transcoded video differs from its source: in
-        its first or last frame, its size, or the duration of a track."""
-        original = await self._inspector.source_ends(source, edits)
-        result = await self._inspector.result_ends(video.path, video.content_type, edits.seconds)
-        if result is None:
-            return
-        check_frames(original, result, (video.width, video.height), hdr=source.is_hdr)
-        wanted = edited_seconds(original.video_seconds, edits)
-        check_duration("The video track", result.latest_video_end, wanted)
-        tracks = () if edits.mute else source.audio_tracks
-        for number, (index, _) in enumerate(tracks):
-            wanted = edited_seconds(original.audio_track(index), edits)
-            check_duration(f"Audio track {number + 1}", result.latest_audio_end(number), wanted)
 
 
 def no_video_track(operation: str) -> FailedPrecondition:

@@ -1,6 +1,6 @@
-"""Compares a video or stream with its source, so that no job succeeds with a wrong result."""
+"""Compares a result with its source, so that no job succeeds with a wrong result."""
 
-from media_service.codecs.ends import Ends
+from media_service.codecs.ends import Ends, ImageLook
 from media_service.codecs.sandbox.exit_cause import corrupt
 from media_service.codecs.video.edits import Edits
 
@@ -17,13 +17,30 @@ def check_frames(source: Ends, result: Ends, size: tuple[int, int], *, hdr: bool
     ):
         if after is None:
             raise corrupt(f"The {name} frame of the result cannot be decoded.")
-        if (after.width, after.height) != size:
-            raise corrupt(
-                f"The result has {after.width} × {after.height} pixels instead of"
-                f" {size[0]} × {size[1]}."
-            )
+        check_size((after.width, after.height), size)
         if after.is_black and before is not None and before.is_visible(hdr=hdr):
             raise corrupt(f"The {name} frame of the result is black, but not that of the original.")
+
+
+def check_size(size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """Raises InvalidArgument (MEDIA_CORRUPT)."""
+    if size != wanted:
+        raise corrupt(
+            f"The result has {size[0]} × {size[1]} pixels instead of {wanted[0]} × {wanted[1]}."
+        )
+
+
+def check_visible(source: Ends, result: ImageLook, *, hdr: bool) -> None:
+    """Checks that an image is black only if one end of the video is. Raises InvalidArgument
+    (MEDIA_CORRUPT)."""
+    frames = [frame for frame in (source.first, source.last) if frame is not None]
+    if result.is_black and frames and all(frame.is_visible(hdr=hdr) for frame in frames):
+        raise corrupt("The result is black, but not the original.")
+
+
+def is_shorter(seconds: float, wanted: float) -> bool:
+    """Whether a result is shorter than wanted by more than the tolerance."""
+    return wanted - seconds > TOLERANCE_SECONDS + wanted * TOLERANCE_SHARE
 
 
 def check_duration(track: str, seconds: float | None, wanted: float | None) -> None:
@@ -31,7 +48,7 @@ def check_duration(track: str, seconds: float | None, wanted: float | None) -> N
     result or of the source is unknown. Raises InvalidArgument (MEDIA_CORRUPT)."""
     if seconds is None or wanted is None:
         return
-    if wanted - seconds > TOLERANCE_SECONDS + wanted * TOLERANCE_SHARE:
+    if is_shorter(seconds, wanted):
         raise corrupt(
             f"{track} of the result ends after {seconds:.2f} seconds instead of {wanted:.2f}"
             " seconds: a part of it cannot be decoded."

@@ -1,4 +1,4 @@
-"""How a video begins and ends, to compare a result with its source."""
+"""How a video begins and ends, and how an image looks, to compare a result with its source."""
 
 from typing import Annotated
 
@@ -30,6 +30,14 @@ class FrameLook(Record, frozen=True, kw_only=True):
 
     def is_visible(self, *, hdr: bool) -> bool:
         return self.dark <= VISIBLE_SHARE and not (hdr and self.brightness < MIN_HDR_BRIGHTNESS)
+
+
+class ImageLook(FrameLook, frozen=True, kw_only=True):
+    """An image file. An animation has several `frames`, lasts `seconds`, and looks like all of them
+    together."""
+
+    frames: Count
+    seconds: Number
 
 
 class Ends(Record, frozen=True, kw_only=True):

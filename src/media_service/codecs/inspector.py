@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, overload
 
 import msgspec
 
-from media_service.codecs.ends import Ends
+from media_service.codecs.ends import Ends, ImageLook
 from media_service.codecs.inspection import (
     AudioInfo,
     DocumentInfo,
@@ -30,6 +30,7 @@ IMAGE = f"{INSPECT}.image:inspect"
 AV = f"{INSPECT}.av:inspect"
 DOCUMENT = f"{INSPECT}.document:inspect"
 ENDS = f"{INSPECT}.ends:read_ends"
+LOOK = f"{INSPECT}.look:look_at_image"
 # The task for each kind of media.
 TASKS = {"IMAGE": IMAGE, "VIDEO": AV, "AUDIO": AV, "DOCUMENT": DOCUMENT}
 
@@ -47,7 +48,9 @@ class Inspector:
 
     def __init__(self, fork_server: ForkServer, max_pixels: int, children: int) -> None:
         self._max_pixels = max_pixels
-        self._images = Sandbox(fork_server, [IMAGE], INSPECTION_LIMITS, children, IMAGES_PER_CHILD)
+        self._images = Sandbox(
+            fork_server, [IMAGE, LOOK], INSPECTION_LIMITS, children, IMAGES_PER_CHILD
+        )
         # Demuxers are a larger attack surface. Each file gets a new child.
         self._others = Sandbox(fork_server, [AV, DOCUMENT, ENDS], INSPECTION_LIMITS, children, 1)
         self._stack = AsyncExitStack()
@@ -107,10 +110,10 @@ class Inspector:
 
     async def source_ends(self, source: AvSource, edits: Edits) -> Ends:
         """Reads how the edited range of a source begins and ends, as far as that is possible. A
-        result may begin or end with another frame nearby, so the darkest frames there count.
-        Raises DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE,
-        PROCESSING_UNAVAILABLE)."""
-        track = source.video_track.index
+        result may begin or end with another frame nearby, so the darkest frames there count. Of an
+        audio file, reads only how its tracks end. Raises DataLoss (BLOB_MISSING), Unavailable
+        (STORAGE_UNAVAILABLE, PROCESSING_UNAVAILABLE)."""
+        track = source.video_track.index if source.has_video else None
         try:
             return await self.read_ends(
                 source.path,
@@ -134,11 +137,25 @@ class Inspector:
             log.warning("A result is not compared with its source: %s", error)
             return None
 
+    async def look_at(self, path: Path, content_type: str) -> ImageLook:
+        """Examines how an image looks that was rendered. Raises the errors of `inspect`."""
+        answer = await self._images.run(
+            LOOK,
+            path,
+            last=content_type not in TRUSTED_TYPES,
+            limits=inspection_limits(size_of(path)),
+            content_type=content_type,
+        )
+        try:
+            return msgspec.convert(answer, ImageLook)
+        except msgspec.ValidationError:
+            raise corrupt("It cannot be read.") from None
+
     async def read_ends(
         self,
         path: Path,
         content_type: str,
-        track: int,
+        track: int | None,
         start: float,
         end: float | None,
         margin: float | None = None,

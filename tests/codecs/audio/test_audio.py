@@ -286,3 +286,17 @@ async def test_a_cancelled_render_leaves_no_files_or_processes(
         return len(psutil.Process().open_files()) <= open_before
 
     await eventually_async(closed)
+
+
+@pytest.mark.parametrize("ops", ["audio:WAV", "waveform", "waveform:PNG"])
+async def test_audio_that_cannot_be_decoded_to_its_end_is_found(
+    tmp_path: Path, make: Make, ops: str
+) -> None:
+    """The second half of the file is zero, which the decoder skips."""
+    path = generated(tmp_path / "a.m4a", "sine=d=10", "-c:a", "aac", "-movflags", "faststart")
+    assert await make(path, ops)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2].ljust(len(data), b"\0"))
+    with pytest.raises(InvalidArgument, match=r"The audio of the result ends after") as refused:
+        await make(path, ops)
+    assert refused.value.reason is Reason.MEDIA_CORRUPT

@@ -9,7 +9,7 @@ import pyvips
 
 from media_service.codecs.inspection import VideoInfo
 from media_service.errors import InvalidArgument
-from tests.support.media.videos import Studio, generated, number, shown
+from tests.support.media.videos import TYPES, Studio, frame_at, generated, number, shown
 
 CUE = re.compile(
     r"(\d\d):(\d\d):(\d\d\.\d{3}) --> (\d\d):(\d\d):(\d\d\.\d{3})\n"
@@ -205,4 +205,41 @@ async def test_a_video_that_cannot_be_decoded_is_corrupt(
     info = VideoInfo(width=320, height=240, duration_seconds=2.0, frame_rate=25.0)
     with pytest.raises(InvalidArgument) as refused:
         await studio.known(path, ops, info)
+    assert refused.value.reason == "MEDIA_CORRUPT"
+
+
+@pytest.mark.parametrize(
+    ("name", "audio"), [("one.wmv", ""), ("still.wmv", "sine=d=3"), ("still.avi", "sine=d=3")]
+)
+async def test_a_video_of_one_frame_shows_it_in_every_operation(
+    studio: Studio, tmp_path: Path, name: str, audio: str
+) -> None:
+    """In WMV, a single frame has no duration and no frame rate."""
+    options = ("-c:v", "wmv2" if name.endswith("wmv") else "mpeg4")
+    path = generated(tmp_path / name, "color=white:s=64x48:r=25:d=0.04", audio, *options)
+    info = (await studio.inspector.inspect(path, "VIDEO", TYPES[path.suffix])).info
+    assert info.frame_rate == (0 if name.endswith("wmv") else 25)
+    for ops in ("frame", "frame:2", "storyboard:2", "preview"):
+        assert shown(await studio.make(path, ops)).avg() > 230, ops
+    assert frame_at(await studio.make(path, "transcode"), 0).avg() > 230
+
+
+async def test_a_storyboard_of_less_than_half_a_second_has_a_frame(
+    studio: Studio, tmp_path: Path
+) -> None:
+    path = generated(tmp_path / "short.mp4", "color=white:s=64x48:r=25:d=0.2")
+    assert shown(await studio.make(path, "storyboard")).avg() > 250
+
+
+@pytest.mark.parametrize("ops", ["frames:1", "storyboard:1"])
+async def test_frames_end_when_a_part_of_the_video_cannot_be_decoded(
+    studio: Studio, tmp_path: Path, ops: str
+) -> None:
+    options = ("-c:v", "mjpeg", "-q:v", "3", "-movflags", "faststart")
+    path = generated(tmp_path / "a.mov", "testsrc2=s=64x48:r=5:d=10", "sine=d=12", *options)
+    assert await studio.make(path, ops)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2].ljust(len(data), b"\0"))
+    with pytest.raises(InvalidArgument, match="The last frame of the result ends") as refused:
+        await studio.make(path, ops)
     assert refused.value.reason == "MEDIA_CORRUPT"

@@ -11,6 +11,7 @@ from tests.support.media.videos import ffmpeg, generated
 
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 BARS = "testsrc2=s=160x120:r=25:d=2"
+STILL = "testsrc2=s=160x120:r=25:d=0.04"
 
 
 def brightness(path: Path) -> tuple[float, float]:
@@ -24,7 +25,8 @@ def brightness(path: Path) -> tuple[float, float]:
     ("name", "video", "audio", "options", "seconds"),
     [
         ("longer.mp4", BARS, "sine=d=4", H264, 4),
-        ("still.mp4", "testsrc2=s=160x120:r=25:d=0.04", "sine=d=3", H264, 3),
+        ("still.mp4", STILL, "sine=d=3", H264, 3),
+        ("still.wmv", STILL, "sine=d=3", ("-c:v", "wmv2", "-c:a", "libmp3lame"), 3),
         ("first.flv", BARS, "sine=d=2", ("-c:v", "flv1", "-c:a", "libmp3lame"), 2),
         ("tiny.mp4", "testsrc2=s=2x2:r=25:d=1", "", H264, 1),
         *(

@@ -30,12 +30,7 @@ THREE_TRACKS = f"{BARS} {SHORT} {LONG} {AUDIO} -map 0 -map 1 -map 2 -map 3"
 KINDS = {
     **{f"longer.{suffix}": f"{BARS} {LONG} {codecs}" for suffix, codecs in CODECS.items()},
     **{f"late.{suffix}": f"{LATE} {BARS} {LONG} {codecs}" for suffix, codecs in CODECS.items()},
-    # A single frame in WMV has no duration and no frame rate: its stream fails.
-    **{
-        f"still.{suffix}": f"{STILL} {LONG} {codecs}"
-        for suffix, codecs in CODECS.items()
-        if suffix != "wmv"
-    },
+    **{f"still.{suffix}": f"{STILL} {LONG} {codecs}" for suffix, codecs in CODECS.items()},
     **{f"silent.{suffix}": f"{BARS} {codecs}" for suffix, codecs in CODECS.items()},
     **{f"tracks.{suffix}": f"{THREE_TRACKS} {CODECS[suffix]}" for suffix in ("mp4", "mkv", "ts")},
     "sorenson.flv": f"{BARS} {AUDIO} -c:v flv1 -ar 44100 -c:a libmp3lame",

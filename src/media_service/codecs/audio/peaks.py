@@ -35,10 +35,10 @@ async def read_peaks(
     samples: int,
     report: ReportProgress,
     add: Callable[[Peaks], None],
-) -> None:
+) -> float:
     """Passes the peaks of the edited track to `add` while they are decoded: one row for each
     `samples` samples at `rate`, mixed to mono. The last row may have fewer samples. Memory use is a
-    few megabytes, regardless of the length.
+    few megabytes, regardless of the length. Returns the duration of the track in seconds.
 
     Raises the errors of `Program.wait` and `edited_track`.
     """
@@ -60,7 +60,14 @@ async def read_peaks(
             output = node.output(f"pipe:{write_end}", format="s16le", blocksize=READ_BYTES // 4)
             running = run_ffmpeg(output, [file, write_end], limits=source.limits, progress=progress)
             program = await stack.enter_async_context(running)
-        await run_together(program.wait(), find_peaks(reader, samples, add))
+        found = 0
+
+        async def find() -> None:
+            nonlocal found
+            found = await find_peaks(reader, samples, add)
+
+        await run_together(program.wait(), find())
+    return found / rate
 
 
 @asynccontextmanager
@@ -80,21 +87,24 @@ async def pipe_reader(file: int) -> AsyncIterator[asyncio.StreamReader]:
 
 async def find_peaks(
     reader: asyncio.StreamReader, samples: int, add: Callable[[Peaks], None]
-) -> None:
+) -> int:
+    """Returns the number of samples."""
     interval = samples * SAMPLE.itemsize
     size = max(1, READ_BYTES // interval) * interval
-    more = True
+    total, more = 0, True
     while more:
         try:
             data = await reader.readexactly(size)
         except asyncio.IncompleteReadError as end:
             data, more = end.partial, False
         decoded = np.frombuffer(data, SAMPLE, len(data) // SAMPLE.itemsize)
+        total += len(decoded)
         whole = len(decoded) // samples * samples
         if whole:
             add(smallest_and_largest(decoded[:whole].reshape(-1, samples)))
         if whole < len(decoded):
             add(smallest_and_largest(decoded[whole:].reshape(1, -1)))
+    return total
 
 
 def smallest_and_largest(intervals: npt.NDArray[np.int16]) -> Peaks:

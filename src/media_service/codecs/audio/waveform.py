@@ -1,6 +1,7 @@
 """The waveform of an audio track: its peaks, as JSON for players or as an image."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +53,12 @@ async def as_json(task: AvTask, rate: int) -> Output:
         file.write((b"," if length else b"") + ",".join(map(str, values)).encode())
         length += len(peaks)
 
-    await read_peaks(task.source, task.edits, rate, samples, task.report, add)
+    seconds = await read_peaks(task.source, task.edits, rate, samples, task.report, add)
     if not length:
         raise no_audio_track()
     file.write(b'],"length":%d}\n' % length)
     file.flush()
-    return Output(Path(file.name), JSON)
+    return Output(Path(file.name), JSON, seconds=seconds)
 
 
 async def as_image(task: AvTask, rate: int) -> Output:
@@ -66,7 +67,7 @@ async def as_image(task: AvTask, rate: int) -> Output:
     samples = min(max(MIN_SAMPLES, round(task.edits.seconds * rate / points)), MAX_SAMPLES)
     downsampler = PeakDownsampler(2 * points)
     report = report_range(task.report, 0, 0.95)
-    await read_peaks(task.source, task.edits, rate, samples, report, downsampler.add)
+    seconds = await read_peaks(task.source, task.edits, rate, samples, report, downsampler.add)
     peaks = downsampler.peaks()
     if not len(peaks):
         raise no_audio_track()
@@ -77,4 +78,4 @@ async def as_image(task: AvTask, rate: int) -> Output:
         message.background,
         webp=message.format == Operation.Waveform.WEBP,
     )
-    return await draw_waveform(task.stack, drawing, peaks)
+    return replace(await draw_waveform(task.stack, drawing, peaks), seconds=seconds)

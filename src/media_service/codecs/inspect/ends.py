@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from media_service.codecs.ends import Ends, FrameLook
 from media_service.codecs.inspect.av import open_media
-from media_service.codecs.inspect.beginning import decoder_of
+from media_service.codecs.inspect.beginning import corrupt, decoder_of
 from media_service.codecs.inspect.covers import unmarked_video_tracks
 from media_service.codecs.inspect.limits import MAX_TRACKS
 from media_service.codecs.inspect.timing import (
@@ -19,6 +19,7 @@ from media_service.codecs.inspect.timing import (
     END_PACKETS,
     END_SECONDS,
     Ending,
+    is_timed,
     read_to_end,
     seek,
     start_seconds,
@@ -46,18 +47,45 @@ UNSPECIFIED_MATRIX = 2
 def read_ends(
     media: int,
     content_type: str,
-    track: int,
+    track: int | None,
     start: float,
     end: float | None,
     margin: float | None,
 ) -> dict[str, Any]:
     """Returns the Ends of a range of the open file `media`, as JSON values. `track` is the index of
-    the video track among those that are not marked as cover art. Without `end`, decodes the whole
-    file, which must be short. With `margin`, the darkest frame in so many seconds at that end of
-    the range, or next to them, counts as the first or last one.
+    the video track among those that are not marked as cover art, or None for an audio file, whose
+    end is unknown if the format has no time stamps. Without `end`, decodes the whole file, which
+    must be short. With `margin`, the darkest frame in so many seconds at that end of the range, or
+    next to them, counts as the first or last one.
 
     Raises InvalidArgument (MEDIA_CORRUPT, INSPECTION_LIMIT_EXCEEDED).
     """
+    found = Ends()
+    if track is not None:
+        found = read_frames(media, content_type, track, start, end, margin)
+    if end is None:
+        return to_json(found)
+    with open_media(media, content_type) as container:
+        if track is None and not is_timed(container):
+            return to_json(found)
+        video = None if track is None else video_track(container, track).index
+        audio = [each.index for each in container.streams.audio[:MAX_TRACKS]]
+        tracks = {*audio} if video is None else {video, *audio}
+        ending = read_tracks(container, tracks, end)
+    if ending is not None:
+        found = replace(
+            found,
+            video_seconds=None if video is None else ending.tracks.get(video),
+            audio_seconds=tuple(ending.tracks.get(index) for index in audio),
+            read_from=max(0.0, ending.begin),
+        )
+    return to_json(found)
+
+
+def read_frames(
+    media: int, content_type: str, track: int, start: float, end: float | None, margin: float | None
+) -> Ends:
+    """Reads the first and the last frame; see `read_ends`."""
     with open_media(media, content_type) as container:
         if margin is None:
             first = look_at(container, track, start, start)
@@ -74,21 +102,16 @@ def read_ends(
                 last = darkest_look(container, track, until - distance, time - margin, time)
         if last is not None:
             break
-    found = Ends(first=first, last=last)
-    if end is None:
-        return to_json(found)
-    with open_media(media, content_type) as container:
-        video = unmarked_video_tracks(container)[track].index
-        audio = [each.index for each in container.streams.audio[:MAX_TRACKS]]
-        ending = read_tracks(container, {video, *audio}, end)
-    if ending is not None:
-        found = replace(
-            found,
-            video_seconds=ending.tracks.get(video),
-            audio_seconds=tuple(ending.tracks.get(index) for index in audio),
-            read_from=max(0.0, ending.begin),
-        )
-    return to_json(found)
+    return Ends(first=first, last=last)
+
+
+def video_track(container: Any, index: int) -> Any:
+    """Raises InvalidArgument (MEDIA_CORRUPT) if there is none: ffmpeg leaves out a track without
+    frames."""
+    tracks = unmarked_video_tracks(container)
+    if index >= len(tracks):
+        raise corrupt("The file has no video track.")
+    return tracks[index]
 
 
 def look_at(container: Any, track: int, start: float, time: float) -> FrameLook | None:
@@ -122,7 +145,7 @@ def darkest_look(
 def timed_frames(container: Any, track: int, start: float) -> Iterator[tuple[float, Any]]:
     """Yields when frames are displayed, and the frames, from the key frame before `start` on; none
     if that is too far."""
-    video = unmarked_video_tracks(container)[track]
+    video = video_track(container, track)
     decoder_of(video).thread_count = 1
     if start > start_seconds(video) and not seek(container, start):
         return

@@ -35,6 +35,8 @@ MAX_AUDIO_SECONDS = 0.1
 REORDERED_SECONDS = 2.0
 # A header whose duration differs by less than this is believed: few packets of audio last longer.
 END_TOLERANCE = 0.1
+# A higher rate of a video with a single frame is the time base of its container.
+MAX_UNMEASURED = 240.0
 TIMED_FORMATS = {"asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}
 # One week. A longer duration indicates a wrong clock.
 MAX_SECONDS = 7 * 24 * 3600
@@ -209,7 +211,8 @@ class FrameRate:
         if len(durations) - len(even) > len(durations) * UNEVEN_FRAMES:
             return cls(stated or guessed, variable=True)
         if not (times.time_base and sum(even)):
-            return cls(stated or guessed, variable=False)
+            unmeasured = stated or guessed
+            return cls(unmeasured if unmeasured <= MAX_UNMEASURED else 0.0, variable=False)
         measured = float(len(even) / (sum(even) * times.time_base))
         for rate in (stated, guessed):
             if abs(rate - measured) <= measured * RATE_TOLERANCE:

@@ -1,17 +1,15 @@
 """Explains to the caller that sent a file why a child process ended."""
 
+import re
 import signal
 
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.errors import InvalidArgument, MediaError, Reason, Unavailable
 
 # Text that libraries print before they abort because an allocation failed.
-OUT_OF_MEMORY = (
-    b"allocate",
-    b"memory allocation of",  # Rust
-    b"out of memory",
-    b"MemoryError",
-    b"bad_alloc",
+OUT_OF_MEMORY = re.compile(
+    # In Rust, "memory allocation of". "Not allocated" is what FFmpeg says about a damaged file.
+    rb"\ballocate\b|memory allocation of|out of memory|MemoryError|bad_alloc"
 )
 # Text that they print if the machine lacks resources. The file is not the cause.
 MACHINE_FULL = (b"No space left on device", b"Disk quota exceeded", b"Too many open files")
@@ -39,7 +37,7 @@ def exit_cause(code: int | None, stderr: bytes, limits: ResourceLimits) -> Media
     if code in LIMIT_SIGNALS:
         return exceeded(limits, LIMIT_SIGNALS[code])
     silent = code == -signal.SIGABRT and not stderr  # PDFium does this when it is out of memory
-    if silent or any(text in stderr for text in OUT_OF_MEMORY):
+    if silent or OUT_OF_MEMORY.search(stderr):
         return exceeded(limits, "memory_bytes")
     return None
 

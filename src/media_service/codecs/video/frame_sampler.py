@@ -77,7 +77,8 @@ class FrameSampler:
     async def _by_decoding(
         self, source: AvSource, edits: Edits, report: ReportProgress
     ) -> AsyncGenerator[bytes | None, None]:
-        rate = {"fps": f"1/{self.interval:.9g}", "start_time": 0}
+        # A video may be shorter than half an interval.
+        rate = {"fps": f"1/{self.interval:.9g}", "start_time": 0, "eof_action": "pass"}
         if self.exact:  # the last frame up to then
             rate["round"] = "up"
 

@@ -119,7 +119,7 @@ async def encode_from(
             start_at_zero=None,
         )
         video = graph.deinterlaced(node[source.video_selector], source)
-        video = chunk_frames(video, edits, ladder, chunk)
+        video = chunk_frames(video, source, edits, ladder, chunk)
         largest = ladder.rungs[0]
         video = graph.for_display(video, source, (largest.width, largest.height))
         outputs, pipes = [], []
@@ -144,14 +144,17 @@ def frame_rate(ladder: Ladder) -> float:
     return ladder.rate[0] / ladder.rate[1]
 
 
-def chunk_frames(video: graph.Node, edits: Edits, ladder: Ladder, chunk: int) -> graph.Node:
+def chunk_frames(
+    video: graph.Node, source: AvSource, edits: Edits, ladder: Ladder, chunk: int
+) -> graph.Node:
     """Returns the frames of a chunk (from 0) at the constant rate. Every chunk has its full length:
     the last frame is held where frames are missing, and after the last one until the audio ends."""
     first, frames = chunk * ladder.chunk_frames, length(ladder, chunk)
     per_second = f"{ladder.rate[0]}/{ladder.rate[1]}"
     video = video.filter("setpts", f"(PTS-{edits.start:.6f}/TB)/{edits.speed:.9g}")
     # The last frame may have no duration.
-    video = video.filter("fps", per_second, eof_action="pass")
+    options = {**source.constant_rate, "fps": per_second, "eof_action": "pass"}
+    video = video.filter("fps", **options)
     video = video.filter("tpad", stop=-1, stop_mode="clone")
     # A frame that begins later is repeated from the begin of the chunk on.
     video = video.filter("fps", per_second, start_time=f"{first / frame_rate(ladder):.6f}")

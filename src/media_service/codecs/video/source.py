@@ -1,10 +1,10 @@
 """A video or audio file as input, with the results of its inspection."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from media_service.codecs.demuxers import DEMUXERS
 from media_service.codecs.inspection import (
@@ -44,8 +44,9 @@ class AvSource:
     """A video or audio file.
 
     `width` and `height` are as displayed: upright, with square pixels. They are 0 without a video
-    track. For `dynamic_range`, `all_audio_tracks` and `video_track`, see VideoInfo. There is at
-    least one audio track if the file has audio. `bit_rate_kbps` is that of the whole file.
+    track. `frame_rate` is the constant rate of videos that are encoded from it. For
+    `dynamic_range`, `all_audio_tracks` and `video_track`, see VideoInfo. There is at least one
+    audio track if the file has audio. `bit_rate_kbps` is that of the whole file.
     """
 
     path: Path
@@ -59,6 +60,7 @@ class AvSource:
     subtitle_tracks: Sequence[SubtitleTrack]
     bit_rate_kbps: int = 0
     video_track: VideoTrack = VideoTrack()
+    has_known_rate: bool = True
 
     @classmethod
     def of(cls, path: Path, content_type: str, info: Info) -> Self:
@@ -93,7 +95,15 @@ class AvSource:
             video.subtitle_tracks,
             info.bit_rate_kbps,
             video.video_track,
+            video.frame_rate > 0,
         )
+
+    @property
+    def constant_rate(self) -> Mapping[str, Any]:
+        """The options with which ffmpeg's filter `fps` outputs a constant frame rate. A video of an
+        unknown rate may be one frame without a duration, which the filter would drop by default."""
+        kept = {} if self.has_known_rate else {"eof_action": "pass", "round": "down"}
+        return {"fps": self.frame_rate, **kept}
 
     @property
     def demuxer(self) -> str:

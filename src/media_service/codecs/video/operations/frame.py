@@ -83,8 +83,9 @@ async def last_frame_before(
         start = max(edits.start, end - back)
         rest = replace(edits, start=start, end=source.duration_seconds, speed=1.0)
         # Without a constant rate, tpad would not know the duration of frames.
-        rate = {"fps": source.frame_rate}
-        tracks = graph.edited_tracks(stack, source, rest, size, rate=rate, pixels="rgb24")
+        tracks = graph.edited_tracks(
+            stack, source, rest, size, rate=source.constant_rate, pixels="rgb24"
+        )
         # Repeat the last frame without end, and so beyond `end`.
         video = tracks.video.filter("tpad", stop=-1, stop_mode="clone")
         video = video.filter("trim", start=f"{end - start:.6f}")

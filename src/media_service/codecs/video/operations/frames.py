@@ -27,16 +27,16 @@ async def render(task: AvTask) -> Sequence[Output]:
     count = max(1, min(MAX_FRAMES, -int(-edits.seconds // interval)))
     sampler = FrameSampler(size, interval, count, "yuvj420p", JPEG, exact=True)
     file = task.stack.enter_context(temporary_file("media-render-"))
-    number = written = 0
+    number = covered = 0
     with zipfile.ZipFile(file, "w") as archive:
         async with aclosing(sampler.frames(source, edits, task.report)) as frames:
             async for frame in frames:
                 if frame:
                     name = f"{round(number * interval * 1000):08d}.jpg"
                     archive.writestr(zipfile.ZipInfo(name, FILE_TIME), frame)
-                    written += 1
+                    covered = number + 1
                 number += 1
-    if not written:
+    if not covered:
         raise no_decodable_frame()
     file.flush()
-    return [Output(Path(file.name), "application/zip", *size)]
+    return [Output(Path(file.name), "application/zip", *size, seconds=covered * interval)]

@@ -33,13 +33,15 @@ async def render(task: AvTask) -> Sequence[Output]:
     grid = (columns, math.ceil(count / columns))
 
     raw_frames = task.stack.enter_context(temporary_file("media-render-"))
-    last, missing = b"", 0
+    last, number, written, covered = b"", 0, 0, 0.0
     async with aclosing(sampler.frames(source, edits, task.report)) as frames:
         async for frame in frames:
-            last, missing = frame or last, missing + 1
+            number += 1
+            if frame:  # from the middle of its interval
+                last, covered = frame, (number + 0.5) * interval
             if last:  # it also stands for the missing ones
-                raw_frames.write(last * missing)
-                missing = 0
+                raw_frames.write(last * (number - written))
+                written = number
     raw_frames.flush()
     if not last:
         raise no_decodable_frame()
@@ -50,7 +52,7 @@ async def render(task: AvTask) -> Sequence[Output]:
     times.flush()
     return [
         Output(Path(times.name), "text/vtt", suffix=COMPANION_SUFFIXES["storyboard"]),
-        Output(sheet, "image/jpeg", size[0] * grid[0], size[1] * grid[1]),
+        Output(sheet, "image/jpeg", size[0] * grid[0], size[1] * grid[1], seconds=covered),
     ]
 
 

@@ -24,8 +24,7 @@ async def render(task: AvTask) -> Sequence[Output]:
     source, edits, message = task.source, task.edits, task.message
     height = message.max_height if message.HasField("max_height") else None
     size = graph.fit_short_side((source.width, source.height), height)
-    rate = {"fps": source.frame_rate}
-    tracks = graph.edited_tracks(task.stack, source, edits, size, rate=rate)
+    tracks = graph.edited_tracks(task.stack, source, edits, size, rate=source.constant_rate)
     begin = 0.3 if edits.normalize and tracks.audio else 0.0
     correction = Correction()
     if begin:  # measure after the downmix, which is what is heard
