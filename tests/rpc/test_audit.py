@@ -26,30 +26,12 @@ from media_service.db.database import Database
 from tests.support.batches import changed_by
 from tests.support.media.small_files import jpeg
 from tests.support.renditions import give
+from tests.support.rpc.audit import entries
 from tests.support.rpc.server import Caller, Running, refused
 from tests.support.tools import eventually_async
 
 LIST = media_service_pb2.ListMediaRequest()
 CHANGE, DENIAL = audit_pb2.AuditEntry.CHANGE, audit_pb2.AuditEntry.DENIAL
-ENTRIES = """
-    select e.category, e.action, p.id as actor, e.actor_type, e.media_id::text as media_id,
-           e.outcome, e.counted, e.requests, e.bytes, o.address, o.user_agent, e.request_id,
-           e.version
-    from audit_entries e
-    left join audit_people p using (person_id)
-    left join audit_origins o using (time, entry_id)
-    order by e.time, e.entry_id
-"""
-
-
-async def entries(service: Running, *names: str) -> list[tuple[Any, ...]]:
-    """What the log holds, by time."""
-    async with service.database() as db:
-        cursor = await db.execute(ENTRIES)
-        assert cursor.description
-        columns = [column.name for column in cursor.description]
-        rows = [dict(zip(columns, row, strict=True)) for row in await cursor.fetchall()]
-    return [tuple(row[name] for name in names) for row in rows]
 
 
 async def listed(caller: Caller) -> bool:

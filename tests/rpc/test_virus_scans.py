@@ -1,7 +1,6 @@
 """Uploads are scanned by a real clamd: what is found, and what is served meanwhile."""
 
 import asyncio
-import logging
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from tests.support.batches import changed_by
 from tests.support.clamd import FILE_MAX, STREAM_MAX, THREAT, Clamd, infected
 from tests.support.media.small_files import jpeg
 from tests.support.ports import free_port
+from tests.support.rpc.audit import entries
 from tests.support.rpc.catalogue import delete, get, listed, undelete, update
 from tests.support.rpc.jobs import (
     Job,
@@ -148,10 +148,7 @@ async def test_a_clean_file_is_served(start: Start, clamd: Clamd) -> None:
     assert await degraded(service) == []
 
 
-async def test_an_infected_file_is_quarantined(
-    start: Start, clamd: Clamd, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "media_service.audit")
+async def test_an_infected_file_is_quarantined(start: Start, clamd: Clamd) -> None:
     service = await start(scan="required", scan_address=clamd.unix)
     ann = await service.caller("ann")
     stored = await ann.store(BAD)
@@ -167,8 +164,8 @@ async def test_an_infected_file_is_quarantined(
     assert (error.reason, dict(error.metadata)) == ("THREAT_FOUND", {"threat": THREAT})
     assert not media.renditions
     assert media.WhichOneof("info") is None
-    line = f"action=media.scan user='' org='' subject={media.media_id} outcome=THREAT_FOUND"
-    assert f"{line} threat='{THREAT}'" in caplog.text
+    recorded = ("service", "media.quarantine", media.media_id, "THREAT_FOUND")
+    assert recorded in await entries(service, "actor_type", "action", "media_id", "outcome")
     jobs = await listed_jobs(ann, media_id=media.media_id)
     assert [(job.type, job.state) for job in jobs] == [(Job.SCAN, Job.SUCCEEDED)]
     for read in (
@@ -276,6 +273,7 @@ async def test_reports_withhold_nothing(start: Start, clamd: Clamd) -> None:
     assert await ann.content(media_id) == BAD
     media = await until_scanned(ann, media_id, Scan.INFECTED)
     assert media.scan.threat == THREAT
+    assert ("media.scan", "THREAT_FOUND") in await entries(service, "action", "outcome")
     await until(ann, media_id, Media.READY)
     assert await ann.content(media_id) == BAD
     # Once scans are required, what was reported is quarantined.
@@ -364,6 +362,7 @@ async def test_changed_signatures_end_and_begin_a_quarantine(
     media = await until(ann, first, Media.READY)
     assert (media.scan.state, media.scan.threat) == (Scan.CLEAN, "")
     assert not media.HasField("error")
+    assert ("media.release", first) in await entries(service, "action", "media_id")
     assert await ann.content(first) == BAD
 
 

@@ -79,11 +79,12 @@ class Transaction(Connection):
         org_id: str = "",
         project_id: str = "",
         resource_id: str = "",
+        outcome: str = "OK",
         size: int = 0,
     ) -> None:
         """Records a change in the audit log. `action` and `call`: those of the current call, if
-        they are not set. `resource_id`: of an upload or a job. `size`: the bytes that were
-        stored."""
+        they are not set. `resource_id`: of an upload or a job. `outcome`: the reason of the change,
+        if it has one. `size`: the bytes that were stored."""
         call = call or current_call.get()
         action = action or (call.action if call else "")
         entry = AuditEntry(
@@ -95,6 +96,7 @@ class Transaction(Connection):
             org_id=org_id,
             project_id=project_id,
             resource_id=resource_id,
+            outcome=outcome,
             bytes=size,
         )
         self._entries.append(entry)

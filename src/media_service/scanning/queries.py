@@ -41,14 +41,15 @@ async def quarantine(db: Connection, media_id: str, fault: Fault) -> None:
     )
 
 
-async def end_quarantine(db: Connection, media_id: str) -> None:
-    """Ends the quarantine that a scan began, if there is one."""
-    await db.execute(
+async def end_quarantine(db: Connection, media_id: str) -> bool:
+    """Ends the quarantine that a scan began. Returns whether there was one."""
+    done = await db.execute(
         "update media set state = case when info is null then 'PENDING' else 'READY' end,"
         " error_reason = null, error_message = null, error_metadata = null"
         " where media_id = %s and state = 'QUARANTINED' and error_reason = any(%s)",
         (media_id, list(QUARANTINE_REASONS)),
     )
+    return done.rowcount == 1
 
 
 async def wake(db: Connection) -> None:

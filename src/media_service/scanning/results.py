@@ -19,6 +19,8 @@ async def record(tx: Transaction, media: Media, scan: Scan) -> None:
     await queries.set_scan(tx, media.media_id, media.version, scan)
     if replace(scan, engine=media.scan.engine, time=media.scan.time) == media.scan:
         return  # the same result again
+    if scan.state is ScanState.INFECTED and not scan.held:
+        tx.audit("media.scan", media_id=media.media_id, outcome=Reason.THREAT_FOUND)
     if scan.state in {ScanState.INFECTED, ScanState.TOO_LARGE} and scan.held:
         await quarantine(tx, media, scan)
     elif scan.held:
@@ -32,7 +34,9 @@ async def record(tx: Transaction, media: Media, scan: Scan) -> None:
 
 
 async def quarantine(tx: Transaction, media: Media, scan: Scan) -> None:
-    await queries.quarantine(tx, media.media_id, fault_of(scan))
+    found = fault_of(scan)
+    await queries.quarantine(tx, media.media_id, found)
+    tx.audit("media.quarantine", media_id=media.media_id, outcome=found.reason)
     why = "The media is in quarantine."
     fault = Fault(Reason.MEDIA_QUARANTINED, why, {"media_id": media.media_id})
     await changing.stop_all(tx, media.media_id, fault)
@@ -48,7 +52,8 @@ async def hold(tx: Transaction, media: Media, scan: Scan) -> None:
 async def release(tx: Transaction, media: Media) -> None:
     """Ends a quarantine or a hold, and starts what has waited for it."""
     media_id = media.media_id
-    await queries.end_quarantine(tx, media_id)
+    if await queries.end_quarantine(tx, media_id):
+        tx.audit("media.release", media_id=media_id)
     resumed = await changing.resume_all(tx, media_id, Reason.MEDIA_QUARANTINED)
     await changing.hasten(tx, JobKind.PROCESS, media_id)
     released = await media_queries.get(tx, media_id)

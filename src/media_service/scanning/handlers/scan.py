@@ -24,7 +24,7 @@ from media_service.scanning.results import record
 from media_service.scanning.scanner import Scanner
 from media_service.storage.blob_store import BlobStore
 
-audit_log = logging.getLogger("media_service.audit")
+log = logging.getLogger(__name__)
 
 PIECE_BYTES = 256 << 10
 # If scans fail open: the attempt at which a file is served because the engine cannot be used. With
@@ -68,13 +68,7 @@ class ScanHandler(JobHandler):
             await self._record(tx, current, media.version, scan)
         failpoint("scan.finish.after")
         if scan.state is ScanState.INFECTED and scan.threat != media.scan.threat:
-            audit_log.info(
-                "action=media.scan user='' org=%r subject=%s outcome=%s threat=%r",
-                media.owner.org_id,
-                media.media_id,
-                Reason.THREAT_FOUND,
-                scan.threat,
-            )
+            log.warning("the original of media %s is infected: %s", media.media_id, scan.threat)
         if claim.owner is None:
             await start_rescans(self._database, self._scanner)
 
