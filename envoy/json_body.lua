@@ -9,6 +9,9 @@ local byte, find, sub = string.byte, string.find, string.sub
 
 -- As deep as the transcoder goes.
 local MAX_DEPTH = 100
+-- More than fit in any useful body of 1 MiB: 1000 uploads with 100 tags and 64 labels have 170000. Values cost much
+-- more time than the bytes in them.
+local MAX_VALUES = 180000
 -- How many keys of maps are compared. The server refuses maps with more.
 local MAX_MAP_KEYS = 10000
 -- Of keys whose escapes are read, which takes time: the length, which no name reaches, and how many.
@@ -22,7 +25,7 @@ for _, message in pairs(MESSAGES) do
 end
 
 -- What may come next. FIRST_KEY and FIRST_VALUE may also be a closing bracket.
-local VALUE, FIRST_VALUE, WORD, KEY, FIRST_KEY, COLON, NEXT = 1, 2, 3, 4, 5, 6, 7
+local VALUE, FIRST_VALUE, KEY, FIRST_KEY, COLON, NEXT = 1, 2, 3, 4, 5, 6
 
 -- Of the open objects and lists, by depth. `held`: the message of an object, nil if it may have any keys; the field of
 -- a list's elements. `places`: the current key or index.
@@ -34,9 +37,11 @@ for index = 1, (MAX_DEPTH + 1) * SLOTS do
 end
 local objects = 0
 
--- Whether a byte is part of a number or a word.
-local function in_word(c)
-  return c >= 97 and c <= 122 or c >= 45 and c <= 57 and c ~= 47 or c >= 65 and c <= 90 or c == 43
+-- Whether a byte is white space; whether it is part of a number or a word.
+local IN_SPACE, IN_WORD = {}, {}
+for c = 0, 255 do
+  IN_SPACE[c] = find(string.char(c), "[ \n\r\t]") ~= nil
+  IN_WORD[c] = find(string.char(c), "[%w+.-]") ~= nil
 end
 
 -- Returns the quote that ends a string; nil if none does.
@@ -60,20 +65,18 @@ local function differs(text, at, path)
   return value and not in_path(value, path)
 end
 
--- Returns nil, or the position of what is wrong and the depth, and for a field its place and the problem: nil if the
--- message does not have it.
+-- Returns nil, or the position of what is wrong, the depth, the place of the field if it is one, and the problem: nil if
+-- the message does not have the field, or if the text is not JSON.
 --
--- A single loop over the bytes is what the compiler of Lua is good at. It takes some milliseconds for 1 MiB.
+-- Loops over bytes are what the compiler of Lua is good at. 1 MiB takes less than 10 milliseconds, whatever is in it.
 local function first_fault(text, body, path)
   local state, at, depth, field, list = VALUE, 1, 0, body, false
   local unescapings, compared, map_keys = 0, 0, {}
-  while at <= #text do
+  local size, values = #text, 0
+  while at <= size do
     local c = byte(text, at)
-    if state == WORD and not in_word(c) then
-      state = NEXT
-    end
-    if state == WORD or c == 32 or c == 10 or c == 13 or c == 9 then
-      -- part of a word, or white space
+    if IN_SPACE[c] then
+      -- white space
     elseif state == NEXT then
       if depth == 0 then
         return at, depth
@@ -90,7 +93,10 @@ local function first_fault(text, body, path)
         return at, depth
       end
     elseif state <= FIRST_VALUE then
-      if c == 123 or c == 91 then
+      values = values + 1
+      if values > MAX_VALUES then
+        return at, depth, nil, TOO_MANY
+      elseif c == 123 or c == 91 then
         list = c == 91
         if depth == 0 and list then
           return at, depth
@@ -99,7 +105,7 @@ local function first_fault(text, body, path)
         end
         depth = depth + 1
         if depth > MAX_DEPTH then
-          return at, depth
+          return at, depth, nil, TOO_DEEP
         elseif list then
           state, field = FIRST_VALUE, field.element
           held[depth], is_list[depth], places[depth] = field, true, 0
@@ -117,8 +123,11 @@ local function first_fault(text, body, path)
         if not at then
           return #text + 1, depth
         end
-      elseif in_word(c) then
-        state = WORD
+      elseif IN_WORD[c] then
+        state = NEXT
+        while IN_WORD[byte(text, at + 1)] do
+          at = at + 1
+        end
       else
         return at, depth
       end
@@ -165,6 +174,9 @@ local function first_fault(text, body, path)
         else
           return at, depth, key
         end
+      end
+      if byte(text, at + 1) == 58 then
+        state, at = VALUE, at + 1
       end
     elseif c == 125 and state == FIRST_KEY then
       state, depth = NEXT, depth - 1
@@ -239,8 +251,8 @@ local function error_of(text, request, path)
   local at, depth, place, problem = first_fault(text, of_body(request), path)
   if not at then
     return nil
-  elseif depth > MAX_DEPTH then
-    return as_error(TOO_DEEP)
+  elseif problem and not place then
+    return as_error(problem)
   elseif not place then
     local c = byte(text, at)
     local no_utf8 = c and c >= 128 and not character_end(text, at)

@@ -176,6 +176,42 @@ def test_a_refused_head_request_has_no_body(alice: httpx.Client) -> None:
     assert (answer.status_code, answer.content) == (400, b"")
 
 
+# Bodies whose values cost the most: (method, path, begin, value, end)
+COSTLY = [
+    ("POST", BATCH, '{"requests": [', "{}", "]}"),
+    ("PATCH", MEDIA, '{"error": {"details": [', "[]", "]}}"),
+    ("PATCH", MEDIA, '{"tags": [', "1", "]}"),
+    ("PATCH", MEDIA, '{"error": {"details": [{', '"":1', "}]}}"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "begin", "value", "end"), COSTLY, ids=range(4))
+def test_a_body_with_very_many_values_is_refused_at_the_limit(
+    http: httpx.Client, method: str, path: str, begin: str, value: str, end: str
+) -> None:
+    def answer(count: int, end: str) -> httpx.Response:
+        content = begin + ",".join([value] * count) + end
+        headers = {"content-type": "application/json"}
+        return http.request(method, path.replace("ID", new_id()), content=content, headers=headers)
+
+    many = answer(180_000, "? what comes later is not read")
+    assert refusal(many) == (400, "INVALID_REQUEST")
+    assert "more than 180000 values" in many.json()["message"]
+    assert "180000" not in answer(179_990, end).text
+
+
+def test_the_largest_batch_that_the_contract_allows_is_not_refused_for_its_values(
+    http: httpx.Client,
+) -> None:
+    """With as many tags and labels as fit in 1 MiB."""
+    tags, labels = ([f"{number:x}" for number in range(count)] for count in (100, 64))
+    spec = {"filename": "a.jpg", "tags": tags, "labels": dict.fromkeys(labels, "")}
+    body = json.dumps({"requests": [{"spec": spec}] * 1000}, separators=(",", ":"))
+    assert 1_000_000 < len(body) < 1 << 20
+    answer = http.post(BATCH, content=body, headers={"content-type": "application/json"})
+    assert refusal(answer) == (401, "TOKEN_MISSING")
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded"])
 def test_a_json_body_of_another_type_is_refused(alice: httpx.Client, content_type: str) -> None:
     headers = {"content-type": content_type}
