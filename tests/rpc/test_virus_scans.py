@@ -24,6 +24,7 @@ from media_service.jobs import attempt
 from media_service.scanning import scanner
 from media_service.scanning.engines import open_engine
 from media_service.scanning.periodic_tasks import scan_again
+from media_service.sharing import administrators
 from tests.support.batches import changed_by
 from tests.support.clamd import FILE_MAX, STREAM_MAX, THREAT, Clamd, infected
 from tests.support.media.small_files import jpeg
@@ -178,6 +179,24 @@ async def test_an_infected_file_is_quarantined(start: Start, clamd: Clamd) -> No
         assert (await refused(read)).reason == "MEDIA_QUARANTINED"
     path = f"originals/{media.media_id}/1/a.jpg"
     assert (await refused(public(working, path))).reason == "MEDIA_NOT_FOUND"
+
+
+async def test_only_administrators_read_what_is_in_quarantine(start: Start, clamd: Clamd) -> None:
+    service = await start(
+        work=True, scan="required", scan_address=clamd.unix, admin_claim="roles=admin"
+    )
+    ann, root = await service.caller("ann"), await service.caller("root", roles=["admin"])
+    eve = await service.caller("eve")
+    media_id = (await ann.store(BAD)).media_id
+    await until(ann, media_id, Media.QUARANTINED)
+    assert await root.content(media_id) == BAD
+    assert (await refused(ann.content(media_id))).reason == "MEDIA_QUARANTINED"
+    assert (await refused(eve.content(media_id))).reason == "MEDIA_NOT_FOUND"
+    await administrators.add(service.database_url, "user:eve")
+    assert await eve.content(media_id) == BAD
+    assert (await refused(render(eve, media_id, ops="resize:30x"))).reason == "MEDIA_QUARANTINED"
+    await administrators.remove(service.database_url, "user:eve")
+    assert (await refused(eve.content(media_id))).reason == "MEDIA_NOT_FOUND"
 
 
 @pytest.mark.usefixtures("impatient", "hurried")

@@ -102,12 +102,6 @@ def owned_by(owner: Owner, alias: str) -> Condition:
     return Condition(f"({columns}) = (%s, %s, %s)", (owner.org_id, owner.type, owner.id))
 
 
-def may_read_quarantined(principal: Principal) -> bool:
-    """Whether the caller may read the originals of media that are in quarantine, in order to
-    examine them: administrators."""
-    return principal.administrator
-
-
 def combine(base: Contained, other: C | None, missing: MediaError) -> C:
     """The other media, if it may become part of a rendition of `base`. Readers of the rendition see
     both, so both must be in the same project, or have the same owner. Raises `missing` if not, or

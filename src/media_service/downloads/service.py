@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import timedelta
 
-from media_service.access.policy import may_read_quarantined
 from media_service.access.principal import Principal
 from media_service.db.audit_entry import SERVICE, AuditedCall, Category, current_call
 from media_service.downloads.disposition import content_disposition
@@ -61,7 +60,7 @@ class DownloadService:
         """Returns the caller's media if its content may be read, now or soon. Raises NotFound
         (MEDIA_NOT_FOUND), FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED)."""
         media = await self._reader.get(principal, media_id)
-        if media.state is MediaState.QUARANTINED and may_read_quarantined(principal):
+        if media.state is MediaState.QUARANTINED and await self._reader.may_examine(principal):
             return media
         return available(media)
 

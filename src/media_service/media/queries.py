@@ -12,12 +12,17 @@ from media_service.access.owner import Owner
 from media_service.access.policy import Condition
 from media_service.access.principal import Principal
 from media_service.access.queries import (
+    CALLER,
     CALLERS,
     Scope,
+    caller_params,
     callers_params,
     media_keys,
     role,
     visible,
+)
+from media_service.access.queries import (
+    service_role as service_role_sql,
 )
 from media_service.access.role import Role
 from media_service.blobs.model import PUBLIC, Blob
@@ -184,6 +189,13 @@ async def get_asked(
     rows = await db.execute(query.encode(), callers_params(asked))
     found = {row["position"]: record(row) async for row in rows}
     return [found.get(position) for position in range(1, len(asked) + 1)]
+
+
+async def service_role(db: Connection, principal: Principal) -> Role:
+    """The caller's role on the installation."""
+    query = f"select coalesce({service_role_sql('c')}, 0) as role from {CALLER}"
+    row = await (await db.execute(query.encode(), caller_params(principal))).fetchone()
+    return Role(row["role"]) if row else Role.NONE
 
 
 async def get_many(db: Connection, media_ids: Sequence[str]) -> dict[str, Media]:

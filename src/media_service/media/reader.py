@@ -69,6 +69,11 @@ class MediaReader:
         found = await self._read((media_id, principal))
         return authorize(found, not_found(media_id), Role.VIEWER)
 
+    async def may_examine(self, principal: Principal) -> bool:
+        """Whether the caller may read originals that are in quarantine: administrators."""
+        async with self._database.connection() as db:
+            return await queries.service_role(db, principal) is Role.OWNER
+
     async def find(self, media_id: str) -> Media | None:
         """Returns a media without checking the caller's role."""
         return await self._read((media_id, None))
