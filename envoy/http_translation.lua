@@ -2,7 +2,8 @@
 --
 -- The server sends the HTTP status, length and type of an answer as metadata: x-http-status,
 -- x-content-length, x-content-type. Of a request, only known headers pass: others could forge this
--- metadata, exceed its size limit (cookies), or be invalid as metadata.
+-- metadata, exceed its size limit (cookies), or be invalid as metadata. Envoy itself replaces what a client sends as
+-- x-forwarded-client-cert.
 
 local KNOWN = {
   ["accept"] = true, ["authorization"] = true, ["content-digest"] = true,
@@ -12,7 +13,8 @@ local KNOWN = {
   ["if-unmodified-since"] = true, ["last-event-id"] = true, ["origin"] = true, ["range"] = true,
   ["repr-digest"] = true, ["traceparent"] = true, ["tracestate"] = true,
   ["transfer-encoding"] = true, ["upload-complete"] = true, ["upload-offset"] = true,
-  ["user-agent"] = true, ["x-api-key"] = true, ["x-forwarded-for"] = true, ["x-forwarded-proto"] = true,
+  ["user-agent"] = true, ["x-api-key"] = true, ["x-forwarded-client-cert"] = true, ["x-forwarded-for"] = true,
+  ["x-forwarded-proto"] = true,
   ["x-request-id"] = true,
 }
 

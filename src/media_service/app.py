@@ -75,9 +75,10 @@ from media_service.renditions.streams.segments import Segments
 from media_service.renditions.thumbnails import ThumbnailRenderer
 from media_service.rpc.audit_record import Audit
 from media_service.rpc.authentication import Authenticator
+from media_service.rpc.client_certificates import ClientCertificates
 from media_service.rpc.health import health_server
 from media_service.rpc.readiness import Readiness
-from media_service.rpc.server import RpcServer, Services
+from media_service.rpc.server import ClientTls, RpcServer, Services
 from media_service.scanning.engine import UnsafeEngine
 from media_service.scanning.engines import open_engine
 from media_service.scanning.policy import ScanPolicy, policy_from
@@ -269,6 +270,12 @@ def link_signer(keys: Sequence[str]) -> LinkSigner:
         raise ConfigError(str(error)) from None
 
 
+def client_tls(config: Config) -> ClientTls | None:
+    if config.tls_client_port is None or config.tls_client_ca is None:
+        return None
+    return ClientTls(f"{config.host}:{config.tls_client_port}", config.tls_client_ca)
+
+
 def presets(config: Config) -> Presets:
     """The pipelines of every new media, by kind."""
     texts = {
@@ -432,10 +439,11 @@ async def server(
             GroupService(parts.database),
             GrantService(parts.database),
         )
+        certificates = ClientCertificates(config.client_certificates, config.certificate_proxies)
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
         rpc = RpcServer(
             services,
-            Authenticator(verifier, KeyVerifier(parts.database, last_use)),
+            Authenticator(verifier, KeyVerifier(parts.database, last_use), certificates),
             rates,
             page_tokens,
             readiness,
@@ -446,6 +454,7 @@ async def server(
             standard=[*config.thumbnails, *presets(config).names],
             stream_timeout=config.stream_timeout,
             tls=tls,
+            client_tls=client_tls(config),
         )
         await rpc.start()
         try:

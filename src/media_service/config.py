@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from media_service.failpoints import VARIABLE
 from media_service.issuers import AdminClaim, Issuer, parse_issuers
@@ -21,6 +21,7 @@ SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 # Variables of clients (address and token) and of tests.
 NOT_SETTINGS = {"MEDIA_ADDRESS", "MEDIA_TOKEN", VARIABLE}
 REQUIRED, DEGRADED = "required", "degraded"
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 HINT, STRICT = "hint", "strict"
 MASK = "********"
 # Of a value in an error.
@@ -153,6 +154,29 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(word) for word in words(text))
+    except ValueError:
+        raise ValueError(
+            "comma-separated IP addresses and networks such as 10.0.0.0/8,::1"
+        ) from None
+
+
+def certificate_names(text: str) -> Mapping[str, str]:
+    pairs = [part.rpartition("=") for part in words(text)]
+    found = {name.strip(): account.strip().lower() for name, _, account in pairs}
+    if len(found) < len(pairs) or not all(
+        name and re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", account)
+        for name, account in found.items()
+    ):
+        raise ValueError(
+            "a comma-separated list of name=id of a service account, where the name is a URI or a"
+            " DNS name of the certificate"
+        )
+    return {name if "://" in name else name.lower(): id_ for name, id_ in found.items()}
+
+
 def host(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
@@ -269,6 +293,27 @@ class Config:
     )
     tls_cert: Path | None = setting("", existing_file, "certificate chain (PEM); turns on TLS")
     tls_key: Path | None = setting("", existing_file, "private key (PEM) of the certificate")
+    tls_client_ca: Path | None = setting(
+        "",
+        existing_file,
+        "certificate authorities (PEM) of client certificates, which REST accepts as well",
+    )
+    tls_client_port: int | None = setting(
+        "",
+        integer_or_none(1, 65535),
+        "gRPC port on which clients need a certificate of MEDIA_TLS_CLIENT_CA; empty: none",
+    )
+    client_certificates: Mapping[str, str] = setting(
+        "",
+        certificate_names,
+        "service accounts of client certificates, as URI or DNS name=id, comma-separated",
+    )
+    certificate_proxies: tuple[Network, ...] = setting(
+        "",
+        networks,
+        "proxies whose x-forwarded-client-cert is believed, as comma-separated addresses and"
+        " networks; empty: none",
+    )
     jwt_secret: str = setting(
         "", secret, "HS256 key of access tokens, at least 32 bytes", masked=True
     )
@@ -501,6 +546,10 @@ def load(environ: Mapping[str, str]) -> Config:
             raise ConfigError(f"{name}: {shown} is not allowed, it must be {error}") from None
     if (values["tls_cert"] is None) != (values["tls_key"] is None):
         raise ConfigError("MEDIA_TLS_CERT and MEDIA_TLS_KEY must be set together")
+    if values["tls_client_port"] and not (values["tls_cert"] and values["tls_client_ca"]):
+        raise ConfigError(
+            "MEDIA_TLS_CLIENT_PORT needs MEDIA_TLS_CERT, MEDIA_TLS_KEY and MEDIA_TLS_CLIENT_CA"
+        )
     check_issuers(values)
     if values["scan"] != OFF and not values["scan_address"]:
         raise ConfigError(f"MEDIA_SCAN_ADDRESS must be set if MEDIA_SCAN is {values['scan']}")

@@ -63,6 +63,7 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
         "memory": config.envoy_memory,
         "connections": MAX_CONNECTIONS,
         "downstream_tls": downstream_tls(config),
+        "client_certificates": "SANITIZE_SET" if config.tls_client_ca else "SANITIZE",
         "upstream_tls": upstream_tls(config),
         "lua": lua("transcoder_errors.lua", "query.lua", "http_translation.lua"),
         "json_body": lua("json_body.lua"),
@@ -316,14 +317,18 @@ def downstream_tls(config: Config) -> dict[str, Any] | None:
         "certificate_chain": {"filename": str(config.tls_cert)},
         "private_key": {"filename": str(config.tls_key)},
     }
+    context: dict[str, Any] = {
+        "tls_certificates": [certificate],
+        "alpn_protocols": ["h2", "http/1.1"],
+    }
+    if config.tls_client_ca:  # a client may have a certificate, and then it must be valid
+        authorities = {"filename": str(config.tls_client_ca)}
+        context["validation_context"] = {"trusted_ca": authorities}
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
             "@type": f"{TYPES}.transport_sockets.tls.v3.DownstreamTlsContext",
-            "common_tls_context": {
-                "tls_certificates": [certificate],
-                "alpn_protocols": ["h2", "http/1.1"],
-            },
+            "common_tls_context": context,
         },
     }
 

@@ -33,6 +33,7 @@ from media_service.rates.limiter import RateLimiter
 from media_service.rates.model import Limit
 from media_service.rpc.audit_record import Audit
 from media_service.rpc.authentication import Authenticator
+from media_service.rpc.client_certificates import ClientCertificates
 from media_service.rpc.gate import Gate
 from media_service.rpc.method_rules import MethodRule, read_rules
 from media_service.rpc.running_calls import RunningCalls
@@ -165,7 +166,8 @@ async def faulty_stub() -> Any:
     verifier = TokenVerifier(secret=SECRET, jwks="", issuer="", audience="")
     server = grpc.aio.server()
     nowhere = Database("postgresql://nowhere", 2)  # no call here has a ticket or an API key
-    authenticator = Authenticator(verifier, KeyVerifier(nowhere, LastUse(nowhere)))
+    keys, certificates = KeyVerifier(nowhere, LastUse(nowhere)), ClientCertificates({}, ())
+    authenticator = Authenticator(verifier, keys, certificates)
     tickets = WatchTickets(nowhere)
     off = RateLimiter(MemoryRates(), Limit("caller", None), Limit("address", None))
     audit = Audit(AuditWriter(nowhere, lambda *_: None))

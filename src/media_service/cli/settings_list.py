@@ -59,11 +59,11 @@ def text_of(spec: "Field[Any]", value: Any) -> str:
         case None:
             return OFF if spec.metadata["parse"] is rate else ""
         case Mapping():
-            between = ";" if spec.metadata["parse"] is presets else ","
-            return between.join(f"{name}={each}" for name, each in value.items()) or "-"
+            between, empty = (";", "-") if spec.metadata["parse"] is presets else (",", "")
+            return between.join(f"{name}={each}" for name, each in value.items()) or empty
         case tuple():
             listed = spec.metadata["parse"] is parse_issuers
-            return issuers_text(value) if listed else ",".join(value)
+            return issuers_text(value) if listed else ",".join(map(str, value))
         case timedelta():
             return in_largest_unit(int(value.total_seconds()), DURATION_UNITS)
     if spec.metadata["parse"] is size:

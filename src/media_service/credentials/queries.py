@@ -31,6 +31,14 @@ COUNT_KEYS = (
     f"select count(*) as number from api_keys k where k.service_account_id = %s and {ACTIVE}"
 )
 
+USABLE = f"""
+    select c.account::text as account, c.key::text as key
+    from unnest(%s::uuid[], %s::uuid[]) as c (account, key)
+    join service_accounts a on a.service_account_id = c.account and a.delete_time is null
+    left join api_keys k on k.api_key_id = c.key and {ACTIVE}
+    where c.key is null or k.api_key_id is not null
+"""
+
 
 def owner_of(row: Mapping[str, Any]) -> Owner:
     return Owner(row["owner_type"], row["owner_id"], row["org_id"])
@@ -94,12 +102,23 @@ async def key_states(
     }
 
 
-async def usable_keys(db: Connection, api_key_ids: Sequence[str]) -> set[str]:
-    """The keys among these that work."""
-    where = f"k.api_key_id = any(%s::uuid[]) and {ACTIVE} and a.delete_time is null"
-    query = f"select k.api_key_id::text as api_key_id from {KEYS} where {where}"
-    rows = await db.execute(query.encode(), (list(api_key_ids),))
-    return {row["api_key_id"] async for row in rows}
+async def usable(
+    db: Connection, callers: Sequence[tuple[str, str | None]]
+) -> set[tuple[str, str | None]]:
+    """Those service accounts among these that exist and whose API key works, if they have one."""
+    rows = await db.execute(
+        USABLE.encode(), ([account for account, _ in callers], [key for _, key in callers])
+    )
+    return {(row["account"], row["key"]) async for row in rows}
+
+
+async def accounts(db: Connection, account_ids: Sequence[str]) -> dict[str, ServiceAccount]:
+    rows = await db.execute(
+        f"select {ACCOUNT_COLUMNS}, 0 as role from service_accounts a"
+        " where a.service_account_id = any(%s::uuid[])".encode(),
+        (list(account_ids),),
+    )
+    return {row["service_account_id"]: account_record(row) async for row in rows}
 
 
 async def record_use(db: Connection, used: Mapping[str, datetime], pause: timedelta) -> None:

@@ -13,19 +13,21 @@ from media_service.access.principal import Principal
 from media_service.credentials import queries
 from media_service.credentials.key_text import MARK, parse_key
 from media_service.credentials.last_use import PAUSE, LastUse
-from media_service.credentials.model import KeyState
+from media_service.credentials.model import KeyState, ServiceAccount
 from media_service.db.batcher import Batcher
 from media_service.db.database import Database
 from media_service.errors import Reason, Unauthenticated
 
 MAX_REMEMBERED = 10_000
+# The type of such callers, and of the owner of what they upload.
+SERVICE_ACCOUNT = "service_account"
 
 
 def invalid() -> Unauthenticated:
     """The same error for every fault, so that it reveals nothing about other keys."""
     return Unauthenticated(
         Reason.TOKEN_INVALID,
-        "The API key does not exist or was revoked. Create another one with CreateApiKey.",
+        "The API key or its service account does not exist, or was revoked. Create another one.",
     )
 
 
@@ -34,6 +36,7 @@ class KeyVerifier:
         self._database = database
         self._last_use = last_use
         self._read = Batcher(self._read_many)
+        self._account = Batcher(self._read_accounts)
         self._check = Batcher(self._check_many)
         # The hashes of the secrets that passed, by the prefixes of their keys.
         self._passed: LRUCache[str, bytes] = LRUCache(MAX_REMEMBERED)
@@ -69,21 +72,42 @@ class KeyVerifier:
             subject=state.service_account_id,
             org_id=state.org_id,
             scopes=state.scopes,
-            type="service_account",
+            type=SERVICE_ACCOUNT,
             api_key_id=state.api_key_id,
         )
 
+    async def account(self, service_account_id: str) -> Principal:
+        """A service account that has been authenticated otherwise. Raises Unauthenticated
+        (TOKEN_INVALID) if it does not exist."""
+        account = await self._account(service_account_id)
+        if account is None or account.delete_time is not None:
+            raise Unauthenticated(
+                Reason.TOKEN_INVALID,
+                "The service account of the client certificate does not exist.",
+            )
+        return Principal(
+            subject=service_account_id, org_id=account.owner.org_id, type=SERVICE_ACCOUNT
+        )
+
     async def check(self, principal: Principal) -> None:
-        """Raises Unauthenticated (TOKEN_INVALID) if the key of a verified caller has ended."""
-        if principal.api_key_id and not await self._check(principal.api_key_id):
-            raise invalid()
+        """Raises Unauthenticated (TOKEN_INVALID) if a verified caller is a service account that was
+        deleted since, or its key has ended."""
+        if principal.type == SERVICE_ACCOUNT:
+            caller = (principal.subject, principal.api_key_id or None)
+            if not await self._check(caller):
+                raise invalid()
 
     async def _read_many(self, prefixes: Sequence[str]) -> list[KeyState | None]:
         async with self._database.connection() as db:
             found = await queries.key_states(db, prefixes, PAUSE)
         return [found.get(prefix) for prefix in prefixes]
 
-    async def _check_many(self, api_key_ids: Sequence[str]) -> list[bool]:
+    async def _read_accounts(self, account_ids: Sequence[str]) -> list[ServiceAccount | None]:
         async with self._database.connection() as db:
-            usable = await queries.usable_keys(db, api_key_ids)
-        return [api_key_id in usable for api_key_id in api_key_ids]
+            found = await queries.accounts(db, account_ids)
+        return [found.get(account_id) for account_id in account_ids]
+
+    async def _check_many(self, callers: Sequence[tuple[str, str | None]]) -> list[bool]:
+        async with self._database.connection() as db:
+            usable = await queries.usable(db, callers)
+        return [caller in usable for caller in callers]

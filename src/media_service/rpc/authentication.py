@@ -11,45 +11,61 @@ from media_service.access.principal import Principal
 from media_service.credentials.verifier import KeyVerifier
 from media_service.errors import Reason, Unauthenticated
 from media_service.rpc.caller import current_principal
+from media_service.rpc.client_certificates import Certificate, ClientCertificates
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
+# The text of a token or an API key, or a certificate.
+Credential: TypeAlias = str | Certificate
 
 # A stream of a caller whose API key was revoked ends within this time.
 CHECK_SECONDS = 10.0
 
 
 class Authenticator:
-    """Verifies access tokens and API keys."""
+    """Verifies access tokens, API keys and client certificates."""
 
-    def __init__(self, tokens: TokenVerifier, keys: KeyVerifier) -> None:
+    def __init__(
+        self, tokens: TokenVerifier, keys: KeyVerifier, certificates: ClientCertificates
+    ) -> None:
         self._tokens = tokens
         self._keys = keys
+        self._certificates = certificates
 
-    def remembers(self, credential: str) -> bool:
-        """Whether a credential was verified before."""
+    def credential(self, context: Context) -> Credential | None:
+        """What a call authenticates with. A token or an API key precedes a certificate. Raises
+        Unauthenticated (TOKEN_INVALID) if that is not clear."""
+        return credential_of(context) or self._certificates.of(context)
+
+    def remembers(self, credential: Credential | None) -> bool:
+        """Whether a credential was verified before. The TLS handshake verifies certificates."""
+        if not isinstance(credential, str):
+            return credential is not None
         return self._tokens.remembers(credential) or self._keys.remembers(credential)
 
-    async def verify(self, credential: str) -> Principal:
+    async def verify(self, credential: Credential | None) -> Principal:
         """Raises Unauthenticated (TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED), and Unavailable
         (KEYS_UNAVAILABLE)."""
         if not credential:
             raise no_token()
+        if isinstance(credential, Certificate):
+            return await self._keys.account(credential.service_account_id)
         if self._keys.accepts(credential):
             return await self._keys.verify(credential)
         return await self._tokens.verify(credential)
 
     async def check(self, principal: Principal) -> None:
-        """Raises Unauthenticated (TOKEN_INVALID) if a verified caller's API key has ended since."""
+        """Raises Unauthenticated (TOKEN_INVALID) if a verified caller's API key or service account
+        has ended since."""
         await self._keys.check(principal)
 
     def revocable(self, handler: Any) -> Handler:
         """Returns a handler of streams that raises Unauthenticated (TOKEN_INVALID) soon after the
-        caller's API key has ended."""
+        caller's API key or service account has ended."""
 
         async def call(request: Any, context: Context) -> Any:
             principal = current_principal.get(None)
-            if principal is None or not principal.api_key_id:
+            if principal is None or principal.type != "service_account":
                 return await handler(request, context)
             ended: list[Unauthenticated] = []
             try:

@@ -17,7 +17,7 @@ from media_service.errors import PermissionDenied, Reason
 from media_service.rates.limiter import RateLimiter
 from media_service.rpc import http, wire
 from media_service.rpc.audit_record import Audit, Record
-from media_service.rpc.authentication import Authenticator, credential_of, no_token
+from media_service.rpc.authentication import Authenticator, Credential, no_token
 from media_service.rpc.caller import caller, current_principal, owner_of
 from media_service.rpc.decoding import Undecodable, decoding
 from media_service.rpc.error_status import abort, known
@@ -115,7 +115,7 @@ class Gate:
             try:
                 await self._audit.until_writable()
                 check_metadata(context)
-                credential = credential_of(context) if rule.permission else ""
+                credential = self._authenticator.credential(context) if rule.permission else None
                 by_ticket = rule.ticket and not credential
                 if rule.permission and not by_ticket:
                     await self._admit(await self._verify(credential, context), rule, record)
@@ -155,7 +155,7 @@ class Gate:
 
         return call
 
-    async def _verify(self, credential: str, context: Context) -> Principal:
+    async def _verify(self, credential: Credential | None, context: Context) -> Principal:
         if not self._authenticator.remembers(credential):
             await self._charge_address(context, NEW_TOKEN_COST)
         return await self._authenticator.verify(credential)

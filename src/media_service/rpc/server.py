@@ -128,6 +128,14 @@ class Services:
     grants: GrantService
 
 
+@dataclass(frozen=True)
+class ClientTls:
+    """Another port, on which clients need a certificate of these authorities."""
+
+    address: str
+    authorities: Path
+
+
 class RpcServer:
     """`address`: "host:port"; port 0 selects a free one, see `port` after `start`. `public_url`:
     the base URL of the public store. `standard`: names of renditions that every new media gets."""
@@ -147,6 +155,7 @@ class RpcServer:
         standard: Collection[str],
         stream_timeout: timedelta,
         tls: tuple[Path, Path] | None = None,
+        client_tls: ClientTls | None = None,
     ) -> None:
         names = [service.full_name for service in SERVICES]
         self._readiness = readiness
@@ -247,6 +256,10 @@ class RpcServer:
         if tls:
             pair = (tls[1].read_bytes(), tls[0].read_bytes())
             self.port = server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+            if client_tls:
+                roots = client_tls.authorities.read_bytes()
+                required = grpc.ssl_server_credentials([pair], roots, require_client_auth=True)
+                server.add_secure_port(client_tls.address, required)
         else:
             self.port = server.add_insecure_port(address)
         self._server = server
