@@ -114,7 +114,7 @@ local function first_fault(text, body, path)
           held[depth], is_list[depth], numbers[depth], starts[depth] = field.of, false, objects, at
         end
       elseif c == 93 and state == FIRST_VALUE then
-        state, depth = NEXT, depth - 1
+        state, depth, values = NEXT, depth - 1, values - 1
         list = is_list[depth]
       elseif depth == 0 then
         return at, depth
