@@ -28,11 +28,10 @@ from media_service.config import Config
 from media_service.contract import descriptor_set
 from media_service.envoy_cors import VARY, cors, cors_policy
 from media_service.envoy_errors import replies
-from media_service.envoy_messages import tables
+from media_service.envoy_messages import PACKAGE, tables
 from media_service.envoy_rates import rate_filter, refusal
 
 TEMPLATES = files("media_service") / "envoy_templates"
-PACKAGE = "mediaservice.v1"
 TYPES = "type.googleapis.com/envoy.extensions"
 LUA = "envoy.filters.http.lua"
 FILTER_CONFIG = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig"}

@@ -16,34 +16,18 @@ MESSAGES has the messages in these requests at any depth, by type. Each is a lis
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescriptor
-from mediaservice.v1 import (
-    credentials_service_pb2,
-    download_service_pb2,
-    health_service_pb2,
-    job_service_pb2,
-    media_service_pb2,
-    processing_service_pb2,
-    upload_service_pb2,
-    watch_service_pb2,
-)
 
 from media_service.codecs.pipeline.catalogue import bounds, choices
+from media_service.contract import descriptor_set
 
-FILES = (
-    credentials_service_pb2,
-    download_service_pb2,
-    health_service_pb2,
-    job_service_pb2,
-    media_service_pb2,
-    processing_service_pb2,
-    upload_service_pb2,
-    watch_service_pb2,
-)
+PACKAGE = "mediaservice.v1"
+
 # Messages with any keys, and the body of uploads, which is not JSON.
 FREE = {
     "google.api.HttpBody",
@@ -87,8 +71,12 @@ def tables() -> str:
     return f"local REQUESTS = {lua(requests)}\nlocal MESSAGES = {lua(messages)}"
 
 
-def services() -> Sequence[ServiceDescriptor]:
-    return [service for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]
+def services() -> Iterator[ServiceDescriptor]:
+    """All services of the contract, from its stubs."""
+    for file in descriptor_set().file:
+        if file.service and file.package == PACKAGE:
+            stubs = import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
+            yield from stubs.DESCRIPTOR.services_by_name.values()
 
 
 def add(
