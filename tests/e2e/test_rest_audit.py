@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
@@ -77,6 +80,26 @@ def test_who_downloaded_what(
     assert refusal(bob.get(f"{path}:export")) == (404, "MEDIA_NOT_FOUND")
     later = alice.get(f"{path}:export", params={"startTime": "2100-01-01T00:00:00Z"})
     assert later.text == ""
+    environ = {
+        **os.environ,
+        "MEDIA_ADDRESS": service.grpc_address,
+        "MEDIA_TOKEN": service.token("alice"),
+    }
+    for command, expected in (
+        (["history", media, "--category", "download"], "media.download"),
+        (["activity"], "media.sign"),
+        (["analytics", media, "--days", "7"], "total"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "media_service", "audit", *command],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert expected in done.stdout
     mine = alice.get("/v1/activity", params={"category": "SHARE"}).json()["entries"]
     assert "media.sign" in [entry["action"] for entry in mine]
     assert alice.get(f"/v1/media/{media}/analytics", params={"days": 7}).status_code == 200

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 from mediaservice.v1 import (
+    audit_service_pb2_grpc,
     credentials_service_pb2_grpc,
     download_service_pb2_grpc,
     job_service_pb2_grpc,
@@ -63,5 +64,6 @@ def rpcs(channel: Any) -> Mapping[str, Any]:
         **vars(media_service_pb2_grpc.MediaServiceStub(channel)),
         **vars(processing_service_pb2_grpc.ProcessingServiceStub(channel)),
         **vars(job_service_pb2_grpc.JobServiceStub(channel)),
+        **vars(audit_service_pb2_grpc.AuditServiceStub(channel)),
         **vars(credentials_service_pb2_grpc.CredentialsServiceStub(channel)),
     }

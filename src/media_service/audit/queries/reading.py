@@ -71,8 +71,3 @@ async def person_of(db: Connection, kind: str, actor_id: str) -> str | None:
     )
     row = await rows.fetchone()
     return row["person_id"] if row else None
-
-
-async def erase_person(db: Connection, kind: str, actor_id: str) -> None:
-    """Removes the only link between a caller and their entries, which stay."""
-    await db.execute("delete from audit_people where type = %s and id = %s", (kind, actor_id))
