@@ -387,6 +387,7 @@ async def server(
         runner = StreamRunner(admission)
         collector = Collector(parts.receiving, parts.raw, parts.acceptance, config.upload_expiry)
         creation = Creation(parts.database)
+        projects = ProjectService(parts.database, creation)
         uploads = UploadService(
             parts.database,
             parts.receiving,
@@ -433,9 +434,11 @@ async def server(
             JobResults(parts.database, reader),
             WatchTickets(parts.database),
             CredentialsService(parts.database, creation),
-            AuditService(parts.database, MediaReader(parts.database, bare=True), page_tokens),
+            AuditService(
+                parts.database, MediaReader(parts.database, bare=True), projects, page_tokens
+            ),
             OrganizationService(parts.database),
-            ProjectService(parts.database, creation),
+            projects,
             GroupService(parts.database),
             GrantService(parts.database),
         )

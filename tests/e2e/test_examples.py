@@ -169,6 +169,8 @@ PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "CreateApiKey": with_account,
     "ListApiKeys": with_account,
     "RevokeApiKey": with_key,
+    "GetProjectAnalytics": administering,
+    "GetOrganizationAnalytics": administering,
 }
 
 

@@ -8,6 +8,8 @@ import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from mediaservice.v1 import (
+    access_service_pb2,
+    access_service_pb2_grpc,
     audit_pb2,
     audit_service_pb2,
     audit_service_pb2_grpc,
@@ -17,6 +19,7 @@ from mediaservice.v1 import (
     upload_pb2,
     upload_service_pb2,
 )
+from mediaservice.v1.rule_pb2 import Rule
 
 from media_service import app
 from media_service.audit import writer
@@ -254,3 +257,49 @@ async def test_analytics_count_views_downloads_and_users(service: Running) -> No
     bob = await service.caller("bob")
     refusal = await refused(bob.call(audit_of(bob).GetAnalytics, request))
     assert refusal.reason == "MEDIA_NOT_FOUND"
+
+
+async def test_a_viewer_sees_neither_history_nor_statistics(service: Running) -> None:
+    ann, bob = await service.caller("ann"), await service.caller("bob")
+    ann_access: Any = access_service_pb2_grpc.AccessServiceStub(ann.channel)
+    new = access_service_pb2.CreateProjectRequest(display_name="Vacation")
+    project = await ann.call(ann_access.CreateProject, new)
+    message = upload_service_pb2.WriteUploadRequest(data=jpeg(), finish=True)
+    message.spec.project_id = project.project_id
+    media_id = (await ann.write([message])).media.media_id
+    grant = access_service_pb2.SetGrantRequest(
+        resource=f"media:{media_id}", grantee="user:bob", role=Rule.VIEWER
+    )
+    await ann.call(ann_access.SetGrant, grant)
+    await bob.call(bob.media.GetMedia, media_service_pb2.GetMediaRequest(media_id=media_id))
+    refusal = await refused(history(bob, media_id=media_id))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ROLE_REQUIRED")
+
+    async def denied() -> bool:
+        return len((await history(ann, media_id=media_id)).entries) == 3
+
+    await eventually_async(denied)
+    found = (await history(ann, media_id=media_id)).entries
+    assert [(entry.action, entry.actor.id) for entry in found] == [
+        ("audit.read", "bob"),
+        ("grants.set", "ann"),
+        ("media.create", "ann"),
+    ]
+    assert found[1].category == audit_pb2.AuditEntry.SHARE
+    assert {entry.project_id for entry in found} == {project.project_id}
+
+    async with Database(service.database_url, 2) as database:
+        await changed_by(roll_up(database))
+    request = audit_service_pb2.GetProjectAnalyticsRequest(project_id=project.project_id)
+    usage: Any = await ann.call(audit_of(ann).GetProjectAnalytics, request)
+    assert [day.action for day in usage.days] == [
+        "access.denied",
+        "grants.set",
+        "media.create",
+        "projects.create",
+    ]
+    refusal = await refused(bob.call(audit_of(bob).GetProjectAnalytics, request))
+    assert refusal.reason == "PROJECT_NOT_FOUND"
+    wanted = audit_service_pb2.GetOrganizationAnalyticsRequest(organization_id="acme")
+    refusal = await refused(bob.call(audit_of(bob).GetOrganizationAnalytics, wanted))
+    assert refusal.reason == "ORGANIZATION_NOT_FOUND"

@@ -132,7 +132,9 @@ class AuditEntry(_message.Message):
     version: _builtins.int
     """The version of the media."""
     resource_id: _builtins.str
-    """UUID of the upload or the job, or the id of the link that was signed. Empty: none."""
+    """What was changed or used besides the media: UUID of an upload, a job, a service account or an API key, the id of a
+    signed link, or a resource such as "project:ID" or "group:ID". Empty: none.
+    """
     outcome: _builtins.str
     """"OK", or the reason of the error."""
     counted: _builtins.bool

@@ -168,6 +168,58 @@ class GetAnalyticsRequest(_message.Message):
 Global___GetAnalyticsRequest: _TypeAlias = GetAnalyticsRequest  # noqa: Y015
 
 @_typing.final
+class GetProjectAnalyticsRequest(_message.Message):
+    """Which statistics GetProjectAnalytics returns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """Id of the project."""
+    days: _builtins.int
+    """The number of days, today included, in UTC; 0 means 30."""
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProjectAnalyticsRequest: _TypeAlias = GetProjectAnalyticsRequest  # noqa: Y015
+
+@_typing.final
+class GetOrganizationAnalyticsRequest(_message.Message):
+    """Which statistics GetOrganizationAnalytics returns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    organization_id: _builtins.str
+    """Id of the organization."""
+    days: _builtins.int
+    """The number of days, today included, in UTC; 0 means 30."""
+    def __init__(
+        self,
+        *,
+        organization_id: _builtins.str = ...,
+        days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "organization_id", b"organization_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOrganizationAnalyticsRequest: _TypeAlias = GetOrganizationAnalyticsRequest  # noqa: Y015
+
+@_typing.final
 class Analytics(_message.Message):
     """What was done in a period."""
 

@@ -52,6 +52,16 @@ class AuditServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_audit__service__pb2.GetAnalyticsRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_audit__service__pb2.Analytics.FromString,
                 _registered_method=True)
+        self.GetProjectAnalytics = channel.unary_unary(
+                '/mediaservice.v1.AuditService/GetProjectAnalytics',
+                request_serializer=mediaservice_dot_v1_dot_audit__service__pb2.GetProjectAnalyticsRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_audit__service__pb2.Analytics.FromString,
+                _registered_method=True)
+        self.GetOrganizationAnalytics = channel.unary_unary(
+                '/mediaservice.v1.AuditService/GetOrganizationAnalytics',
+                request_serializer=mediaservice_dot_v1_dot_audit__service__pb2.GetOrganizationAnalyticsRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_audit__service__pb2.Analytics.FromString,
+                _registered_method=True)
         self.ExportAudit = channel.unary_stream(
                 '/mediaservice.v1.AuditService/ExportAudit',
                 request_serializer=mediaservice_dot_v1_dot_audit__service__pb2.ExportAuditRequest.SerializeToString,
@@ -107,6 +117,34 @@ class AuditServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetProjectAnalytics(self, request, context):
+        """Returns how often the media of a project were viewed and downloaded, as GetAnalytics does.
+
+        Permission: audit.read. Errors: PROJECT_NOT_FOUND. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/projects/$PROJECT/analytics?days=7"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"project_id\": \"$PROJECT\"}" $GRPC mediaservice.v1.AuditService/GetProjectAnalytics
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOrganizationAnalytics(self, request, context):
+        """Returns how often the media of an organization were viewed and downloaded, as GetAnalytics does.
+
+        Permission: audit.read. Errors: ORGANIZATION_NOT_FOUND. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/organizations/$ORGANIZATION/analytics?days=7"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"organization_id\": \"$ORGANIZATION\"}" $GRPC mediaservice.v1.AuditService/GetOrganizationAnalytics
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportAudit(self, request, context):
         """Sends the entries of a media as a file, oldest first: with one JSON object per line, or as CSV with a header. If it
         fails after it began, the file is incomplete, and over REST the connection ends with an error.
@@ -138,6 +176,16 @@ def add_AuditServiceServicer_to_server(servicer, server):
             'GetAnalytics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAnalytics,
                     request_deserializer=mediaservice_dot_v1_dot_audit__service__pb2.GetAnalyticsRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_audit__service__pb2.Analytics.SerializeToString,
+            ),
+            'GetProjectAnalytics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProjectAnalytics,
+                    request_deserializer=mediaservice_dot_v1_dot_audit__service__pb2.GetProjectAnalyticsRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_audit__service__pb2.Analytics.SerializeToString,
+            ),
+            'GetOrganizationAnalytics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOrganizationAnalytics,
+                    request_deserializer=mediaservice_dot_v1_dot_audit__service__pb2.GetOrganizationAnalyticsRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_audit__service__pb2.Analytics.SerializeToString,
             ),
             'ExportAudit': grpc.unary_stream_rpc_method_handler(
@@ -228,6 +276,60 @@ class AuditService(object):
             target,
             '/mediaservice.v1.AuditService/GetAnalytics',
             mediaservice_dot_v1_dot_audit__service__pb2.GetAnalyticsRequest.SerializeToString,
+            mediaservice_dot_v1_dot_audit__service__pb2.Analytics.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProjectAnalytics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.AuditService/GetProjectAnalytics',
+            mediaservice_dot_v1_dot_audit__service__pb2.GetProjectAnalyticsRequest.SerializeToString,
+            mediaservice_dot_v1_dot_audit__service__pb2.Analytics.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOrganizationAnalytics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.AuditService/GetOrganizationAnalytics',
+            mediaservice_dot_v1_dot_audit__service__pb2.GetOrganizationAnalyticsRequest.SerializeToString,
             mediaservice_dot_v1_dot_audit__service__pb2.Analytics.FromString,
             options,
             channel_credentials,

@@ -67,6 +67,26 @@ class AuditServiceStub:
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/media/$MEDIA/analytics?days=7"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.AuditService/GetAnalytics
     """
+    GetProjectAnalytics: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetProjectAnalyticsRequest, _audit_service_pb2.Analytics]
+    """Returns how often the media of a project were viewed and downloaded, as GetAnalytics does.
+
+    Permission: audit.read. Errors: PROJECT_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/projects/$PROJECT/analytics?days=7"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"project_id\\": \\"$PROJECT\\"}" $GRPC mediaservice.v1.AuditService/GetProjectAnalytics
+    """
+    GetOrganizationAnalytics: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetOrganizationAnalyticsRequest, _audit_service_pb2.Analytics]
+    """Returns how often the media of an organization were viewed and downloaded, as GetAnalytics does.
+
+    Permission: audit.read. Errors: ORGANIZATION_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/organizations/$ORGANIZATION/analytics?days=7"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"organization_id\\": \\"$ORGANIZATION\\"}" $GRPC mediaservice.v1.AuditService/GetOrganizationAnalytics
+    """
     ExportAudit: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ExportAuditRequest, _httpbody_pb2.HttpBody]
     """Sends the entries of a media as a file, oldest first: with one JSON object per line, or as CSV with a header. If it
     fails after it began, the file is incomplete, and over REST the connection ends with an error.
@@ -116,6 +136,26 @@ class AuditServiceAsyncStub(AuditServiceStub):
 
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/media/$MEDIA/analytics?days=7"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.AuditService/GetAnalytics
+    """
+    GetProjectAnalytics: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetProjectAnalyticsRequest, _audit_service_pb2.Analytics]  # type: ignore[assignment]
+    """Returns how often the media of a project were viewed and downloaded, as GetAnalytics does.
+
+    Permission: audit.read. Errors: PROJECT_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/projects/$PROJECT/analytics?days=7"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"project_id\\": \\"$PROJECT\\"}" $GRPC mediaservice.v1.AuditService/GetProjectAnalytics
+    """
+    GetOrganizationAnalytics: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetOrganizationAnalyticsRequest, _audit_service_pb2.Analytics]  # type: ignore[assignment]
+    """Returns how often the media of an organization were viewed and downloaded, as GetAnalytics does.
+
+    Permission: audit.read. Errors: ORGANIZATION_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/organizations/$ORGANIZATION/analytics?days=7"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"organization_id\\": \\"$ORGANIZATION\\"}" $GRPC mediaservice.v1.AuditService/GetOrganizationAnalytics
     """
     ExportAudit: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ExportAuditRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Sends the entries of a media as a file, oldest first: with one JSON object per line, or as CSV with a header. If it
@@ -181,6 +221,38 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -H "Authorization: Bearer $TOKEN" "$REST/v1/media/$MEDIA/analytics?days=7"
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.AuditService/GetAnalytics
+        """
+
+    @_abc_1.abstractmethod
+    def GetProjectAnalytics(
+        self,
+        request: _audit_service_pb2.GetProjectAnalyticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.Analytics, _abc.Awaitable[_audit_service_pb2.Analytics]]:
+        """Returns how often the media of a project were viewed and downloaded, as GetAnalytics does.
+
+        Permission: audit.read. Errors: PROJECT_NOT_FOUND. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" "$REST/v1/projects/$PROJECT/analytics?days=7"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"project_id\\": \\"$PROJECT\\"}" $GRPC mediaservice.v1.AuditService/GetProjectAnalytics
+        """
+
+    @_abc_1.abstractmethod
+    def GetOrganizationAnalytics(
+        self,
+        request: _audit_service_pb2.GetOrganizationAnalyticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.Analytics, _abc.Awaitable[_audit_service_pb2.Analytics]]:
+        """Returns how often the media of an organization were viewed and downloaded, as GetAnalytics does.
+
+        Permission: audit.read. Errors: ORGANIZATION_NOT_FOUND. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" "$REST/v1/organizations/$ORGANIZATION/analytics?days=7"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"organization_id\\": \\"$ORGANIZATION\\"}" $GRPC mediaservice.v1.AuditService/GetOrganizationAnalytics
         """
 
     @_abc_1.abstractmethod

@@ -13,6 +13,8 @@ from media_service.audit.queries import reading
 from media_service.db.audit_entry import Category
 from media_service.db.database import Database
 from media_service.media.reader import MediaReader
+from media_service.sharing.groups import load_organization
+from media_service.sharing.projects import ProjectService
 
 EXPORTED_TOGETHER = 500
 KEY: Sequence[type] = (datetime, UUID)
@@ -24,9 +26,16 @@ Page = tuple[list[Entry], Callable[[Entry], str]]
 class AuditService:
     """`reader` may return media without their renditions."""
 
-    def __init__(self, database: Database, reader: MediaReader, page_tokens: PageTokens) -> None:
+    def __init__(
+        self,
+        database: Database,
+        reader: MediaReader,
+        projects: ProjectService,
+        page_tokens: PageTokens,
+    ) -> None:
         self._database = database
         self._reader = reader
+        self._projects = projects
         self._page_tokens = page_tokens
 
     async def history(
@@ -80,6 +89,22 @@ class AuditService:
         """Raises NotFound (MEDIA_NOT_FOUND)."""
         media = await self._reader.get(principal, media_id)
         return await statistics.analytics(self._database, Scope.MEDIA, media.media_id, days)
+
+    async def project_analytics(
+        self, principal: Principal, project_id: str, days: int
+    ) -> Analytics:
+        """Raises NotFound (PROJECT_NOT_FOUND), PermissionDenied (ROLE_REQUIRED)."""
+        project = await self._projects.get(principal, project_id)
+        return await statistics.analytics(self._database, Scope.PROJECT, project.project_id, days)
+
+    async def organization_analytics(
+        self, principal: Principal, organization_id: str, days: int
+    ) -> Analytics:
+        """Raises NotFound (ORGANIZATION_NOT_FOUND), PermissionDenied (ROLE_REQUIRED)."""
+        async with self._database.connection() as db:
+            await load_organization(db, principal, organization_id)
+        scope = Scope.ORGANIZATION
+        return await statistics.analytics(self._database, scope, organization_id, days)
 
     async def export(
         self, principal: Principal, media_id: str, start: datetime | None, end: datetime | None

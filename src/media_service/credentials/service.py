@@ -44,6 +44,7 @@ class CredentialsService:
             if not repeated:
                 await check_accounts(tx, owner)
                 await queries.insert_account(tx, account_id, owner, display_name)
+                tx.audit(org_id=owner.org_id, resource_id=account_id)
             return await load_account(tx, principal, account_id)
 
     async def accounts(
@@ -63,6 +64,7 @@ class CredentialsService:
             account = await load_account(tx, principal, account_id)
             if account.delete_time is None:
                 await queries.delete_account(tx, account_id)
+                tx.audit(org_id=account.owner.org_id, resource_id=account_id)
             return await load_account(tx, principal, account_id)
 
     async def create_key(
@@ -100,6 +102,7 @@ class CredentialsService:
                 scopes,
                 expire_time,
             )
+            tx.audit(org_id=account.owner.org_id, resource_id=key_id)
             return await load_key(tx, principal, key_id), new.text
 
     async def keys(
@@ -124,6 +127,7 @@ class CredentialsService:
             key = await load_key(tx, principal, key_id)
             if key.revoke_time is None:
                 await queries.revoke_key(tx, key_id)
+                tx.audit(resource_id=key_id)
             return await load_key(tx, principal, key_id)
 
 

@@ -62,9 +62,10 @@ SERVICE = Origin("service")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """`time` None: of the transaction that writes it. `org_id`, `project_id` and `version` are
-    those of the media, unless they are set. `counted`: it is a view or a download, unless the
-    caller began to view the media a short time ago. `requests`: how many calls it stands for."""
+    """`time` None: of the transaction that writes it. `org_id` and `project_id` are those of the
+    media if there is one, and so is `version` unless it is set. `counted`: it is a view or a
+    download, unless the caller began to view the media a short time ago. `requests`: how many calls
+    it stands for."""
 
     category: Category
     action: str

@@ -92,8 +92,8 @@ async def insert_audit_entries(
                    g.resource_id, g.outcome, g.counted, g.requests, g.bytes,
                    case when g.at >= sealed.until then g.at else now() end as time,
                    coalesce(nullif(g.version, 0), m.version, 0) as version,
-                   coalesce(nullif(g.org_id, ''), m.org_id, '') as org_id,
-                   coalesce(nullif(g.project_id, ''), m.project_id, '') as project_id
+                   coalesce(m.org_id, g.org_id) as org_id,
+                   coalesce(m.project_id, g.project_id) as project_id
             from given g
             cross join (
                 select coalesce(max(hour) + interval '1 hour', '-infinity') as until

@@ -61,6 +61,20 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
         found = await self._audit.analytics(caller(), request.media_id, request.days or DAYS)
         return analytics_to_message(found)
 
+    async def GetProjectAnalytics(  # noqa: N802
+        self, request: audit_service_pb2.GetProjectAnalyticsRequest, context: Context
+    ) -> audit_service_pb2.Analytics:
+        days = request.days or DAYS
+        found = await self._audit.project_analytics(caller(), request.project_id, days)
+        return analytics_to_message(found)
+
+    async def GetOrganizationAnalytics(  # noqa: N802
+        self, request: audit_service_pb2.GetOrganizationAnalyticsRequest, context: Context
+    ) -> audit_service_pb2.Analytics:
+        days = request.days or DAYS
+        found = await self._audit.organization_analytics(caller(), request.organization_id, days)
+        return analytics_to_message(found)
+
     async def ExportAudit(  # type: ignore[override]  # noqa: N802
         self, request: audit_service_pb2.ExportAuditRequest, context: Context
     ) -> None:

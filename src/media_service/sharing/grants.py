@@ -58,7 +58,7 @@ class GrantService:
             await check_level(tx, located.role, parsed, grantee, role)
             await check_allowed(tx, parsed, located.org_id, grantee, role)
             new = Grant(str(parsed), grantee, role, expire_time, created_by=principal.grantee)
-            tx.audit(org_id=located.org_id, resource_id=str(parsed))
+            audit(tx, parsed, located.org_id)
             return await queries.put_grant(tx, new)
 
     async def delete(self, principal: Principal, resource: str, grantee: str) -> None:
@@ -71,7 +71,7 @@ class GrantService:
             located = await load(tx, principal, parsed, Role.VIEWER if own else None)
             await check_level(tx, located.role, parsed, grantee, Role.NONE)
             await queries.delete_grant(tx, str(parsed), grantee)
-            tx.audit(org_id=located.org_id, resource_id=str(parsed))
+            audit(tx, parsed, located.org_id)
 
     async def page(
         self, principal: Principal, resource: str, after: str, limit: int
@@ -82,6 +82,15 @@ class GrantService:
         async with self._database.connection() as db:
             await load(db, principal, parsed)
             return await queries.grant_page(db, str(parsed), after, limit)
+
+
+def audit(tx: Transaction, resource: Resource, org_id: str) -> None:
+    tx.audit(
+        org_id=org_id,
+        media_id=resource.id if resource.kind == "media" else "",
+        project_id=resource.id if resource.kind == "project" else "",
+        resource_id=str(resource),
+    )
 
 
 async def load(

@@ -5,7 +5,7 @@ from datetime import datetime
 from media_service.access.policy import authorize, role_required
 from media_service.access.principal import Principal
 from media_service.db.database import Database
-from media_service.db.transaction import Connection
+from media_service.db.transaction import Connection, Transaction
 from media_service.sharing import queries
 from media_service.sharing.errors import group_not_found, organization_not_found
 from media_service.sharing.ids import new_readable_id
@@ -23,14 +23,16 @@ class GroupService:
         async with self._database.transaction() as tx:
             await load_organization(tx, principal, organization_id)
             await queries.insert_group(tx, group_id, organization_id, display_name)
+            tx.audit(org_id=organization_id, resource_id=f"group:{group_id}")
             return await load(tx, principal, group_id)
 
     async def delete(self, principal: Principal, group_id: str) -> None:
         """Deletes a group, its members and its grants. Raises NotFound (GROUP_NOT_FOUND),
         PermissionDenied (ROLE_REQUIRED)."""
         async with self._database.transaction() as tx:
-            await load(tx, principal, group_id)
+            group = await load(tx, principal, group_id)
             await queries.delete_group(tx, group_id)
+            audit(tx, group)
 
     async def page(
         self,
@@ -55,6 +57,7 @@ class GroupService:
             if (highest := await queries.highest_role(tx, f"group:{group_id}")) > group.role:
                 raise role_required(highest)
             await queries.add_member(tx, group_id, member)
+            audit(tx, group)
         return group
 
     async def remove(self, principal: Principal, group_id: str, member: str) -> Group:
@@ -63,6 +66,7 @@ class GroupService:
         async with self._database.transaction() as tx:
             group = await load(tx, principal, group_id)
             await queries.remove_member(tx, group_id, member)
+            audit(tx, group)
         return group
 
     async def members(
@@ -73,6 +77,10 @@ class GroupService:
         async with self._database.connection() as db:
             await load(db, principal, group_id)
             return await queries.member_page(db, group_id, after, limit)
+
+
+def audit(tx: Transaction, group: Group) -> None:
+    tx.audit(org_id=group.organization_id, resource_id=f"group:{group.group_id}")
 
 
 async def load(db: Connection, principal: Principal, group_id: str) -> Group:

@@ -31,6 +31,7 @@ class OrganizationService:
                     "An organization has this id. Choose another one.",
                     organization_id=organization_id,
                 )
+            tx.audit(org_id=organization_id, resource_id=f"organization:{organization_id}")
             found = await queries.organization(tx, organization_id, principal)
         return authorize(found, organization_not_found(organization_id), Role.OWNER)
 

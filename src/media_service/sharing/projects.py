@@ -29,6 +29,9 @@ class ProjectService:
             name = principal.grantee
             grant = Grant(f"project:{project_id}", name, Role.OWNER, created_by=name)
             await queries.put_grant(tx, grant)
+            tx.audit(
+                org_id=owner.org_id, project_id=project_id, resource_id=f"project:{project_id}"
+            )
             created = await queries.project(tx, project_id, principal)
         return authorize(created, project_not_found(project_id))
 
