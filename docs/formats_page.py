@@ -3,7 +3,7 @@
 import textwrap
 
 from media_service.codecs.demuxers import AUDIO_TYPES, DEMUXERS
-from media_service.codecs.image.readable import FFMPEG, PILLOW, RAW, VIPS
+from media_service.codecs.image.readable import FFMPEG, PHOTOSHOP, PILLOW, RAW, VIPS
 from media_service.media.content_type import ALIASES, READABLE_TYPES, kind_of
 
 HEAD = """# Formats
@@ -26,6 +26,7 @@ TABLE = """
 TITLES = {"IMAGE": "Images", "VIDEO": "Videos", "AUDIO": "Audio"}
 FORMATS = {
     "application/mxf": "MXF",
+    "application/vnd.rn-realmedia": "RealMedia (RM)",
     "audio/3gpp": "3GPP without video",
     "audio/3gpp2": "3GPP2 without video",
     "audio/aac": "AAC (ADTS)",
@@ -46,6 +47,7 @@ FORMATS = {
     "audio/x-caf": "CAF",
     "audio/x-matroska": "Matroska without video",
     "audio/x-ms-wma": "Windows Media Audio",
+    "audio/x-tta": "True Audio (TTA)",
     "audio/x-voc": "Creative Voice",
     "audio/x-w64": "Sony Wave64",
     "audio/x-wavpack": "WavPack",
@@ -66,20 +68,21 @@ FORMATS = {
     "image/svg+xml-compressed": "SVGZ",
     "image/tiff": "TIFF, BigTIFF",
     "image/vnd-ms.dds": "DirectDraw Surface",
-    "image/vnd.adobe.photoshop": "Photoshop (PSD), flattened, 8 bits",
+    "image/vnd.adobe.photoshop": "Photoshop (PSD), flattened",
     "image/vnd.microsoft.icon": "Windows icons; the largest",
-    "image/vnd.radiance": "Radiance HDR, without tone mapping",
+    "image/vnd.radiance": "Radiance HDR",
     "image/vnd.zbrush.pcx": "PCX",
     "image/webp": "WebP, also animated",
     "image/x-adobe-dng": "Camera RAW: Adobe DNG",
     "image/x-canon-cr2": "Camera RAW: Canon CR2",
     "image/x-epson-erf": "Camera RAW: Epson ERF",
-    "image/x-exr": "OpenEXR, without tone mapping",
+    "image/x-exr": "OpenEXR",
     "image/x-hasselblad-3fr": "Camera RAW: Hasselblad 3FR",
     "image/x-kodak-dcr": "Camera RAW: Kodak DCR",
     "image/x-nikon-nef": "Camera RAW: Nikon NEF",
     "image/x-olympus-orf": "Camera RAW: Olympus ORF",
     "image/x-panasonic-rw2": "Camera RAW: Panasonic RW2",
+    "image/x-psb": "Photoshop, large (PSB), flattened",
     "image/x-pentax-pef": "Camera RAW: Pentax PEF",
     "image/x-phaseone-iiq": "Camera RAW: Phase One IIQ",
     "image/x-portable-anymap": "PBM, PGM, PPM, PFM",
@@ -105,11 +108,53 @@ FORMATS = {
     "video/x-ms-wmv": "Windows Media Video, ASF",
     "video/x-yuv4mpeg": "YUV4MPEG2 (Y4M)",
 }
+# Formats that are recognized and cannot be read.
+REFUSED = {
+    "audio/midi": "MIDI",
+    "audio/qcelp": "QCELP",
+    "audio/vnd.rn-realaudio": "RealAudio",
+    "audio/x-ape": "Monkey's Audio (APE)",
+    "audio/x-dff": "DSDIFF",
+    "audio/x-dsf": "DSF",
+    "audio/x-musepack": "Musepack",
+    "image/bpg": "BPG",
+    "image/emf": "EMF",
+    "image/flif": "FLIF",
+    "image/jph": "High-throughput JPEG 2000",
+    "image/jpm": "JPEG 2000, compound",
+    "image/vnd.djvu": "DjVu",
+    "image/vnd.dwg": "DWG",
+    "image/vnd.ms-photo": "JPEG XR",
+    "image/wmf": "WMF",
+    "image/x-canon-cr3": "Camera RAW: Canon CR3",
+    "image/x-fuji-raf": "Camera RAW: Fujifilm RAF",
+    "image/x-ilbm": "ILBM",
+    "image/x-jng": "JNG",
+    "image/x-leaf-mos": "Camera RAW: Leaf MOS",
+    "image/x-minolta-mrw": "Camera RAW: Minolta MRW",
+    "image/x-portable-arbitrarymap": "PAM",
+    "image/x-sigma-x3f": "Camera RAW: Sigma X3F",
+    "image/x-xcf": "GIMP (XCF)",
+    "image/x-xpixmap": "XPM",
+    "video/h264": "H.264 without a container",
+    "video/h265": "H.265 without a container",
+    "video/x-mng": "MNG",
+    "video/x-nut": "NUT",
+}
+NOT_READ = """
+## Recognized, and refused
+
+These types are refused with TYPE_NOT_ALLOWED, which names them. No decoder here was tried with their files.
+
+| Content type | Format |
+|---|---|
+"""
 READERS = (
     ("libvips", VIPS.keys()),
     ("Pillow", PILLOW.keys()),
     ("FFmpeg", FFMPEG.keys() | DEMUXERS.keys()),
     ("LibRaw", set(RAW)),
+    ("the service", PHOTOSHOP.keys()),
 )
 
 
@@ -120,7 +165,8 @@ def page() -> str:
     for kind, title in TITLES.items():
         parts.append(TABLE.format(title=title))
         parts += [row(name) for name in sorted(READABLE_TYPES) if kind_of(name) == kind]
-    return "".join(parts)
+    rows = [f"| `{name}` | {title} |\n" for name, title in sorted(REFUSED.items())]
+    return "".join([*parts, NOT_READ, *rows])
 
 
 def row(name: str) -> str:

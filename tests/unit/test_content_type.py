@@ -14,8 +14,18 @@ import pyvips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media_service.codecs.detection import detect
-from media_service.media.content_type import ALIASES, kind_of, matches, normalize
+from docs.formats_page import REFUSED
+from media_service.codecs.detection import detect, signatures
+from media_service.codecs.detection.isobmff import BRANDS
+from media_service.codecs.detection.tiff import MAKERS
+from media_service.codecs.detection.tiff import OTHERS as TIFF_OTHERS
+from media_service.media.content_type import (
+    ALIASES,
+    READABLE_TYPES,
+    kind_of,
+    matches,
+    normalize,
+)
 from media_service.media.model import Kind
 from media_service.media.pixels import HEAD, pixels
 
@@ -403,3 +413,11 @@ def test_an_image_with_wrong_bytes_has_a_type_and_pixels(
 
 
 IMAGES = [image(suffix) for suffix in (".jpg", ".png", ".webp", ".tif", ".avif")]
+
+
+def test_the_formats_that_are_documented_as_refused_are_detected_and_not_read() -> None:
+    known = {name for _, name in signatures.SIGNATURES} | {*signatures.FIELDS} | {*MAKERS.values()}
+    known |= {*BRANDS.values(), *TIFF_OTHERS.values()}
+    known |= {name for forms in signatures.FORMS.values() for name in forms.values()}
+    media = {name for name in known if name.partition("/")[0] in {"image", "video", "audio"}}
+    assert media - READABLE_TYPES == REFUSED.keys()

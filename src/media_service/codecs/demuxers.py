@@ -23,6 +23,7 @@ DEMUXERS = {
     "video/x-ivf": "ivf",
     "video/x-yuv4mpeg": "yuv4mpegpipe",
     "application/mxf": "mxf",
+    "application/vnd.rn-realmedia": "rm",
     "audio/mpeg": "mp3",
     "audio/mp4": "mov",
     "audio/quicktime": "mov",
@@ -44,6 +45,7 @@ DEMUXERS = {
     "audio/basic": "au",
     "audio/x-caf": "caf",
     "audio/x-wavpack": "wv",
+    "audio/x-tta": "tta",
     "audio/x-voc": "voc",
     "audio/x-w64": "w64",
 }

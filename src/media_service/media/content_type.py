@@ -7,7 +7,7 @@ from media_service.media.model import Kind
 
 KINDS = {"image": Kind.IMAGE, "video": Kind.VIDEO, "audio": Kind.AUDIO}
 # Types whose names do not begin with their kind.
-OTHER_KINDS = {"application/mxf": Kind.VIDEO}
+OTHER_KINDS = {"application/mxf": Kind.VIDEO, "application/vnd.rn-realmedia": Kind.VIDEO}
 # What programs declare if they do not know the type.
 UNDECLARED = {
     "application/octet-stream",
@@ -27,6 +27,10 @@ ALIASES = {
     for name, others in {
         "application/mxf": "application/x-mxf video/mxf",
         "application/pdf": "application/acrobat application/vnd.pdf application/x-pdf text/pdf",
+        "application/vnd.rn-realmedia": (
+            "application/vnd.rn-realmedia-vbr application/x-pn-realmedia video/vnd.rn-realvideo"
+            " video/x-pn-realvideo"
+        ),
         "application/rtf": "application/x-rtf text/richtext text/rtf",
         "audio/aac": "audio/aacp audio/x-aac audio/x-hx-aac-adts",
         "audio/ac3": "audio/a52 audio/vnd.dolby.dd-raw audio/x-ac3",

@@ -4,7 +4,7 @@ import gzip
 import importlib
 import io
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,14 @@ AUDIO: Mapping[str, tuple[str, ...]] = {
     "audio/x-caf": ("caf",),
     "audio/x-matroska": ("mka",),
     "audio/x-ms-wma": ("wma",),
+    "audio/x-tta": ("tta",),
     "audio/x-voc": ("voc",),
     "audio/x-w64": ("w64",),
     "audio/x-wavpack": ("wv",),
 }
 VIDEO: Mapping[str, tuple[str, ...]] = {
     "application/mxf": ("mxf", "-c:v", "mpeg2video"),
+    "application/vnd.rn-realmedia": ("rm", "-c:v", "rv20"),
     "video/3gpp": ("3gp", "-c:v", "libx264"),
     "video/3gpp2": ("3g2", "-c:v", "libx264"),
     "video/dv": ("dv", "-s", "720x576", "-pix_fmt", "yuv420p"),
@@ -120,10 +122,38 @@ def cursor() -> bytes:
     return icon[:2] + b"\2" + icon[3:]
 
 
-def photoshop() -> bytes:
-    header = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, 48, 64, 8, 3)
-    planes = b"".join(bytes([value]) * (64 * 48) for value in RED)
-    return header + bytes(12) + bytes(2) + planes
+def literal(data: bytes) -> bytes:
+    """Packs up to 128 bytes, without compression."""
+    return bytes([len(data) - 1]) + data if data else b""
+
+
+def photoshop(
+    mode: int = 3,
+    depth: int = 8,
+    *,
+    large: bool = False,
+    values: Sequence[float] = RED,
+    before: bytes = bytes(4),
+    layers: int = 0,
+    packed: bool = True,
+) -> bytes:
+    """A flattened image of 64 × 48 pixels of one color. `before` is the palette, with its length.
+    A negative number of `layers` means that the last channel is transparency."""
+    version, wide = (2, "Q") if large else (1, "I")
+    header = struct.pack(">4sH6xHIIHH", b"8BPS", version, len(values), 48, 64, depth, mode)
+    marks = b""
+    if layers:
+        marks = struct.pack(f">{wide}h", 2, layers)
+    code, count = {1: ("B", 8), 8: ("B", 64), 16: ("H", 64), 32: ("f", 64)}[depth]
+    rows = [struct.pack(f">{count}{code}", *[value] * count) for value in values]
+    if packed:
+        rows = [b"".join(map(literal, (row[:128], row[128:]))) for row in rows]
+    planes = struct.pack(">H", int(packed))
+    if packed:
+        size = "I" if large else "H"
+        planes += b"".join(struct.pack(f">48{size}", *[len(row)] * 48) for row in rows)
+    planes += b"".join(row * 48 for row in rows)
+    return header + before + bytes(4) + struct.pack(f">{wide}", len(marks)) + marks + planes
 
 
 def linear(extension: str) -> bytes:
@@ -146,6 +176,7 @@ OTHERS: Mapping[str, Callable[[], bytes]] = {
     "image/svg+xml": lambda: SVG,
     "image/svg+xml-compressed": lambda: gzip.compress(SVG),
     "image/vnd.adobe.photoshop": photoshop,
+    "image/x-psb": lambda: photoshop(large=True),
     "image/vnd.radiance": lambda: linear("hdr"),
     "image/x-exr": lambda: linear("exr"),
     "image/x-win-cursor": cursor,

@@ -1,4 +1,4 @@
-"""Decodes images for which libvips has no loader, with Pillow, FFmpeg and LibRaw.
+"""Decodes images for which libvips has no loader.
 
 Each decodes the whole image into memory. Runs in a child process.
 """
@@ -17,8 +17,9 @@ import PIL.ExifTags
 import PIL.Image
 import pyvips
 
-from media_service.codecs.image import jpeg_xl
-from media_service.codecs.image.readable import FFMPEG, LIBRAW, PILLOW
+from media_service.codecs.image import jpeg_xl, photoshop
+from media_service.codecs.image.linear_light import from_linear
+from media_service.codecs.image.readable import FFMPEG, LIBRAW, PHOTOSHOP, PILLOW
 from media_service.codecs.limits import check_pixels, too_many_pixels
 from media_service.codecs.sandbox.exit_cause import corrupt
 from media_service.errors import MediaError
@@ -27,7 +28,7 @@ from media_service.errors import MediaError
 INTERPRETATIONS = {"L": "b-w", "LA": "b-w", "RGB": "srgb", "RGBA": "srgb", "CMYK": "cmyk"}
 # What other modes become: palettes, and premultiplied alpha.
 CONVERTED = {"1": "L", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}
-DECODERS = frozenset({*PILLOW.values(), *FFMPEG.values(), LIBRAW})
+DECODERS = frozenset({*PILLOW.values(), *FFMPEG.values(), LIBRAW, *PHOTOSHOP.values()})
 
 
 def decode(media: int, decoder: str, max_pixels: int = sys.maxsize) -> Any:
@@ -38,6 +39,9 @@ def decode(media: int, decoder: str, max_pixels: int = sys.maxsize) -> Any:
         return by_libraw(media, max_pixels)
     if decoder in FFMPEG.values():
         return by_ffmpeg(media, decoder, max_pixels)
+    if decoder in PHOTOSHOP.values():
+        with opened(media) as file:
+            return photoshop.decode(file, max_pixels)
     return by_pillow(media, decoder, max_pixels)
 
 
@@ -132,17 +136,6 @@ def in_vips(image: Any) -> Any:
     return found.copy(interpretation="grey16")
 
 
-def from_linear(pixels: Any) -> Any:
-    """Returns an image of linear light as floating-point numbers, as scRGB. Brighter light than
-    white is cut off, as without a tone curve."""
-    height, width, bands = pixels.shape
-    finite = np.ascontiguousarray(pixels)
-    np.nan_to_num(finite, copy=False, posinf=1.0, neginf=0.0)
-    np.clip(finite, 0, 1, out=finite)
-    found = pyvips.Image.new_from_memory(finite.data, width, height, bands, "float")
-    return found.copy(interpretation="scrgb")
-
-
 def by_ffmpeg(media: int, demuxer: str, max_pixels: int) -> Any:
     options = {"protocol_whitelist": "pipe"}
     with opened(media) as file, av.open(file, format=demuxer, options=options) as container:
@@ -153,7 +146,7 @@ def by_ffmpeg(media: int, demuxer: str, max_pixels: int) -> Any:
         check_pixels(frame.width, frame.height, max_pixels)
         has_alpha = "a" in frame.format.name.split("f32")[0].removeprefix("gray")
         planes = frame.to_ndarray(format="gbrapf32le" if has_alpha else "gbrpf32le")
-        return from_linear(planes)
+        return from_linear(planes, has_alpha=has_alpha)
 
 
 def by_libraw(media: int, max_pixels: int) -> Any:

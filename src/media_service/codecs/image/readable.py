@@ -26,13 +26,13 @@ PILLOW = {
     "image/qoi": "QOI",
     "image/sgi": "SGI",
     "image/vnd-ms.dds": "DDS",
-    "image/vnd.adobe.photoshop": "PSD",
     "image/vnd.microsoft.icon": "ICO",
     "image/vnd.zbrush.pcx": "PCX",
     "image/x-portable-anymap": "PPM",
     "image/x-tga": "TGA",
     "image/x-win-cursor": "CUR",
 }
+PHOTOSHOP = dict.fromkeys(("image/vnd.adobe.photoshop", "image/x-psb"), "photoshop")
 # The names of FFmpeg's demuxers.
 FFMPEG = {"image/vnd.radiance": "hdr_pipe", "image/x-exr": "exr_pipe"}
 # Camera RAW files are read by LibRaw.
@@ -52,4 +52,4 @@ RAW = (
 )
 LIBRAW = "libraw"
 
-LOADERS = {**VIPS, **PILLOW, **FFMPEG, **dict.fromkeys(RAW, LIBRAW)}
+LOADERS = {**VIPS, **PILLOW, **PHOTOSHOP, **FFMPEG, **dict.fromkeys(RAW, LIBRAW)}

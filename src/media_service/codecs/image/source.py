@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from media_service.codecs.image.readable import FFMPEG, PILLOW, RAW
+from media_service.codecs.image.readable import FFMPEG, PHOTOSHOP, PILLOW, RAW
 from media_service.codecs.inspection import ImageInfo, Info
 
 # Bytes per decoded pixel, including the memory of the decoder: all coefficients of a progressive
@@ -12,6 +12,8 @@ from media_service.codecs.inspection import ImageInfo, Info
 DECODER_PIXEL_BYTES = {
     **dict.fromkeys(PILLOW, 12),
     **dict.fromkeys(FFMPEG, 40),
+    # Transparency in 16 bits is removed in floating point.
+    **dict.fromkeys(PHOTOSHOP, 48),
     **dict.fromkeys(RAW, 16),
     "image/jpeg": 6,
     "image/gif": 6,

@@ -25,6 +25,7 @@ CONTAINERS = {
     "video/x-ivf": "ivf",
     "video/x-yuv4mpeg": "y4m",
     "application/mxf": "mxf",
+    "application/vnd.rn-realmedia": "rm",
     "audio/mpeg": "mp3",
     "audio/mp4": "mp4",
     "audio/quicktime": "quicktime",
@@ -46,6 +47,7 @@ CONTAINERS = {
     "audio/basic": "au",
     "audio/x-caf": "caf",
     "audio/x-wavpack": "wavpack",
+    "audio/x-tta": "tta",
     "audio/x-voc": "voc",
     "audio/x-w64": "w64",
 }

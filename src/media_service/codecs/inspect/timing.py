@@ -37,7 +37,7 @@ REORDERED_SECONDS = 2.0
 END_TOLERANCE = 0.1
 # A higher rate of a video with a single frame is the time base of its container.
 MAX_UNMEASURED = 240.0
-TIMED_FORMATS = {"asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}
+TIMED_FORMATS = {"asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg", "rm"}
 # One week. A longer duration indicates a wrong clock.
 MAX_SECONDS = 7 * 24 * 3600
 
