@@ -101,6 +101,8 @@ def running(folder: Path) -> Iterator[Stack]:
             "MEDIA_JWT_SECRET": secret,
             "MEDIA_GRPC_PORT": str(ports[0]),
             "MEDIA_REST_PORT": str(ports[1]),
+            # Checked as by default, and never met.
+            **{f"MEDIA_RATE_{name}": "100000000/h" for name in ("CALLER", "ADDRESS", "GATEWAY")},
         }
         config = load(settings)
         bare = load({"MEDIA_GRPC_PORT": str(ports[2]), "MEDIA_REST_PORT": str(ports[3])})

@@ -398,6 +398,7 @@ async def server(
             collector,
             runner,
             load,
+            max_open=config.max_open_uploads,
             expiry=config.upload_expiry,
             timeout=config.stream_timeout,
         )

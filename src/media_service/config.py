@@ -420,6 +420,11 @@ class Config:
         "concurrent upload streams and parts of a server process; empty: 10000 on a local disk"
         " (one open file each), 100 on an object store (up to 40 MiB of memory each)",
     )
+    max_open_uploads: int = setting(
+        "20000",
+        integer(1, 10_000_000),
+        "unfinished uploads of an owner, whether bytes arrive or not",
+    )
     render_children: int | None = setting(
         "",
         integer_or_none(1, 256),

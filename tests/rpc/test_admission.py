@@ -263,3 +263,25 @@ async def until_taken(caller: Caller) -> None:
                 assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # noqa: PT017
             else:
                 return
+
+
+async def test_an_owner_has_a_limited_number_of_unfinished_uploads(start: Start) -> None:
+    service = await start(max_open_uploads="3")
+    ann, bob = await service.caller("ann"), await service.caller("bob")
+    first, *_ = [await ann.create(filename=f"{number}.jpg") for number in range(3)]
+    refusal = await refused(ann.create(filename="4.jpg"))
+    assert (refusal.reason, refusal.metadata) == ("UPLOAD_LIMIT_EXCEEDED", {"limit": "3"})
+    assert refusal.headers["retry-after"] == "1"
+    stream = [Message(data=jpeg()), Message(offset=len(jpeg()), finish=True)]
+    stream[0].spec.filename = "5.jpg"
+    assert (await refused(ann.write(stream))).reason == "UPLOAD_LIMIT_EXCEEDED"
+    assert (await ann.store(jpeg())).media_id  # in one message, so that no upload stays open
+    assert (await bob.create(filename="a.jpg")).upload_id
+    abort = upload_service_pb2.AbortUploadRequest(upload_id=first.upload_id)
+    await ann.call(ann.uploads.AbortUpload, abort)
+    assert (await ann.create(filename="4.jpg")).upload_id
+    spec = upload_pb2.UploadSpec(filename="b.jpg")
+    many = [upload_service_pb2.CreateUploadRequest(spec=spec)] * 3
+    batch = upload_service_pb2.BatchCreateUploadsRequest(requests=many)
+    limited = await refused(bob.call(bob.uploads.BatchCreateUploads, batch))
+    assert limited.reason == "UPLOAD_LIMIT_EXCEEDED"

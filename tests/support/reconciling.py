@@ -60,6 +60,7 @@ class Service:
             Collector(self.database, self.store, acceptance, DAY),
             self.runner,
             load,
+            max_open=100,
             expiry=DAY,
             timeout=timedelta(seconds=60),
         )

@@ -193,6 +193,10 @@ class ErrorReason(_message.Message):
         a response within `MEDIA_STREAM_TIMEOUT`: read the rest with a range. A client that does not take this error either,
         in 10 seconds, gets CANCELLED; over REST, the connection is closed instead.
         """
+        UPLOAD_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 314
+        """The owner has `limit` unfinished uploads, the most that the operator allows (`MEDIA_MAX_OPEN_UPLOADS`), or would
+        have more. Complete some, or abort them.
+        """
         FILE_EMPTY: ErrorReason._Value.ValueType  # 400
         """Files
 
@@ -500,6 +504,10 @@ class ErrorReason(_message.Message):
     message of another call did not arrive in 10 seconds: send it with the call. Or the client took less than 128 KiB of
     a response within `MEDIA_STREAM_TIMEOUT`: read the rest with a range. A client that does not take this error either,
     in 10 seconds, gets CANCELLED; over REST, the connection is closed instead.
+    """
+    UPLOAD_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 314
+    """The owner has `limit` unfinished uploads, the most that the operator allows (`MEDIA_MAX_OPEN_UPLOADS`), or would
+    have more. Complete some, or abort them.
     """
     FILE_EMPTY: ErrorReason.Value.ValueType  # 400
     """Files

@@ -154,8 +154,8 @@ class UploadServiceServicer(object):
     def CreateUpload(self, request, context):
         """Creates an upload.
 
-        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
-        Safe to retry with a request id.
+        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT,
+        UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
 
         Example:
 
@@ -174,7 +174,8 @@ class UploadServiceServicer(object):
         CreateUpload of its own with its own idempotency key; the header `Idempotency-Key` gives keys to those that have
         no `request_id`.
 
-        Permission: uploads.write. Errors: with `atomic`, those of CreateUpload. Safe to retry with request ids.
+        Permission: uploads.write. Errors: UPLOAD_LIMIT_EXCEEDED (then none is created); with `atomic`, those of
+        CreateUpload. Safe to retry with request ids.
 
         Example:
 
@@ -204,7 +205,7 @@ class UploadServiceServicer(object):
         CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (fewer bytes than
         `min_append_size_bytes`), PARTS_OUTSTANDING (parts are stored after a gap; send the missing ones first),
         PART_TOO_SMALL (the last part is too small for others to follow; complete the upload), SERVER_BUSY,
-        OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
+        UPLOAD_LIMIT_EXCEEDED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
         After a break: GetUpload, then resume; or repeat the `request_id`.
 
         Example:

@@ -56,8 +56,8 @@ class UploadServiceStub:
     CreateUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.CreateUploadRequest, _upload_pb2.Upload]
     """Creates an upload.
 
-    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
-    Safe to retry with a request id.
+    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT,
+    UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
 
     Example:
 
@@ -72,7 +72,8 @@ class UploadServiceStub:
     CreateUpload of its own with its own idempotency key; the header `Idempotency-Key` gives keys to those that have
     no `request_id`.
 
-    Permission: uploads.write. Errors: with `atomic`, those of CreateUpload. Safe to retry with request ids.
+    Permission: uploads.write. Errors: UPLOAD_LIMIT_EXCEEDED (then none is created); with `atomic`, those of
+    CreateUpload. Safe to retry with request ids.
 
     Example:
 
@@ -98,7 +99,7 @@ class UploadServiceStub:
     CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (fewer bytes than
     `min_append_size_bytes`), PARTS_OUTSTANDING (parts are stored after a gap; send the missing ones first),
     PART_TOO_SMALL (the last part is too small for others to follow; complete the upload), SERVER_BUSY,
-    OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
+    UPLOAD_LIMIT_EXCEEDED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
     After a break: GetUpload, then resume; or repeat the `request_id`.
 
     Example:
@@ -309,8 +310,8 @@ class UploadServiceAsyncStub(UploadServiceStub):
     CreateUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.CreateUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
     """Creates an upload.
 
-    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
-    Safe to retry with a request id.
+    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT,
+    UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
 
     Example:
 
@@ -325,7 +326,8 @@ class UploadServiceAsyncStub(UploadServiceStub):
     CreateUpload of its own with its own idempotency key; the header `Idempotency-Key` gives keys to those that have
     no `request_id`.
 
-    Permission: uploads.write. Errors: with `atomic`, those of CreateUpload. Safe to retry with request ids.
+    Permission: uploads.write. Errors: UPLOAD_LIMIT_EXCEEDED (then none is created); with `atomic`, those of
+    CreateUpload. Safe to retry with request ids.
 
     Example:
 
@@ -351,7 +353,7 @@ class UploadServiceAsyncStub(UploadServiceStub):
     CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (fewer bytes than
     `min_append_size_bytes`), PARTS_OUTSTANDING (parts are stored after a gap; send the missing ones first),
     PART_TOO_SMALL (the last part is too small for others to follow; complete the upload), SERVER_BUSY,
-    OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
+    UPLOAD_LIMIT_EXCEEDED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
     After a break: GetUpload, then resume; or repeat the `request_id`.
 
     Example:
@@ -565,8 +567,8 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_upload_pb2.Upload, _abc.Awaitable[_upload_pb2.Upload]]:
         """Creates an upload.
 
-        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT.
-        Safe to retry with a request id.
+        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT,
+        UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
 
         Example:
 
@@ -587,7 +589,8 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         CreateUpload of its own with its own idempotency key; the header `Idempotency-Key` gives keys to those that have
         no `request_id`.
 
-        Permission: uploads.write. Errors: with `atomic`, those of CreateUpload. Safe to retry with request ids.
+        Permission: uploads.write. Errors: UPLOAD_LIMIT_EXCEEDED (then none is created); with `atomic`, those of
+        CreateUpload. Safe to retry with request ids.
 
         Example:
 
@@ -619,7 +622,7 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         CHUNK_TOO_LARGE, SIZE_EXCEEDED, FILE_TOO_LARGE, SUPERSEDED, STREAM_TOO_SLOW, APPEND_TOO_SMALL (fewer bytes than
         `min_append_size_bytes`), PARTS_OUTSTANDING (parts are stored after a gap; send the missing ones first),
         PART_TOO_SMALL (the last part is too small for others to follow; complete the upload), SERVER_BUSY,
-        OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
+        UPLOAD_LIMIT_EXCEEDED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS, and those of completion.
         After a break: GetUpload, then resume; or repeat the `request_id`.
 
         Example:

@@ -170,8 +170,7 @@ class Gate:
         check_scope(principal, rule)
 
     async def _charge_caller(self, cost: int) -> None:
-        owner = caller().owner
-        await self._rates.charge(self._rates.caller, f"{owner.type}:{owner.id}", cost)
+        await self._rates.charge(self._rates.caller, caller().grantee, cost)
 
     async def _charge_elements(self, request: Any, rule: MethodRule) -> None:
         """Charges for all elements of a batch; the first one was charged before it was read."""

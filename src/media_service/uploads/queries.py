@@ -161,6 +161,17 @@ async def insert_finished(
     )
 
 
+async def count_open(db: Connection, owner: Owner, most: int) -> int:
+    """The unfinished uploads of an owner. Counts up to `most`."""
+    rows = await db.execute(
+        "select count(*) as count from (select from uploads where state = 'ACTIVE'"
+        " and org_id = %s and owner_type = %s and owner_id = %s limit %s) open",
+        (owner.org_id, owner.type, owner.id, most),
+    )
+    row = await rows.fetchone()
+    return int(row["count"]) if row else 0
+
+
 async def get(db: Connection, upload_id: str, principal: Principal | None = None) -> Upload | None:
     """Returns an upload, with the role of the caller."""
     query = SQL("select {}, {} as role from {} cross join uploads u where u.upload_id = %s").format(

@@ -1,5 +1,6 @@
 """Use cases of uploads."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,6 +45,7 @@ from media_service.uploads.model import (
     UploadState,
 )
 from media_service.uploads.new_session import give_new_session, session_lost
+from media_service.uploads.open_uploads import OpenUploads
 from media_service.uploads.parts.check import ListedPart, outstanding
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.parts.receive import PartStream
@@ -66,7 +68,8 @@ class UploadService:
 
     A stream above the admission limit raises ResourceExhausted (SERVER_BUSY) and changes nothing.
     Streams use `receiving`, so that other calls need not wait for their many statements.
-    `expiry` is how long a session lives without new bytes. For `timeout`, see `UploadStream`.
+    `max_open`: the unfinished uploads of an owner. `expiry` is how long a session lives without new
+    bytes. For `timeout`, see `UploadStream`.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class UploadService:
         runner: StreamRunner,
         load: UploadLoad,
         *,
+        max_open: int,
         expiry: timedelta,
         timeout: timedelta,
     ) -> None:
@@ -90,6 +94,7 @@ class UploadService:
         self._blobs = store
         self._finisher = finisher
         self._acceptance = acceptance
+        self._open = OpenUploads(database, max_open)
         self._creator = Creator(database, store, acceptance, expiry)
         self._collector = collector
         self._runner = runner
@@ -110,6 +115,9 @@ class UploadService:
         for (spec, key), destination in zip(requests, destinations, strict=True):
             owner = owners[destination]
             wanted.append(owner if isinstance(owner, MediaError) else NewUpload(spec, owner, key))
+        accepted = Counter(new.owner for new in wanted if isinstance(new, NewUpload))
+        for owner, count in accepted.items():
+            await self._open.admit(owner, count)
         created = await self._creator.create(wanted, atomic=atomic)
         async with self._database.connection() as db:
             return [
@@ -226,6 +234,7 @@ class UploadService:
         new = NewUpload(spec, await self._creation.owner(principal, destination_of(spec)), key)
         self._acceptance.check_spec(spec)
         with self._runner.admit(principal.owner) as place:
+            await self._open.admit(new.owner, 1)
             known = await self._claim(new, resumable=resumable)
             if known is None:
                 checkpoints = self._checkpoints(new, on_created, resumable=resumable)
