@@ -13,6 +13,7 @@ from typing import Any
 
 import uvloop
 
+from benchmarks.access import access
 from benchmarks.attack import stalled, unfinished
 from benchmarks.audio import audio
 from benchmarks.audit import audit
@@ -49,6 +50,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "parts": parts,
     "render": render,
     "calls": calls,
+    "access": access,
     "rates": rates,
     "small": small,
     "jobs": jobs,

@@ -40,7 +40,7 @@ MAX_CONNECTIONS = 10_000
 # A call with a JSON body is given up after this time, because its body takes up memory and may
 # trickle in. Clients wait for 60 seconds.
 JSON_SECONDS = 300
-# Watches are silent for at most 15 seconds.
+# Watches are silent for at most 10 seconds.
 MIN_IDLE_SECONDS = 20
 # The RPCs that links lead to. They ignore unknown query parameters.
 LINKED = {

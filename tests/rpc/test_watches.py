@@ -31,6 +31,7 @@ from tests.support.batches import changed_by
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.jobs import cancel, ended, get, process
 from tests.support.rpc.server import Caller, Running, Start, refused, unknown_id
+from tests.support.rpc.sharing import grant, revoke
 
 Job = job_pb2.Job
 Upload = upload_pb2.Upload
@@ -193,6 +194,25 @@ async def test_comments_keep_an_idle_event_stream_alive(
     assert [event.comment for event in found] == ["", "heartbeat", "heartbeat", "heartbeat"]
     assert found[0].data["state"] == "QUEUED"
     call.cancel()
+
+
+async def test_a_watch_ends_when_access_is_revoked(
+    ann: Caller, bob: Caller, queued: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No event tells the watch."""
+    monkeypatch.setattr("media_service.db.state_watch.HEARTBEAT_SECONDS", 0.05)
+    await grant(ann, f"media:{queued.media_id}", "user:bob")
+    request = job_service_pb2.WatchJobRequest(job_id=queued.job_id)
+    watch = bob.jobs.WatchJob(request, metadata=bob.metadata)
+    assert (await anext(aiter(watch))).job_id == queued.job_id
+    await revoke(ann, f"media:{queued.media_id}", "user:bob")
+
+    async def rest() -> None:
+        async with asyncio.timeout(20):
+            async for _ in watch:
+                pass
+
+    assert (await refused(rest())).reason == "JOB_NOT_FOUND"
 
 
 async def test_errors_before_the_first_event_are_http_errors(

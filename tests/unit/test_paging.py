@@ -2,8 +2,9 @@
 
 import pytest
 
+from media_service.access.lists import Key, after_sql, order_sql
 from media_service.errors import InvalidArgument, Reason
-from media_service.media.paging import Key, after_sql, order_sql, parse_order
+from media_service.media.paging import parse_order
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ from media_service.media.paging import Key, after_sql, order_sql, parse_order
     ],
 )
 def test_every_order_ends_with_the_id(text: str, sql: str) -> None:
-    assert order_sql(parse_order(text)) == sql
+    assert order_sql("m", parse_order(text)) == sql
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,12 @@ def test_an_unknown_order_is_refused(text: str) -> None:
 
 
 def test_a_page_starts_after_a_row_in_the_direction_of_each_key() -> None:
-    after = after_sql([Key("size_bytes", descending=True), Key("media_id", False)], [5, "id"])
+    after = after_sql("m", [Key("size_bytes", descending=True), Key("media_id", False)], [5, "id"])
     assert after.sql == "((m.size_bytes < %s) or (m.size_bytes = %s and m.media_id > %s))"
     assert after.params == (5, 5, "id")
+
+
+def test_a_page_in_one_direction_starts_where_an_index_scan_can() -> None:
+    keys = [Key("create_time", descending=True), Key("job_id", descending=True)]
+    after = after_sql("j", keys, ["now", "id"])
+    assert (after.sql, after.params) == ("(j.create_time, j.job_id) < (%s, %s)", ("now", "id"))

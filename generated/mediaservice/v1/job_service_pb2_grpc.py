@@ -103,7 +103,7 @@ class JobServiceServicer(object):
 
     def WatchJob(self, request, context):
         """Sends the job as it is now and again after every change, until it ends. States between two messages may be
-        left out. While nothing changes, the current state is repeated every 15 seconds. The stream ends after an hour at
+        left out. While nothing changes, the current state is repeated every 10 seconds. The stream ends after an hour at
         the latest: call again if the job has not ended.
 
         Permission: jobs.read. Errors: JOB_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.

@@ -57,7 +57,7 @@ class JobServiceStub:
     """
     WatchJob: _grpc.UnaryStreamMultiCallable[_job_service_pb2.WatchJobRequest, _job_pb2.Job]
     """Sends the job as it is now and again after every change, until it ends. States between two messages may be
-    left out. While nothing changes, the current state is repeated every 15 seconds. The stream ends after an hour at
+    left out. While nothing changes, the current state is repeated every 10 seconds. The stream ends after an hour at
     the latest: call again if the job has not ended.
 
     Permission: jobs.read. Errors: JOB_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
@@ -127,7 +127,7 @@ class JobServiceAsyncStub(JobServiceStub):
     """
     WatchJob: _aio.UnaryStreamMultiCallable[_job_service_pb2.WatchJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Sends the job as it is now and again after every change, until it ends. States between two messages may be
-    left out. While nothing changes, the current state is repeated every 15 seconds. The stream ends after an hour at
+    left out. While nothing changes, the current state is repeated every 10 seconds. The stream ends after an hour at
     the latest: call again if the job has not ended.
 
     Permission: jobs.read. Errors: JOB_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
@@ -212,7 +212,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_job_pb2.Job], _abc.AsyncIterator[_job_pb2.Job]]:
         """Sends the job as it is now and again after every change, until it ends. States between two messages may be
-        left out. While nothing changes, the current state is repeated every 15 seconds. The stream ends after an hour at
+        left out. While nothing changes, the current state is repeated every 10 seconds. The stream ends after an hour at
         the latest: call again if the job has not ended.
 
         Permission: jobs.read. Errors: JOB_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.

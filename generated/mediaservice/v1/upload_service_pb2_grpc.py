@@ -381,7 +381,7 @@ class UploadServiceServicer(object):
 
     def WatchUpload(self, request, context):
         """Sends the upload as it is now, and again whenever bytes become durable or its state changes, until its state is
-        final. States between two messages may be left out. While nothing changes, the current state is repeated every 15
+        final. States between two messages may be left out. While nothing changes, the current state is repeated every 10
         seconds. The stream ends after an hour at the latest: call again if the state is not final.
 
         Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.

@@ -239,7 +239,7 @@ class UploadServiceStub:
     """
     WatchUpload: _grpc.UnaryStreamMultiCallable[_upload_service_pb2.WatchUploadRequest, _upload_pb2.Upload]
     """Sends the upload as it is now, and again whenever bytes become durable or its state changes, until its state is
-    final. States between two messages may be left out. While nothing changes, the current state is repeated every 15
+    final. States between two messages may be left out. While nothing changes, the current state is repeated every 10
     seconds. The stream ends after an hour at the latest: call again if the state is not final.
 
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
@@ -493,7 +493,7 @@ class UploadServiceAsyncStub(UploadServiceStub):
     """
     WatchUpload: _aio.UnaryStreamMultiCallable[_upload_service_pb2.WatchUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
     """Sends the upload as it is now, and again whenever bytes become durable or its state changes, until its state is
-    final. States between two messages may be left out. While nothing changes, the current state is repeated every 15
+    final. States between two messages may be left out. While nothing changes, the current state is repeated every 10
     seconds. The stream ends after an hour at the latest: call again if the state is not final.
 
     Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.
@@ -816,7 +816,7 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_upload_pb2.Upload], _abc.AsyncIterator[_upload_pb2.Upload]]:
         """Sends the upload as it is now, and again whenever bytes become durable or its state changes, until its state is
-        final. States between two messages may be left out. While nothing changes, the current state is repeated every 15
+        final. States between two messages may be left out. While nothing changes, the current state is repeated every 10
         seconds. The stream ends after an hour at the latest: call again if the state is not final.
 
         Permission: uploads.read. Errors: UPLOAD_NOT_FOUND, WATCH_LIMIT_EXCEEDED. Safe to retry.

@@ -29,7 +29,7 @@ class WatchServiceStub(object):
     """Lets browsers follow uploads and jobs with `EventSource`, which cannot send an `Authorization` header.
 
     UploadService.WatchUploadEvents and JobService.WatchJobEvents are streams of server-sent events. Each event has an
-    `id`, the name "upload" or "job", and the resource in JSON as `data`. A comment is sent every 15 seconds while nothing
+    `id`, the name "upload" or "job", and the resource in JSON as `data`. A comment is sent every 10 seconds while nothing
     changes. A client that reconnects with `Last-Event-ID` gets no event twice. The event with the id "end" is the last
     one, and a client that reconnects after it is answered 204, which stops `EventSource`. A stream lasts at most an hour,
     and a caller has at most 100 watches in each server process (WATCH_LIMIT_EXCEEDED).
@@ -52,7 +52,7 @@ class WatchServiceServicer(object):
     """Lets browsers follow uploads and jobs with `EventSource`, which cannot send an `Authorization` header.
 
     UploadService.WatchUploadEvents and JobService.WatchJobEvents are streams of server-sent events. Each event has an
-    `id`, the name "upload" or "job", and the resource in JSON as `data`. A comment is sent every 15 seconds while nothing
+    `id`, the name "upload" or "job", and the resource in JSON as `data`. A comment is sent every 10 seconds while nothing
     changes. A client that reconnects with `Last-Event-ID` gets no event twice. The event with the id "end" is the last
     one, and a client that reconnects after it is answered 204, which stops `EventSource`. A stream lasts at most an hour,
     and a caller has at most 100 watches in each server process (WATCH_LIMIT_EXCEEDED).
@@ -98,7 +98,7 @@ class WatchService(object):
     """Lets browsers follow uploads and jobs with `EventSource`, which cannot send an `Authorization` header.
 
     UploadService.WatchUploadEvents and JobService.WatchJobEvents are streams of server-sent events. Each event has an
-    `id`, the name "upload" or "job", and the resource in JSON as `data`. A comment is sent every 15 seconds while nothing
+    `id`, the name "upload" or "job", and the resource in JSON as `data`. A comment is sent every 10 seconds while nothing
     changes. A client that reconnects with `Last-Event-ID` gets no event twice. The event with the id "end" is the last
     one, and a client that reconnects after it is answered 204, which stops `EventSource`. A stream lasts at most an hour,
     and a caller has at most 100 watches in each server process (WATCH_LIMIT_EXCEEDED).

@@ -9,8 +9,9 @@ from media_service.db.events import E
 
 T = TypeVar("T")
 
-# A watch repeats the current state after so long without an event.
-HEARTBEAT_SECONDS = 15.0
+# A watch reads the current state again, and repeats it, after so long without an event. If the
+# caller may not see it any more, the watch ends then.
+HEARTBEAT_SECONDS = 10.0
 
 
 async def watch(
@@ -20,7 +21,7 @@ async def watch(
     read: Callable[[], Awaitable[T]],
     ended: Callable[[T], bool],
 ) -> AsyncGenerator[T, None]:
-    """Yields the result of `read` now, after every event of this kind and key, and every 15
+    """Yields the result of `read` now, after every event of this kind and key, and every 10
     seconds. Ends after the first value that has `ended`."""
     changed = asyncio.Event()
     with database.listen(kind, key, lambda _: changed.set()):

@@ -66,7 +66,7 @@ class JobService:
             )
 
     def watch(self, principal: Principal, job_id: str) -> AsyncGenerator[Job, None]:
-        """Yields the job now, after every change, and every 15 seconds, until its state is
+        """Yields the job now, after every change, and every 10 seconds, until its state is
         final."""
         read = partial(self.get, principal, job_id)
         return watch(self._database, JobChanged, job_id, read, lambda job: job.state.final)

@@ -8,6 +8,7 @@ from typing import Any
 from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
+from media_service.access.lists import Key, Table, order_sql, page_of
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
 from media_service.access.principal import Principal
@@ -19,7 +20,6 @@ from media_service.access.queries import (
     callers_params,
     media_keys,
     role,
-    visible,
 )
 from media_service.access.queries import (
     service_role as service_role_sql,
@@ -88,6 +88,7 @@ SELECT = select(RENDITIONS)
 
 KEYS = media_keys("m", "media_id")
 ROLE = role("m", KEYS)
+TABLE = Table("media", "m", "media_id", "media_id")
 # The media that callers ask for, each with the role of its caller.
 ASKED, BARE_ASKED = (
     select(renditions, f"c.position, {ROLE}", f"{CALLERS} join media m on m.media_id = c.id")
@@ -227,14 +228,13 @@ async def by_public_key(db: Connection, keys: Sequence[str]) -> dict[str, Media]
 
 
 async def page(
-    db: Connection, scope: Scope, where: Sequence[Condition], order_by: str, limit: int
+    db: Connection, scope: Scope, where: Sequence[Condition], keys: Sequence[Key], limit: int
 ) -> list[Media]:
-    """Returns at most `limit` media in scope that meet all conditions. `order_by` comes from
-    `paging.py`."""
-    conditions = " and ".join([visible("m", "media_id"), *(condition.sql for condition in where)])
-    params = [value for condition in where for value in condition.params]
-    query = f"with {scope.sql} {SELECT} where {conditions} order by {order_by} limit %s"
-    rows = await db.execute(query.encode(), (*scope.params, *params, limit))
+    """Returns at most `limit` media in scope that meet all conditions."""
+    page = page_of(TABLE, scope, where, keys, limit)
+    order_by = order_sql("m", keys)
+    query = f"with {page.sql} {SELECT} join page on page.id = m.media_id order by {order_by}"
+    rows = await db.execute(query.encode(), page.params)
     return [record(row) async for row in rows]
 
 

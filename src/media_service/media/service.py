@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from media_service.access.lists import after_sql
 from media_service.access.owner import Owner
 from media_service.access.page_tokens import PageTokens
 from media_service.access.policy import Condition, authorize, owned_by, scope
@@ -28,7 +29,7 @@ from media_service.media import queries
 from media_service.media.filter import parse_filter
 from media_service.media.intake import intake_jobs
 from media_service.media.model import Media, MediaState, Rendition
-from media_service.media.paging import after_sql, order_sql, parse_order
+from media_service.media.paging import parse_order
 from media_service.media.reader import MediaReader, not_found
 
 UNINSPECTED = {MediaState.PENDING, MediaState.PROCESSING}
@@ -187,9 +188,9 @@ class MediaService:
         if page_token:
             types = [TYPES[key.name] for key in keys]
             values = self._page_tokens.open(query, page_token, types)
-            where.append(after_sql(keys, values))
+            where.append(after_sql("m", keys, values))
         async with self._database.connection() as db:
-            found = await queries.page(db, scope(principal), where, order_sql(keys), limit)
+            found = await queries.page(db, scope(principal), where, keys, limit)
         seal = self._page_tokens.seal
         return found, lambda m: seal(query, [getattr(m, key.name) for key in keys])
 

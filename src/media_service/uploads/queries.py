@@ -8,6 +8,7 @@ from typing import Any
 from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
+from media_service.access.lists import Key, Table, after_sql, order_sql, page_of
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
 from media_service.access.principal import Principal
@@ -17,7 +18,6 @@ from media_service.access.queries import (
     caller_params,
     media_keys,
     role,
-    visible,
 )
 from media_service.access.role import Role
 from media_service.db.database import json_bytes
@@ -42,6 +42,8 @@ COLUMNS = SQL(
 )
 SELECT = SQL("select {} from uploads u ").format(COLUMNS)
 ROLE = role("u", media_keys("u", "media_id"))
+TABLE = Table("uploads", "u", "upload_id", "media_id")
+NEWEST = (Key("create_time", descending=True), Key("upload_id", descending=True))
 
 
 def record(row: Mapping[str, Any]) -> Upload:
@@ -223,20 +225,17 @@ async def page(
 ) -> list[Upload]:
     """Uploads `u` in scope that meet the conditions, newest first, older than `after`
     (create_time, upload_id)."""
-    where = [visible("u", "media_id"), *(condition.sql for condition in conditions)]
-    params = [*scope.params, *(value for each in conditions for value in each.params)]
+    where = list(conditions)
     if state is not None:
-        where.append("u.state = %s")
-        params.append(state)
+        where.append(Condition("u.state = %s", (state,)))
     if after is not None:
-        where.append("(u.create_time, u.upload_id) < (%s, %s::uuid)")
-        params += after
+        where.append(after_sql("u", NEWEST, after))
+    page = page_of(TABLE, scope, where, NEWEST, limit)
     rows = await db.execute(
-        SQL("with " + scope.sql)
+        SQL("with " + page.sql)
         + SELECT
-        + SQL("where " + " and ".join(where))
-        + SQL(" order by u.create_time desc, u.upload_id desc limit %s"),
-        (*params, limit),
+        + SQL("join page on page.id = u.upload_id order by " + order_sql("u", NEWEST)),
+        page.params,
     )
     return [record(row) async for row in rows]
 

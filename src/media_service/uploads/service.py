@@ -151,7 +151,7 @@ class UploadService:
             return [await self._result(db, upload) for upload in uploads]
 
     def watch(self, principal: Principal, upload_id: str) -> AsyncGenerator[UploadResult, None]:
-        """Yields the upload now, after every change, and every 15 seconds. Ends with a final
+        """Yields the upload now, after every change, and every 10 seconds. Ends with a final
         state."""
         read = partial(self.get, principal, upload_id)
         return watch(self._database, UploadChanged, upload_id, read, lambda r: r.upload.state.final)

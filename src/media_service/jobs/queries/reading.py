@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeAlias
 
+from media_service.access.lists import Key, Table, after_sql, order_sql, page_of
 from media_service.access.policy import Condition
 from media_service.access.principal import Principal
 from media_service.access.queries import (
@@ -12,7 +13,6 @@ from media_service.access.queries import (
     callers_params,
     media_keys,
     role,
-    visible,
 )
 from media_service.db.transaction import Connection
 from media_service.jobs.model import Job, JobKind, JobState
@@ -25,6 +25,8 @@ ASKED = f"""
     select {COLUMNS}, c.position, {role("j", media_keys("j", "subject_id"))} as role
     from {CALLERS} join jobs j on j.job_id = c.id
 """
+TABLE = Table("jobs", "j", "job_id", "subject_id")
+NEWEST = (Key("create_time", descending=True), Key("job_id", descending=True))
 # Jobs that callers can see. Jobs of the service itself and subjobs are not visible.
 VISIBLE = "j.owner_type is not null and j.parent_id is null"
 
@@ -89,19 +91,17 @@ async def page(
 ) -> list[Job]:
     """Jobs `j` in scope that meet the conditions, newest first, older than `after` (create_time,
     job_id)."""
-    where = [VISIBLE, visible("j", "subject_id"), *(each.sql for each in conditions)]
-    params = [*scope.params, *(value for each in conditions for value in each.params)]
+    where = [Condition(VISIBLE, ()), *conditions]
     filters = {"subject_id": media_id, "state": state, "kind": kind, "project_id": project_id}
     for column, value in filters.items():
         if value is not None:
-            where.append(f"j.{column} = %s")
-            params.append(value)
+            where.append(Condition(f"j.{column} = %s", (value,)))
     if after is not None:
-        where.append("(j.create_time, j.job_id) < (%s, %s::uuid)")
-        params += after
+        where.append(after_sql("j", NEWEST, after))
+    page = page_of(TABLE, scope, where, NEWEST, limit)
+    order_by = order_sql("j", NEWEST)
     rows = await db.execute(
-        f"with {scope.sql} {SELECT} where {' and '.join(where)}"
-        " order by j.create_time desc, j.job_id desc limit %s".encode(),
-        (*params, limit),
+        f"with {page.sql} {SELECT} join page on page.id = j.job_id order by {order_by}".encode(),
+        page.params,
     )
     return [job_record(row) async for row in rows]

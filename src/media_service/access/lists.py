@@ -1,0 +1,183 @@
+"""Pages of what a caller may see, as SQL.
+
+A condition such as `visible` would be checked row by row: whoever may see little would wait for a
+scan of the table. Instead, the caller's containers are found first: owners, projects,
+organizations, single media. Each is read in the order of the list from an index of its own, until
+the page is full; then the page is the beginning of their union. So a page costs about as many rows
+as the caller has containers, times the size of the page, however large the table is.
+
+Of more projects than a page has rows, only those count whose first rows come first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from media_service.access.policy import Condition
+from media_service.access.queries import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of media, uploads or jobs. `id` and `media_id`: columns."""
+
+    name: str
+    alias: str
+    id: str
+    media_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A column to sort by. The keys of a list end with the id."""
+
+    name: str
+    descending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Common table expressions, of which `page` has the ids of the rows in the column `id`, and
+    their parameters."""
+
+    sql: str
+    params: tuple[Any, ...]
+
+
+def order_sql(alias: str, keys: Sequence[Key]) -> str:
+    return ", ".join(f"{alias}.{key.name}{' desc' if key.descending else ''}" for key in keys)
+
+
+def after_sql(alias: str, keys: Sequence[Key], values: Sequence[Any]) -> Condition:
+    """The condition for the rows after the one with these values, in this order."""
+    if len({key.descending for key in keys}) == 1:  # an index scan can begin there
+        columns = ", ".join(f"{alias}.{key.name}" for key in keys)
+        places = ", ".join("%s" for _ in keys)
+        operator = "<" if keys[0].descending else ">"
+        return Condition(f"({columns}) {operator} ({places})", tuple(values))
+    options: list[str] = []
+    params: list[Any] = []
+    for i, key in enumerate(keys):
+        equal = [f"{alias}.{before.name} = %s" for before in keys[:i]]
+        later = f"{alias}.{key.name} {'<' if key.descending else '>'} %s"
+        options.append(" and ".join([*equal, later]))
+        params += values[: i + 1]
+    return Condition("(" + " or ".join(f"({o})" for o in options) + ")", tuple(params))
+
+
+CONTAINERS = """
+    organizations_of_caller as materialized (
+        select array(select org_id from caller_organizations) as ids
+    ),
+    owners as materialized (
+        select o.org_id, c.owner_type, c.owner_id from caller c cross join caller_organizations o
+        union
+        select split_part(key, '/', 1), split_part(named, ':', 1),
+               substr(named, strpos(named, ':') + 1)
+        from (
+            select substr(resource, 7) as key,
+                   substr(resource, 7 + strpos(substr(resource, 7), '/')) as named
+            from reached where resource >= 'owner:' and resource < 'owner;'
+        ) granted
+        where split_part(key, '/', 1) in (select org_id from caller_organizations)
+    ),
+    projects_of_caller as materialized (
+        select substr(resource, 9) as project_id
+        from reached where resource >= 'project:' and resource < 'project;'
+    ),
+    whole_organizations as materialized (
+        select substr(resource, 14) as org_id
+        from reached where resource >= 'organization:' and resource < 'organization;'
+        intersect
+        select org_id from caller_organizations
+    ),
+    single_media as materialized (
+        select substr(resource, 7)::uuid as media_id
+        from reached where resource >= 'media:' and resource < 'media;'
+    )
+"""
+
+
+IN_ORGANIZATION = "{0}.org_id = any((select ids from organizations_of_caller)::text[])"
+# The containers of each kind, and the condition for what is in one of them, with the alias as {0}.
+OWNED = (
+    "owners c",
+    "({0}.org_id, {0}.owner_type, {0}.owner_id) = (c.org_id, c.owner_type, c.owner_id)",
+)
+IN_PROJECT = "{0}.project_id = c.project_id and {0}.project_id <> '' and " + IN_ORGANIZATION
+WHOLE = ("whole_organizations c", "{0}.org_id = c.org_id and {0}.org_id <> ''")
+ADMINISTERED = ("administered c", "c.org_id in ('', {0}.org_id)")
+
+
+def page_of(
+    table: Table, scope: Scope, conditions: Sequence[Condition], keys: Sequence[Key], limit: int
+) -> Page:
+    """The page of the rows in scope that meet all conditions, in the order of the keys."""
+    rows = Rows(table, conditions, keys)
+    single = f"{{0}}.{table.media_id} = c.media_id and {IN_ORGANIZATION}"
+    branches = [
+        rows.first_of(*OWNED, limit),
+        rows.first_of("first_projects c", IN_PROJECT, limit),
+        rows.first_of(*WHOLE, limit),
+        rows.first_of("single_media c", single, limit),
+        rows.first_of(*ADMINISTERED, limit),
+    ]
+    projects = rows.first_projects(limit)
+    union = " union ".join(f"({branch.sql})" for branch in branches)
+    sql = f"""
+        {scope.sql}, {CONTAINERS}, {projects.sql},
+        page as materialized (
+            select id from ({union}) found order by {rows.order_of("found")} limit %s
+        )
+    """
+    params = [value for each in (projects, *branches) for value in each.params]
+    return Page(sql, (*scope.params, *params, limit))
+
+
+class Rows:
+    """The rows of a table that meet all conditions, with the columns `id`, `key0`, `key1` and so
+    on."""
+
+    def __init__(self, table: Table, conditions: Sequence[Condition], keys: Sequence[Key]) -> None:
+        self._table = table
+        self._keys = keys
+        self._where = [each.sql for each in conditions]
+        self._params = [value for each in conditions for value in each.params]
+
+    def order_of(self, alias: str, nulls: str = "") -> str:
+        """The order of the list, by the columns of these rows."""
+        names = [f"key{number}" for number in range(len(self._keys) - 1)] + ["id"]
+        return ", ".join(
+            f"{alias}.{name}{' desc' if key.descending else ''}{nulls}"
+            for name, key in zip(names, self._keys, strict=True)
+        )
+
+    def first_of(self, containers: str, inside: str, limit: int) -> Condition:
+        """The first rows of each container `c`."""
+        first = self._first(inside, limit)
+        return Condition(f"select k.* from {containers}, lateral ({first.sql}) k", first.params)
+
+    def first_projects(self, limit: int) -> Condition:
+        """The projects whose first rows come first. If they are no more than the limit, all."""
+        many = "(select count(*) from projects_of_caller) > %s"
+        head = self._first(f"{many} and {IN_PROJECT}", 1, limit)
+        sql = f"""
+            first_projects as materialized (
+                select c.project_id from projects_of_caller c
+                left join lateral ({head.sql}) h on true
+                order by {self.order_of("h", " nulls last")} limit %s
+            )
+        """
+        return Condition(sql, (*head.params, limit))
+
+    def _first(self, inside: str, limit: int, *before: Any) -> Condition:
+        """`before`: the parameters of `inside`."""
+        alias = self._table.alias
+        columns = [f"{alias}.{self._table.id} as id"]
+        columns += [f"{alias}.{key.name} as key{n}" for n, key in enumerate(self._keys[:-1])]
+        where = " and ".join([inside.format(alias), *self._where])
+        sql = (
+            f"select {', '.join(columns)} from {self._table.name} {alias}"
+            f" where {where} order by {order_sql(alias, self._keys)} limit %s"
+        )
+        return Condition(sql, (*before, *self._params, limit))

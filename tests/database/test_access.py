@@ -1,0 +1,162 @@
+"""The role on one thing and the lists of things agree with a model, for random organizations,
+projects, groups, grants, expiries and claims."""
+
+from dataclasses import dataclass
+from random import Random
+
+import pytest
+
+from media_service.access.lists import Key
+from media_service.access.owner import Owner
+from media_service.access.policy import Condition, scope
+from media_service.access.principal import Principal
+from media_service.access.queries import visible
+from media_service.access.role import Role
+from media_service.blobs.model import Blob
+from media_service.db.database import Database
+from media_service.db.transaction import Connection
+from media_service.ids import new_id
+from media_service.media import queries
+from media_service.media.model import Kind, NewMedia
+from media_service.storage.checksums import Checksums
+from tests.support.long_form import examples
+
+ORGANIZATIONS = ["acme", "globex"]
+BOUND = {"acme": "", "globex": "https://other"}
+CLAIMED = ["", "", "", "acme", "globex", "unlisted"]
+USERS = ["ann", "bob", "cat"]
+GROUPS = {"g1": "acme", "g2": "globex"}
+PROJECTS = ["p1", "p2", "p3", "p4"]
+VISIBLE = visible("m", "media_id")
+NEWEST = (Key("create_time", True), Key("media_id", True))
+
+
+@dataclass(frozen=True)
+class World:
+    """`grants`: the role of each valid (resource, grantee)."""
+
+    media: list[NewMedia]
+    members: set[tuple[str, str]]
+    grants: dict[tuple[str, str], int]
+    expired: dict[tuple[str, str], int]
+    callers: list[Principal]
+
+
+def keys_of(media: NewMedia) -> set[str]:
+    owner = media.owner
+    return {
+        f"media:{media.media_id}",
+        f"project:{media.project_id}",
+        f"owner:{owner.org_id}/{owner.type}:{owner.id}",
+        f"organization:{owner.org_id}",
+    }
+
+
+def random_world(random: Random) -> World:
+    projects = {project: random.choice(["", *ORGANIZATIONS]) for project in PROJECTS}
+    media = []
+    for _ in range(10):
+        project = random.choice(["", *PROJECTS])
+        org = projects[project] if project else random.choice(["", *ORGANIZATIONS, "unlisted"])
+        owner = Owner(*random.choice([*(("user", u) for u in USERS), ("event", "gala")]), org)
+        blob = Blob(new_id(), "raw", new_id(), 1, Checksums(0))
+        attributes = (new_id(), owner, Kind.IMAGE, "image/png", "a.png", blob, project)
+        media.append(NewMedia(*attributes))
+    resources = sorted({"service:"}.union(*map(keys_of, media)) - {"project:"})
+    people = [f"user:{user}" for user in USERS]
+    grantees = [*people, *people, *(f"group:{group}" for group in GROUPS), "everybody"]
+    grantees += [*(f"project:{p}" for p in PROJECTS), *(f"organization:{o}" for o in ORGANIZATIONS)]
+    grants: dict[tuple[str, str], int] = {}
+    for _ in range(random.randrange(14)):
+        resource = random.choice(resources)
+        grantee = random.choice(people if resource == "service:" else grantees)
+        grants[resource, grantee] = random.randint(1, 5)
+    for user in people:
+        for org in ORGANIZATIONS:
+            if random.random() < 0.5:
+                grants.setdefault((f"organization:{org}", user), 0)
+    expired = {key: role for key, role in grants.items() if random.random() < 0.15}
+    valid = {key: role for key, role in grants.items() if key not in expired}
+    members = {(g, p) for g in GROUPS for p in people if random.random() < 0.5}
+    callers = [
+        Principal(
+            random.choice(USERS),
+            random.choice(CLAIMED),
+            org_issuer=random.choice(["", "https://other"]),
+            administrator=random.random() < 0.05,
+        )
+        for _ in range(8)
+    ]
+    return World(media, members, valid, expired, callers)
+
+
+def model_role(world: World, caller: Principal, media: NewMedia) -> int:
+    """The rules of docs/design/access.md."""
+    me, claim, org = caller.grantee, caller.org_id, media.owner.org_id
+    belongs = {o.partition(":")[2] for o, g in world.grants if g == me and "organization:" in o}
+    belongs &= {claim} if claim else belongs
+    belongs |= {claim} if BOUND.get(claim, "") == caller.org_issuer or not claim else set()
+    names = {me, "everybody"} | {f"group:{g}" for g, member in world.members if member == me}
+    names |= {f"organization:{each}" for each in belongs if each}
+    names |= {r for (r, g), role in world.grants.items() if g in names and role and r[:2] == "pr"}
+    keys = keys_of(media)
+    roles = [role for (r, g), role in world.grants.items() if r in keys and g in names]
+    roles += [5] if (media.owner.type, media.owner.id) == ("user", caller.id) else []
+    service = 5 if caller.administrator else world.grants.get(("service:", me), 0)
+    return max([0, *(roles if org in belongs else []), service if claim in {"", org} else 0])
+
+
+async def build(db: Connection, world: World) -> None:
+    await db.execute(
+        "truncate media, media_versions, blobs, access_grants, organizations, groups cascade"
+    )
+    await queries.insert(db, world.media)
+    for org in ORGANIZATIONS:
+        await db.execute("insert into organizations values (%s, '', %s)", (org, BOUND[org]))
+    for group, org in GROUPS.items():
+        await db.execute("insert into groups values (%s, %s)", (group, org))
+    for member in world.members:
+        await db.execute("insert into group_members values (%s, %s)", member)
+    for grants, expires in ((world.grants, None), (world.expired, "-infinity")):
+        for (resource, grantee), role in grants.items():
+            await db.execute(
+                "insert into access_grants (resource, grantee, role, expire_time)"
+                " values (%s, %s, %s, %s)",
+                (resource, grantee, role, expires),
+            )
+
+
+@pytest.mark.parametrize("batch", range(examples(2, 100)))
+async def test_roles_and_lists_agree_with_the_model(database: Database, batch: int) -> None:
+    for seed in range(batch * 15, batch * 15 + 15):
+        world = random_world(Random(seed))  # noqa: S311
+        async with database.transaction() as db:
+            await build(db, world)
+        async with database.connection() as db:
+            await compare(db, world, seed)
+
+
+async def compare(db: Connection, world: World, seed: int) -> None:
+    for caller in world.callers:
+        wanted = {each.media_id: model_role(world, caller, each) for each in world.media}
+        found = await queries.get_asked(db, [(media_id, caller) for media_id in wanted])
+        roles = {media.media_id: media.role for media in found if media}
+        assert roles == wanted, (seed, caller)
+        for minimum in (Role.VIEWER, Role.MANAGER):
+            may = scope(caller, minimum)
+            visible_ids = {media_id for media_id, role in wanted.items() if role >= minimum}
+            query = f"with {may.sql} select media_id::text as id from media m where {VISIBLE}"  # noqa: S608
+            rows = await db.execute(query.encode(), may.params)
+            assert {row["id"] async for row in rows} == visible_ids, (seed, caller)
+            listed: list[str] = []
+            where: list[Condition] = []
+            for _ in world.media:  # in pages of two, so that few projects are many
+                page = await queries.page(db, may, where, NEWEST, 2)
+                listed += [media.media_id for media in page]
+                if page:
+                    where = [after_last(page[-1].create_time, page[-1].media_id)]
+            assert (len(listed), set(listed)) == (len(visible_ids), visible_ids), (seed, caller)
+
+
+def after_last(*values: object) -> Condition:
+    return Condition("(m.create_time, m.media_id) < (%s, %s)", values)
