@@ -45,7 +45,7 @@ async def audit(bench: Bench) -> Outcome:
                     "downloads, recorded": partial(downloads, to, "recorded"),
                 },
                 unit=("/s", 1),
-                cpu_unit=("ms", 1e-3),
+                cpu_unit=("ms/download", 1e3),
             )
     bench.stack.discard()
     limit, measured = found["downloads, not recorded"], found["downloads, recorded"]

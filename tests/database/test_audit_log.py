@@ -104,6 +104,14 @@ async def test_addresses_of_strangers_are_forgotten(database: Database) -> None:
     assert await column(database, "select count(person_id) from audit_entries") == [2]
 
 
+async def test_a_batch_whose_commit_was_not_confirmed_can_be_repeated(database: Database) -> None:
+    again = entry(category=Category.VIEW, action="media.view")
+    await record(database, again)
+    await record(database, again, entry())
+    assert await column(database, "select count(*) from audit_entries where counted") == [2]
+    assert await column(database, "select count(*) from audit_origins") == [2]
+
+
 # Digests
 
 

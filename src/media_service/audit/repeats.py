@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from media_service.db.audit_entry import AuditEntry, Category
+from media_service.ids import new_id
 
 WINDOW = timedelta(minutes=10)
 # The maximum number of windows in memory. Beyond, the oldest one ends early.
@@ -51,7 +52,11 @@ class Repeats:
             del self._windows[key]
             if window.requests:
                 yield replace(
-                    window.entry, counted=False, requests=window.requests, bytes=window.bytes
+                    window.entry,
+                    counted=False,
+                    requests=window.requests,
+                    bytes=window.bytes,
+                    entry_id=new_id(),
                 )
 
 

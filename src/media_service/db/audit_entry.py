@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -80,32 +80,34 @@ class AuditEntry:
     requests: int = 1
     bytes: int = 0
     time: datetime | None = None
+    entry_id: str = field(default_factory=new_id)
 
-    def row(self) -> dict[str, object]:
+    def row(self) -> list[object]:
+        """The values of `COLUMNS` in `db/queries.py`."""
         origin, salt = self.origin, os.urandom(SALT_BYTES)
-        return {
-            "entry_id": new_id(),
-            "at": None if self.time is None else self.time.isoformat(),
-            "category": self.category,
-            "action": self.action,
-            "actor_type": origin.actor_type,
-            "actor_id": origin.actor_id,
-            "credential_id": origin.credential_id,
-            "request_id": origin.request_id,
-            "address": origin.address,
-            "user_agent": origin.user_agent,
-            "salt": f"\\x{salt.hex()}",
-            "origin_hash": f"\\x{origin.hash(salt).hex()}",
-            "media_id": self.media_id or None,
-            "version": self.version,
-            "org_id": self.org_id or origin.org_id,
-            "project_id": self.project_id,
-            "resource_id": self.resource_id,
-            "outcome": self.outcome,
-            "counted": self.counted,
-            "requests": self.requests,
-            "bytes": self.bytes,
-        }
+        return [
+            self.entry_id,
+            None if self.time is None else self.time.isoformat(),
+            self.category,
+            self.action,
+            origin.actor_type,
+            origin.actor_id,
+            origin.credential_id,
+            origin.request_id,
+            origin.address,
+            origin.user_agent,
+            f"\\x{salt.hex()}",
+            f"\\x{origin.hash(salt).hex()}",
+            self.media_id or None,
+            self.version,
+            self.org_id or origin.org_id,
+            self.project_id,
+            self.resource_id,
+            self.outcome,
+            self.counted,
+            self.requests,
+            self.bytes,
+        ]
 
 
 @dataclass

@@ -55,6 +55,20 @@ async def insert_jobs(db: AsyncConnection[DictRow], added: Sequence[NewJob]) -> 
     )
 
 
+# The columns of `AuditEntry.row`. Arrays take a quarter of the time of objects.
+COLUMNS = (
+    *("entry_id::uuid", "at::timestamptz", "category::text", "action::text", "actor_type::text"),
+    *("actor_id::text", "credential_id::text", "request_id::text", "address::text"),
+    *("user_agent::text", "salt::bytea", "origin_hash::bytea", "media_id::uuid"),
+    *("version::integer", "org_id::text", "project_id::text", "resource_id::text"),
+    *("outcome::text", "counted::boolean", "requests::integer", "bytes::bigint"),
+)
+ENTRY = ", ".join(
+    f"(e->>{number})::{column.partition('::')[2]} as {column.partition('::')[0]}"
+    for number, column in enumerate(COLUMNS)
+)
+
+
 async def insert_audit_entries(
     db: AsyncConnection[DictRow], entries: Sequence[AuditEntry]
 ) -> AsyncCursor[DictRow]:
@@ -64,16 +78,9 @@ async def insert_audit_entries(
     begin to view this version of the media in the last ten minutes. Entries that exist already are
     skipped, so a batch whose commit was not confirmed can be repeated.
     """
-    return await db.execute(
-        """
+    statement = f"""
         with given as (
-            select * from json_to_recordset(%s::json) as g (
-                entry_id uuid, at timestamptz, category text, action text, actor_type text,
-                actor_id text, credential_id text, request_id text, address text, user_agent text,
-                salt bytea, origin_hash bytea, media_id uuid, version integer, org_id text,
-                project_id text, resource_id text, outcome text, counted boolean, requests integer,
-                bytes bigint
-            )
+            select {ENTRY} from jsonb_array_elements(%s::jsonb) as e
         ), named as (
             select distinct actor_type, actor_id from given where actor_id <> ''
         ), known as (
@@ -135,6 +142,6 @@ async def insert_audit_entries(
         )
         select media_id::text as media_id, category from entries
         where counted and media_id is not null
-        """,
-        (json.dumps([entry.row() for entry in entries]),),
-    )
+    """
+    rows = json.dumps([entry.row() for entry in entries])
+    return await db.execute(statement.encode(), (rows,))
