@@ -434,7 +434,7 @@ async def server(
             JobService(parts.database),
             JobResults(parts.database, reader),
             WatchTickets(parts.database),
-            CredentialsService(parts.database, creation),
+            CredentialsService(parts.database),
             AuditService(
                 parts.database, MediaReader(parts.database, bare=True), projects, page_tokens
             ),

@@ -26,6 +26,7 @@ from media_service.ids import new_id
 from media_service.rpc import authentication
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.sharing import create_organization, grant, grants, make_administrator
 
 
 @pytest.fixture
@@ -253,14 +254,52 @@ async def test_accounts_and_keys_of_others_do_not_exist(
     assert [each.prefix for each in await listed(ann)] == [key.api_key.prefix]
 
 
-async def test_a_service_account_of_an_organization_acts_in_it(running: Running) -> None:
-    in_org = await running.caller("ann", org="acme")
-    robot = await program(running, in_org)
+async def in_acme(running: Running, user: str, role: str) -> Caller:
+    """A member of the organization acme, which is bound to another issuer than that of tokens. So
+    only the grant makes the user a member."""
+    root = await running.caller("root")
+    if user == "ann":
+        await make_administrator(running, "root")
+        await create_organization(root, "acme")
+        async with running.database() as db:
+            await db.execute("update organizations set issuer = 'https://other.example'")
+    await grant(root, "organization:acme", f"user:{user}", role)
+    return await running.caller(user, org="acme")
+
+
+async def test_a_service_account_of_an_organization_is_a_member_of_it(running: Running) -> None:
+    ann = await in_acme(running, "ann", "MANAGER")
+    account_id = await account(ann)
+    robot = await running.bearer((await api_key(ann, account_id)).key)
     assert (await robot.store(jpeg())).owner.organization_id == "acme"
-    answer = await in_org.call(
-        in_org.credentials.ListServiceAccounts, pb.ListServiceAccountsRequest()
+    theirs = await ann.store(jpeg())
+    read = media_service_pb2.GetMediaRequest(media_id=theirs.media_id)
+    assert (await refused(robot.call(robot.media.GetMedia, read))).reason == "MEDIA_NOT_FOUND"
+    await grant(ann, f"media:{theirs.media_id}", f"service_account:{account_id}")
+    assert await robot.call(robot.media.GetMedia, read) == theirs
+
+
+async def test_service_accounts_of_an_organization_are_managed_by_its_managers(
+    running: Running,
+) -> None:
+    ann = await in_acme(running, "ann", "MANAGER")
+    eve = await in_acme(running, "eve", "EDITOR")
+    key = await api_key(ann, account_id := await account(ann))
+    await grant(ann, "organization:acme", f"service_account:{account_id}", "VIEWER")
+    for call in (account(eve), api_key(eve, account_id), revoke(eve, key)):
+        assert (await refused(call)).reason == "ROLE_REQUIRED"
+    assert not await listed(eve)
+    bob = await in_acme(running, "bob", "MANAGER")
+    assert [each.prefix for each in await listed(bob)] == [key.api_key.prefix]
+    request = pb.DeleteServiceAccountRequest(service_account_id=account_id)
+    assert (await bob.call(bob.credentials.DeleteServiceAccount, request)).HasField("delete_time")
+    assert f"service_account:{account_id}" not in await grants(bob, "organization:acme")
+    stranger = await running.caller("ann", org="nowhere")
+    refusal = await refused(account(stranger))
+    assert (refusal.reason, refusal.metadata) == (
+        "ORGANIZATION_NOT_FOUND",
+        {"organization_id": "nowhere"},
     )
-    assert [each.organization_id for each in answer.service_accounts] == ["acme"]
 
 
 async def test_lists_are_paged_and_keys_are_found_by_prefix(ann: Caller) -> None:

@@ -78,12 +78,13 @@ class CredentialsServiceServicer(object):
     """
 
     def CreateServiceAccount(self, request, context):
-        """Creates a service account in the organization that the caller acts for; without one, it belongs to the caller. A call
-        that repeats an idempotency key (a `request_id`, or over REST the header `Idempotency-Key`) within 24 hours returns
-        the same account.
+        """Creates a service account. If the caller's token names an organization, the account belongs to the organization as
+        a member without a role, and the caller needs the role MANAGER on the organization. Otherwise the account belongs to
+        the caller. A call that repeats an idempotency key (a `request_id`, or over REST the header
+        `Idempotency-Key`) within 24 hours returns the same account.
 
-        Permission: credentials.write. Errors: USER_REQUIRED, CREDENTIAL_LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe to retry
-        with an idempotency key.
+        Permission: credentials.write. Errors: ORGANIZATION_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED,
+        CREDENTIAL_LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
         Example:
 
@@ -109,10 +110,10 @@ class CredentialsServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteServiceAccount(self, request, context):
-        """Deletes a service account and ends its API keys at once. Media that it owns stay as they are. Deleting an account that
-        is deleted returns it again.
+        """Deletes a service account, and ends its API keys and its grants at once. Media that it owns stay as they are. Deleting
+        an account that is deleted returns it again.
 
-        Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, USER_REQUIRED. Safe to retry.
+        Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED. Safe to retry.
 
         Example:
 
@@ -128,7 +129,7 @@ class CredentialsServiceServicer(object):
         shown again. A call that repeats an idempotency key (a `request_id`, or over REST the header `Idempotency-Key`) within
         24 hours returns the same API key without its secret: if the first response was lost, revoke it and create another.
 
-        Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, USER_REQUIRED, SCOPE_MISSING,
+        Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED, SCOPE_MISSING,
         CREDENTIAL_LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
         Example:
@@ -159,7 +160,7 @@ class CredentialsServiceServicer(object):
         """Ends an API key. No later call with it succeeds on any server, and streams that were opened with it end within 10
         seconds. Revoking a revoked key returns it unchanged.
 
-        Permission: credentials.write. Errors: API_KEY_NOT_FOUND, USER_REQUIRED. Safe to retry.
+        Permission: credentials.write. Errors: API_KEY_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED. Safe to retry.
 
         Example:
 

@@ -38,12 +38,13 @@ class CredentialsServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CredentialsServiceAsyncStub: ...
     CreateServiceAccount: _grpc.UnaryUnaryMultiCallable[_credentials_service_pb2.CreateServiceAccountRequest, _credentials_service_pb2.ServiceAccount]
-    """Creates a service account in the organization that the caller acts for; without one, it belongs to the caller. A call
-    that repeats an idempotency key (a `request_id`, or over REST the header `Idempotency-Key`) within 24 hours returns
-    the same account.
+    """Creates a service account. If the caller's token names an organization, the account belongs to the organization as
+    a member without a role, and the caller needs the role MANAGER on the organization. Otherwise the account belongs to
+    the caller. A call that repeats an idempotency key (a `request_id`, or over REST the header
+    `Idempotency-Key`) within 24 hours returns the same account.
 
-    Permission: credentials.write. Errors: USER_REQUIRED, CREDENTIAL_LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe to retry
-    with an idempotency key.
+    Permission: credentials.write. Errors: ORGANIZATION_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED,
+    CREDENTIAL_LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
     Example:
 
@@ -61,10 +62,10 @@ class CredentialsServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.CredentialsService/ListServiceAccounts
     """
     DeleteServiceAccount: _grpc.UnaryUnaryMultiCallable[_credentials_service_pb2.DeleteServiceAccountRequest, _credentials_service_pb2.ServiceAccount]
-    """Deletes a service account and ends its API keys at once. Media that it owns stay as they are. Deleting an account that
-    is deleted returns it again.
+    """Deletes a service account, and ends its API keys and its grants at once. Media that it owns stay as they are. Deleting
+    an account that is deleted returns it again.
 
-    Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, USER_REQUIRED. Safe to retry.
+    Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED. Safe to retry.
 
     Example:
 
@@ -76,7 +77,7 @@ class CredentialsServiceStub:
     shown again. A call that repeats an idempotency key (a `request_id`, or over REST the header `Idempotency-Key`) within
     24 hours returns the same API key without its secret: if the first response was lost, revoke it and create another.
 
-    Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, USER_REQUIRED, SCOPE_MISSING,
+    Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED, SCOPE_MISSING,
     CREDENTIAL_LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
     Example:
@@ -99,7 +100,7 @@ class CredentialsServiceStub:
     """Ends an API key. No later call with it succeeds on any server, and streams that were opened with it end within 10
     seconds. Revoking a revoked key returns it unchanged.
 
-    Permission: credentials.write. Errors: API_KEY_NOT_FOUND, USER_REQUIRED. Safe to retry.
+    Permission: credentials.write. Errors: API_KEY_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED. Safe to retry.
 
     Example:
 
@@ -117,12 +118,13 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateServiceAccount: _aio.UnaryUnaryMultiCallable[_credentials_service_pb2.CreateServiceAccountRequest, _credentials_service_pb2.ServiceAccount]  # type: ignore[assignment]
-    """Creates a service account in the organization that the caller acts for; without one, it belongs to the caller. A call
-    that repeats an idempotency key (a `request_id`, or over REST the header `Idempotency-Key`) within 24 hours returns
-    the same account.
+    """Creates a service account. If the caller's token names an organization, the account belongs to the organization as
+    a member without a role, and the caller needs the role MANAGER on the organization. Otherwise the account belongs to
+    the caller. A call that repeats an idempotency key (a `request_id`, or over REST the header
+    `Idempotency-Key`) within 24 hours returns the same account.
 
-    Permission: credentials.write. Errors: USER_REQUIRED, CREDENTIAL_LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe to retry
-    with an idempotency key.
+    Permission: credentials.write. Errors: ORGANIZATION_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED,
+    CREDENTIAL_LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
     Example:
 
@@ -140,10 +142,10 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.CredentialsService/ListServiceAccounts
     """
     DeleteServiceAccount: _aio.UnaryUnaryMultiCallable[_credentials_service_pb2.DeleteServiceAccountRequest, _credentials_service_pb2.ServiceAccount]  # type: ignore[assignment]
-    """Deletes a service account and ends its API keys at once. Media that it owns stay as they are. Deleting an account that
-    is deleted returns it again.
+    """Deletes a service account, and ends its API keys and its grants at once. Media that it owns stay as they are. Deleting
+    an account that is deleted returns it again.
 
-    Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, USER_REQUIRED. Safe to retry.
+    Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED. Safe to retry.
 
     Example:
 
@@ -155,7 +157,7 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
     shown again. A call that repeats an idempotency key (a `request_id`, or over REST the header `Idempotency-Key`) within
     24 hours returns the same API key without its secret: if the first response was lost, revoke it and create another.
 
-    Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, USER_REQUIRED, SCOPE_MISSING,
+    Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED, SCOPE_MISSING,
     CREDENTIAL_LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
     Example:
@@ -178,7 +180,7 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
     """Ends an API key. No later call with it succeeds on any server, and streams that were opened with it end within 10
     seconds. Revoking a revoked key returns it unchanged.
 
-    Permission: credentials.write. Errors: API_KEY_NOT_FOUND, USER_REQUIRED. Safe to retry.
+    Permission: credentials.write. Errors: API_KEY_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED. Safe to retry.
 
     Example:
 
@@ -199,12 +201,13 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _credentials_service_pb2.CreateServiceAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_credentials_service_pb2.ServiceAccount, _abc.Awaitable[_credentials_service_pb2.ServiceAccount]]:
-        """Creates a service account in the organization that the caller acts for; without one, it belongs to the caller. A call
-        that repeats an idempotency key (a `request_id`, or over REST the header `Idempotency-Key`) within 24 hours returns
-        the same account.
+        """Creates a service account. If the caller's token names an organization, the account belongs to the organization as
+        a member without a role, and the caller needs the role MANAGER on the organization. Otherwise the account belongs to
+        the caller. A call that repeats an idempotency key (a `request_id`, or over REST the header
+        `Idempotency-Key`) within 24 hours returns the same account.
 
-        Permission: credentials.write. Errors: USER_REQUIRED, CREDENTIAL_LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe to retry
-        with an idempotency key.
+        Permission: credentials.write. Errors: ORGANIZATION_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED,
+        CREDENTIAL_LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
         Example:
 
@@ -234,10 +237,10 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _credentials_service_pb2.DeleteServiceAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_credentials_service_pb2.ServiceAccount, _abc.Awaitable[_credentials_service_pb2.ServiceAccount]]:
-        """Deletes a service account and ends its API keys at once. Media that it owns stay as they are. Deleting an account that
-        is deleted returns it again.
+        """Deletes a service account, and ends its API keys and its grants at once. Media that it owns stay as they are. Deleting
+        an account that is deleted returns it again.
 
-        Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, USER_REQUIRED. Safe to retry.
+        Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED. Safe to retry.
 
         Example:
 
@@ -255,7 +258,7 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
         shown again. A call that repeats an idempotency key (a `request_id`, or over REST the header `Idempotency-Key`) within
         24 hours returns the same API key without its secret: if the first response was lost, revoke it and create another.
 
-        Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, USER_REQUIRED, SCOPE_MISSING,
+        Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED, SCOPE_MISSING,
         CREDENTIAL_LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
         Example:
@@ -290,7 +293,7 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ends an API key. No later call with it succeeds on any server, and streams that were opened with it end within 10
         seconds. Revoking a revoked key returns it unchanged.
 
-        Permission: credentials.write. Errors: API_KEY_NOT_FOUND, USER_REQUIRED. Safe to retry.
+        Permission: credentials.write. Errors: API_KEY_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED. Safe to retry.
 
         Example:
 

@@ -6,6 +6,9 @@ from datetime import datetime
 from media_service.access.owner import Owner
 from media_service.access.role import Role
 
+# The type of such callers, and of the owner of what they upload.
+SERVICE_ACCOUNT = "service_account"
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceAccount:

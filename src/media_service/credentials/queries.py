@@ -15,7 +15,7 @@ from media_service.access.queries import (
     visible_owned,
 )
 from media_service.access.role import Role
-from media_service.credentials.model import ApiKey, KeyState, ServiceAccount
+from media_service.credentials.model import SERVICE_ACCOUNT, ApiKey, KeyState, ServiceAccount
 from media_service.db.transaction import Connection, Rows
 
 ACCOUNT_COLUMNS = "a.*, a.service_account_id::text as service_account_id"
@@ -183,6 +183,7 @@ async def account_page(
 
 
 async def delete_account(db: Connection, service_account_id: str) -> None:
+    """Ends its keys and its grants as well."""
     await db.execute(
         "update service_accounts set delete_time = now() where service_account_id = %s",
         (service_account_id,),
@@ -192,6 +193,9 @@ async def delete_account(db: Connection, service_account_id: str) -> None:
         " where service_account_id = %s and revoke_time is null",
         (service_account_id,),
     )
+    grantee = f"{SERVICE_ACCOUNT}:{service_account_id}"
+    await db.execute("delete from access_grants where grantee = %s", (grantee,))
+    await db.execute("delete from group_members where member = %s", (grantee,))
 
 
 async def insert_key(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from media_service.access.owner import Owner
-from media_service.access.policy import authorize, scope
+from media_service.access.policy import authorize, decided, scope
 from media_service.access.principal import Principal
 from media_service.access.role import Role
 from media_service.credentials import queries
@@ -17,7 +17,9 @@ from media_service.idempotency import queries as keys
 from media_service.idempotency.model import KeyClaim, RequestKey
 from media_service.ids import new_id
 from media_service.jobs.periodic import Batches
-from media_service.sharing.creation import Creation, Destination
+from media_service.sharing import queries as sharing
+from media_service.sharing.errors import organization_not_found
+from media_service.sharing.resources import Resource
 
 # Of one owner, and of one service account.
 MAX_ACCOUNTS = 1000
@@ -28,18 +30,18 @@ BATCH = 1000
 
 
 class CredentialsService:
-    def __init__(self, database: Database, creation: Creation) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._creation = creation
 
     async def create_account(
         self, principal: Principal, display_name: str, key: RequestKey | None
     ) -> ServiceAccount:
-        """Raises PermissionDenied (USER_REQUIRED, OWNER_NOT_ALLOWED), FailedPrecondition
-        (CREDENTIAL_LIMIT_EXCEEDED), Aborted (IDEMPOTENCY_CONFLICT)."""
+        """In the organization that the caller acts for, or without one, of the caller. Raises
+        NotFound (ORGANIZATION_NOT_FOUND), PermissionDenied (USER_REQUIRED, ROLE_REQUIRED),
+        FailedPrecondition (CREDENTIAL_LIMIT_EXCEEDED), Aborted (IDEMPOTENCY_CONFLICT)."""
         require_user(principal)
-        owner = await self._creation.owner(principal, Destination())
         async with self._database.transaction() as tx:
+            owner = await owner_of_new(tx, principal)
             account_id, repeated = await claim(tx, key)
             if not repeated:
                 await check_accounts(tx, owner)
@@ -152,6 +154,18 @@ def check_scopes(principal: Principal, scopes: Collection[str] | None) -> None:
                 " Set `scopes` to permissions that the token has.",
                 permission=wanted,
             )
+
+
+async def owner_of_new(tx: Transaction, principal: Principal) -> Owner:
+    """An account in an organization belongs to it, so that it stays under the control of those who
+    manage the organization. Raises the errors of `create_account`."""
+    org_id = principal.org_id
+    if not org_id:
+        decided()
+        return principal.owner
+    located = await sharing.locate(tx, Resource("organization", org_id), principal)
+    authorize(located, organization_not_found(org_id), Role.MANAGER)
+    return Owner("organization", org_id, org_id)
 
 
 async def check_accounts(tx: Transaction, owner: Owner) -> None:

@@ -13,14 +13,12 @@ from media_service.access.principal import Principal
 from media_service.credentials import queries
 from media_service.credentials.key_text import MARK, parse_key
 from media_service.credentials.last_use import PAUSE, LastUse
-from media_service.credentials.model import KeyState, ServiceAccount
+from media_service.credentials.model import SERVICE_ACCOUNT, KeyState, ServiceAccount
 from media_service.db.batcher import Batcher
 from media_service.db.database import Database
 from media_service.errors import Reason, Unauthenticated
 
 MAX_REMEMBERED = 10_000
-# The type of such callers, and of the owner of what they upload.
-SERVICE_ACCOUNT = "service_account"
 
 
 def invalid() -> Unauthenticated:
