@@ -319,6 +319,19 @@ def test_form_fields_set_the_attributes_of_a_file(
     assert refusal(answer) == (413, "SIZE_EXCEEDED")
 
 
+def test_form_fields_may_have_their_json_names(alice: httpx.Client, wanted: dict[str, Any]) -> None:
+    fields = {name: value for name, value in wanted.items() if name != "labels"}
+    file = {"file": ("a.jpg", jpeg(), "image/jpeg")}
+    answer = alice.post("/v1/media:upload", data={**fields, "name": "of Uppy"}, files=file)
+    assert answer.status_code == 201, answer.text
+    assert stated(answer.json()) == {**wanted, "labels": {}}
+    answer = alice.post("/v1/media:upload", data={"maxSizeBytes": "9"}, files=file)
+    assert refusal(answer) == (413, "SIZE_EXCEEDED")
+    for twice in ({"project_id": "a", "projectId": "b"}, {"sizeBytes": "9"}):
+        answer = alice.post("/v1/media:upload", data=twice, files=file)
+        assert refusal(answer) == (400, "INVALID_MULTIPART"), twice
+
+
 def test_a_form_with_other_fields_conflicts_with_its_idempotency_key(alice: httpx.Client) -> None:
     headers = {"idempotency-key": new_id()}
     file = {"file": ("a.jpg", jpeg(), "image/jpeg")}

@@ -327,9 +327,10 @@ class UploadServiceServicer(object):
         The body is either the file itself, described by query parameters (`filename`, `spec.title`, `spec.tags`, …), or
         multipart/form-data with one file. A form describes its file in fields before it: `filename`, `title`,
         `description`, `tags` (once for each tag), `labels.KEY`, `visibility`, `project_id`, `capture_time`,
-        `expire_time`, `max_size_bytes`. A query parameter wins over the field of the same name, and cannot hold labels.
-        Fields of other names are ignored, before and behind the file, within 200 parts and 256 KiB. A path in the name of
-        the file is cut to its last part. An interrupted request leaves nothing: it cannot be resumed.
+        `expire_time`, `max_size_bytes`; JSON names such as `projectId` work as well. A query parameter wins over the field
+        of the same name, and cannot hold labels. Fields of other names are ignored, before and behind the file, within 200
+        parts and 256 KiB. A path in the name of the file is cut to its last part. An interrupted request leaves nothing: it
+        cannot be resumed.
 
         Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
         repeating the key with other bytes is IDEMPOTENCY_CONFLICT.

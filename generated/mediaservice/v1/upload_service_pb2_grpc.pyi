@@ -197,9 +197,10 @@ class UploadServiceStub:
     The body is either the file itself, described by query parameters (`filename`, `spec.title`, `spec.tags`, …), or
     multipart/form-data with one file. A form describes its file in fields before it: `filename`, `title`,
     `description`, `tags` (once for each tag), `labels.KEY`, `visibility`, `project_id`, `capture_time`,
-    `expire_time`, `max_size_bytes`. A query parameter wins over the field of the same name, and cannot hold labels.
-    Fields of other names are ignored, before and behind the file, within 200 parts and 256 KiB. A path in the name of
-    the file is cut to its last part. An interrupted request leaves nothing: it cannot be resumed.
+    `expire_time`, `max_size_bytes`; JSON names such as `projectId` work as well. A query parameter wins over the field
+    of the same name, and cannot hold labels. Fields of other names are ignored, before and behind the file, within 200
+    parts and 256 KiB. A path in the name of the file is cut to its last part. An interrupted request leaves nothing: it
+    cannot be resumed.
 
     Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
     repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
@@ -451,9 +452,10 @@ class UploadServiceAsyncStub(UploadServiceStub):
     The body is either the file itself, described by query parameters (`filename`, `spec.title`, `spec.tags`, …), or
     multipart/form-data with one file. A form describes its file in fields before it: `filename`, `title`,
     `description`, `tags` (once for each tag), `labels.KEY`, `visibility`, `project_id`, `capture_time`,
-    `expire_time`, `max_size_bytes`. A query parameter wins over the field of the same name, and cannot hold labels.
-    Fields of other names are ignored, before and behind the file, within 200 parts and 256 KiB. A path in the name of
-    the file is cut to its last part. An interrupted request leaves nothing: it cannot be resumed.
+    `expire_time`, `max_size_bytes`; JSON names such as `projectId` work as well. A query parameter wins over the field
+    of the same name, and cannot hold labels. Fields of other names are ignored, before and behind the file, within 200
+    parts and 256 KiB. A path in the name of the file is cut to its last part. An interrupted request leaves nothing: it
+    cannot be resumed.
 
     Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
     repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
@@ -756,9 +758,10 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         The body is either the file itself, described by query parameters (`filename`, `spec.title`, `spec.tags`, …), or
         multipart/form-data with one file. A form describes its file in fields before it: `filename`, `title`,
         `description`, `tags` (once for each tag), `labels.KEY`, `visibility`, `project_id`, `capture_time`,
-        `expire_time`, `max_size_bytes`. A query parameter wins over the field of the same name, and cannot hold labels.
-        Fields of other names are ignored, before and behind the file, within 200 parts and 256 KiB. A path in the name of
-        the file is cut to its last part. An interrupted request leaves nothing: it cannot be resumed.
+        `expire_time`, `max_size_bytes`; JSON names such as `projectId` work as well. A query parameter wins over the field
+        of the same name, and cannot hold labels. Fields of other names are ignored, before and behind the file, within 200
+        parts and 256 KiB. A path in the name of the file is cut to its last part. An interrupted request leaves nothing: it
+        cannot be resumed.
 
         Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
         repeating the key with other bytes is IDEMPOTENCY_CONFLICT.

@@ -120,6 +120,5 @@ def invalid_fields(fields: Sequence[tuple[str, str]]) -> InvalidArgument:
     summary = "; ".join(f"{name}: {message}" for name, message in shown)
     if more := len(fields) - len(shown):
         summary += f"; and {more} more"
-    return InvalidArgument(
-        Reason.INVALID_FIELD, f"The request is not valid: {summary}.", tuple(shown)
-    )
+    message = f"The request is not valid: {summary}" + "." * (not summary.endswith("?"))
+    return InvalidArgument(Reason.INVALID_FIELD, message, tuple(shown))

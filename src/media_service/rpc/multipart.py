@@ -1,8 +1,8 @@
 """multipart/form-data (RFC 7578), parsed as it streams in: one file, after fields that describe it.
 
-A field that describes the file has the name of a field of UploadSpec. `tags` occurs once for each
-tag, and a label is a field of its own, `labels.KEY`. Other fields, before and behind the file, are
-ignored: upload libraries and HTML forms send their own.
+A field that describes the file has the name of a field of UploadSpec, in either spelling. `tags`
+occurs once for each tag, and a label is a field of its own, `labels.KEY`. Other fields, before and
+behind the file, are ignored: upload libraries and HTML forms send their own.
 """
 
 import re
@@ -28,6 +28,8 @@ FIELDS = {*TEXT_FIELDS, "visibility", "capture_time", "expire_time", "max_size_b
 LABEL = "labels."
 # What else describes a file. It must not vanish among the ignored fields.
 QUERY_FIELDS = set(upload_pb2.UploadSpec.DESCRIPTOR.fields_by_name) - FIELDS - {"labels"}
+# The JSON names of fields.
+JSON_NAMES = {field.json_name: field.name for field in upload_pb2.UploadSpec.DESCRIPTOR.fields}
 # What a field that is not text must be.
 FORMS = {
     "visibility": "PRIVATE, PUBLIC or PUBLIC_ORIGINAL",
@@ -156,6 +158,7 @@ class MultipartFile:
         self._spec.filename = self._spec.filename or last_part(filename)
 
     def _begin_field(self, name: str) -> None:
+        name = JSON_NAMES.get(name, name)
         if name.lower() in PIECES:
             self._name = name
         elif name in FIELDS or name.startswith(LABEL):

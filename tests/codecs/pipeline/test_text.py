@@ -127,6 +127,7 @@ def test_abbreviated_texts_are_parsed(written: str, stands_for: str) -> None:
 )
 def test_errors_say_what_is_wrong(written: str, what_is_wrong: str) -> None:
     assert what_is_wrong in refusal(written)
+    assert not refusal(written).endswith("?.")
 
 
 def test_the_limit_on_operations_applies_to_messages() -> None:

@@ -215,6 +215,5 @@ def unknown_parameter(path: str, operation: Descriptor, name: str) -> InvalidArg
 
 
 def invalid(field: str, what: str) -> InvalidArgument:
-    return InvalidArgument(
-        Reason.INVALID_OPERATIONS, f"The pipeline is not valid: {field} {what}.", ((field, what),)
-    )
+    message = f"The pipeline is not valid: {field} {what}" + "." * (not what.endswith("?"))
+    return InvalidArgument(Reason.INVALID_OPERATIONS, message, ((field, what),))
