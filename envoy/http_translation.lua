@@ -104,6 +104,14 @@ local function refuse_credentials(handle, path)
   end
 end
 
+-- The transcoder would decode it, and others on the way may have taken it for a slash.
+local function refuse_escaped_slash(handle, headers)
+  local path = headers:get(":path"):match("^[^?]*")
+  if path:find("%", 1, true) and (path:find("%%2[Ff]") or path:find("%%5[Cc]")) then
+    handle:respond({[":status"] = "400"}, as_error(ESCAPED_SLASH))
+  end
+end
+
 -- Removes parameters that a link does not have, and refuses a query with a fault.
 local function check_query(handle, headers)
   local path = headers:get(":path")
@@ -136,6 +144,7 @@ function envoy_on_request(handle)
   local headers = handle:headers()
   local method = headers:get(":method")
   remember(handle, "method", method)
+  refuse_escaped_slash(handle, headers)
   if is_grpc(headers:get("content-type") or "") then
     remember(handle, "grpc", true)
     remove(headers, forgeable)

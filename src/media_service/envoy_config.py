@@ -181,6 +181,12 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
     for binding in heads:
         methods[path_regex(binding.template)].add("HEAD")
     untranscoded = {"envoy.filters.http.grpc_json_transcoder": {**FILTER_CONFIG, "disabled": True}}
+    unbuffered = {
+        "envoy.filters.http.buffer": {
+            "@type": f"{TYPES}.filters.http.buffer.v3.BufferPerRoute",
+            "disabled": True,
+        }
+    }
     refusals = [
         {
             "match": {
@@ -197,7 +203,7 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
             "response_headers_to_add": [
                 {"header": {"key": "allow", "value": ", ".join(sorted(allowed))}}
             ],
-            "typed_per_filter_config": untranscoded,
+            "typed_per_filter_config": {**unbuffered, **untranscoded},
         }
         for regex, allowed in sorted(methods.items())
     ]
@@ -214,12 +220,6 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
             {"name": ":method", "string_match": {"exact": "OPTIONS"}},
             {"name": "access-control-request-method", "present_match": True},
         ],
-    }
-    unbuffered = {
-        "envoy.filters.http.buffer": {
-            "@type": f"{TYPES}.filters.http.buffer.v3.BufferPerRoute",
-            "disabled": True,
-        }
     }
     uploads = [
         {
@@ -282,7 +282,8 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
         *reads,
         *downloads,
         *grpc,
-        {"match": {"prefix": "/"}, "route": service},
+        # Of other paths, which the transcoder refuses.
+        {"match": {"prefix": "/"}, "route": service, "typed_per_filter_config": unbuffered},
     ]
 
 

@@ -45,6 +45,13 @@ def test_a_preflight_of_another_origin_is_answered_without_permission(
     assert "access-control-allow-origin" not in answer.headers
 
 
+@pytest.mark.parametrize("path", ["/v1/media/a%2Fb", "/v1/media/a%5cb", "/v2/nothing", "/"])
+def test_a_preflight_of_a_path_that_is_refused_is_granted(http: httpx.Client, path: str) -> None:
+    """Otherwise pages could not read why it is refused."""
+    answer = preflight(http, path, ORIGIN)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, ORIGIN)
+
+
 def test_headers_of_libraries_and_of_tracing_are_allowed(http: httpx.Client) -> None:
     answer = preflight(http, "/v1/media:upload", ORIGIN)
     allowed = set(answer.headers["access-control-allow-headers"].split(","))

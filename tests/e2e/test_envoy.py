@@ -67,9 +67,35 @@ def test_headers_above_the_limit_are_431(http: httpx.Client) -> None:
     assert (answer.status_code, reason(answer)) == (431, "INVALID_REQUEST")
 
 
-def test_an_escaped_slash_in_a_path_is_400(http: httpx.Client) -> None:
-    answer = http.get("/v1/media/a%2Fb")
-    assert (answer.status_code, reason(answer)) == (400, "INVALID_REQUEST")
+@pytest.mark.parametrize("slash", ["%2F", "%2f", "%5C", "%5c"])
+def test_an_escaped_slash_in_a_path_is_400(http: httpx.Client, slash: str) -> None:
+    for method, path in (
+        ("GET", f"/v1/media/a{slash}b"),
+        ("POST", f"/v1/media/a{slash}b?x=1"),
+        ("GET", f"/v1/public/a{slash}b"),
+        ("PUT", f"/v1/signed/a{slash}b"),
+        ("GET", f"/v2{slash}"),
+    ):
+        answer = http.request(method, path)
+        assert (answer.status_code, reason(answer)) == (400, "INVALID_REQUEST")
+        assert "%2F" in answer.json()["message"]
+    assert http.get(f"/v1/media?filter=a{slash}b").status_code == 401
+    grpc = http.post(f"/v1/media/a{slash}b", headers={"content-type": "application/grpc"})
+    assert grpc.headers["grpc-status"] != "0"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "expected"),
+    [
+        ("PUT", "/v1/media:upload", 405, "METHOD_NOT_ALLOWED"),
+        ("POST", "/v2/nothing", 404, "ROUTE_NOT_FOUND"),
+    ],
+)
+def test_a_large_body_is_refused_for_its_method_or_path(
+    http: httpx.Client, method: str, path: str, status: int, expected: str
+) -> None:
+    answer = http.request(method, path, content=bytes(3 << 20))
+    assert (answer.status_code, reason(answer)) == (status, expected)
 
 
 def test_a_request_without_a_token_is_401(http: httpx.Client) -> None:
