@@ -3,6 +3,7 @@
 import os
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 from benchmarks.calls import SMALL, Latencies, at_once
@@ -27,6 +28,8 @@ async def audit(bench: Bench) -> Outcome:
         log = stack.enter_context((bench.stack.folder / "log").open("ab"))
         children.start("unaudited", (sys.executable, "-m", "benchmarks.unaudited"), environ, log)
         await_port(port)
+        pids = {**bench.stack.pids, "unaudited": children.processes["unaudited"].process.pid}
+        bench = replace(bench, stack=replace(bench.stack, pids=pids))
         async with client(bench.stack) as to, channel(address) as unaudited:
             media = [await to.upload(bench.payload, SMALL) for _ in range(MEDIA)]
             without = Client(to.stack, unaudited, to.bare)

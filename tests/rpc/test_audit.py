@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -13,6 +14,7 @@ from mediaservice.v1 import (
     audit_pb2,
     audit_service_pb2,
     audit_service_pb2_grpc,
+    credentials_service_pb2,
     download_service_pb2,
     media_pb2,
     media_service_pb2,
@@ -303,3 +305,32 @@ async def test_a_viewer_sees_neither_history_nor_statistics(service: Running) ->
     wanted = audit_service_pb2.GetOrganizationAnalyticsRequest(organization_id="acme")
     refusal = await refused(bob.call(audit_of(bob).GetOrganizationAnalytics, wanted))
     assert refusal.reason == "ORGANIZATION_NOT_FOUND"
+
+
+async def test_a_url_of_the_store_counts_as_handed_out(s3_service: Running) -> None:
+    ann = await s3_service.caller()
+    media_id = (await ann.store(jpeg())).media_id
+    sign = download_service_pb2.SignUrlRequest(media_id=media_id, direct=True)
+    await ann.call(ann.downloads.SignUrl, sign)
+
+    async def handed_out() -> bool:
+        found = await entries(s3_service, "category", "action", "actor", "media_id")
+        return ("SHARE", "media.hand_out", "ann", media_id) in found
+
+    await eventually_async(handed_out)
+
+
+async def test_an_entry_names_the_key_that_was_used(service: Running) -> None:
+    ann = await service.caller()
+    create = credentials_service_pb2.CreateServiceAccountRequest(display_name="robot")
+    account = (await ann.call(ann.credentials.CreateServiceAccount, create)).service_account_id
+    request = credentials_service_pb2.CreateApiKeyRequest(service_account_id=account)
+    key = await ann.call(ann.credentials.CreateApiKey, request)
+    robot = replace(ann, token=key.key)
+    await robot.store(jpeg())
+    found = await entries(service, "action", "actor_type", "actor", "credential_id")
+    assert found == [
+        ("service_accounts.create", "user", "ann", ""),
+        ("api_keys.create", "user", "ann", ""),
+        ("media.create", "service_account", account, key.api_key.api_key_id),
+    ]

@@ -29,7 +29,7 @@ ROOM_SECONDS = 5.0
 # An idle writer still says that it has nothing to write.
 BEAT_SECONDS = 15.0
 # How long a process that stops tries to write its last entries.
-CLOSE_SECONDS = 15.0
+CLOSE_SECONDS = 5.0
 
 # Called with each media that was viewed or downloaded.
 Counted = Callable[[str, Category], None]
@@ -53,6 +53,7 @@ class AuditWriter:
         self._room.set()
         self._stopping = asyncio.Event()
         self._next_beat = 0.0
+        self._failing = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -108,8 +109,11 @@ class AuditWriter:
                 await self._write_or_report(min(BATCH, len(self._waiting)))
             if monotonic() >= self._next_beat:
                 await self._write(0)
+            self._failing = False
         except MediaError as error:
-            log.warning("%d audit entries are not written yet: %s", len(self._waiting), error)
+            if not self._failing:  # an outage has one line
+                log.warning("%d audit entries are not written yet: %s", len(self._waiting), error)
+            self._failing = True
 
     async def _write_or_report(self, size: int) -> None:
         """An entry that the database refuses must not stop the others."""
