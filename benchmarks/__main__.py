@@ -32,6 +32,7 @@ from benchmarks.rates import rates
 from benchmarks.render import render
 from benchmarks.report import Outcome, save, show
 from benchmarks.s3 import s3
+from benchmarks.scanning import scanning
 from benchmarks.small import small
 from benchmarks.stack import MESSAGE, running
 from benchmarks.starving import starving
@@ -66,6 +67,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "videos": videos,
     "audio": audio,
     "audit": audit,
+    "scanning": scanning,
 }
 
 
