@@ -65,11 +65,13 @@ select blob_id, 'raw', 'blobs/' || blob_id, n * 10, 0 from added;
 insert into media (media_id, org_id, owner_type, owner_id, state, kind, content_type, size_bytes,
                    filename, project_id, create_time, update_time, labels, tags, info)
 select media_id, 'bench', 'user', 'owner-' || project % 500, 'READY',
-       case when n % 10 < 8 then 'IMAGE' else 'VIDEO' end, 'image/jpeg',
+       case when n % 10 < 8 then 'IMAGE' else 'DOCUMENT' end, 'image/jpeg',
        hashint4(n)::bigint % 5000000 + 5000000, 'IMG_' || n || '.jpg', 'project-' || project,
        create_time, create_time, jsonb_build_object('batch', (n % 10000)::text),
        array['tag-' || n % 100],
-       jsonb_build_object('width', 4000, 'height', 3000, 'text', repeat('x', 300))
+       case when n % 10 < 8 then
+           jsonb_build_object('width', 4000, 'height', 3000, 'text', repeat('x', 300))
+       end
 from added;
 insert into media_versions (media_id, version, blob_id, content_type)
 select media_id, 1, blob_id, 'image/jpeg' from added;

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from mediaservice.v1 import access_service_pb2 as access
-from mediaservice.v1 import job_service_pb2, upload_service_pb2
+from mediaservice.v1 import job_service_pb2, media_pb2, upload_service_pb2
 from mediaservice.v1.rule_pb2 import Rule
 
 from tests.support.media.small_files import jpeg
@@ -299,3 +299,73 @@ async def test_a_claim_narrows_the_caller_to_one_organization(service: Running) 
     await grant(root, "organization:acme", "user:ann", "ROLE_UNSPECIFIED")
     assert await names(claiming) == ["of-acme.jpg"]
     assert await names(ann) == ["of-acme.jpg", "own.jpg"]
+
+
+# Projects and owners that change
+
+
+async def transfer_project(caller: Caller, project_id: str, **owner: str) -> access.Project:
+    request = access.TransferProjectRequest(project_id=project_id, owner=media_pb2.Owner(**owner))
+    return await caller.call(caller.access.TransferProject, request)
+
+
+async def transfer_media(
+    caller: Caller, media_id: str, project_id: str | None = None, **owner: str
+) -> media_pb2.Media:
+    given = media_pb2.Owner(**owner) if owner else None
+    request = access.TransferMediaRequest(media_id=media_id, project_id=project_id, owner=given)
+    return await caller.call(caller.access.TransferMedia, request)
+
+
+async def test_a_project_is_renamed_and_deleted_once_it_is_empty(ann: Caller, bob: Caller) -> None:
+    project_id = (await create_project(ann)).project_id
+    rename = access.UpdateProjectRequest(project_id=project_id, display_name="Paris")
+    assert (await ann.call(ann.access.UpdateProject, rename)).display_name == "Paris"
+    removal = access.DeleteProjectRequest(project_id=project_id)
+    media = await store_in(ann, project_id, jpeg())
+    refusal = await refused(ann.call(ann.access.DeleteProject, removal))
+    assert (refusal.reason, refusal.metadata) == ("PROJECT_NOT_EMPTY", {"project_id": project_id})
+    await delete(ann, media.media_id)
+    await purge(ann, media.media_id)
+    await grant(ann, f"project:{project_id}", "user:bob", "MANAGER")
+    assert (await refused(bob.call(bob.access.DeleteProject, removal))).metadata == {
+        "role": "OWNER"
+    }
+    await ann.call(ann.access.DeleteProject, removal)
+    for caller in (ann, bob):
+        refusal = await refused(role_on(caller, f"project:{project_id}"))
+        assert refusal.reason == "RESOURCE_NOT_FOUND"
+
+
+async def test_a_project_is_transferred_to_an_owner_who_agrees(ann: Caller, bob: Caller) -> None:
+    project_id = (await create_project(ann)).project_id
+    media = await store_in(ann, project_id, jpeg())
+    to_bob = {"type": "user", "id": "bob"}
+    refusal = await refused(transfer_project(ann, project_id, **to_bob))
+    assert refusal.reason == "OWNER_NOT_ALLOWED", "bob has not agreed"
+    await grant(bob, "owner:/user:bob", "user:ann", "EDITOR")
+    assert (await transfer_project(ann, project_id, **to_bob)).owner.id == "bob"
+    assert await role_on(bob, f"media:{media.media_id}") == "OWNER"
+    refusal = await refused(role_on(ann, f"project:{project_id}"))
+    assert refusal.reason == "RESOURCE_NOT_FOUND"
+    assert await role_on(ann, f"media:{media.media_id}") == "OWNER", "she still owns the media"
+
+
+async def test_a_media_is_transferred_with_its_uploads_and_jobs(ann: Caller, bob: Caller) -> None:
+    media = await ann.store(jpeg())
+    target = (await create_project(bob)).project_id
+    await grant(bob, "owner:/user:bob", "user:ann", "EDITOR")
+    refusal = await refused(transfer_media(ann, media.media_id, target))
+    assert refusal.reason == "PROJECT_NOT_FOUND"
+    outside = {"type": "user", "id": "bob", "organization_id": "acme"}
+    refusal = await refused(transfer_media(ann, media.media_id, **outside))
+    assert refusal.reason == "OWNER_NOT_ALLOWED"
+    await grant(bob, f"project:{target}", "user:ann", "EDITOR")
+    moved = await transfer_media(ann, media.media_id, target, type="user", id="bob")
+    assert (moved.owner.id, moved.project_id) == ("bob", target)
+    assert await uploads_of(bob) == await jobs_of(bob) == [media.media_id]
+    await revoke(bob, f"project:{target}", "user:ann")
+    await revoke(bob, "owner:/user:bob", "user:ann")
+    assert await names(ann) == await uploads_of(ann) == await jobs_of(ann) == []
+    own = await transfer_media(bob, media.media_id, "")
+    assert (own.owner.id, own.project_id) == ("bob", "")

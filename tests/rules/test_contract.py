@@ -40,7 +40,8 @@ ACTIONS = {
     *("jobs.cancel", "jobs.retry", "watches.create"),
     *("service_accounts.create", "service_accounts.delete"),
     *("api_keys.create", "api_keys.revoke", "audit.export"),
-    *("organizations.create", "projects.create", "grants.set", "grants.delete"),
+    *("organizations.create", "grants.set", "grants.delete", "media.transfer"),
+    *("projects.create", "projects.update", "projects.transfer", "projects.delete"),
     *("groups.create", "groups.delete", "groups.add_member", "groups.remove_member"),
 }
 

@@ -5,6 +5,7 @@ import warnings
 
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from mediaservice.v1 import access_service_pb2 as mediaservice_dot_v1_dot_access__service__pb2
+from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
 
 GRPC_GENERATED_VERSION = '1.66.2'
 GRPC_VERSION = grpc.__version__
@@ -80,6 +81,26 @@ class AccessServiceStub(object):
                 '/mediaservice.v1.AccessService/ListProjects',
                 request_serializer=mediaservice_dot_v1_dot_access__service__pb2.ListProjectsRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_access__service__pb2.ListProjectsResponse.FromString,
+                _registered_method=True)
+        self.UpdateProject = channel.unary_unary(
+                '/mediaservice.v1.AccessService/UpdateProject',
+                request_serializer=mediaservice_dot_v1_dot_access__service__pb2.UpdateProjectRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_access__service__pb2.Project.FromString,
+                _registered_method=True)
+        self.TransferProject = channel.unary_unary(
+                '/mediaservice.v1.AccessService/TransferProject',
+                request_serializer=mediaservice_dot_v1_dot_access__service__pb2.TransferProjectRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_access__service__pb2.Project.FromString,
+                _registered_method=True)
+        self.DeleteProject = channel.unary_unary(
+                '/mediaservice.v1.AccessService/DeleteProject',
+                request_serializer=mediaservice_dot_v1_dot_access__service__pb2.DeleteProjectRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.TransferMedia = channel.unary_unary(
+                '/mediaservice.v1.AccessService/TransferMedia',
+                request_serializer=mediaservice_dot_v1_dot_access__service__pb2.TransferMediaRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_media__pb2.Media.FromString,
                 _registered_method=True)
         self.CreateGroup = channel.unary_unary(
                 '/mediaservice.v1.AccessService/CreateGroup',
@@ -226,6 +247,64 @@ class AccessServiceServicer(object):
 
         curl -H "Authorization: Bearer $TOKEN" $REST/v1/projects
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{}' $GRPC mediaservice.v1.AccessService/ListProjects
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateProject(self, request, context):
+        """Renames a project. Its id stays.
+
+        Permission: access.write. Errors: PROJECT_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+        Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/projects/$PROJECT --json '{"displayName": "Holidays"}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"project_id\": \"$PROJECT\", \"display_name\": \"Holidays\"}" $GRPC mediaservice.v1.AccessService/UpdateProject
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TransferProject(self, request, context):
+        """Gives a project to another owner in the same organization, who is charged for it from now on. The new owner becomes
+        OWNER; the grant of the previous owner is deleted. The caller needs the role EDITOR on the new owner, as to create
+        something for them.
+
+        Permission: access.write. Errors: PROJECT_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/projects/$PROJECT:transfer --json '{"owner": {"type": "event", "id": "gala"}}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"project_id\": \"$PROJECT\", \"owner\": {\"type\": \"event\", \"id\": \"gala\"}}" $GRPC mediaservice.v1.AccessService/TransferProject
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteProject(self, request, context):
+        """Deletes an empty project and the grants on it. Purge its media first, or give them to another project.
+
+        Permission: access.write. Errors: PROJECT_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED, PROJECT_NOT_EMPTY. Safe to retry.
+
+        Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/projects/$PROJECT
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TransferMedia(self, request, context):
+        """Gives a media to another owner, or to another project, in the same organization. Its uploads and jobs go with it. The
+        caller needs the role EDITOR on the new owner and on the new project, as to create something there.
+
+        Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:transfer --json "{\"projectId\": \"$PROJECT\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\", \"project_id\": \"$PROJECT\"}" $GRPC mediaservice.v1.AccessService/TransferMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -403,6 +482,26 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.ListProjects,
                     request_deserializer=mediaservice_dot_v1_dot_access__service__pb2.ListProjectsRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_access__service__pb2.ListProjectsResponse.SerializeToString,
+            ),
+            'UpdateProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateProject,
+                    request_deserializer=mediaservice_dot_v1_dot_access__service__pb2.UpdateProjectRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_access__service__pb2.Project.SerializeToString,
+            ),
+            'TransferProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferProject,
+                    request_deserializer=mediaservice_dot_v1_dot_access__service__pb2.TransferProjectRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_access__service__pb2.Project.SerializeToString,
+            ),
+            'DeleteProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteProject,
+                    request_deserializer=mediaservice_dot_v1_dot_access__service__pb2.DeleteProjectRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'TransferMedia': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferMedia,
+                    request_deserializer=mediaservice_dot_v1_dot_access__service__pb2.TransferMediaRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_media__pb2.Media.SerializeToString,
             ),
             'CreateGroup': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateGroup,
@@ -611,6 +710,114 @@ class AccessService(object):
             '/mediaservice.v1.AccessService/ListProjects',
             mediaservice_dot_v1_dot_access__service__pb2.ListProjectsRequest.SerializeToString,
             mediaservice_dot_v1_dot_access__service__pb2.ListProjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.AccessService/UpdateProject',
+            mediaservice_dot_v1_dot_access__service__pb2.UpdateProjectRequest.SerializeToString,
+            mediaservice_dot_v1_dot_access__service__pb2.Project.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.AccessService/TransferProject',
+            mediaservice_dot_v1_dot_access__service__pb2.TransferProjectRequest.SerializeToString,
+            mediaservice_dot_v1_dot_access__service__pb2.Project.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.AccessService/DeleteProject',
+            mediaservice_dot_v1_dot_access__service__pb2.DeleteProjectRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferMedia(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.AccessService/TransferMedia',
+            mediaservice_dot_v1_dot_access__service__pb2.TransferMediaRequest.SerializeToString,
+            mediaservice_dot_v1_dot_media__pb2.Media.FromString,
             options,
             channel_credentials,
             insecure,

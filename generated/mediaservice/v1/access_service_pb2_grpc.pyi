@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from mediaservice.v1 import access_service_pb2 as _access_service_pb2
+from mediaservice.v1 import media_pb2 as _media_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -108,6 +109,48 @@ class AccessServiceStub:
 
         curl -H "Authorization: Bearer $TOKEN" $REST/v1/projects
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{}' $GRPC mediaservice.v1.AccessService/ListProjects
+    """
+    UpdateProject: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.UpdateProjectRequest, _access_service_pb2.Project]
+    """Renames a project. Its id stays.
+
+    Permission: access.write. Errors: PROJECT_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+    Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/projects/$PROJECT --json '{"displayName": "Holidays"}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"project_id\\": \\"$PROJECT\\", \\"display_name\\": \\"Holidays\\"}" $GRPC mediaservice.v1.AccessService/UpdateProject
+    """
+    TransferProject: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.TransferProjectRequest, _access_service_pb2.Project]
+    """Gives a project to another owner in the same organization, who is charged for it from now on. The new owner becomes
+    OWNER; the grant of the previous owner is deleted. The caller needs the role EDITOR on the new owner, as to create
+    something for them.
+
+    Permission: access.write. Errors: PROJECT_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/projects/$PROJECT:transfer --json '{"owner": {"type": "event", "id": "gala"}}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"project_id\\": \\"$PROJECT\\", \\"owner\\": {\\"type\\": \\"event\\", \\"id\\": \\"gala\\"}}" $GRPC mediaservice.v1.AccessService/TransferProject
+    """
+    DeleteProject: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.DeleteProjectRequest, _empty_pb2.Empty]
+    """Deletes an empty project and the grants on it. Purge its media first, or give them to another project.
+
+    Permission: access.write. Errors: PROJECT_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED, PROJECT_NOT_EMPTY. Safe to retry.
+
+    Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/projects/$PROJECT
+    """
+    TransferMedia: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.TransferMediaRequest, _media_pb2.Media]
+    """Gives a media to another owner, or to another project, in the same organization. Its uploads and jobs go with it. The
+    caller needs the role EDITOR on the new owner and on the new project, as to create something there.
+
+    Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:transfer --json "{\\"projectId\\": \\"$PROJECT\\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"project_id\\": \\"$PROJECT\\"}" $GRPC mediaservice.v1.AccessService/TransferMedia
     """
     CreateGroup: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.CreateGroupRequest, _access_service_pb2.Group]
     """Creates a group of users of an organization. The service makes the id from the name.
@@ -294,6 +337,48 @@ class AccessServiceAsyncStub(AccessServiceStub):
 
         curl -H "Authorization: Bearer $TOKEN" $REST/v1/projects
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{}' $GRPC mediaservice.v1.AccessService/ListProjects
+    """
+    UpdateProject: _aio.UnaryUnaryMultiCallable[_access_service_pb2.UpdateProjectRequest, _access_service_pb2.Project]  # type: ignore[assignment]
+    """Renames a project. Its id stays.
+
+    Permission: access.write. Errors: PROJECT_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+    Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/projects/$PROJECT --json '{"displayName": "Holidays"}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"project_id\\": \\"$PROJECT\\", \\"display_name\\": \\"Holidays\\"}" $GRPC mediaservice.v1.AccessService/UpdateProject
+    """
+    TransferProject: _aio.UnaryUnaryMultiCallable[_access_service_pb2.TransferProjectRequest, _access_service_pb2.Project]  # type: ignore[assignment]
+    """Gives a project to another owner in the same organization, who is charged for it from now on. The new owner becomes
+    OWNER; the grant of the previous owner is deleted. The caller needs the role EDITOR on the new owner, as to create
+    something for them.
+
+    Permission: access.write. Errors: PROJECT_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/projects/$PROJECT:transfer --json '{"owner": {"type": "event", "id": "gala"}}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"project_id\\": \\"$PROJECT\\", \\"owner\\": {\\"type\\": \\"event\\", \\"id\\": \\"gala\\"}}" $GRPC mediaservice.v1.AccessService/TransferProject
+    """
+    DeleteProject: _aio.UnaryUnaryMultiCallable[_access_service_pb2.DeleteProjectRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes an empty project and the grants on it. Purge its media first, or give them to another project.
+
+    Permission: access.write. Errors: PROJECT_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED, PROJECT_NOT_EMPTY. Safe to retry.
+
+    Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/projects/$PROJECT
+    """
+    TransferMedia: _aio.UnaryUnaryMultiCallable[_access_service_pb2.TransferMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
+    """Gives a media to another owner, or to another project, in the same organization. Its uploads and jobs go with it. The
+    caller needs the role EDITOR on the new owner and on the new project, as to create something there.
+
+    Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:transfer --json "{\\"projectId\\": \\"$PROJECT\\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"project_id\\": \\"$PROJECT\\"}" $GRPC mediaservice.v1.AccessService/TransferMedia
     """
     CreateGroup: _aio.UnaryUnaryMultiCallable[_access_service_pb2.CreateGroupRequest, _access_service_pb2.Group]  # type: ignore[assignment]
     """Creates a group of users of an organization. The service makes the id from the name.
@@ -507,6 +592,72 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -H "Authorization: Bearer $TOKEN" $REST/v1/projects
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{}' $GRPC mediaservice.v1.AccessService/ListProjects
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateProject(
+        self,
+        request: _access_service_pb2.UpdateProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.Project, _abc.Awaitable[_access_service_pb2.Project]]:
+        """Renames a project. Its id stays.
+
+        Permission: access.write. Errors: PROJECT_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+        Example:
+
+            curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/projects/$PROJECT --json '{"displayName": "Holidays"}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"project_id\\": \\"$PROJECT\\", \\"display_name\\": \\"Holidays\\"}" $GRPC mediaservice.v1.AccessService/UpdateProject
+        """
+
+    @_abc_1.abstractmethod
+    def TransferProject(
+        self,
+        request: _access_service_pb2.TransferProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.Project, _abc.Awaitable[_access_service_pb2.Project]]:
+        """Gives a project to another owner in the same organization, who is charged for it from now on. The new owner becomes
+        OWNER; the grant of the previous owner is deleted. The caller needs the role EDITOR on the new owner, as to create
+        something for them.
+
+        Permission: access.write. Errors: PROJECT_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/projects/$PROJECT:transfer --json '{"owner": {"type": "event", "id": "gala"}}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"project_id\\": \\"$PROJECT\\", \\"owner\\": {\\"type\\": \\"event\\", \\"id\\": \\"gala\\"}}" $GRPC mediaservice.v1.AccessService/TransferProject
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteProject(
+        self,
+        request: _access_service_pb2.DeleteProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes an empty project and the grants on it. Purge its media first, or give them to another project.
+
+        Permission: access.write. Errors: PROJECT_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED, PROJECT_NOT_EMPTY. Safe to retry.
+
+        Example:
+
+            curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/projects/$PROJECT
+        """
+
+    @_abc_1.abstractmethod
+    def TransferMedia(
+        self,
+        request: _access_service_pb2.TransferMediaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
+        """Gives a media to another owner, or to another project, in the same organization. Its uploads and jobs go with it. The
+        caller needs the role EDITOR on the new owner and on the new project, as to create something there.
+
+        Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:transfer --json "{\\"projectId\\": \\"$PROJECT\\"}"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"project_id\\": \\"$PROJECT\\"}" $GRPC mediaservice.v1.AccessService/TransferMedia
         """
 
     @_abc_1.abstractmethod

@@ -118,6 +118,8 @@ class ErrorReason(_message.Message):
         """The `grantee` cannot get this grant: it does not exist, is in another organization than the resource, or is of a
         kind that cannot have the resource.
         """
+        PROJECT_NOT_EMPTY: ErrorReason._Value.ValueType  # 156
+        """The project `project_id` has media or uploads. Purge them, or give them to another project with TransferMedia."""
         INVALID_FIELD: ErrorReason._Value.ValueType  # 200
         """Requests
 
@@ -430,6 +432,8 @@ class ErrorReason(_message.Message):
     """The `grantee` cannot get this grant: it does not exist, is in another organization than the resource, or is of a
     kind that cannot have the resource.
     """
+    PROJECT_NOT_EMPTY: ErrorReason.Value.ValueType  # 156
+    """The project `project_id` has media or uploads. Purge them, or give them to another project with TransferMedia."""
     INVALID_FIELD: ErrorReason.Value.ValueType  # 200
     """Requests
 

@@ -345,6 +345,17 @@ def column(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+async def move(db: Connection, media_id: str, owner: Owner, project_id: str) -> None:
+    """Gives a media to an owner and a project, with its uploads and its jobs."""
+    for table, column in (("media", "media_id"), ("uploads", "media_id"), ("jobs", "subject_id")):
+        await db.execute(
+            f"update {table} set owner_type = %s, owner_id = %s, project_id = %s"
+            f" where {column} = %s and owner_type is not null".encode(),
+            (owner.type, owner.id, project_id, media_id),
+        )
+    await touch(db, media_id)
+
+
 async def set_deleted(db: Connection, media_id: str, purge_after: timedelta | None) -> None:
     """Soft-deletes a media, which is purged later. None undeletes it, and clears an `expire_time`
     that has passed."""

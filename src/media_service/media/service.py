@@ -31,6 +31,7 @@ from media_service.media.intake import intake_jobs
 from media_service.media.model import Media, MediaState, Rendition
 from media_service.media.paging import parse_order
 from media_service.media.reader import MediaReader, not_found
+from media_service.sharing.creation import check_owner, check_project
 
 UNINSPECTED = {MediaState.PENDING, MediaState.PROCESSING}
 # The unknown fields of an update that an error names.
@@ -237,6 +238,27 @@ class MediaService:
             await record_change(tx, media, changed)
             tx.audit(media_id=media_id)
         return changed
+
+    async def transfer(
+        self, principal: Principal, media_id: str, owner: Owner | None, project_id: str | None
+    ) -> Media:
+        """Gives a media to another owner or project. None: the one that it has. Raises NotFound
+        (MEDIA_NOT_FOUND, PROJECT_NOT_FOUND), PermissionDenied (ROLE_REQUIRED, OWNER_NOT_ALLOWED).
+        """
+        async with self._database.transaction() as tx:
+            media = await load(tx, principal, media_id, lock=True)
+            org_id = media.owner.org_id
+            if owner is not None:
+                await check_owner(tx, principal, owner, org_id)
+            if project_id:
+                await check_project(tx, principal, project_id, org_id)
+            project = media.project_id if project_id is None else project_id
+            await queries.move(tx, media_id, owner or media.owner, project)
+            tx.audit(media_id=media_id, org_id=org_id, project_id=project)
+            tx.emit(MediaChanged(media_id))
+            moved = await queries.get(tx, media_id, principal)
+        assert moved  # noqa: S101 - it is locked
+        return moved
 
 
 async def record_change(tx: Transaction, before: Media, after: Media) -> None:

@@ -6,12 +6,14 @@ from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf import empty_pb2
-from mediaservice.v1 import access_service_pb2, access_service_pb2_grpc
+from mediaservice.v1 import access_service_pb2, access_service_pb2_grpc, media_pb2
 
 from media_service.access.page_tokens import PageTokens
 from media_service.access.role import Role
+from media_service.media.service import MediaService
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import (
+    media_to_message,
     optional_timestamp,
     owner_from,
     owner_to_message,
@@ -20,6 +22,7 @@ from media_service.rpc.convert import (
     timestamp,
 )
 from media_service.rpc.pagination import page, page_size
+from media_service.rpc.public_urls import PublicUrls
 from media_service.sharing.grants import GrantService
 from media_service.sharing.groups import GroupService
 from media_service.sharing.model import Grant, Group, GroupMember, Organization, Project
@@ -39,8 +42,12 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         projects: ProjectService,
         groups: GroupService,
         grants: GrantService,
+        media: MediaService,
         page_tokens: PageTokens,
+        public_urls: PublicUrls,
     ) -> None:
+        self._media = media
+        self._public_urls = public_urls
         self._organizations = organizations
         self._projects = projects
         self._groups = groups
@@ -104,6 +111,34 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             lambda last: self._page_tokens.seal(query, [last.create_time, last.project_id]),
         )
         return access_service_pb2.ListProjectsResponse(projects=projects, next_page_token=token)
+
+    async def UpdateProject(  # noqa: N802
+        self, request: access_service_pb2.UpdateProjectRequest, context: Context
+    ) -> access_service_pb2.Project:
+        changed = await self._projects.rename(caller(), request.project_id, request.display_name)
+        return project_to_message(changed)
+
+    async def TransferProject(  # noqa: N802
+        self, request: access_service_pb2.TransferProjectRequest, context: Context
+    ) -> access_service_pb2.Project:
+        owner = owner_from(request.owner)
+        return project_to_message(
+            await self._projects.transfer(caller(), request.project_id, owner)
+        )
+
+    async def DeleteProject(  # noqa: N802
+        self, request: access_service_pb2.DeleteProjectRequest, context: Context
+    ) -> empty_pb2.Empty:
+        await self._projects.delete(caller(), request.project_id)
+        return empty_pb2.Empty()
+
+    async def TransferMedia(  # noqa: N802
+        self, request: access_service_pb2.TransferMediaRequest, context: Context
+    ) -> media_pb2.Media:
+        owner = owner_from(request.owner) if request.HasField("owner") else None
+        project_id = request.project_id if request.HasField("project_id") else None
+        media = await self._media.transfer(caller(), request.media_id.lower(), owner, project_id)
+        return media_to_message(media, self._public_urls)
 
     # Groups
 

@@ -240,7 +240,9 @@ class RpcServer:
                 services.projects,
                 services.groups,
                 services.grants,
+                services.media,
                 page_tokens,
+                public_urls,
             ),
             gate,
         )

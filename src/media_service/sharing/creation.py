@@ -12,6 +12,7 @@ from media_service.db.transaction import Connection
 from media_service.errors import MediaError
 from media_service.sharing import queries
 from media_service.sharing.errors import owner_not_allowed, project_not_found
+from media_service.sharing.model import Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,30 @@ async def owner_in(db: Connection, principal: Principal, destination: Destinatio
     """Raises the errors of `Creation.owner`."""
     org_id = principal.org_id
     if destination.project_id:
-        found = await queries.project(db, destination.project_id, principal)
-        project = authorize(found, project_not_found(destination.project_id), Role.EDITOR)
+        project = await load_project(db, principal, destination.project_id)
         org_id = project.owner.org_id
     owner = destination.owner or Owner(principal.type, principal.id, org_id)
-    if destination.project_id and owner.org_id != org_id:
-        raise owner_not_allowed()
-    if await queries.role_for_owner(db, owner, principal) < Role.EDITOR:
-        raise owner_not_allowed()
+    await check_owner(db, principal, owner, org_id if destination.project_id else owner.org_id)
     return owner
+
+
+async def check_owner(db: Connection, principal: Principal, owner: Owner, org_id: str) -> None:
+    """Checks that the caller may create something for an owner, in an organization. Raises
+    PermissionDenied (OWNER_NOT_ALLOWED)."""
+    allowed = await queries.role_for_owner(db, owner, principal) >= Role.EDITOR
+    if not allowed or owner.org_id != org_id:
+        raise owner_not_allowed()
+
+
+async def check_project(db: Connection, principal: Principal, project_id: str, org_id: str) -> None:
+    """Checks that the caller may put something of an organization into a project. Raises NotFound
+    (PROJECT_NOT_FOUND), PermissionDenied (ROLE_REQUIRED)."""
+    project = await load_project(db, principal, project_id)
+    if project.owner.org_id != org_id:
+        raise project_not_found(project_id)
+
+
+async def load_project(db: Connection, principal: Principal, project_id: str) -> Project:
+    """Returns a project in which the caller may create something."""
+    found = await queries.project(db, project_id, principal)
+    return authorize(found, project_not_found(project_id), Role.EDITOR)

@@ -19,6 +19,14 @@ def project_not_found(project_id: str) -> NotFound:
     )
 
 
+def project_not_empty(project_id: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        Reason.PROJECT_NOT_EMPTY,
+        "The project has media or uploads. Purge them, or give them to another project.",
+        project_id=project_id,
+    )
+
+
 def group_not_found(group_id: str) -> NotFound:
     return NotFound(
         Reason.GROUP_NOT_FOUND,

@@ -7,9 +7,11 @@ from media_service.access.policy import authorize, scope
 from media_service.access.principal import Principal
 from media_service.access.role import Role
 from media_service.db.database import Database
+from media_service.db.transaction import Connection
 from media_service.sharing import queries
-from media_service.sharing.creation import Creation, Destination
-from media_service.sharing.errors import project_not_found
+from media_service.sharing.creation import Creation, Destination, check_owner
+from media_service.sharing.errors import project_not_empty, project_not_found
+from media_service.sharing.grants import PEOPLE
 from media_service.sharing.ids import new_readable_id
 from media_service.sharing.model import Grant, Project
 
@@ -41,6 +43,43 @@ class ProjectService:
             found = await queries.project(db, project_id, principal)
         return authorize(found, project_not_found(project_id))
 
+    async def rename(self, principal: Principal, project_id: str, display_name: str) -> Project:
+        """Raises NotFound (PROJECT_NOT_FOUND), PermissionDenied (ROLE_REQUIRED)."""
+        async with self._database.transaction() as tx:
+            project = await load(tx, principal, project_id)
+            await queries.rename_project(tx, project_id, display_name)
+            tx.audit(org_id=project.owner.org_id, project_id=project_id)
+            return await load(tx, principal, project_id)
+
+    async def transfer(self, principal: Principal, project_id: str, owner: Owner) -> Project:
+        """Gives a project to another owner in the same organization. Raises NotFound
+        (PROJECT_NOT_FOUND), PermissionDenied (ROLE_REQUIRED, OWNER_NOT_ALLOWED)."""
+        async with self._database.transaction() as tx:
+            project = await load(tx, principal, project_id)
+            before = project.owner
+            await check_owner(tx, principal, owner, before.org_id)
+            await queries.set_project_owner(tx, project_id, owner)
+            resource = f"project:{project_id}"
+            await queries.delete_grant(tx, resource, f"{before.type}:{before.id}")
+            if owner.type in PEOPLE:
+                grantee = f"{owner.type}:{owner.id}"
+                new = Grant(resource, grantee, Role.OWNER, created_by=principal.grantee)
+                await queries.put_grant(tx, new)
+            tx.audit(org_id=owner.org_id, project_id=project_id)
+            changed = await queries.project(tx, project_id, principal)
+        assert changed  # noqa: S101 - it is locked
+        return changed
+
+    async def delete(self, principal: Principal, project_id: str) -> None:
+        """Deletes an empty project, with the grants on it and to its members. Raises NotFound
+        (PROJECT_NOT_FOUND), PermissionDenied (ROLE_REQUIRED), FailedPrecondition
+        (PROJECT_NOT_EMPTY)."""
+        async with self._database.transaction() as tx:
+            project = await load(tx, principal, project_id)
+            if not await queries.delete_project(tx, project_id):
+                raise project_not_empty(project_id)
+            tx.audit(org_id=project.owner.org_id, project_id=project_id)
+
     async def page(
         self,
         principal: Principal,
@@ -51,3 +90,9 @@ class ProjectService:
         """The projects that the caller may see, newest first; of one organization, or of all."""
         async with self._database.connection() as db:
             return await queries.project_page(db, scope(principal), organization_id, after, limit)
+
+
+async def load(db: Connection, principal: Principal, project_id: str) -> Project:
+    """Returns a project if the caller has the role that the method requires, and locks it."""
+    project = await queries.lock_project(db, project_id, principal)
+    return authorize(project, project_not_found(project_id))

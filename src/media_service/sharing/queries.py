@@ -177,6 +177,42 @@ async def insert_project(db: Connection, project_id: str, owner: Owner, display_
     )
 
 
+async def rename_project(db: Connection, project_id: str, display_name: str) -> None:
+    await db.execute(
+        "update projects set display_name = %s, update_time = now() where project_id = %s",
+        (display_name, project_id),
+    )
+
+
+async def set_project_owner(db: Connection, project_id: str, owner: Owner) -> None:
+    await db.execute(
+        "update projects set owner_type = %s, owner_id = %s, update_time = now()"
+        " where project_id = %s",
+        (owner.type, owner.id, project_id),
+    )
+
+
+async def delete_project(db: Connection, project_id: str) -> bool:
+    """Deletes a project and its grants. Returns False if something is in it."""
+    done = await db.execute(
+        """
+        delete from projects p
+        where project_id = %s
+          and not exists (select from media m where m.project_id = p.project_id)
+          and not exists (
+              select from uploads u
+              where u.project_id = p.project_id and u.state in ('ACTIVE', 'VERIFYING')
+          )
+        """,
+        (project_id,),
+    )
+    if done.rowcount == 0:
+        return False
+    name = f"project:{project_id}"
+    await db.execute("delete from access_grants where resource = %s or grantee = %s", (name, name))
+    return True
+
+
 async def project_page(
     db: Connection,
     scope: Scope,

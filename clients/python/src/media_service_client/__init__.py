@@ -9,6 +9,7 @@
 `AsyncClient` has the same methods as coroutines.
 """
 
+from mediaservice.v1.access_service_pb2 import Grant, Group, Organization, Project
 from mediaservice.v1.audit_pb2 import AuditEntry
 from mediaservice.v1.credentials_service_pb2 import ApiKey, ServiceAccount
 from mediaservice.v1.job_pb2 import Job
@@ -27,10 +28,14 @@ __all__ = [
     "AuditEntry",
     "Backoff",
     "Client",
+    "Grant",
+    "Group",
     "Job",
     "Media",
     "MediaServiceError",
     "OperationInfo",
+    "Organization",
+    "Project",
     "ServiceAccount",
     "Upload",
 ]

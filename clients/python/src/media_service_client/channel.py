@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 from mediaservice.v1 import (
+    access_service_pb2_grpc,
     audit_service_pb2_grpc,
     credentials_service_pb2_grpc,
     download_service_pb2_grpc,
@@ -65,5 +66,6 @@ def rpcs(channel: Any) -> Mapping[str, Any]:
         **vars(processing_service_pb2_grpc.ProcessingServiceStub(channel)),
         **vars(job_service_pb2_grpc.JobServiceStub(channel)),
         **vars(audit_service_pb2_grpc.AuditServiceStub(channel)),
+        **vars(access_service_pb2_grpc.AccessServiceStub(channel)),
         **vars(credentials_service_pb2_grpc.CredentialsServiceStub(channel)),
     }

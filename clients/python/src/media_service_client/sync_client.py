@@ -12,6 +12,7 @@ from typing import Any, Self
 import grpc
 from google.protobuf.message import Message
 from mediaservice.v1 import (
+    access_service_pb2,
     audit_service_pb2,
     credentials_service_pb2,
     download_service_pb2,
@@ -20,6 +21,7 @@ from mediaservice.v1 import (
     media_pb2,
     media_service_pb2,
     processing_service_pb2,
+    rule_pb2,
     upload_pb2,
     upload_service_pb2,
 )
@@ -474,6 +476,120 @@ class Client:
             calls.call("RevokeApiKey", request, self._backoff)
         )
         return revoked
+
+    def create_organization(
+        self, organization_id: str, *, display_name: str = "", issuer: str = ""
+    ) -> access_service_pb2.Organization:
+        """A new organization, which only administrators may create."""
+        request = access_service_pb2.CreateOrganizationRequest(
+            organization_id=organization_id, display_name=display_name, issuer=issuer
+        )
+        created: access_service_pb2.Organization = self._transport.run(
+            calls.call("CreateOrganization", request, self._backoff)
+        )
+        return created
+
+    def organizations(self) -> Iterator[access_service_pb2.Organization]:
+        """The organizations that the caller belongs to, by id."""
+        request = access_service_pb2.ListOrganizationsRequest()
+        while True:
+            response = self._transport.run(calls.call("ListOrganizations", request, self._backoff))
+            for organization in response.organizations:
+                yield organization
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def create_project(
+        self, display_name: str, *, owner: media_pb2.Owner | None = None
+    ) -> access_service_pb2.Project:
+        """A new project of the caller, or of an `owner` for whom the caller acts."""
+        request = access_service_pb2.CreateProjectRequest(display_name=display_name, owner=owner)
+        created: access_service_pb2.Project = self._transport.run(
+            calls.call("CreateProject", request, self._backoff)
+        )
+        return created
+
+    def projects(self, *, organization_id: str = "") -> Iterator[access_service_pb2.Project]:
+        """The projects on which the caller has a role, newest first."""
+        request = access_service_pb2.ListProjectsRequest(organization_id=organization_id)
+        while True:
+            response = self._transport.run(calls.call("ListProjects", request, self._backoff))
+            for project in response.projects:
+                yield project
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def create_group(self, organization_id: str, display_name: str) -> access_service_pb2.Group:
+        """A new group of users of an organization."""
+        request = access_service_pb2.CreateGroupRequest(
+            organization_id=organization_id, display_name=display_name
+        )
+        created: access_service_pb2.Group = self._transport.run(
+            calls.call("CreateGroup", request, self._backoff)
+        )
+        return created
+
+    def groups(self, organization_id: str) -> Iterator[access_service_pb2.Group]:
+        """The groups of an organization, newest first."""
+        request = access_service_pb2.ListGroupsRequest(organization_id=organization_id)
+        while True:
+            response = self._transport.run(calls.call("ListGroups", request, self._backoff))
+            for group in response.groups:
+                yield group
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def add_group_member(self, group_id: str, member: str) -> access_service_pb2.Group:
+        """Adds a member such as "user:ann" to a group."""
+        request = access_service_pb2.AddGroupMemberRequest(group_id=group_id, member=member)
+        group: access_service_pb2.Group = self._transport.run(
+            calls.call("AddGroupMember", request, self._backoff)
+        )
+        return group
+
+    def remove_group_member(self, group_id: str, member: str) -> access_service_pb2.Group:
+        """Removes a member from a group."""
+        request = access_service_pb2.RemoveGroupMemberRequest(group_id=group_id, member=member)
+        group: access_service_pb2.Group = self._transport.run(
+            calls.call("RemoveGroupMember", request, self._backoff)
+        )
+        return group
+
+    def grant(
+        self,
+        resource: str,
+        grantee: str,
+        role: "rule_pb2.Rule.Role.ValueType",
+        *,
+        expire_time: datetime | None = None,
+    ) -> access_service_pb2.Grant:
+        """Grants a role on a resource such as "project:ID" to a grantee such as "user:ann"."""
+        request = access_service_pb2.SetGrantRequest(resource=resource, grantee=grantee, role=role)
+        if expire_time is not None:
+            request.expire_time.FromDatetime(expire_time)
+        granted: access_service_pb2.Grant = self._transport.run(
+            calls.call("SetGrant", request, self._backoff)
+        )
+        return granted
+
+    def revoke(self, resource: str, grantee: str) -> None:
+        """Takes the role of a grantee on a resource back, with effect on every later call."""
+        request = access_service_pb2.DeleteGrantRequest(resource=resource, grantee=grantee)
+        self._transport.run(calls.call("DeleteGrant", request, self._backoff))
+
+    def grants(self, resource: str) -> Iterator[access_service_pb2.Grant]:
+        """The grants on a resource, by grantee."""
+        request = access_service_pb2.ListGrantsRequest(resource=resource)
+        while True:
+            response = self._transport.run(calls.call("ListGrants", request, self._backoff))
+            for granted in response.grants:
+                yield granted
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
 
     def operations(self) -> Sequence[processing_service_pb2.OperationInfo]:
         """What pipelines can do, with parameters and examples."""

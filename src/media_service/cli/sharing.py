@@ -1,0 +1,231 @@
+"""`media-service org`, `project`, `group` and `grant`: who may do what."""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+from mediaservice.v1.media_pb2 import Owner
+from mediaservice.v1.rule_pb2 import Rule
+
+from media_service.cli import output
+from media_service.cli.client_command import client_command
+from media_service.cli.duration import Duration
+from media_service.cli.json_output import json_option, print_json
+from media_service_client import Client, Grant, Group, Organization, Project
+
+ROLES = [name for name, number in Rule.Role.items() if number]
+MEMBER = "member"
+
+
+def role_name(role: "Rule.Role.ValueType") -> str:
+    return Rule.Role.Name(role) if role else "-"
+
+
+def show(message: Organization | Project | Group | Grant, *fields: str, as_json: bool) -> None:
+    """Prints a message, in a pipe as fields separated by tabs."""
+    if as_json:
+        print_json(message)
+    else:
+        click.echo("\t".join(map(output.printable, fields)))
+
+
+# Organizations
+
+
+@click.group()
+def org() -> None:
+    """Creates and lists organizations, whose users and media are isolated from others.
+
+    In a pipe, the output is one line per organization: id, your role and name, separated by tabs.
+    """
+
+
+@org.command("create", epilog="Example: media-service org create acme --name 'Acme Inc.'")
+@click.argument("organization_id", metavar="ID")
+@click.option("--name", default="", help="Its name for people.")
+@click.option("--issuer", default="", help="The issuer whose tokens may claim membership.")
+@json_option
+@client_command
+def create_org(client: Client, organization_id: str, name: str, issuer: str, json_: bool) -> None:
+    """Creates an organization, which only administrators may do (`media-service admin`)."""
+    created = client.create_organization(organization_id, display_name=name, issuer=issuer)
+    show_org(created, as_json=json_)
+
+
+@org.command("list")
+@json_option
+@client_command
+def list_orgs(client: Client, json_: bool) -> None:
+    """Lists the organizations that you belong to."""
+    for found in client.organizations():
+        show_org(found, as_json=json_)
+
+
+def show_org(found: Organization, *, as_json: bool) -> None:
+    fields = (found.organization_id, role_name(found.role), found.display_name)
+    show(found, *fields, as_json=as_json)
+
+
+# Projects
+
+
+@click.group()
+def project() -> None:
+    """Creates and lists projects, the containers of media.
+
+    In a pipe, the output is one line per project: id, your role, organization and name, separated
+    by tabs.
+    """
+
+
+@project.command("create", epilog="Example: media-service project create 'Summer 2026' --org acme")
+@click.argument("name")
+@click.option("--org", "organization_id", default="", metavar="ID", help="Its organization.")
+@click.option("--user", metavar="NAME", help="Its owner, if it is not you.")
+@json_option
+@client_command
+def create_project(
+    client: Client, name: str, organization_id: str, user: str | None, json_: bool
+) -> None:
+    """Creates a project, of which you become OWNER. With --org, name the --user, too."""
+    if organization_id and not user:
+        raise click.UsageError("--org needs --user: the owner in the organization")
+    owner = Owner(type="user", id=user, organization_id=organization_id) if user else None
+    show_project(client.create_project(name, owner=owner), as_json=json_)
+
+
+@project.command("list")
+@click.option("--org", "organization_id", default="", metavar="ID", help="Only of this one.")
+@json_option
+@client_command
+def list_projects(client: Client, organization_id: str, json_: bool) -> None:
+    """Lists the projects on which you have a role, newest first."""
+    for found in client.projects(organization_id=organization_id):
+        show_project(found, as_json=json_)
+
+
+def show_project(found: Project, *, as_json: bool) -> None:
+    organization = found.owner.organization_id or "-"
+    fields = (found.project_id, role_name(found.role), organization, found.display_name)
+    show(found, *fields, as_json=as_json)
+
+
+# Groups
+
+
+@click.group()
+def group() -> None:
+    """Manages groups of users of an organization.
+
+    In a pipe, the output is one line per group: id, organization and name, separated by tabs.
+    """
+
+
+@group.command("create", epilog="Example: media-service group create acme Editors")
+@click.argument("organization_id", metavar="ORG")
+@click.argument("name")
+@json_option
+@client_command
+def create_group(client: Client, organization_id: str, name: str, json_: bool) -> None:
+    """Creates a group."""
+    show_group(client.create_group(organization_id, name), as_json=json_)
+
+
+@group.command("list")
+@click.argument("organization_id", metavar="ORG")
+@json_option
+@client_command
+def list_groups(client: Client, organization_id: str, json_: bool) -> None:
+    """Lists the groups of an organization, newest first."""
+    for found in client.groups(organization_id):
+        show_group(found, as_json=json_)
+
+
+@group.command("add", epilog="Example: media-service group add editors-k3x9q2ma user:bob")
+@click.argument("group_id", metavar="GROUP")
+@click.argument("members", nargs=-1, required=True, metavar="MEMBER...")
+@client_command
+def add_members(client: Client, group_id: str, members: tuple[str, ...]) -> None:
+    """Adds members: user:ID or service_account:ID."""
+    for member in members:
+        client.add_group_member(group_id, member)
+
+
+@group.command("remove")
+@click.argument("group_id", metavar="GROUP")
+@click.argument("members", nargs=-1, required=True, metavar="MEMBER...")
+@client_command
+def remove_members(client: Client, group_id: str, members: tuple[str, ...]) -> None:
+    """Removes members, with effect on their next call."""
+    for member in members:
+        client.remove_group_member(group_id, member)
+
+
+def show_group(found: Group, *, as_json: bool) -> None:
+    show(found, found.group_id, found.organization_id, found.display_name, as_json=as_json)
+
+
+# Grants
+
+
+@click.group()
+def grant() -> None:
+    """Gives others access to media, projects, owners and organizations, and takes it back.
+
+    RESOURCE is media:ID, project:ID, organization:ID or owner:ORG/TYPE:ID. GRANTEE is user:ID,
+    service_account:ID, group:ID, project:ID (its members), organization:ID or everybody. In a pipe,
+    the output is one line per grant: resource, grantee, role and expiry, separated by tabs.
+    """
+
+
+@grant.command(
+    "set",
+    epilog="""\b
+Examples:
+  media-service grant set project:vacation-k3x9q2ma user:bob editor
+  media-service grant set media:ID everybody viewer --expires 7d
+  media-service grant set organization:acme user:bob member
+""",
+)
+@click.argument("resource")
+@click.argument("grantee")
+@click.argument("role", type=click.Choice([*ROLES, MEMBER], case_sensitive=False))
+@click.option("--expires", type=Duration(), metavar="SPAN", help="When it ends, such as 12h or 7d.")
+@json_option
+@client_command
+def set_grant(
+    client: Client,
+    resource: str,
+    grantee: str,
+    role: str,
+    expires: timedelta | None,
+    json_: bool,
+) -> None:
+    """Grants a role. `member` of an organization belongs to it, and sees nothing by itself."""
+    number = Rule.ROLE_UNSPECIFIED if role == MEMBER else Rule.Role.Value(role)
+    expire_time = datetime.now(UTC) + expires if expires else None
+    show_grant(client.grant(resource, grantee, number, expire_time=expire_time), as_json=json_)
+
+
+@grant.command("list", epilog="Example: media-service grant list project:vacation-k3x9q2ma")
+@click.argument("resource")
+@json_option
+@client_command
+def list_grants(client: Client, resource: str, json_: bool) -> None:
+    """Lists the grants on a resource, without those that it inherits."""
+    for found in client.grants(resource):
+        show_grant(found, as_json=json_)
+
+
+@grant.command("delete", epilog="Example: media-service grant delete media:ID everybody")
+@click.argument("resource")
+@click.argument("grantee")
+@client_command
+def delete_grant(client: Client, resource: str, grantee: str) -> None:
+    """Takes a role back, with effect on the next call."""
+    client.revoke(resource, grantee)
+
+
+def show_grant(found: Grant, *, as_json: bool) -> None:
+    expiry = found.expire_time.ToJsonString() if found.HasField("expire_time") else "-"
+    role = role_name(found.role) if found.role else MEMBER
+    show(found, found.resource, found.grantee, role, expiry, as_json=as_json)

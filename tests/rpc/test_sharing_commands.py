@@ -1,0 +1,83 @@
+"""The commands for organizations, projects, groups and grants, against a real server."""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from media_service.cli.main import cli
+from tests.support.media.small_files import jpeg
+from tests.support.rpc.catalogue import names
+from tests.support.rpc.server import Caller, Running, token
+from tests.support.rpc.sharing import store_in
+
+
+class Run:
+    def __init__(self, service: Running, folder: Path) -> None:
+        self._environ = {
+            "MEDIA_ADDRESS": service.address,
+            "MEDIA_DATA_DIR": str(folder),
+            "MEDIA_DATABASE_URL": service.database_url,
+        }
+
+    async def result(self, user: str, *arguments: str) -> Result:
+        environ = {**self._environ, "MEDIA_TOKEN": token(user)}
+        invoke = partial(CliRunner(env=environ).invoke, cli, arguments)
+        return await asyncio.to_thread(invoke)
+
+    async def __call__(self, user: str, *arguments: str) -> list[list[str]]:
+        """The fields of each line of the output."""
+        result = await self.result(user, *arguments)
+        assert result.exit_code == 0, result.output
+        return [line.split("\t") for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def run(service: Running, tmp_path: Path) -> Run:
+    return Run(service, tmp_path)
+
+
+async def test_a_team_shares_a_project(run: Run, ann: Caller, bob: Caller) -> None:
+    refused = await run.result("root", "org", "create", "acme")
+    assert "RESOURCE_NOT_FOUND" in refused.stderr
+    assert await run("root", "admin", "grant", "root") == [["root is an administrator."]]
+    assert await run("root", "admin", "list") == [["user:root"]]
+    assert await run("root", "org", "create", "acme", "--name", "Acme") == [
+        ["acme", "OWNER", "Acme"]
+    ]
+    for user in ("ann", "bob"):
+        found = await run("root", "grant", "set", "organization:acme", f"user:{user}", "member")
+        assert found == [["organization:acme", f"user:{user}", "member", "-"]]
+    assert await run("bob", "org", "list") == [["acme", "-", "Acme"]]
+    ((group, *_),) = await run("root", "group", "create", "acme", "Editors")
+    assert await run("root", "group", "list", "acme") == [[group, "acme", "Editors"]]
+    await run("root", "group", "add", group, "user:bob", "user:cat")
+    created = await run("ann", "project", "create", "Summer", "--org", "acme", "--user", "ann")
+    ((project, *rest),) = created
+    assert rest == ["OWNER", "acme", "Summer"]
+    await store_in(ann, project, jpeg(), "beach.jpg")
+    resource = f"project:{project}"
+    expiring = ("--expires", "7d")
+    ((*granted, expiry),) = await run(
+        "ann", "grant", "set", resource, f"group:{group}", "editor", *expiring
+    )
+    assert granted == [resource, f"group:{group}", "EDITOR"]
+    assert expiry.endswith("Z")
+    assert await run("bob", "project", "list", "--org", "acme") == [
+        [project, "EDITOR", "acme", "Summer"]
+    ]
+    assert await names(bob) == ["beach.jpg"]
+    assert [line[1] for line in await run("ann", "grant", "list", resource)] == [
+        f"group:{group}",
+        "user:ann",
+    ]
+    await run("root", "group", "remove", group, "user:bob")
+    assert await names(bob) == []
+    await run("ann", "grant", "delete", resource, f"group:{group}")
+    assert len(await run("ann", "grant", "list", resource)) == 1
+    await run("root", "admin", "revoke", "root")
+    assert await run("root", "admin", "list") == []
+    refused = await run.result("root", "org", "create", "globex")
+    assert "RESOURCE_NOT_FOUND" in refused.stderr
