@@ -9,7 +9,7 @@ from tests.support.crash.deployment import new_deployment
 from tests.support.silent_database import frozen
 from tests.support.tools import eventually_async
 
-READY = {"state": "SERVING", "reasons": []}
+READY = {"state": "SERVING", "reasons": [], "degraded": []}
 
 
 async def test_callers_notice_no_rolling_restart(postgres: str, template: str) -> None:

@@ -242,7 +242,10 @@ def test_health_needs_no_token(http: httpx.Client) -> None:
     assert (answer.status_code, answer.content) == (200, b"")
     for path in ("/healthz/live", "/healthz/ready"):
         answer = http.get(path)
-        assert (answer.status_code, answer.json()) == (200, {"state": "SERVING", "reasons": []})
+        assert (answer.status_code, answer.json()) == (
+            200,
+            {"state": "SERVING", "reasons": [], "degraded": []},
+        )
 
 
 def test_neither_tokens_nor_queries_are_logged(alice: httpx.Client, service: Service) -> None:
