@@ -98,6 +98,11 @@ def ordered(column: str, parse: Callable[[str], Any], expected: str) -> Field:
     return Field(column, ORDERED, parse, expected)
 
 
+# Of the current version. Lists select the ids of media without their versions.
+SCAN_STATE = (
+    "(select v.scan_state from media_versions v"
+    " where v.media_id = m.media_id and v.version = m.version)"
+)
 INTEGER, NUMBER = "a 64-bit integer", "a number"
 TIME = "an RFC 3339 time with a time zone"
 FIELDS = {
@@ -106,7 +111,7 @@ FIELDS = {
     "project_id": text("m.project_id"),
     "kind": enum("m.kind", list(Kind)),
     "state": enum("m.state", list(MediaState)),
-    "scan_state": enum("v.scan_state", list(ScanState)),
+    "scan_state": enum(SCAN_STATE, list(ScanState)),
     "visibility": enum("m.visibility", list(Visibility)),
     "content_type": text("m.content_type", wildcards=True),
     "filename": text("m.filename", wildcards=True),
