@@ -174,7 +174,11 @@ PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
 }
 
 
-OF_SERVICE = {"UploadService": uploading, "AccessService": administering}
+OF_SERVICE = {
+    "UploadService": uploading,
+    "AccessService": administering,
+    "QuotaService": administering,
+}
 
 
 @pytest.mark.parametrize("name", EXAMPLES, ids=lambda name: name.rpartition(".")[2])

@@ -31,7 +31,7 @@ PERMISSIONS = {
     *("media.read", "media.write", "media.delete", "media.purge"),
     *("uploads.read", "uploads.write", "jobs.read", "jobs.write", "watches.write"),
     *("credentials.read", "credentials.write", "audit.read"),
-    *("access.read", "access.write"),
+    *("access.read", "access.write", "quotas.read", "quotas.write"),
 }
 ACTIONS = {
     *("media.update", "media.delete", "media.undelete", "media.purge", "media.sign"),
@@ -42,6 +42,7 @@ ACTIONS = {
     *("api_keys.create", "api_keys.revoke", "audit.export"),
     *("organizations.create", "grants.set", "grants.delete", "media.transfer"),
     *("projects.create", "projects.update", "projects.transfer", "projects.delete"),
+    *("quotas.set", "quotas.recalculate"),
     *("groups.create", "groups.delete", "groups.add_member", "groups.remove_member"),
 }
 

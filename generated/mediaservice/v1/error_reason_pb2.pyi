@@ -118,6 +118,11 @@ class ErrorReason(_message.Message):
         """The `grantee` cannot get this grant: it does not exist, is in another organization than the resource, or is of a
         kind that cannot have the resource.
         """
+        QUOTA_EXCEEDED: ErrorReason._Value.ValueType  # 157
+        """`account` may not use `wanted` more of `measure`: it uses `used` of `limit`, or one file may have at most `limit`
+        bytes. Nothing was stored; an upload that has begun keeps the bytes that it has, and may continue later. Purge
+        media, abort uploads, or ask a manager of the account for a higher quota. The details have a QuotaFailure.
+        """
         PROJECT_NOT_EMPTY: ErrorReason._Value.ValueType  # 156
         """The project `project_id` has media or uploads. Purge them, or give them to another project with TransferMedia."""
         INVALID_FIELD: ErrorReason._Value.ValueType  # 200
@@ -431,6 +436,11 @@ class ErrorReason(_message.Message):
     GRANTEE_NOT_ALLOWED: ErrorReason.Value.ValueType  # 155
     """The `grantee` cannot get this grant: it does not exist, is in another organization than the resource, or is of a
     kind that cannot have the resource.
+    """
+    QUOTA_EXCEEDED: ErrorReason.Value.ValueType  # 157
+    """`account` may not use `wanted` more of `measure`: it uses `used` of `limit`, or one file may have at most `limit`
+    bytes. Nothing was stored; an upload that has begun keeps the bytes that it has, and may continue later. Purge
+    media, abort uploads, or ask a manager of the account for a higher quota. The details have a QuotaFailure.
     """
     PROJECT_NOT_EMPTY: ErrorReason.Value.ValueType  # 156
     """The project `project_id` has media or uploads. Purge them, or give them to another project with TransferMedia."""

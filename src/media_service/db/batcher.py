@@ -19,8 +19,8 @@ class Batcher(Generic[T, R]):
     """Collects items while the work on earlier ones runs. A single caller does not wait; many
     callers share round trips and commits.
 
-    `work` returns one result for each item, in order. If it fails, each item is retried alone, so
-    that one item cannot fail the others. An outage fails all of them.
+    `work` returns one result for each item, in order. If it fails, each half is tried again, so
+    that one item cannot fail the others, nor delay them much. An outage fails all of them.
     """
 
     def __init__(self, work: Callable[[Sequence[T]], Awaitable[Sequence[R]]]) -> None:
@@ -52,8 +52,9 @@ class Batcher(Generic[T, R]):
             results = await self._work([item for item, _ in batch])
         except Exception as error:  # the callers get it
             if len(batch) > 1 and not isinstance(error, Unavailable):
-                for one in batch:
-                    await self._run_batch([one])
+                middle = len(batch) // 2
+                await self._run_batch(batch[:middle])
+                await self._run_batch(batch[middle:])
                 return
             for _, future in batch:
                 with contextlib.suppress(asyncio.InvalidStateError):

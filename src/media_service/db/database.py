@@ -14,6 +14,7 @@ from media_service.db.events import E
 from media_service.db.notify import Notifier
 from media_service.db.pool import Pool
 from media_service.db.pulse import Pulse
+from media_service.db.refusals import refusal_of
 from media_service.db.transaction import Connection, Transaction
 from media_service.db.turns import Standstill, Turns
 from media_service.errors import Reason, Unavailable
@@ -178,7 +179,7 @@ class Database:
     async def pipeline(self) -> AsyncIterator[Transaction]:
         """A transaction whose statements are sent without waiting for each other's results;
         fetching a result waits for those before it. Raises `Duplicate` if a statement hits a unique
-        key.
+        key, and FailedPrecondition (QUOTA_EXCEEDED) if a quota refuses a change.
 
         PostgreSQL takes what is sent until a sync, here at the end, as one transaction. Only its
         own errors roll it back, not those of the caller, who therefore checks before anything is
@@ -196,6 +197,8 @@ class Database:
                 await raw.close()
                 if isinstance(error, psycopg.errors.UniqueViolation):
                     raise Duplicate from error
+                if refusal := refusal_of(error):
+                    raise refusal from error
                 raise
         transaction.committed()
         self._publish(transaction)

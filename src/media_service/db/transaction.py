@@ -5,10 +5,11 @@ A use case changes rows with its own queries. `enqueue` adds jobs in the same tr
 the commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import LiteralString, TypeAlias
 
-from psycopg import AsyncConnection, AsyncCursor, Rollback
+from psycopg import AsyncConnection, AsyncCursor, DatabaseError, Rollback
 from psycopg.abc import Params
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
@@ -24,6 +25,7 @@ from media_service.db.audit_entry import (
 )
 from media_service.db.events import Event, JobRunnable
 from media_service.db.new_job import NewJob
+from media_service.db.refusals import refusal_of
 
 __all__ = ["Connection", "Rollback", "Rows", "Transaction"]
 
@@ -40,7 +42,13 @@ class Connection:
         self.events: list[Event] = []
 
     async def execute(self, query: Query, params: Params | None = None) -> Rows:
-        return await self._connection.execute(query, params)
+        """Raises FailedPrecondition (QUOTA_EXCEEDED) if a quota refuses the change."""
+        try:
+            return await self._connection.execute(query, params)
+        except DatabaseError as error:
+            if refusal := refusal_of(error):
+                raise refusal from error
+            raise
 
     def emit(self, event: Event) -> None:
         """Wakes the listeners to this event in every process."""
@@ -60,6 +68,12 @@ class Transaction(Connection):
     def failed(self) -> bool:
         """Whether a statement failed, so that nothing can be committed."""
         return self._connection.pgconn.transaction_status == TransactionStatus.INERROR
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Rolls back what happens in this context if it raises an error, and nothing before."""
+        async with self._connection.transaction():
+            yield
 
     async def enqueue(self, *jobs: NewJob) -> None:
         """Adds jobs. Workers can claim them after the commit."""

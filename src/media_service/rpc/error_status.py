@@ -12,7 +12,13 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from mediaservice.v1 import error_reason_pb2
 from mediaservice.v1.error_reason_pb2 import ErrorReason, ErrorRule
 
-from media_service.errors import Fault, Internal, InvalidArgument, MediaError, Reason
+from media_service.errors import (
+    Fault,
+    Internal,
+    InvalidArgument,
+    MediaError,
+    Reason,
+)
 from media_service.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -94,8 +100,8 @@ def fitting(pairs: Iterable[tuple[str, str]], room: int) -> Iterator[tuple[str, 
 
 
 def to_status(error: MediaError) -> status_pb2.Status:
-    """google.rpc.Status with ErrorInfo, and BadRequest or RetryInfo if they apply. Long values are
-    shortened to fit into metadata, because they may contain input of the caller."""
+    """google.rpc.Status with ErrorInfo, and BadRequest, QuotaFailure or RetryInfo if they apply.
+    Long values are shortened to fit into metadata, because they may contain input of the caller."""
     status = status_pb2.Status(code=RULES[error.reason].code, message=message_of(error))
     metadata = dict(fitting(error.metadata.items(), MAX_METADATA_BYTES))
     pack(
@@ -107,6 +113,13 @@ def to_status(error: MediaError) -> status_pb2.Status:
         for field, description in fitting(error.fields, MAX_VIOLATIONS_BYTES):
             request.field_violations.add(field=field, description=description)
         pack(status, request)
+    if error.reason is Reason.QUOTA_EXCEEDED:
+        failure = error_details_pb2.QuotaFailure()
+        description = "{measure}: {used} of {limit} used, {wanted} more requested".format(
+            **metadata
+        )
+        failure.violations.add(subject=metadata["account"], description=description)
+        pack(status, failure)
     if RULES[error.reason].retriable:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(math.ceil(error.retry_seconds * 1000))

@@ -27,6 +27,8 @@ from mediaservice.v1 import (
     media_service_pb2_grpc,
     processing_service_pb2,
     processing_service_pb2_grpc,
+    quota_service_pb2,
+    quota_service_pb2_grpc,
     upload_service_pb2,
     upload_service_pb2_grpc,
     watch_service_pb2,
@@ -42,6 +44,7 @@ from media_service.downloads.service import DownloadService
 from media_service.downloads.waiting import Waiting
 from media_service.jobs.service import JobService
 from media_service.media.service import MediaService
+from media_service.quotas.service import QuotaService
 from media_service.rates.limiter import RateLimiter
 from media_service.renders.service import RenderService
 from media_service.renditions.delete import DeletionService
@@ -62,6 +65,7 @@ from media_service.rpc.method_rules import read_rules
 from media_service.rpc.open_gate import OpenGate
 from media_service.rpc.processing_service import ProcessingServicer
 from media_service.rpc.public_urls import PublicUrls
+from media_service.rpc.quota_service import QuotaServicer
 from media_service.rpc.readiness import Readiness
 from media_service.rpc.reflection import ReflectionServicer
 from media_service.rpc.running_calls import RunningCalls
@@ -88,6 +92,7 @@ SERVICES = [
     credentials_service_pb2.DESCRIPTOR.services_by_name["CredentialsService"],
     audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
     access_service_pb2.DESCRIPTOR.services_by_name["AccessService"],
+    quota_service_pb2.DESCRIPTOR.services_by_name["QuotaService"],
     health_service_pb2.DESCRIPTOR.services_by_name["HealthService"],
 ]
 
@@ -126,6 +131,7 @@ class Services:
     projects: ProjectService
     groups: GroupService
     grants: GrantService
+    quotas: QuotaService
 
 
 @dataclass(frozen=True)
@@ -245,6 +251,9 @@ class RpcServer:
                 public_urls,
             ),
             gate,
+        )
+        quota_service_pb2_grpc.add_QuotaServiceServicer_to_server(
+            QuotaServicer(services.quotas), gate
         )
         health_service_pb2_grpc.add_HealthServiceServicer_to_server(HealthServicer(readiness), gate)
         open_gate = cast(

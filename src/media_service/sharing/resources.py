@@ -49,16 +49,14 @@ class Resource:
         return Owner(found[2], found[3], found[1])
 
 
-def parse_resource(text: str) -> Resource:
-    """Raises InvalidArgument (INVALID_FIELD)."""
+def parse_resource(text: str, field: str = "resource") -> Resource:
+    """`field`: of the request. Raises InvalidArgument (INVALID_FIELD)."""
     kind, _, rest = text.partition(":")
     if kind == "media":
         rest = rest.lower()
     pattern = RESOURCES.get(kind)
     if pattern is None or not pattern.fullmatch(rest) or too_long(text) or ":" not in text:
-        raise invalid(
-            "resource", ("media:ID", "project:ID", "organization:ID", "owner:ORG/TYPE:ID")
-        )
+        raise invalid(field, ("media:ID", "project:ID", "organization:ID", "owner:ORG/TYPE:ID"))
     return Resource(kind, rest)
 
 

@@ -7,7 +7,7 @@ from media_service.db.batcher import Batcher
 from media_service.db.database import Database
 from media_service.db.events import UploadChanged
 from media_service.db.transaction import Connection
-from media_service.errors import MediaError
+from media_service.errors import FailedPrecondition, MediaError
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.uploads import queries
@@ -93,7 +93,7 @@ class Checkpoints:
         """Counts durable bytes. `last` means that no bytes follow.
 
         Raises Aborted (SUPERSEDED, IDEMPOTENCY_IN_PROGRESS) and FailedPrecondition
-        (UPLOAD_NOT_ACTIVE) if this writer may not write.
+        (UPLOAD_NOT_ACTIVE, QUOTA_EXCEEDED) if this writer may not write.
         """
         upload_id = self.upload.upload_id
         creates = not self.exists
@@ -101,9 +101,13 @@ class Checkpoints:
         failpoint("upload.count.before")
         checkpoint = Checkpoint(upload_id, self.epoch, committed_size, parts, self._expiry, last)
         if creates:
-            async with self._database.transaction() as tx:
-                await self._create(tx)
-                counted = await count(tx, [checkpoint]) == [True]
+            try:
+                async with self._database.transaction() as tx:
+                    await self._create(tx)
+                    counted = await count(tx, [checkpoint]) == [True]
+            except FailedPrecondition:  # a quota refuses it
+                self.exists = False
+                raise
         else:
             counted = await self._batcher.count(checkpoint)
         failpoint("upload.count.after")

@@ -5,9 +5,10 @@ from datetime import timedelta
 
 from media_service.db.database import Database
 from media_service.db.transaction import Transaction
-from media_service.errors import Aborted, MediaError
+from media_service.errors import Aborted, FailedPrecondition, MediaError, Reason
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
+from media_service.quotas import queries as quotas
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.concurrency import for_each
 from media_service.uploads import queries
@@ -48,8 +49,11 @@ class Creator:
             await self._begin(accepted, sessions)
             failpoint("upload.create.before")
             async with self._database.transaction() as db:
+                create = self._create
+                if len(accepted) > 1 and await quotas.lock(db, [new.charged for new in accepted]):
+                    create = self._create_if_it_fits
                 results = [
-                    await self._create(db, new, sessions[new.blob_id])
+                    await create(db, new, sessions[new.blob_id])
                     if isinstance(new, NewUpload)
                     else new
                     for new in checked
@@ -63,6 +67,11 @@ class Creator:
                         sessions.pop(result.blob_id, None)
             failpoint("upload.create.after")
             return results
+        except FailedPrecondition as error:
+            if atomic or error.reason is not Reason.QUOTA_EXCEEDED:
+                raise
+            # There is one, because several do not fail together.
+            return [error if isinstance(new, NewUpload) else new for new in checked]
         finally:
             await self._abort(sessions)
 
@@ -73,6 +82,17 @@ class Creator:
         except MediaError as error:
             return error
         return new
+
+    async def _create_if_it_fits(
+        self, db: Transaction, new: NewUpload, session: str
+    ) -> Upload | MediaError:
+        try:
+            async with db.savepoint():
+                return await self._create(db, new, session)
+        except FailedPrecondition as error:
+            if error.reason is not Reason.QUOTA_EXCEEDED:
+                raise
+            return error
 
     async def _create(self, db: Transaction, new: NewUpload, session: str) -> Upload | MediaError:
         if new.claim:

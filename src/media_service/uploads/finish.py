@@ -14,13 +14,22 @@ from datetime import datetime, timedelta
 from crc32c import crc32c as crc32c_of
 
 from media_service.blobs.model import Blob
+from media_service.clock import now
 from media_service.db.audit_entry import AuditedCall, current_call
 from media_service.db.batcher import Batcher
 from media_service.db.database import Database, Duplicate
 from media_service.db.events import UploadChanged
 from media_service.db.new_job import NewJob
-from media_service.db.transaction import Transaction
-from media_service.errors import DataLoss, Fault, MediaError, Reason, ResourceExhausted, Unavailable
+from media_service.db.transaction import Rows, Transaction
+from media_service.errors import (
+    DataLoss,
+    FailedPrecondition,
+    Fault,
+    MediaError,
+    Reason,
+    ResourceExhausted,
+    Unavailable,
+)
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.idempotency.model import KeyClaim
@@ -30,6 +39,7 @@ from media_service.media import queries as media_queries
 from media_service.media.intake import intake_jobs
 from media_service.media.model import NOT_SCANNED, Kind, NewMedia, Scan
 from media_service.media.pixels import HEAD
+from media_service.quotas import queries as quotas
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.buffer import Buffer
 from media_service.storage.checksums import Checksums
@@ -117,6 +127,18 @@ class Finished:
             update_time=time,
             expire_time=time,
         )
+
+
+async def insert(tx: Transaction, finished: Sequence[Finished]) -> Rows:
+    """Adds uploads and their media. Returns rows with their `create_time`."""
+    media = [one.media for one in finished]
+    await keys.settle(tx, [one.new.claim for one in finished if one.new.claim])
+    rows = await queries.insert_finished(tx, [one.new for one in finished], media)
+    await media_queries.insert(tx, media)
+    await tx.enqueue(*(job for new in media for job in intake_of(new)))
+    for one in finished:
+        audit_creation(tx, one.media, one.new.upload_id, one.call)
+    return rows
 
 
 class Finisher:
@@ -221,6 +243,8 @@ class Finisher:
         media = media_of(new, kind, content_type, blob, self._new_scan)
         try:
             upload = await self._add(Finished(new, media, current_call.get()))
+            if isinstance(upload, MediaError):
+                raise upload
         except Unavailable:
             raise  # the rows may have been added
         except Exception as error:
@@ -231,18 +255,27 @@ class Finisher:
         failpoint("upload.one-step.after")
         return UploadResult(upload, media.created(upload.create_time))
 
-    async def _add_many(self, finished: Sequence[Finished]) -> list[Upload]:
-        """Adds uploads and their media in one transaction. Raises `Duplicate` or Aborted."""
-        media = [one.media for one in finished]
-        async with self._database.pipeline() as tx:
-            await keys.settle(tx, [one.new.claim for one in finished if one.new.claim])
-            rows = await queries.insert_finished(tx, [one.new for one in finished], media)
-            await media_queries.insert(tx, media)
-            await tx.enqueue(*(job for new in media for job in intake_of(new)))
-            for one in finished:
-                audit_creation(tx, one.media, one.new.upload_id, one.call)
+    async def _add_many(self, finished: Sequence[Finished]) -> Sequence[Upload | MediaError]:
+        """Adds uploads and their media in one transaction. Returns an error for those that a quota
+        refuses. Raises `Duplicate` or Aborted."""
+        try:
+            async with self._database.pipeline() as tx:
+                rows = await insert(tx, finished)
+        except FailedPrecondition as error:  # a quota refuses it
+            return [error] if len(finished) == 1 else await self._add_what_fits(finished)
         time = (await rows.fetchall())[0]["create_time"]  # of the transaction
         return [one.upload(time) for one in finished]
+
+    async def _add_what_fits(self, finished: Sequence[Finished]) -> Sequence[Upload | MediaError]:
+        """Like `_add_many`. However many are refused, it is one transaction, so that an account
+        without room does not slow down the others."""
+        wanted = [(one.new.charged, one.media.blob.size_bytes) for one in finished]
+        async with self._database.transaction() as tx:
+            refused = await quotas.refused(tx, wanted)
+            admitted = [one for one, error in zip(finished, refused, strict=True) if not error]
+            rows = await insert(tx, admitted) if admitted else None
+        time = (await rows.fetchall())[0]["create_time"] if rows else now()
+        return [error or one.upload(time) for one, error in zip(finished, refused, strict=True)]
 
     async def finish_job(self, claim: Claim) -> None:
         """Completes an upload that is still VERIFYING. Runs in the worker."""

@@ -11,6 +11,7 @@ from media_service.errors import Fault
 from media_service.idempotency.model import KeyClaim, RequestKey
 from media_service.ids import new_id
 from media_service.media.model import Attributes, Media
+from media_service.quotas.model import Charged
 from media_service.storage.buffer import Buffer
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import PartName, StoredPart
@@ -65,6 +66,10 @@ class NewUpload:
     upload_id: str = field(default_factory=new_id)
     media_id: str = field(default_factory=new_id)
     blob_id: str = field(default_factory=new_id)
+
+    @property
+    def charged(self) -> Charged:
+        return Charged(self.owner, self.spec.project_id)
 
     @property
     def claim(self) -> KeyClaim | None:

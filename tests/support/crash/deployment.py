@@ -242,12 +242,22 @@ class Deployment:
                 running.kill()
 
 
+# So that whatever happens is charged. The invariants compare it with the uploads and media.
+QUOTA = """
+    insert into quotas (account, measure, hard_limit) values
+        ('owner:/user:ann', 'BYTES', 1000000000000), ('owner:/user:ann', 'MEDIA', 1000000),
+        ('owner:/user:ann', 'FILE_BYTES', 1000000000)
+"""
+
+
 @contextmanager
 def new_deployment(url: str, template: str, **settings: str) -> Iterator[Deployment]:
     """A deployment with a new database on the PostgreSQL at `url`. The rest is in one folder."""
     name = f"crash_{new_id().replace('-', '')}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"create database {name} template {template}".encode())
+    with psycopg.connect(with_database(url, name), autocommit=True) as connection:
+        connection.execute(QUOTA)
     with (
         tempfile.TemporaryDirectory(prefix="media-crash-") as folder,
         pytest.MonkeyPatch.context() as environ,

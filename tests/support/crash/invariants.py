@@ -130,6 +130,24 @@ INVARIANTS = {
             select from jobs j
             where j.subject_id = f.subject_id and j.kind = f.kind and j.state = 'SUCCEEDED'
         )""",
+    "a quota that is not what its uploads and media use": """
+        with charged as (
+            select org_id, owner_type, owner_id, project_id, 0 as reserved, size_bytes as used
+            from media
+            union all
+            select org_id, owner_type, owner_id, project_id, reserved_bytes(
+                state, size_bytes, max_size_bytes, committed_size
+            ), 0
+            from uploads
+        ), counted as (
+            select a.account, sum(c.reserved) as reserved, sum(c.used) as used
+            from charged c
+            cross join lateral accounts_of(c.org_id, c.owner_type, c.owner_id, c.project_id) a
+            group by a.account
+        )
+        select q.account as id from quotas q left join counted c using (account)
+        where q.measure = 'BYTES'
+        and (q.reserved, q.used) is distinct from (coalesce(c.reserved, 0), coalesce(c.used, 0))""",
     "more than one ingest job for a media": """
         select subject_id as id from jobs where kind = 'INGEST'
         group by subject_id having count(*) > 1""",

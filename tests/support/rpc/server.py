@@ -23,6 +23,7 @@ from mediaservice.v1 import (
     media_pb2,
     media_service_pb2_grpc,
     processing_service_pb2_grpc,
+    quota_service_pb2_grpc,
     upload_pb2,
     upload_service_pb2,
     upload_service_pb2_grpc,
@@ -63,6 +64,7 @@ class Caller:
         self.processing = processing_service_pb2_grpc.ProcessingServiceStub(self.channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)
         self.credentials = credentials_service_pb2_grpc.CredentialsServiceStub(self.channel)
+        self.quotas = quota_service_pb2_grpc.QuotaServiceStub(self.channel)
         self.access = access_service_pb2_grpc.AccessServiceStub(self.channel)
 
     async def call(

@@ -1,0 +1,78 @@
+"""Quotas of accounts. An account is named like a resource of grants."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from media_service.access.owner import Owner
+
+
+class Measure(StrEnum):
+    """What a quota limits. FILE_BYTES is the size of the largest file."""
+
+    BYTES = "BYTES"
+    MEDIA = "MEDIA"
+    FILE_BYTES = "FILE_BYTES"
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """The owner and the project of a media or an upload, from which its accounts follow."""
+
+    owner: Owner
+    project_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """None: no limit."""
+
+    hard: int | None = None
+    soft: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What uploads that have not ended reserve, and what media use."""
+
+    reserved: int = 0
+    used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One measure of a quota. `soft_exceed_time`: since when more than the soft limit is in use."""
+
+    limits: Limits
+    amount: Amount
+    soft_exceed_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The ledger had another amount than the rows of uploads and media."""
+
+    measure: Measure
+    ledger: Amount
+    counted: Amount
+
+    @property
+    def explanation(self) -> str:
+        parts = []
+        for name, rows, had, has in (
+            ("reserved", "open uploads", self.ledger.reserved, self.counted.reserved),
+            ("used", "media", self.ledger.used, self.counted.used),
+        ):
+            if had != has:
+                how = "more" if had > has else "less"
+                parts.append(f"The ledger had {abs(had - has)} {how} {name} than the {rows} have.")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What an account may use, and uses."""
+
+    account: str
+    entries: Mapping[Measure, Entry]

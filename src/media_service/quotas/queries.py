@@ -1,0 +1,209 @@
+"""SQL of quotas. Triggers of migration 0033 charge uploads and media to the ledger."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from media_service.db.refusals import quota_exceeded
+from media_service.db.transaction import Connection, Transaction
+from media_service.errors import MediaError
+from media_service.quotas.model import Amount, Charged, Entry, Limits, Measure
+from media_service.sharing.resources import Resource
+
+# The media and uploads `t` that an account pays for, as `accounts_of` says.
+OF_ACCOUNT = {
+    "organization": "t.org_id <> '' and t.org_id = %(id)s",
+    "project": "t.project_id <> '' and t.project_id = %(id)s",
+    "owner": "(t.org_id, t.owner_type, t.owner_id) = (%(org_id)s, %(type)s, %(owner_id)s)"
+    " and t.project_id = ''",
+}
+PROJECTS_OF_OWNER = """
+    t.org_id = '' and t.project_id <> '' and t.project_id in (
+        select p.project_id from projects p
+        where (p.org_id, p.owner_type, p.owner_id) = ('', %(type)s, %(owner_id)s)
+    )
+"""
+RESERVED = "reserved_bytes(t.state, t.size_bytes, t.max_size_bytes, t.committed_size)"
+
+
+async def lock(db: Transaction, charged: Sequence[Charged]) -> bool:
+    """Locks the quotas of these media or uploads, before several statements charge them. Otherwise,
+    two transactions could wait for each other. Returns False if they have none."""
+    found = await db.execute("select lock_quotas(%s::json) as any", (to_json(charged),))
+    row = await found.fetchone()
+    return row is not None and bool(row["any"])
+
+
+def to_json(charged: Sequence[Charged]) -> str:
+    return json.dumps(
+        [
+            {
+                "org_id": one.owner.org_id,
+                "owner_type": one.owner.type,
+                "owner_id": one.owner.id,
+                "project_id": one.project_id,
+                "position": position,
+            }
+            for position, one in enumerate(charged)
+        ]
+    )
+
+
+async def refused(
+    db: Transaction, wanted: Sequence[tuple[Charged, int]]
+) -> list[MediaError | None]:
+    """Admits media of these sizes one after the other, as far as they fit, and locks their quotas.
+    Returns the errors of those that do not fit."""
+    charged = [one for one, _ in wanted]
+    await lock(db, charged)
+    rows = await db.execute(
+        """
+        select c.position, q.account, q.measure, q.hard_limit, q.reserved + q.used as total
+        from json_to_recordset(%s::json) as c (
+            org_id text, owner_type text, owner_id text, project_id text, position int
+        )
+        cross join lateral accounts_of(c.org_id, c.owner_type, c.owner_id, c.project_id) a
+        join quotas q on q.account = a.account
+        where q.hard_limit is not null
+        """,
+        (to_json(charged),),
+    )
+    limits: dict[int, dict[tuple[str, str], int]] = {}
+    totals: dict[tuple[str, str], int] = {}
+    async for row in rows:
+        key = (row["account"], row["measure"])
+        limits.setdefault(row["position"], {})[key] = row["hard_limit"]
+        totals[key] = row["total"]
+    return [
+        admit(limits.get(position, {}), totals, size) for position, (_, size) in enumerate(wanted)
+    ]
+
+
+def admit(
+    limits: Mapping[tuple[str, str], int], totals: dict[tuple[str, str], int], size: int
+) -> MediaError | None:
+    """Adds a media to the totals, unless it exceeds a limit."""
+    more = {key: 1 if key[1] == Measure.MEDIA else size for key in limits}
+    for key, limit in limits.items():
+        account, measure = key
+        if totals[key] + more[key] > limit:
+            return quota_exceeded(account, measure, limit, totals[key], more[key])
+    for key in limits:
+        if key[1] != Measure.FILE_BYTES:
+            totals[key] += more[key]
+    return None
+
+
+async def lock_table(db: Transaction) -> None:
+    """Waits for all transactions that charge anything, and makes new ones wait until this one ends.
+    Whatever they have changed is counted then, and what they will change is charged."""
+    await db.execute("lock table quotas in share row exclusive mode")
+
+
+async def lock_account(db: Transaction, account: Resource) -> Mapping[Measure, Entry]:
+    """Returns the entries of an account, and makes all that is charged to it wait until the
+    transaction ends."""
+    await db.execute("lock table quotas in row exclusive mode")
+    return await entries(db, account, "order by measure for update")
+
+
+async def entries(db: Connection, account: Resource, how: str = "") -> Mapping[Measure, Entry]:
+    rows = await db.execute(
+        f"select * from quotas where account = %s {how}".encode(), (str(account),)
+    )
+    return {
+        Measure(row["measure"]): Entry(
+            Limits(row["hard_limit"], row["soft_limit"]),
+            Amount(row["reserved"], row["used"]),
+            row["soft_exceed_time"],
+        )
+        async for row in rows
+    }
+
+
+async def put(
+    db: Connection, account: Resource, measure: Measure, limits: Limits, amount: Amount
+) -> None:
+    await db.execute(
+        """
+        insert into quotas (account, measure, hard_limit, soft_limit, reserved, used)
+        values (%(account)s, %(measure)s, %(hard)s, %(soft)s, %(reserved)s, %(used)s)
+        on conflict (account, measure) do update
+        set hard_limit = excluded.hard_limit, soft_limit = excluded.soft_limit,
+            reserved = excluded.reserved, used = excluded.used, update_time = now()
+        """,
+        {
+            "account": str(account),
+            "measure": measure,
+            "hard": limits.hard,
+            "soft": limits.soft,
+            "reserved": amount.reserved,
+            "used": amount.used,
+        },
+    )
+    await db.execute(
+        "update quotas set soft_exceed_time ="
+        " case when reserved + used > soft_limit then coalesce(soft_exceed_time, now()) end"
+        " where account = %s and measure = %s",
+        (str(account), measure),
+    )
+
+
+async def due(db: Transaction, age: timedelta) -> str | None:
+    """Returns the account that was counted the longest time ago, if that is longer than `age`, and
+    notes that it is counted now. Skips accounts that are locked."""
+    rows = await db.execute(
+        """
+        update quotas set count_time = now() where (account, measure) = (
+            select account, measure from quotas
+            where measure = 'BYTES' and count_time < now() - %s
+            order by count_time limit 1 for update skip locked
+        )
+        returning account
+        """,
+        (age,),
+    )
+    row = await rows.fetchone()
+    return row["account"] if row else None
+
+
+async def remove(db: Connection, account: Resource) -> None:
+    await db.execute("delete from quotas where account = %s", (str(account),))
+
+
+async def count(db: Connection, account: Resource) -> Mapping[Measure, Amount]:
+    """Counts what an account uses, from the rows of uploads and media."""
+    conditions = [OF_ACCOUNT[account.kind]]
+    params: dict[str, Any] = {"id": account.id}
+    if account.kind == "owner":
+        owner = account.owner
+        params = {"org_id": owner.org_id, "type": owner.type, "owner_id": owner.id}
+        if not owner.org_id:
+            conditions.append(PROJECTS_OF_OWNER)
+    bytes_reserved = bytes_used = media_reserved = media_used = 0
+    for condition in conditions:
+        rows = await db.execute(
+            f"""
+            select m.bytes as used, m.number as media, u.bytes as reserved, u.number as uploads
+            from (
+                select coalesce(sum(t.size_bytes), 0)::bigint as bytes, count(*) as number
+                from media t where {condition}
+            ) m, (
+                select coalesce(sum({RESERVED}), 0)::bigint as bytes, count(*) as number
+                from uploads t where t.state in ('ACTIVE', 'VERIFYING') and {condition}
+            ) u
+            """.encode(),
+            params,
+        )
+        row = await rows.fetchone()
+        assert row  # noqa: S101 - aggregates
+        bytes_reserved += row["reserved"]
+        bytes_used += row["used"]
+        media_reserved += row["uploads"]
+        media_used += row["media"]
+    return {
+        Measure.BYTES: Amount(bytes_reserved, bytes_used),
+        Measure.MEDIA: Amount(media_reserved, media_used),
+        Measure.FILE_BYTES: Amount(),
+    }

@@ -1,0 +1,348 @@
+"""Quotas limit what accounts store, whoever uploads it."""
+
+import asyncio
+import random
+from collections.abc import Awaitable
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from mediaservice.v1 import access_service_pb2, quota_service_pb2, upload_pb2, upload_service_pb2
+
+from media_service.db.database import Database
+from media_service.quotas.periodic_tasks import recalculate_quotas
+from media_service.uploads.periodic_tasks import expire_uploads
+from tests.support.batches import changed_by
+from tests.support.media.small_files import jpeg
+from tests.support.rpc.catalogue import delete, purge
+from tests.support.rpc.quotas import get_quota, set_quota, usage
+from tests.support.rpc.server import Caller, Running, refused
+from tests.support.rpc.sharing import (
+    create_organization,
+    create_project,
+    grant,
+    make_administrator,
+    store_in,
+)
+
+ANN = "owner:/user:ann"
+SIZE = len(jpeg())
+
+
+@pytest.fixture
+async def admin(service: Running) -> Caller:
+    await make_administrator(service, "root")
+    return await service.caller("root")
+
+
+async def abort(caller: Caller, upload_id: str) -> None:
+    request = upload_service_pb2.AbortUploadRequest(upload_id=upload_id)
+    await caller.call(caller.uploads.AbortUpload, request)
+
+
+async def succeeded(calls: list[Awaitable[Any]]) -> list[Any]:
+    """The results of concurrent calls. All others must be refused by a quota."""
+    results = []
+    for result in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(result, BaseException):
+            assert isinstance(result, grpc.RpcError), result
+            assert "QUOTA_EXCEEDED" in str(rpc_status.from_call(result)), result
+        else:
+            results.append(result)
+    return results
+
+
+async def test_a_quota_limits_bytes_media_and_single_files(ann: Caller, admin: Caller) -> None:
+    await set_quota(admin, ANN, BYTES=2 * SIZE, FILE_BYTES=2 * SIZE - 1)
+    await ann.store(jpeg())
+    assert await usage(admin, ANN) == {"BYTES": (0, SIZE), "MEDIA": (0, 1), "FILE_BYTES": (0, 0)}
+    refusal = await refused(ann.create(size_bytes=SIZE + 1))
+    assert (refusal.code, refusal.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "QUOTA_EXCEEDED",
+    )
+    assert refusal.metadata == {
+        "account": ANN,
+        "measure": "BYTES",
+        "limit": str(2 * SIZE),
+        "used": str(SIZE),
+        "wanted": str(SIZE + 1),
+    }
+    assert (await refused(ann.create(size_bytes=2 * SIZE))).metadata["measure"] == "BYTES"
+    upload = await ann.create(size_bytes=SIZE)
+    assert (await usage(admin, ANN))["BYTES"] == (SIZE, SIZE)
+    assert (await refused(ann.store(jpeg()))).reason == "QUOTA_EXCEEDED"
+    await abort(ann, upload.upload_id)
+    second = await ann.store(jpeg())
+    await delete(ann, second.media_id)
+    assert (await usage(admin, ANN))["BYTES"] == (0, 2 * SIZE), "deleted, but not purged"
+    await purge(ann, second.media_id)
+    assert (await usage(admin, ANN))["BYTES"] == (0, SIZE)
+    await set_quota(admin, ANN, MEDIA=1)
+    assert (await refused(ann.store(jpeg()))).metadata["measure"] == "MEDIA"
+    await set_quota(admin, ANN, FILE_BYTES=SIZE - 1)
+    assert (await refused(ann.store(jpeg()))).metadata["measure"] == "FILE_BYTES"
+    assert (await refused(ann.create(size_bytes=SIZE))).metadata["measure"] == "FILE_BYTES"
+    await set_quota(admin, ANN)
+    await ann.store(jpeg())
+    assert (await usage(admin, ANN))["MEDIA"] == (0, 2)
+
+
+async def test_a_refusal_says_what_is_used_and_what_the_limit_is(
+    ann: Caller, admin: Caller
+) -> None:
+    await set_quota(admin, ANN, BYTES=10)
+    with pytest.raises(grpc.RpcError) as caught:
+        await ann.create(size_bytes=11)
+    failure = error_details_pb2.QuotaFailure()
+    details = rpc_status.from_call(caught.value).details
+    assert any(detail.Unpack(failure) for detail in details)
+    assert [(found.subject, found.description) for found in failure.violations] == [
+        (ANN, "BYTES: 0 of 10 used, 11 more requested")
+    ]
+
+
+async def test_of_200_concurrent_uploads_exactly_as_many_are_admitted_as_fit(
+    service: Running, ann: Caller, admin: Caller
+) -> None:
+    await set_quota(admin, ANN, BYTES=100 * SIZE)
+    request = upload_service_pb2.CreateUploadRequest(spec=upload_pb2.UploadSpec(size_bytes=SIZE))
+
+    async def store() -> None:
+        stream = upload_service_pb2.WriteUploadRequest(data=jpeg(), finish=True)
+        stream.spec.filename = "a.jpg"
+        while True:
+            try:
+                await ann.uploads.WriteUpload(iter([stream]), metadata=ann.metadata)
+            except grpc.RpcError as error:
+                if "SERVER_BUSY" not in str(rpc_status.from_call(error)):
+                    raise
+                await asyncio.sleep(0.2)  # as the client does
+            else:
+                return
+
+    calls: list[Awaitable[Any]] = [store() for _ in range(100)]
+    calls += [ann.call(ann.uploads.CreateUpload, request) for _ in range(100)]
+    assert len(await succeeded(calls)) == 100
+    found = await usage(admin, ANN)
+    assert sum(found["BYTES"]) == 100 * SIZE
+    assert sum(found["MEDIA"]) == 100
+
+
+async def test_a_batch_is_admitted_as_far_as_it_fits(ann: Caller, admin: Caller) -> None:
+    await set_quota(admin, ANN, BYTES=25)
+    request = upload_service_pb2.BatchCreateUploadsRequest(
+        requests=[
+            upload_service_pb2.CreateUploadRequest(spec=upload_pb2.UploadSpec(size_bytes=10))
+            for _ in range(3)
+        ]
+    )
+    results = (await ann.call(ann.uploads.BatchCreateUploads, request)).results
+    assert [result.WhichOneof("result") for result in results] == ["upload", "upload", "error"]
+    assert (await usage(admin, ANN))["BYTES"] == (20, 0)
+    request.atomic = True
+    assert (await refused(ann.call(ann.uploads.BatchCreateUploads, request))).reason == (
+        "QUOTA_EXCEEDED"
+    )
+    assert (await usage(admin, ANN))["BYTES"] == (20, 0)
+
+
+async def test_a_project_and_its_organization_pay_not_the_uploader(
+    service: Running, ann: Caller, bob: Caller, admin: Caller
+) -> None:
+    await create_organization(admin, "acme")
+    for user, role in (("ann", "MANAGER"), ("bob", "ROLE_UNSPECIFIED")):
+        await grant(admin, "organization:acme", f"user:{user}", role)
+    project = f"project:{(await create_project(ann, organization_id='acme')).project_id}"
+    await grant(ann, project, "user:bob", "EDITOR")
+    await set_quota(ann, project, BYTES=3 * SIZE)
+    assert (await refused(set_quota(ann, "organization:acme", BYTES=1))).reason == "ROLE_REQUIRED"
+    assert (await refused(set_quota(bob, project, BYTES=1))).reason == "ROLE_REQUIRED"
+    await set_quota(admin, "organization:acme", BYTES=2 * SIZE)
+    await set_quota(admin, "owner:/user:bob", BYTES=0)
+    for _ in range(2):
+        await store_in(bob, project.removeprefix("project:"), jpeg())
+    for account in (project, "organization:acme"):
+        assert (await usage(admin, account))["BYTES"] == (0, 2 * SIZE)
+    refusal = await refused(store_in(bob, project.removeprefix("project:"), jpeg()))
+    assert refusal.metadata["account"] == "organization:acme"
+    assert (await refused(bob.store(jpeg()))).metadata["account"] == "owner:/user:bob"
+
+
+async def test_an_upload_of_unknown_size_reserves_in_steps(ann: Caller, admin: Caller) -> None:
+    step = 8 << 20
+    await set_quota(admin, ANN, BYTES=2 * step)
+    upload = await ann.create()
+    assert (await usage(admin, ANN))["BYTES"] == (step, 0)
+    small = await ann.create(max_size_bytes=100)
+    assert (await usage(admin, ANN))["BYTES"] == (step + 100, 0)
+
+    async def append_up_to(size: int) -> None:
+        done = (await ann.get_upload(upload.upload_id)).committed_size_bytes
+        pieces = [
+            upload_service_pb2.WriteUploadRequest(offset=offset, data=bytes(1 << 20))
+            for offset in range(done, size, 1 << 20)
+        ]
+        pieces[0].upload_id = upload.upload_id
+        await ann.write(pieces)
+
+    assert (await refused(append_up_to(step))).reason == "QUOTA_EXCEEDED"
+    assert (await usage(admin, ANN))["BYTES"] == (step + 100, 0)
+    await abort(ann, small.upload_id)
+    await append_up_to(step)
+    assert (await usage(admin, ANN))["BYTES"] == (2 * step, 0)
+    await abort(ann, upload.upload_id)
+    assert (await usage(admin, ANN))["BYTES"] == (0, 0)
+
+
+async def test_the_usage_of_an_account_without_a_quota_is_counted(ann: Caller, bob: Caller) -> None:
+    await ann.store(jpeg())
+    quota = await get_quota(ann, ANN)
+    assert [entry.used for entry in quota.entries] == [SIZE, 1, 0]
+    assert not quota.entries[0].limit.HasField("limit")
+    assert (await refused(get_quota(bob, ANN))).reason == "RESOURCE_NOT_FOUND"
+
+
+async def test_a_soft_limit_is_noted_when_it_is_exceeded(ann: Caller, admin: Caller) -> None:
+    request = quota_service_pb2.SetQuotaRequest(account=ANN)
+    request.limits.add(measure=quota_service_pb2.QuotaMeasure.BYTES, soft_limit=SIZE)
+    await admin.call(admin.quotas.SetQuota, request)
+    await ann.store(jpeg())
+    assert not (await get_quota(ann, ANN)).entries[0].HasField("soft_exceed_time")
+    await ann.store(jpeg())
+    assert (await get_quota(ann, ANN)).entries[0].HasField("soft_exceed_time")
+
+
+class Model:
+    """Calls of a user, and what they must leave: open uploads with what they reserve, and media
+    with their sizes."""
+
+    def __init__(self, service: Running, user: Caller, limit: int, most: int) -> None:
+        self._service = service
+        self._user = user
+        self._limit, self._most = limit, most
+        self.uploads: dict[str, int] = {}
+        self.media: dict[str, int] = {}
+
+    def _fits(self, size: int) -> bool:
+        total = sum(self.uploads.values()) + sum(self.media.values())
+        return total + size <= self._limit and len(self.uploads) + len(self.media) < self._most
+
+    async def create(self, size: int = SIZE) -> None:
+        call = self._user.create(size_bytes=size)
+        if self._fits(size):
+            self.uploads[(await call).upload_id] = size
+        else:
+            assert (await refused(call)).reason == "QUOTA_EXCEEDED"
+
+    async def create_large(self) -> None:
+        await self.create(7 * SIZE)
+
+    async def store(self) -> None:
+        call = self._user.store(jpeg())
+        if self._fits(SIZE):
+            self.media[(await call).media_id] = SIZE
+        else:
+            assert (await refused(call)).reason == "QUOTA_EXCEEDED"
+
+    async def finish(self) -> None:
+        if upload_id := self._small():
+            stored = await self._user.write(whole(upload_id, jpeg()))
+            self.media[stored.media.media_id] = SIZE
+
+    async def fail(self) -> None:
+        if upload_id := self._small():
+            refusal = await refused(self._user.write(whole(upload_id, bytes(SIZE))))
+            assert refusal.reason == "TYPE_NOT_ALLOWED"
+
+    async def abort(self) -> None:
+        if self.uploads:
+            await abort(self._user, self.uploads.popitem()[0])
+
+    async def expire(self) -> None:
+        if self.uploads:
+            ended = self.uploads.popitem()[0]
+            async with self._service.database() as db:
+                await db.execute(
+                    "update uploads set expire_time = now() where upload_id = %s", (ended,)
+                )
+            async with Database(self._service.database_url, 1) as database:
+                assert await changed_by(expire_uploads(database)) == 1
+
+    async def purge(self) -> None:
+        if self.media:
+            media_id = self.media.popitem()[0]
+            await delete(self._user, media_id)
+            await purge(self._user, media_id)
+
+    def _small(self) -> str | None:
+        found = next((name for name, size in self.uploads.items() if size == SIZE), None)
+        if found:
+            del self.uploads[found]
+        return found
+
+
+def whole(upload_id: str, data: bytes) -> list[upload_service_pb2.WriteUploadRequest]:
+    return [upload_service_pb2.WriteUploadRequest(upload_id=upload_id, data=data, finish=True)]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_after_any_calls_the_ledger_is_what_a_model_says(
+    service: Running, ann: Caller, admin: Caller, seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - not for secrets
+    await set_quota(admin, ANN, BYTES=20 * SIZE, MEDIA=9)
+    model = Model(service, ann, 20 * SIZE, 9)
+    calls = [
+        *(model.create, model.create, model.create_large, model.store, model.store, model.finish),
+        *(model.fail, model.abort, model.expire, model.purge),
+    ]
+    for _ in range(25):
+        await chance.choice(calls)()
+        found = await usage(admin, ANN)
+        assert found["BYTES"] == (sum(model.uploads.values()), sum(model.media.values()))
+        assert found["MEDIA"] == (len(model.uploads), len(model.media))
+
+
+async def test_a_recalculation_corrects_the_ledger_and_says_what_differed(
+    service: Running, ann: Caller, admin: Caller
+) -> None:
+    await set_quota(admin, ANN, BYTES=10 * SIZE)
+    await ann.store(jpeg())
+    async with service.database() as db:
+        await db.execute("update quotas set used = used + 5, count_time = now() - interval '2 d'")
+    request = quota_service_pb2.RecalculateQuotaRequest(account=ANN)
+    (drift, _, _) = (await admin.call(admin.quotas.RecalculateQuota, request)).drifts
+    assert (drift.ledger_used, drift.counted_used) == (SIZE + 5, SIZE)
+    assert drift.explanation == "The ledger had 5 more used than the media have."
+    assert (await usage(admin, ANN))["BYTES"] == (0, SIZE)
+    async with service.database() as db:
+        await db.execute("update quotas set reserved = 7")
+    async with Database(service.database_url, 1) as database:
+        assert await changed_by(recalculate_quotas(database)) == 1
+    assert (await usage(admin, ANN))["BYTES"] == (0, SIZE)
+
+
+async def test_a_transfer_moves_the_charge(ann: Caller, bob: Caller, admin: Caller) -> None:
+    bobs = "owner:/user:bob"
+    await set_quota(admin, ANN, BYTES=10 * SIZE)
+    await set_quota(admin, bobs, BYTES=SIZE)
+    project = (await create_project(ann)).project_id
+    await set_quota(admin, f"project:{project}", BYTES=10 * SIZE)
+    await store_in(ann, project, jpeg())
+    media = await ann.store(jpeg())
+    move = access_service_pb2.TransferMediaRequest(media_id=media.media_id, project_id=project)
+    await ann.call(ann.access.TransferMedia, move)
+    assert (await usage(admin, f"project:{project}"))["BYTES"] == (0, 2 * SIZE)
+    assert (await usage(admin, ANN))["BYTES"] == (0, 2 * SIZE)
+    await grant(bob, bobs, "user:ann", "EDITOR")
+    request = access_service_pb2.TransferProjectRequest(project_id=project)
+    request.owner.type, request.owner.id = "user", "bob"
+    refusal = await refused(ann.call(ann.access.TransferProject, request))
+    assert (refusal.reason, refusal.metadata["account"]) == ("QUOTA_EXCEEDED", bobs)
+    await set_quota(admin, bobs, BYTES=2 * SIZE)
+    await ann.call(ann.access.TransferProject, request)
+    assert (await usage(admin, ANN))["BYTES"] == (0, 0)
+    assert (await usage(admin, bobs))["BYTES"] == (0, 2 * SIZE)
