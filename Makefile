@@ -85,7 +85,7 @@ soak-starving: compiled
 	$(BIN)/python -m tests.crash.starving --rounds 3
 
 soak-input: compiled
-	SOAK_ROUNDS=100 SOAK_SEED=$$(date +%s) $(BIN)/python -m pytest -q tests/rpc/test_any_input.py tests/e2e/test_any_request.py
+	SOAK_ROUNDS=100 SOAK_SEED=$$(date +%s) $(BIN)/python -m pytest -q --timeout=0 tests/rpc/test_any_input.py tests/e2e/test_any_request.py
 
 # The tests of `suite`, some of which are longer: see tests/support/long_form.py.
 soak-long: compiled

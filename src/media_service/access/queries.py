@@ -47,8 +47,10 @@ def caller_params(principal: Principal | None) -> tuple[str | bool | None, ...]:
 
 def callers_params(asked: Sequence[tuple[str, Principal | None]]) -> tuple[list[Any], ...]:
     """The parameters of `CALLERS`."""
-    rows = [(id_, *caller_params(principal)) for id_, principal in asked]
-    return tuple(list(column) for column in zip(*rows, strict=True))
+    ids = [id_ for id_, _ in asked]
+    callers = [caller_params(principal) for _, principal in asked]
+    columns = ([caller[i] for caller in callers] for i in range(len(caller_params(None))))
+    return ids, *columns
 
 
 def valid(grant: str) -> str:
