@@ -28,6 +28,7 @@ from media_service.audit import writer
 from media_service.audit.statistics import roll_up
 from media_service.config import load
 from media_service.db.database import Database
+from media_service.ids import new_id
 from tests.support.batches import changed_by
 from tests.support.media.small_files import jpeg
 from tests.support.renditions import give
@@ -240,6 +241,24 @@ async def test_callers_see_their_own_activity_by_kind_with_file_names(service: R
     request = audit_service_pb2.ListActivityRequest(category=DENIAL)
     nothing = await ann.call(audit_of(ann).ListActivity, request)
     assert not nothing.entries
+
+
+async def test_the_activity_of_a_stranger_reveals_nothing_about_a_media(service: Running) -> None:
+    ann, eve = await service.caller("ann"), await service.caller("eve")
+    stored = await ann.store(jpeg(), "secret.jpg")
+    for media_id in (stored.media_id, new_id()):
+        get = media_service_pb2.GetMediaRequest(media_id=media_id)
+        refusal = await refused(eve.call(eve.media.GetMedia, get))
+        assert refusal.reason == "MEDIA_NOT_FOUND"
+
+    async def written() -> bool:
+        return len(await entries(service, "action")) >= 3
+
+    await eventually_async(written)
+    request = audit_service_pb2.ListActivityRequest()
+    found: Any = await eve.call(audit_of(eve).ListActivity, request)
+    seen = [(e.filename, e.version, e.project_id, e.organization_id) for e in found.entries]
+    assert seen == [("", 0, "", "")] * 2
 
 
 async def test_analytics_count_views_downloads_and_users(service: Running) -> None:

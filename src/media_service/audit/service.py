@@ -1,6 +1,7 @@
 """Use cases of the audit log: the history of a media, the activity of a caller, statistics."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -56,7 +57,7 @@ class AuditService:
     async def activity(
         self, principal: Principal, category: Category | None, page_token: str, limit: int
     ) -> Page:
-        """What the caller did, newest first."""
+        """What the caller did, newest first. A refused call reveals nothing about the media."""
         decided()
         owner = principal.owner
         query = ("activity", owner, category)
@@ -64,7 +65,9 @@ class AuditService:
             person_id = await reading.person_of(db, owner.type, owner.id)
         if person_id is None:
             return [], lambda _: ""
-        return await self._page(query, reading.of_person(person_id), category, page_token, limit)
+        condition = reading.of_person(person_id)
+        found, token_after = await self._page(query, condition, category, page_token, limit)
+        return [concealed(entry) for entry in found], token_after
 
     async def _page(
         self,
@@ -124,3 +127,10 @@ class AuditService:
             if len(found) < EXPORTED_TOGETHER:
                 return
             position = reading.after(found[-1].time, found[-1].entry_id)
+
+
+def concealed(entry: Entry) -> Entry:
+    """Without what only a caller with access to the media may know, if the call was refused."""
+    if entry.category != Category.DENIAL:
+        return entry
+    return replace(entry, filename="", org_id="", project_id="", version=0)
