@@ -1,12 +1,13 @@
 """The role on one thing and the lists of things agree with a model, for random organizations,
 projects, groups, grants, expiries and claims."""
 
+import re
 from dataclasses import dataclass
 from random import Random
 
 import pytest
 
-from media_service.access.lists import Key
+from media_service.access.lists import Key, page_of
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition, scope
 from media_service.access.principal import Principal
@@ -160,3 +161,14 @@ async def compare(db: Connection, world: World, seed: int) -> None:
 
 def after_last(*values: object) -> Condition:
     return Condition("(m.create_time, m.media_id) < (%s, %s)", values)
+
+
+async def test_each_container_is_read_from_an_index(database: Database) -> None:
+    page = page_of(queries.TABLE, scope(Principal("ann")), [], NEWEST, 51)
+    async with database.transaction() as db:
+        await db.execute("set local enable_seqscan = off")
+        query = f"explain with {page.sql} select * from page"  # noqa: S608
+        rows = await db.execute(query.encode(), page.params)
+        plan = "\n".join([row["QUERY PLAN"] async for row in rows])
+    for condition in ("project_id = c", "owner_id = c", "org_id = c", "media_id = c"):
+        assert re.search(rf"Index Cond: .*\b{condition}", plan), condition

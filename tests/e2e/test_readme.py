@@ -96,3 +96,8 @@ def test_the_recipe_for_an_api_key_works(shell: Shell) -> None:
     shell.paste(
         "\n".join([ADDRESSES, recipes("An API key"), "! MEDIA_TOKEN=$KEY media-service ls"])
     )
+
+
+def test_the_recipe_for_a_team_works(shell: Shell) -> None:
+    left = "! MEDIA_TOKEN=$(media-service token --user bob) media-service project list | grep ."
+    shell.paste("\n".join([ADDRESSES, recipes("A team with a project"), left]))
