@@ -325,6 +325,18 @@ async def test_a_recalculation_corrects_the_ledger_and_says_what_differed(
     assert (await usage(admin, ANN))["BYTES"] == (0, SIZE)
 
 
+async def test_a_project_is_deleted_with_its_quota(
+    service: Running, ann: Caller, admin: Caller
+) -> None:
+    project = (await create_project(ann)).project_id
+    await set_quota(admin, f"project:{project}", MEDIA=1)
+    request = access_service_pb2.DeleteProjectRequest(project_id=project)
+    await ann.call(ann.access.DeleteProject, request)
+    async with service.database() as db:
+        left = await (await db.execute("select count(*) from quotas")).fetchone()
+    assert left == (0,)
+
+
 async def test_a_transfer_moves_the_charge(ann: Caller, bob: Caller, admin: Caller) -> None:
     bobs = "owner:/user:bob"
     await set_quota(admin, ANN, BYTES=10 * SIZE)

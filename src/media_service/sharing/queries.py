@@ -193,7 +193,7 @@ async def set_project_owner(db: Connection, project_id: str, owner: Owner) -> No
 
 
 async def delete_project(db: Connection, project_id: str) -> bool:
-    """Deletes a project and its grants. Returns False if something is in it."""
+    """Deletes a project, its grants and its quota. Returns False if something is in it."""
     done = await db.execute(
         """
         delete from projects p
@@ -210,6 +210,7 @@ async def delete_project(db: Connection, project_id: str) -> bool:
         return False
     name = f"project:{project_id}"
     await db.execute("delete from access_grants where resource = %s or grantee = %s", (name, name))
+    await db.execute("delete from quotas where account = %s", (name,))
     return True
 
 
