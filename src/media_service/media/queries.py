@@ -17,7 +17,7 @@ from media_service.access.queries import (
     CALLERS,
     Scope,
     caller_params,
-    callers_params,
+    for_callers,
     media_keys,
     role,
 )
@@ -186,8 +186,10 @@ async def get_asked(
 ) -> list[Media | None]:
     """Returns the media that each caller asks for, with the caller's role, or of nobody. With
     `bare`, leaves out their renditions."""
-    query = BARE_ASKED if bare else ASKED
-    rows = await db.execute(query.encode(), callers_params(asked))
+    if not asked:
+        return []
+    query, params = for_callers(BARE_ASKED if bare else ASKED, asked)
+    rows = await db.execute(query.encode(), params)
     found = {row["position"]: record(row) async for row in rows}
     return [found.get(position) for position in range(1, len(asked) + 1)]
 

@@ -10,7 +10,7 @@ from media_service.access.principal import Principal
 from media_service.access.queries import (
     CALLERS,
     Scope,
-    callers_params,
+    for_callers,
     media_keys,
     role,
 )
@@ -64,8 +64,10 @@ async def unfinished(db: Connection, kind: JobKind, subject_id: str) -> str | No
 
 async def get_asked(db: Connection, asked: Sequence[tuple[str, Principal]]) -> list[Job | None]:
     """Returns the visible jobs that each caller asks for, with the caller's role."""
-    query = f"{ASKED} where {VISIBLE}"
-    rows = await db.execute(query.encode(), callers_params(asked))
+    if not asked:
+        return []
+    query, params = for_callers(f"{ASKED} where {VISIBLE}", asked)
+    rows = await db.execute(query.encode(), params)
     found = {row["position"]: job_record(row) async for row in rows}
     return [found.get(position) for position in range(1, len(asked) + 1)]
 
