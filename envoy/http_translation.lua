@@ -144,9 +144,12 @@ function envoy_on_request(handle)
   local headers = handle:headers()
   local method = headers:get(":method")
   remember(handle, "method", method)
-  refuse_escaped_slash(handle, headers)
-  if is_grpc(headers:get("content-type") or "") then
+  local grpc = is_grpc(headers:get("content-type") or "")
+  if grpc then
     remember(handle, "grpc", true)
+  end
+  refuse_escaped_slash(handle, headers)
+  if grpc then
     remove(headers, forgeable)
     return
   end

@@ -105,8 +105,7 @@ def machine() -> Iterator[Machine]:
         clock = Clock(Path(folder))
         postgres = OwnPostgres(Path(folder) / "postgres", clock.environ)
         try:
-            with new_deployment(postgres.url, "template1", **clock.environ) as deployment:
-                deployment.run("migrate")
+            with new_deployment(postgres.url, None, **clock.environ) as deployment:
                 yield Machine(clock, postgres, deployment)
         finally:
             postgres.close()

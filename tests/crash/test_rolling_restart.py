@@ -38,7 +38,7 @@ async def is_reported(http: httpx.AsyncClient) -> bool:
     answer = await http.get("/healthz/ready")
     if answer.status_code == 200:
         return False
-    state = {"state": "NOT_SERVING", "reasons": ["DATABASE_UNAVAILABLE"]}
+    state = {"state": "NOT_SERVING", "reasons": ["DATABASE_UNAVAILABLE"], "degraded": []}
     assert (answer.status_code, answer.json()) == (503, state)
     return True
 

@@ -236,13 +236,17 @@ class Deployment:
         async with app.base(load(self.environ)) as parts:
             return {found.key async for found in parts.public.driver.list("")}
 
+    def add_quota(self) -> None:
+        """So that whatever happens is charged. The invariants compare it with uploads and media."""
+        with psycopg.connect(self.database_url, autocommit=True) as db:
+            db.execute(QUOTA)
+
     def close(self) -> None:
         for running in self._processes:
             if not running.dead:
                 running.kill()
 
 
-# So that whatever happens is charged. The invariants compare it with the uploads and media.
 QUOTA = """
     insert into quotas (account, measure, hard_limit) values
         ('owner:/user:ann', 'BYTES', 1000000000000), ('owner:/user:ann', 'MEDIA', 1000000),
@@ -251,13 +255,12 @@ QUOTA = """
 
 
 @contextmanager
-def new_deployment(url: str, template: str, **settings: str) -> Iterator[Deployment]:
-    """A deployment with a new database on the PostgreSQL at `url`. The rest is in one folder."""
+def new_deployment(url: str, template: str | None, **settings: str) -> Iterator[Deployment]:
+    """A deployment with a new database on the PostgreSQL at `url`. The rest is in one folder.
+    Without a template, the deployment migrates its database."""
     name = f"crash_{new_id().replace('-', '')}"
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}".encode())
-    with psycopg.connect(with_database(url, name), autocommit=True) as connection:
-        connection.execute(QUOTA)
+        connection.execute(f"create database {name} template {template or 'template1'}".encode())
     with (
         tempfile.TemporaryDirectory(prefix="media-crash-") as folder,
         pytest.MonkeyPatch.context() as environ,
@@ -268,6 +271,9 @@ def new_deployment(url: str, template: str, **settings: str) -> Iterator[Deploym
             )  # the function that adds renditions runs in this process
         raw = {"MEDIA_STORAGE_RAW_URL": (Path(folder) / "raw").as_uri()}
         deployment = Deployment(Path(folder), with_database(url, name), {**raw, **settings})
+        if template is None:
+            deployment.run("migrate")
+        deployment.add_quota()
         try:
             yield deployment
         finally:
