@@ -1,6 +1,7 @@
 """Standard renditions are rendered anew: by ReprocessMedia, and after failures of the service."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,16 @@ from media_service.renditions.standard import retry_failed
 from tests.support.batches import changed_by
 from tests.support.media.pdf_files import Page, pdf, text
 from tests.support.media.small_files import jpeg
+from tests.support.media.videos import generated
 from tests.support.rpc.jobs import Job, ended, execute, get, listed, process, reason, reprocess
 from tests.support.rpc.server import Caller, Running, Start, refused, unknown_id
 from tests.support.tools import eventually_async
 
 # A job whose workers die fails as soon as it is claimed.
 DEADLY = "update jobs set lost_leases = %s where job_id = %s"
+INSPECTED_BY_AN_EARLIER_VERSION = """
+    update media set info = info - 'video_track' || '{"frame_rate": 1000}' where media_id = %s
+"""
 LONG_AGO = "update jobs set end_time = end_time - interval '7 hours' where job_id = %s"
 
 
@@ -41,6 +46,13 @@ async def all_ended(caller: Caller, media_id: str, jobs: int) -> list[Job]:
         return now if done and len(now) == jobs else []
 
     return list(await eventually_async(found, 60))
+
+
+async def info_of(service: Running, media_id: str) -> Any:
+    """The stored results of inspection, of which some fields are not part of the API."""
+    async with service.database() as db:
+        rows = await db.execute("select info from media where media_id = %s", (media_id,))
+        return (await rows.fetchall())[0][0]
 
 
 def names(media: media_pb2.Media) -> set[str]:
@@ -84,6 +96,25 @@ async def test_deleted_and_existing_presets_are_rendered_anew(start: Start) -> N
     old, new = created(before), created(await read(ann, media_id))
     assert new.keys() == old.keys()
     assert all(new[name] > old[name] for name in old)
+
+
+async def test_a_media_that_an_earlier_version_inspected_is_inspected_again(
+    working: Running, tmp_path: Path
+) -> None:
+    """That version stored rates such as 1000 frames per second, and not how to read the video."""
+    color = ("-c:v", "libx264", "-preset", "ultrafast", "-colorspace", "bt470bg")
+    video = generated(tmp_path / "a.mp4", "testsrc=size=64x48:rate=5:duration=1", "", *color)
+    ann = await working.caller()
+    media_id = (await ann.store(video.read_bytes(), "a.mp4")).media_id
+    await all_ended(ann, media_id, 1)
+    inspected = await info_of(working, media_id)
+    assert inspected["video_track"]["matrix"] == 5
+    await execute(working, INSPECTED_BY_AN_EARLIER_VERSION, media_id)
+    assert (await read(ann, media_id)).video.frame_rate == 1000
+    assert "video_track" not in await info_of(working, media_id)
+    await ended(ann, (await reprocess(ann, media_id)).job_id)
+    assert await info_of(working, media_id) == inspected
+    assert (await read(ann, media_id)).video.frame_rate == 5
 
 
 async def test_a_media_that_is_being_inspected_gets_no_second_job(ann: Caller) -> None:
