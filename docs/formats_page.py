@@ -3,7 +3,7 @@
 import textwrap
 
 from media_service.codecs.demuxers import AUDIO_TYPES, DEMUXERS
-from media_service.codecs.image.readable import FFMPEG, PHOTOSHOP, PILLOW, RAW, VIPS
+from media_service.codecs.image.readable import FFMPEG, JPEG_XL, PHOTOSHOP, PILLOW, RAW, VIPS
 from media_service.media.content_type import ALIASES, READABLE_TYPES, kind_of
 
 HEAD = """# Formats
@@ -152,6 +152,7 @@ These types are refused with TYPE_NOT_ALLOWED, which names them. No decoder here
 READERS = (
     ("libvips", VIPS.keys()),
     ("Pillow", PILLOW.keys()),
+    ("libjxl", {JPEG_XL}),
     ("FFmpeg", FFMPEG.keys() | DEMUXERS.keys()),
     ("LibRaw", set(RAW)),
     ("the service", PHOTOSHOP.keys()),

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.ExifTags
 import PIL.Image
+import PIL.ImageCms
 import pillow_jxl  # noqa: F401 - adds JPEG XL to Pillow
 import pytest
 import pyvips
@@ -19,7 +21,9 @@ from media_service.codecs.limits import IMAGE_LIMITS
 from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.codecs.sandbox.forks import ForkServer
 from tests.support.media.format_files import heic
+from tests.support.media.icc_profiles import matrix
 from tests.support.media.images import corners, four, look, render
+from tests.support.media.videos import ffmpeg
 
 # How an upright image is stored for each EXIF orientation.
 STORED = {
@@ -32,6 +36,7 @@ STORED = {
     7: lambda image: image.rot270().fliphor(),
     8: lambda image: image.rot90(),
 }
+WIDE_RED = (200, 60, 60)
 PIPELINES = ["", "resize:40x", "resize:40x40:fit=COVER", "negate,negate,resize:x33", "rotate:360"]
 
 
@@ -67,7 +72,7 @@ async def test_a_jpeg_xl_made_from_a_jpeg_is_rotated_upright(
         image.save(path, "JXL", lossless_jpeg=True)
     assert b"jbrd" in path.read_bytes()  # what restores the JPEG
     info = (await inspector.inspect(path, "IMAGE", "image/jxl")).info
-    assert (info.width, info.height, info.orientation) == (64, 48, orientation)
+    assert (info.width, info.height, info.orientation) == (64, 48, 1)
     assert await shown(renderer, path) == (64, 48, "rgbw")
 
 
@@ -79,6 +84,32 @@ async def test_the_orientation_of_a_jpeg_xl_is_not_applied_twice(
     info = (await inspector.inspect(path, "IMAGE", "image/jxl")).info
     assert (info.width, info.height, info.orientation) == (64, 48, 1)
     assert await shown(renderer, path) == (64, 48, "rgbw")
+
+
+P3 = "setparams=color_primaries=smpte432:color_trc=iec61966-2-1:colorspace=gbr:range=pc"
+
+
+@pytest.mark.parametrize("distance", [0, 1])
+@pytest.mark.parametrize(("profile", "options"), [(b"", ["-vf", P3]), (matrix(2.2), [])])
+async def test_the_colors_of_a_jpeg_xl_are_those_of_its_profile(
+    renderer: ImageRenderer, tmp_path: Path, distance: int, profile: bytes, options: list[str]
+) -> None:
+    """Both kinds: named primaries, here Display P3, and an ICC profile."""
+    original, path = tmp_path / "a.png", tmp_path / "a.jxl"
+    image = PIL.Image.new("RGB", (64, 48), WIDE_RED)
+    image.save(original, icc_profile=profile)
+    encoder = ["-c:v", "libjxl", "-distance", str(distance)]
+    ffmpeg("-i", str(original), *options, "-frames:v", "1", *encoder, str(path))
+    with PIL.Image.open(path) as decoded:  # by another binding of libjxl
+        colors = PIL.ImageCms.ImageCmsProfile(io.BytesIO(decoded.info["icc_profile"]))
+        srgb = PIL.ImageCms.createProfile("sRGB")
+        intent = PIL.ImageCms.Intent.RELATIVE_COLORIMETRIC
+        wanted = PIL.ImageCms.profileToProfile(decoded, colors, srgb, intent)
+    assert wanted is not None
+    expected = np.array(wanted.getpixel((30, 20)), int)
+    assert abs(expected - WIDE_RED).max() > 10, "the profile must matter"
+    made = await rendered(renderer, path)
+    assert abs(np.array(made(30, 20), int) - expected).max() <= 2
 
 
 def turned_jpeg_xl(stored: Any, orientation: int) -> bytes:
@@ -106,10 +137,14 @@ def turned_jpeg_xl(stored: Any, orientation: int) -> bytes:
 
 async def shown(renderer: ImageRenderer, path: Path) -> tuple[int, int, str]:
     """The size and the corners of the rendered JPEG XL of 64 × 48 pixels."""
+    image = await rendered(renderer, path)
+    return image.width, image.height, four(image)
+
+
+async def rendered(renderer: ImageRenderer, path: Path) -> Any:
     source = ImageSource(path, "image/jxl", 64, 48, 1)
     async with renderer.render(source, stored_pipeline("convert:PNG")) as made:
-        image = pyvips.Image.new_from_buffer(made.path.read_bytes(), "").copy_memory()
-    return image.width, image.height, four(image)
+        return pyvips.Image.new_from_buffer(made.path.read_bytes(), "").copy_memory()
 
 
 def save(image: Any, path: Path, **options: Any) -> Path:

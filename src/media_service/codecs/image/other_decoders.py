@@ -4,7 +4,6 @@ Each decodes the whole image into memory. Runs in a child process.
 """
 
 import os
-import struct
 import sys
 import warnings
 from collections.abc import Iterator
@@ -13,13 +12,12 @@ from typing import Any
 
 import av
 import numpy as np
-import PIL.ExifTags
 import PIL.Image
 import pyvips
 
-from media_service.codecs.image import jpeg_xl, photoshop
+from media_service.codecs.image import jpeg_xl, jpeg_xl_decoder, photoshop
 from media_service.codecs.image.linear_light import from_linear
-from media_service.codecs.image.readable import FFMPEG, LIBRAW, PHOTOSHOP, PILLOW
+from media_service.codecs.image.readable import FFMPEG, LIBJXL, LIBRAW, PHOTOSHOP, PILLOW
 from media_service.codecs.limits import check_pixels, too_many_pixels
 from media_service.codecs.sandbox.exit_cause import corrupt
 from media_service.errors import MediaError
@@ -28,7 +26,7 @@ from media_service.errors import MediaError
 INTERPRETATIONS = {"L": "b-w", "LA": "b-w", "RGB": "srgb", "RGBA": "srgb", "CMYK": "cmyk"}
 # What other modes become: palettes, and premultiplied alpha.
 CONVERTED = {"1": "L", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}
-DECODERS = frozenset({*PILLOW.values(), *FFMPEG.values(), LIBRAW, *PHOTOSHOP.values()})
+DECODERS = frozenset({*PILLOW.values(), *FFMPEG.values(), LIBJXL, LIBRAW, *PHOTOSHOP.values()})
 
 
 def decode(media: int, decoder: str, max_pixels: int = sys.maxsize) -> Any:
@@ -37,6 +35,8 @@ def decode(media: int, decoder: str, max_pixels: int = sys.maxsize) -> Any:
     PIXEL_LIMIT_EXCEEDED), MemoryError."""
     if decoder == LIBRAW:
         return by_libraw(media, max_pixels)
+    if decoder == LIBJXL:
+        return by_libjxl(media, max_pixels)
     if decoder in FFMPEG.values():
         return by_ffmpeg(media, decoder, max_pixels)
     if decoder in PHOTOSHOP.values():
@@ -59,17 +59,16 @@ def opened(media: int) -> Iterator[Any]:
 
 
 def by_pillow(media: int, format_name: str, max_pixels: int) -> Any:
-    with opened(media) as file:
-        if format_name == "JXL":
-            prepare_jpeg_xl(file, max_pixels)
-        with limited(max_pixels), PIL.Image.open(file, formats=[format_name]) as image:
-            check_pixels(*image.size, max_pixels)
-            image.load()
-            check_pixels(*image.size, max_pixels)  # that of the image within an icon
-            profile = image.info.get("icc_profile")
-            orientation = stored_orientation(image)
-            decoded = in_vips(in_known_mode(image))
-    decoded.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    with (
+        opened(media) as file,
+        limited(max_pixels),
+        PIL.Image.open(file, formats=[format_name]) as image,
+    ):
+        check_pixels(*image.size, max_pixels)
+        image.load()
+        check_pixels(*image.size, max_pixels)  # that of the image within an icon
+        profile = image.info.get("icc_profile")
+        decoded = in_vips(in_known_mode(image))
     if isinstance(profile, bytes) and profile:
         decoded.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     return decoded
@@ -88,26 +87,17 @@ def limited(max_pixels: int) -> Iterator[None]:
             raise too_many_pixels("The image has too many pixels", max_pixels) from error
 
 
-def prepare_jpeg_xl(file: Any, max_pixels: int) -> None:
-    """Adds the format to Pillow. Its plugin decodes the image when it is opened, so the size is
-    checked here."""
-    check_pixels(*jpeg_xl.size(file), max_pixels)
-    file.seek(0)
-    from pillow_jxl import JpegXLImagePlugin  # noqa: PLC0415 - a large library for few files
-
-    JpegXLImagePlugin.DECODE_THREADS = 0  # decodes in the calling thread
-
-
-def stored_orientation(image: Any) -> int:
-    """Returns the EXIF orientation if the decoder has not applied it. That of JPEG XL applies the
-    orientation in the code stream, except to an image that it restores as the JPEG it was."""
-    if not getattr(image, "jpeg", False):
-        return 1
-    try:
-        found = image.getexif().get(PIL.ExifTags.Base.Orientation)
-    except (SyntaxError, ValueError, LookupError, TypeError, OSError, struct.error):
-        return 1  # damaged metadata
-    return int(found) if found in range(1, 9) else 1
+def by_libjxl(media: int, max_pixels: int) -> Any:
+    with opened(media) as file:
+        check_pixels(*jpeg_xl.size(file), max_pixels)
+        file.seek(0)
+        pixels, profile = jpeg_xl_decoder.decode(file.read(), max_pixels)
+    height, width, bands = pixels.shape
+    found = pyvips.Image.new_from_memory(pixels.data, width, height, bands, "uchar")
+    decoded = found.copy(interpretation="srgb" if bands > 2 else "b-w")
+    if profile:
+        decoded.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return decoded
 
 
 def in_known_mode(image: Any) -> Any:

@@ -22,7 +22,6 @@ PILLOW = {
     "image/j2c": "JPEG2000",
     "image/jp2": "JPEG2000",
     "image/jpx": "JPEG2000",
-    "image/jxl": "JXL",
     "image/qoi": "QOI",
     "image/sgi": "SGI",
     "image/vnd-ms.dds": "DDS",
@@ -32,6 +31,7 @@ PILLOW = {
     "image/x-tga": "TGA",
     "image/x-win-cursor": "CUR",
 }
+JPEG_XL, LIBJXL = "image/jxl", "libjxl"
 PHOTOSHOP = dict.fromkeys(("image/vnd.adobe.photoshop", "image/x-psb"), "photoshop")
 # The names of FFmpeg's demuxers.
 FFMPEG = {"image/vnd.radiance": "hdr_pipe", "image/x-exr": "exr_pipe"}
@@ -52,4 +52,11 @@ RAW = (
 )
 LIBRAW = "libraw"
 
-LOADERS = {**VIPS, **PILLOW, **PHOTOSHOP, **FFMPEG, **dict.fromkeys(RAW, LIBRAW)}
+LOADERS = {
+    **VIPS,
+    **PILLOW,
+    JPEG_XL: LIBJXL,
+    **PHOTOSHOP,
+    **FFMPEG,
+    **dict.fromkeys(RAW, LIBRAW),
+}
