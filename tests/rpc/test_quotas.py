@@ -1,4 +1,4 @@
-"""Quotas limit what accounts store, whoever uploads it."""
+"""Quotas limit what accounts store, regardless of the uploader."""
 
 import asyncio
 import random

@@ -31,7 +31,7 @@ class QuotaServiceStub(object):
     An account is a resource of AccessService: `project:ID`, `organization:ID`, or `owner:ORGANIZATION/TYPE:ID`, such as
     `owner:/user:ann` for what a user owns outside organizations. A media in a project is charged to the project, and to
     its organization, or to the owner of a project without one. A media in no project is charged to its owner, and to its
-    organization. It is never charged to whoever uploaded it.
+    organization. It is never charged to its uploader.
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
     more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions and cached
@@ -70,7 +70,7 @@ class QuotaServiceServicer(object):
     An account is a resource of AccessService: `project:ID`, `organization:ID`, or `owner:ORGANIZATION/TYPE:ID`, such as
     `owner:/user:ann` for what a user owns outside organizations. A media in a project is charged to the project, and to
     its organization, or to the owner of a project without one. A media in no project is charged to its owner, and to its
-    organization. It is never charged to whoever uploaded it.
+    organization. It is never charged to its uploader.
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
     more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions and cached
@@ -156,7 +156,7 @@ class QuotaService(object):
     An account is a resource of AccessService: `project:ID`, `organization:ID`, or `owner:ORGANIZATION/TYPE:ID`, such as
     `owner:/user:ann` for what a user owns outside organizations. A media in a project is charged to the project, and to
     its organization, or to the owner of a project without one. A media in no project is charged to its owner, and to its
-    organization. It is never charged to whoever uploaded it.
+    organization. It is never charged to its uploader.
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
     more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions and cached

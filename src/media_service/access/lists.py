@@ -1,7 +1,7 @@
 """Pages of what a caller may see, as SQL.
 
-A condition such as `visible` would be checked row by row: whoever may see little would wait for a
-scan of the table. Instead, the caller's containers are found first: owners, projects,
+A condition such as `visible` would be checked row by row: a caller who may see little would
+wait for a scan of the table. Instead, the caller's containers are found first: owners, projects,
 organizations, single media. Each is read in the order of the list from an index of its own, until
 the page is full; then the page is the beginning of their union. So a page costs about as many rows
 as the caller has containers, times the size of the page, however large the table is.

@@ -2,8 +2,9 @@
 removed.
 
 The digest of an hour is SHA-256 over the digest before it, the hour, and the digest of its entries.
-An hour is sealed when no writer can add to it any more. Whoever can change the tables can compute a
-new chain: keep the last digest that `audit verify` prints elsewhere, and pass it to the next run.
+An hour is sealed when no writer can add to it any more. A person who can change the tables can
+compute a new chain: keep the last digest that `audit verify` prints elsewhere, and pass it
+to the next run.
 """
 
 import hashlib

@@ -4,18 +4,17 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from time import monotonic
-from typing import Self
 
 from media_service.audit.queries import writing
 from media_service.audit.repeats import Repeats
 from media_service.clock import now
 from media_service.db.audit_entry import AuditEntry, Category
 from media_service.db.database import Database
+from media_service.db.periodic_flush import PeriodicFlush
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.ids import new_id
 
@@ -35,36 +34,27 @@ CLOSE_SECONDS = 5.0
 Counted = Callable[[str, Category], None]
 
 
-class AuditWriter:
-    """It is an async context manager: leaving it writes what waits. A process that is killed loses
-    the entries of reads and refusals of its last moments; changes are written by their own
-    transactions."""
+class AuditWriter(PeriodicFlush):
+    """Leaving it writes what waits. A process that is killed loses the entries of reads and
+    refusals of its last moments; changes are written by their own transactions."""
 
     def __init__(
         self, database: Database, counted: Counted, flush_seconds: float = FLUSH_SECONDS
     ) -> None:
+        super().__init__(flush_seconds)
         self._database = database
         self._counted = counted
-        self._flush_seconds = flush_seconds
         self._writer_id = new_id()
         self._waiting: deque[AuditEntry] = deque()
         self._repeats = Repeats()
         self._room = asyncio.Event()
         self._room.set()
-        self._stopping = asyncio.Event()
         self._next_beat = 0.0
         self._failing = False
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="audit writer")
-        return self
 
     async def __aexit__(self, *_: object) -> None:
-        # Do not cancel the task: it is not known whether an interrupted batch was committed.
-        self._stopping.set()
-        if self._task:
-            await self._task
+        await super().__aexit__()
+        await self._close()
 
     def add(self, entry: AuditEntry) -> None:
         time = now()
@@ -92,12 +82,8 @@ class AuditWriter:
                 "The audit log cannot be written at the moment. Try again.",
             ) from None
 
-    async def _run(self) -> None:
-        while not self._stopping.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), self._flush_seconds)
-            await self._tick(now())
-        await self._close()
+    async def _flush(self) -> None:
+        await self._tick(now())
 
     async def _tick(self, time: datetime | None) -> None:
         """Ends the windows that are over, and writes everything that waits. `time` None: ends all
@@ -151,7 +137,7 @@ class AuditWriter:
         end = monotonic() + CLOSE_SECONDS
         await self._tick(None)
         while self._waiting and monotonic() < end:
-            await asyncio.sleep(self._flush_seconds)
+            await asyncio.sleep(self._seconds)
             await self._tick(None)
         for entry in self._waiting:
             log.error("an audit entry could not be written: %s", entry)

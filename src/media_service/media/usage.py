@@ -1,12 +1,10 @@
 """Counts reads of media in memory, and adds the counts to the database every minute."""
 
-import asyncio
 import logging
 from collections import Counter
-from contextlib import suppress
-from typing import Self
 
 from media_service.db.database import Database
+from media_service.db.periodic_flush import PeriodicFlush
 from media_service.errors import MediaError
 from media_service.media import queries
 from media_service.media.content import Use
@@ -19,38 +17,18 @@ BATCH = 1000
 MAX_MEDIA = 100_000
 
 
-class UsageCounter:
-    """Counts reads. It is an async context manager: leaving it writes the last counts.
-
-    The counts are approximate: a process that is killed loses the counts of its last minute.
-    """
+class UsageCounter(PeriodicFlush):
+    """Counts reads. The counts are approximate: a process that is killed loses those of its last
+    minute."""
 
     def __init__(self, database: Database, flush_seconds: float = FLUSH_SECONDS) -> None:
+        super().__init__(flush_seconds)
         self._database = database
-        self._flush_seconds = flush_seconds
         self._counts: dict[str, Counter[Use]] = {}
-        self._stopping = asyncio.Event()
-        self._flushing: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._flushing = asyncio.create_task(self._flush_forever())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        # Do not cancel the task: a flush that was just committed would be repeated.
-        self._stopping.set()
-        if self._flushing:
-            await self._flushing
 
     def add(self, media_id: str, use: Use) -> None:
         if media_id in self._counts or len(self._counts) < MAX_MEDIA:
             self._counts.setdefault(media_id, Counter())[use] += 1
-
-    async def _flush_forever(self) -> None:
-        while not self._stopping.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), self._flush_seconds)
-            await self._flush()
 
     async def _flush(self) -> None:
         """Writes the counts. Counts of locked media remain for the next flush, as do all counts if

@@ -1,7 +1,7 @@
 """Client certificates: the service account that a certificate stands for.
 
 A certificate comes from the TLS connection itself, or in the header `x-forwarded-client-cert` of a
-trusted proxy. Whoever sent it has verified it against the certificate authorities.
+trusted proxy. The sender has verified it against the certificate authorities.
 """
 
 import ipaddress

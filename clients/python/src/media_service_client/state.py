@@ -1,4 +1,4 @@
-"""What the state of an upload, or a job, means to whoever waits for it."""
+"""What the state of an upload, or a job, means to the caller that waits for it."""
 
 from dataclasses import dataclass
 
