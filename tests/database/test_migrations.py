@@ -280,3 +280,24 @@ async def test_stored_ladders_remain_readable(empty_database: str) -> None:
     assert [rung.bit_rate_kbps for rung in first.rungs] == [2800, 1400]
     assert (first.opening_frames, second.opening_frames) == (16, 0)
     assert first.audio_tracks == second.audio_tracks == (Track("a1", 0, "en", ""),)
+
+
+async def test_jobs_are_in_no_project_of_somebody_else(empty_database: str) -> None:
+    rows = """
+        insert into projects (project_id, owner_type, owner_id) values ('wedding', 'user', 'ann');
+        insert into media (media_id, owner_type, owner_id, state, kind, content_type, size_bytes,
+                           filename, project_id)
+        values ('00000000-0000-7000-8000-000000000001', 'user', 'bob', 'READY', 'IMAGE',
+                'image/png', 1, 'a.png', 'wedding');
+        insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id, project_id)
+        select gen_random_uuid(), 'PROCESS', subject::uuid, 'QUEUED', '', 'user', owner, 'wedding'
+        from (values
+            ('ann', '00000000-0000-7000-8000-000000000002'),
+            ('bob', '00000000-0000-7000-8000-000000000001'),
+            ('eve', '00000000-0000-7000-8000-000000000003')
+        ) as j (owner, subject);
+    """
+    with await migrate_with_rows(empty_database, "0034", rows) as connection:
+        jobs = connection.execute("select owner_id, project_id from jobs order by owner_id")
+        found = [(job["owner_id"], job["project_id"]) for job in jobs]
+    assert found == [("ann", "wedding"), ("bob", "wedding"), ("eve", "")]
