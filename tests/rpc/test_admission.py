@@ -11,7 +11,12 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from mediaservice.v1 import media_service_pb2, upload_pb2, upload_service_pb2
+from mediaservice.v1 import (
+    credentials_service_pb2,
+    media_service_pb2,
+    upload_pb2,
+    upload_service_pb2,
+)
 
 from media_service.uploads.load import FEW_STREAMS
 from media_service_client import AsyncClient
@@ -285,3 +290,34 @@ async def test_an_owner_has_a_limited_number_of_unfinished_uploads(start: Start)
     batch = upload_service_pb2.BatchCreateUploadsRequest(requests=many)
     limited = await refused(bob.call(bob.uploads.BatchCreateUploads, batch))
     assert limited.reason == "UPLOAD_LIMIT_EXCEEDED"
+
+
+async def test_the_limit_of_unfinished_uploads_holds_for_calls_at_once(start: Start) -> None:
+    service = await start(max_open_uploads="3")
+    callers = [await service.caller("ann") for _ in range(4)]
+
+    async def create(caller: Caller) -> bool:
+        try:
+            await caller.create(filename="a.jpg")
+        except grpc.RpcError:
+            return False
+        return True
+
+    created = await asyncio.gather(*(create(callers[n % 4]) for n in range(24)))
+    assert sum(created) == 3
+
+
+async def test_service_accounts_share_the_unfinished_uploads_of_their_owner(start: Start) -> None:
+    service = await start(max_open_uploads="3")
+    ann = await service.caller("ann")
+    for number in range(3):
+        request = credentials_service_pb2.CreateServiceAccountRequest(display_name=str(number))
+        account = await ann.call(ann.credentials.CreateServiceAccount, request)
+        key = credentials_service_pb2.CreateApiKeyRequest(
+            service_account_id=account.service_account_id
+        )
+        robot = await service.bearer((await ann.call(ann.credentials.CreateApiKey, key)).key)
+        await robot.create(filename="a.jpg")
+    for caller in (robot, ann):
+        refusal = await refused(caller.create(filename="a.jpg"))
+        assert refusal.reason == "UPLOAD_LIMIT_EXCEEDED"

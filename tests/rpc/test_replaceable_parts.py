@@ -12,7 +12,16 @@ from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
 from tests.support.media.small_files import video_bytes
-from tests.support.rpc.parts import Part, complete, files, listed, named, put, sign
+from tests.support.rpc.parts import (
+    Part,
+    complete,
+    files,
+    listed,
+    named,
+    put,
+    put_signed,
+    sign,
+)
 from tests.support.rpc.server import Caller, Running, refused
 from tests.support.rpc.sessions import abort, write
 from tests.support.tools import eventually
@@ -50,19 +59,6 @@ async def link(caller: Caller, upload_id: str, number: int, **known: Any) -> str
 
 def token_of(url: str) -> str:
     return urlsplit(url).path.removeprefix("/v1/signed/")
-
-
-async def put_signed(caller: Caller, token: str, data: bytes) -> Part:
-    """Uploads to a signed URL without a token."""
-
-    async def pieces() -> AsyncIterator[PutSigned]:
-        for at in range(0, len(data), MIB):
-            message = PutSigned(token=token if at == 0 else "")
-            message.body.data = data[at : at + MIB]
-            yield message
-
-    stored: Part = await caller.uploads.PutSigned(pieces())
-    return stored
 
 
 async def parts_of(caller: Caller, upload_id: str) -> Sequence[Part]:

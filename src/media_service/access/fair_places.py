@@ -5,7 +5,7 @@ upload streams. Before any other work, call `take(owner)`; if it returns None, r
 a time to retry. Use the place as a context, or end it with the task that does the work. Pass
 `on_evicted` a callback that ends the work in order and tells the caller to try again.
 
-    place = places.take(caller().owner)
+    place = places.take(caller().charged)
     if place is None:
         raise ResourceExhausted(...)
     with place:

@@ -4,18 +4,26 @@ A link is a JWT (RFC 7519) with an HMAC. It has its own keys, so no link is an a
 access token a link. Its audience states its purpose.
 """
 
+import base64
 import hashlib
 import hmac
+import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import jwt
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from media_service.access.principal import Principal
 from media_service.errors import PermissionDenied, Reason
 
 ALGORITHM = "HS256"
+NONCE_BYTES = 12
+SIGNER = "by"
 TOKEN = r"[\w-]+\.[\w-]+\.[\w-]+"
 
 
@@ -39,10 +47,20 @@ class LinkSigner:
         if not keys:
             raise ValueError("set MEDIA_LINK_KEYS, which is required without MEDIA_JWT_SECRET")
         self._keys = tuple(keys)
+        self._ciphers = [AESGCM(cipher_key(key)) for key in keys]
 
-    def sign(self, purpose: str, claims: Mapping[str, Any], expire: datetime) -> str:
-        """A link for one purpose. Its holder can read the claims, but not change them."""
+    def sign(
+        self,
+        purpose: str,
+        claims: Mapping[str, Any],
+        expire: datetime,
+        signer: Principal | None = None,
+    ) -> str:
+        """A link for one purpose. Its holder can read the claims, but not change them, and not read
+        who signed it. `signer`: whose role decides whether it still opens."""
         signed = {**claims, "aud": purpose, "exp": expire}
+        if signer is not None:
+            signed[SIGNER] = self._seal(signer)
         return jwt.encode(signed, self._keys[0], algorithm=ALGORITHM)
 
     def open(self, purpose: str, token: str) -> dict[str, Any]:
@@ -65,3 +83,36 @@ class LinkSigner:
             except jwt.PyJWTError:
                 break
         raise invalid()
+
+    def signer(self, claims: Mapping[str, Any]) -> Principal | None:
+        """Who signed the link with these claims, as far as it decides their role. None: a release
+        before this claim did. Raises PermissionDenied (LINK_INVALID)."""
+        if SIGNER not in claims:
+            return None
+        sealed = base64.urlsafe_b64decode(claims[SIGNER])
+        nonce, encrypted = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+        for cipher in self._ciphers:
+            try:
+                return Principal(**json.loads(cipher.decrypt(nonce, encrypted, None)))
+            except InvalidTag:
+                continue  # it may be sealed with another key
+        raise invalid()
+
+    def _seal(self, signer: Principal) -> str:
+        fields = {
+            "subject": signer.subject,
+            "type": signer.type,
+            "issuer": signer.issuer,
+            "org_id": signer.org_id,
+            "org_issuer": signer.org_issuer,
+            "administrator": signer.administrator,
+            "account": signer.account,
+        }
+        plain = json.dumps({name: value for name, value in fields.items() if value})
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = nonce + self._ciphers[0].encrypt(nonce, plain.encode(), None)
+        return base64.urlsafe_b64encode(sealed).decode()
+
+
+def cipher_key(key: str) -> bytes:
+    return hmac.digest(key.encode(), b"media-service signers of links", hashlib.sha256)

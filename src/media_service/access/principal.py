@@ -15,7 +15,8 @@ class Principal:
     narrows the caller to that organization. The claim counts as membership if the organization is
     bound to `org_issuer`, which is empty for the service's own issuer. `scopes` None: every
     permission of the user. `administrator`: whether MEDIA_ADMIN_CLAIM makes the caller one.
-    `api_key_id`: of the API key of this call, if it has one.
+    `api_key_id`: of the API key of this call, if it has one. `account`: the name of the user or the
+    organization that a service account belongs to, such as "user:ann".
     """
 
     subject: str
@@ -27,6 +28,7 @@ class Principal:
     type: str = "user"
     api_key_id: str = ""
     org_issuer: str = ""
+    account: str = ""
 
     @property
     def id(self) -> str:
@@ -41,6 +43,18 @@ class Principal:
     def owner(self) -> Owner:
         """The owner of what this caller creates, unless they name another one."""
         return Owner(self.type, self.id, self.org_id)
+
+    @property
+    def charged_name(self) -> str:
+        """Whose limits its calls use up. All service accounts of a user or an organization share
+        those of their owner, so that more of them get no more."""
+        return self.account or self.grantee
+
+    @property
+    def charged(self) -> Owner:
+        """The same as `charged_name`, for places that owners share."""
+        kind, _, id_ = self.charged_name.partition(":")
+        return Owner(kind, id_)
 
     def holds(self, permission: str) -> bool:
         """Whether the token's scope covers a permission such as "media.read"; "media.*" does."""

@@ -48,7 +48,7 @@ class KeyState:
 
     api_key_id: str
     service_account_id: str
-    org_id: str
+    owner: Owner
     secret_hash: bytes
     scopes: frozenset[str] | None
     active: bool

@@ -78,7 +78,8 @@ async def key_states(
     rows = await db.execute(
         """
         select k.prefix, k.api_key_id::text as api_key_id,
-               k.service_account_id::text as service_account_id, a.org_id, k.secret_hash, k.scopes,
+               k.service_account_id::text as service_account_id, a.org_id, a.owner_type, a.owner_id,
+               k.secret_hash, k.scopes,
                k.revoke_time is null and a.delete_time is null as active,
                coalesce(k.expire_time <= now(), false) as expired,
                coalesce(k.last_use_time < now() - %s, true) as use_due
@@ -91,7 +92,7 @@ async def key_states(
         row["prefix"]: KeyState(
             row["api_key_id"],
             row["service_account_id"],
-            row["org_id"],
+            owner_of(row),
             bytes(row["secret_hash"]),
             None if row["scopes"] is None else frozenset(row["scopes"]),
             row["active"],

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from cachetools import LRUCache
 
+from media_service.access.owner import Owner
 from media_service.access.principal import Principal
 from media_service.credentials import queries
 from media_service.credentials.key_text import MARK, parse_key
@@ -27,6 +28,10 @@ def invalid() -> Unauthenticated:
         Reason.TOKEN_INVALID,
         "The API key or its service account does not exist, or was revoked. Create another one.",
     )
+
+
+def name_of(owner: Owner) -> str:
+    return f"{owner.type}:{owner.id}"
 
 
 class KeyVerifier:
@@ -68,10 +73,11 @@ class KeyVerifier:
             self._last_use.add(state.api_key_id)
         return Principal(
             subject=state.service_account_id,
-            org_id=state.org_id,
+            org_id=state.owner.org_id,
             scopes=state.scopes,
             type=SERVICE_ACCOUNT,
             api_key_id=state.api_key_id,
+            account=name_of(state.owner),
         )
 
     async def account(self, service_account_id: str) -> Principal:
@@ -84,7 +90,10 @@ class KeyVerifier:
                 "The service account of the client certificate does not exist.",
             )
         return Principal(
-            subject=service_account_id, org_id=account.owner.org_id, type=SERVICE_ACCOUNT
+            subject=service_account_id,
+            org_id=account.owner.org_id,
+            type=SERVICE_ACCOUNT,
+            account=name_of(account.owner),
         )
 
     async def check(self, principal: Principal) -> None:

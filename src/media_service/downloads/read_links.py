@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from media_service.access.link_signer import LinkSigner, invalid
 from media_service.access.principal import Principal
+from media_service.access.role import Role
 from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import Pipeline, stored_pipeline
 from media_service.db.audit_entry import current_call, link_id
@@ -105,13 +106,20 @@ class ReadLinks:
         """
         media = await self._downloads.media(principal, media_id)
         link = await self._link(
-            media, rendition, version=version, ttl=ttl, attachment=attachment, direct=direct
+            principal,
+            media,
+            rendition,
+            version=version,
+            ttl=ttl,
+            attachment=attachment,
+            direct=direct,
         )
         note("media.sign" if link.token else "media.hand_out", link)
         return link
 
     async def _link(
         self,
+        signer: Principal,
         media: Media,
         rendition: str,
         *,
@@ -120,25 +128,26 @@ class ReadLinks:
         attachment: bool,
         direct: bool,
     ) -> Link:
+        sign = partial(self._sign, signer, media)
         claims = {"rendition": rendition, **version_claim(version)}
         if rendition == STREAM:
             check_version(media, version)
             await self._playback.check(media)
-            return self._sign(media, claims, MASTER, expire=expire_time(ttl), attachment=False)
+            return sign(claims, MASTER, expire=expire_time(ttl), attachment=False)
         try:
             content = await self._downloads.content(media, rendition, version)
         except Unavailable as error:
             if direct or error.reason is not Reason.MEDIA_NOT_READY:
                 raise
             path = path_name(with_extension(media.filename, "", f"-{rendition}"))
-            return self._sign(media, claims, path, expire=expire_time(ttl), attachment=attachment)
+            return sign(claims, path, expire=expire_time(ttl), attachment=attachment)
         if direct:
             ttl = -(-ttl // SECOND) * SECOND  # stores accept only whole seconds
             expire = (now() + ttl).replace(microsecond=0)
             if url := await self._downloads.store_url(content, ttl, attachment=attachment):
                 return Link(url, expire)
         path = path_name(content.filename)
-        return self._sign(media, claims, path, expire=expire_time(ttl), attachment=attachment)
+        return sign(claims, path, expire=expire_time(ttl), attachment=attachment)
 
     async def sign_render(
         self,
@@ -159,13 +168,14 @@ class ReadLinks:
         content_type = f"image/{pipeline.format.lower()}" if pipeline.format else ""
         path = path_name(with_extension(media.filename, content_type))
         claims = {"rendition": "", "ops": pipeline.text, **version_claim(version)}
-        link = self._sign(media, claims, path, expire=expire_time(ttl), attachment=attachment)
+        expire = expire_time(ttl)
+        link = self._sign(principal, media, claims, path, expire=expire, attachment=attachment)
         if len(link.token) > MAX_TOKEN_LENGTH:
             raise too_long()
         note("media.sign", link)
         return link
 
-    def read_urls(self, media: Media) -> ReadUrls | None:
+    def read_urls(self, principal: Principal, media: Media) -> ReadUrls | None:
         """Returns URLs of a media that the caller may read, or None if its content is not
         served."""
         try:
@@ -173,7 +183,7 @@ class ReadLinks:
         except FailedPrecondition:
             return None
         expire = expire_time(TTL)
-        sign = partial(self._sign, media, expire=expire, attachment=False)
+        sign = partial(self._sign, principal, media, expire=expire, attachment=False)
         original = self._downloads.original(media)
         renditions = {
             name: sign({"rendition": name}, self._path(media, name)).url
@@ -191,6 +201,7 @@ class ReadLinks:
 
     def _sign(
         self,
+        signer: Principal,
         media: Media,
         target: Mapping[str, object],
         path: str,
@@ -199,7 +210,7 @@ class ReadLinks:
         attachment: bool,
     ) -> Link:
         claims = {"media": media.media_id, **target, "attachment": attachment}
-        token = self._signer.sign(PURPOSE, claims, expire)
+        token = self._signer.sign(PURPOSE, claims, expire, signer)
         url = f"{self._rest_url}/v1/signed/{token}/{path}"
         return Link(url, expire, token)
 
@@ -207,15 +218,16 @@ class ReadLinks:
         """Opens the target of a link. `path` is the file of a stream. For `accept`, see
         `RenderService.find`.
 
-        Raises PermissionDenied (LINK_INVALID) if the link was modified, is expired, or its target
-        is gone. Raises Unavailable (MEDIA_NOT_READY), and InvalidArgument (MEDIA_CORRUPT) for a
-        render.
+        Raises PermissionDenied (LINK_INVALID) if the link was modified, is expired, its target is
+        gone, or its signer may no longer read the media. Raises Unavailable (MEDIA_NOT_READY), and
+        InvalidArgument (MEDIA_CORRUPT) for a render.
         """
         if call := current_call.get():
             call.credential_id = link_id(token)
         claims = self._signer.open(PURPOSE, token)
-        media = await self._reader.find(claims["media"])
-        if media is None:
+        signer = self._signer.signer(claims)
+        media = await self._reader.find(claims["media"], signer)
+        if media is None or (signer and media.role < Role.VIEWER):
             raise invalid()
         content: Content | RenderSpec
         try:

@@ -43,6 +43,11 @@ class Visibility(StrEnum):
     PUBLIC = "PUBLIC"
     PUBLIC_ORIGINAL = "PUBLIC_ORIGINAL"
 
+    def exceeds(self, other: "Visibility") -> bool:
+        """Whether anyone can read more than with the other one."""
+        order = list(Visibility)
+        return order.index(self) > order.index(other)
+
 
 class Kind(StrEnum):
     IMAGE = "IMAGE"

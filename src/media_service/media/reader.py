@@ -74,9 +74,9 @@ class MediaReader:
         async with self._database.connection() as db:
             return await queries.service_role(db, principal) is Role.OWNER
 
-    async def find(self, media_id: str) -> Media | None:
-        """Returns a media without checking the caller's role."""
-        return await self._read((media_id, None))
+    async def find(self, media_id: str, principal: Principal | None = None) -> Media | None:
+        """Returns a media, with the role of the principal, without checking it."""
+        return await self._read((media_id, principal))
 
     async def _read_many(self, asked: Sequence[tuple[str, Principal | None]]) -> list[Media | None]:
         distinct = list(dict.fromkeys(asked))

@@ -10,6 +10,7 @@ from media_service.access.owner import Owner
 from media_service.access.page_tokens import PageTokens
 from media_service.access.policy import Condition, authorize, owned_by, scope
 from media_service.access.principal import Principal
+from media_service.access.role import Role
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
@@ -28,7 +29,7 @@ from media_service.jobs.queries import changing
 from media_service.media import queries
 from media_service.media.filter import parse_filter
 from media_service.media.intake import intake_jobs
-from media_service.media.model import Media, MediaState, Rendition
+from media_service.media.model import Media, MediaState, Rendition, Visibility
 from media_service.media.paging import parse_order
 from media_service.media.reader import MediaReader, not_found
 from media_service.sharing.creation import check_owner, check_project
@@ -198,8 +199,9 @@ class MediaService:
     async def update(
         self, principal: Principal, media_id: str, values: Mapping[str, Any], etag: str
     ) -> Media:
-        """Changes some of the fields `CHANGEABLE`. Raises Aborted (ETAG_MISMATCH) if `etag` is set
-        and is not the media's."""
+        """Changes some of the fields `CHANGEABLE`. To let anyone read more is to share, which
+        requires the role MANAGER. Raises Aborted (ETAG_MISMATCH) if `etag` is set and is not the
+        media's."""
         async with self._database.transaction() as tx:
             media = await load(tx, principal, media_id, lock=True)
             if media.delete_time is not None:
@@ -208,10 +210,14 @@ class MediaService:
             changes = {name: new for name, new in values.items() if new != getattr(media, name)}
             if not changes:
                 return media
+            visibility: Visibility = changes.get("visibility", media.visibility)
+            publishes = visibility.exceeds(media.visibility)
+            if publishes:
+                authorize(media, not_found(media_id), Role.MANAGER)
             await queries.set_fields(tx, media_id, changes)
             changed = await load(tx, principal, media_id)
             await record_change(tx, media, changed)
-            tx.audit(media_id=media_id)
+            tx.audit("media.publish" if publishes else "", media_id=media_id)
         return changed
 
     async def delete(self, principal: Principal, media_id: str, etag: str) -> Media:

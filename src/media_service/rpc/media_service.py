@@ -59,7 +59,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
             media,
             self._public_urls,
             full=request.view == media_pb2.Media.FULL,
-            read_urls=self._links.read_urls(media) if request.sign_read_urls else None,
+            read_urls=self._links.read_urls(caller(), media) if request.sign_read_urls else None,
         )
 
     async def ListMedia(  # noqa: N802

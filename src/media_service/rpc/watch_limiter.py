@@ -42,7 +42,7 @@ class WatchLimiter:
         """
         if self._stopping:
             raise shutting_down()
-        with self._slot(caller().owner):
+        with self._slot(caller().charged):
             limit = asyncio.timeout(self._max_duration.total_seconds())
             self._limits.add(limit)
             try:

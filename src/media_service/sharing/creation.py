@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from media_service.access.owner import Owner
-from media_service.access.policy import authorize, decided
+from media_service.access.policy import authorize, decided, role_required
 from media_service.access.principal import Principal
 from media_service.access.role import Role
 from media_service.db.database import Database
@@ -18,10 +18,11 @@ from media_service.sharing.model import Project
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where a caller wants to create something. `owner` None: the caller. `project_id` empty: in no
-    project."""
+    project. `published`: anyone can read it."""
 
     owner: Owner | None = None
     project_id: str = ""
+    published: bool = False
 
 
 class Creation:
@@ -49,7 +50,7 @@ class Creation:
         others = []
         for destination in dict.fromkeys(destinations):
             # What a user without an organization creates is theirs, without a query.
-            own = destination in {Destination(), Destination(principal.owner)}
+            own = destination.owner in {None, principal.owner} and not destination.project_id
             if own and not principal.org_id:
                 found[destination] = principal.owner
             else:
@@ -77,16 +78,21 @@ async def owner_in(db: Connection, principal: Principal, destination: Destinatio
         project = await load_project(db, principal, destination.project_id)
         org_id = project.owner.org_id
     owner = destination.owner or Owner(principal.type, principal.id, org_id)
-    await check_owner(db, principal, owner, org_id if destination.project_id else owner.org_id)
+    if not destination.project_id:
+        org_id = owner.org_id
+    role = await check_owner(db, principal, owner, org_id)
+    if destination.published and role < Role.MANAGER:  # as for a media that exists
+        raise role_required(Role.MANAGER)
     return owner
 
 
-async def check_owner(db: Connection, principal: Principal, owner: Owner, org_id: str) -> None:
-    """Checks that the caller may create something for an owner, in an organization. Raises
-    PermissionDenied (OWNER_NOT_ALLOWED)."""
-    allowed = await queries.role_for_owner(db, owner, principal) >= Role.EDITOR
-    if not allowed or owner.org_id != org_id:
+async def check_owner(db: Connection, principal: Principal, owner: Owner, org_id: str) -> Role:
+    """Checks that the caller may create something for an owner, in an organization. Returns the
+    caller's role. Raises PermissionDenied (OWNER_NOT_ALLOWED)."""
+    role = await queries.role_for_owner(db, owner, principal)
+    if role < Role.EDITOR or owner.org_id != org_id:
         raise owner_not_allowed()
+    return role
 
 
 async def check_project(db: Connection, principal: Principal, project_id: str, org_id: str) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from crc32c import crc32c as crc32c_of
 
+from media_service.access.principal import Principal
 from media_service.blobs.model import Blob
 from media_service.clock import now
 from media_service.db.audit_entry import AuditedCall, current_call
@@ -52,6 +53,7 @@ from media_service.uploads.acceptance import (
     check_not_empty,
     merge,
 )
+from media_service.uploads.access import check_project
 from media_service.uploads.errors import blob_removed, not_active, superseded
 from media_service.uploads.model import NewUpload, Part, Upload, UploadResult, UploadState
 from media_service.uploads.parts.check import ListedPart, check_parts
@@ -159,6 +161,7 @@ class Finisher:
 
     async def finish_session(
         self,
+        principal: Principal,
         upload_id: str,
         declared: Checksums,
         *,
@@ -176,18 +179,20 @@ class Finisher:
         idempotency key to settle.
 
         Raises Aborted (SUPERSEDED, IDEMPOTENCY_IN_PROGRESS), FailedPrecondition
-        (UPLOAD_NOT_ACTIVE, UPLOAD_INCOMPLETE), AlreadyExists (PART_CONFLICT), and the error that
-        makes the upload FAILED.
+        (UPLOAD_NOT_ACTIVE, UPLOAD_INCOMPLETE), AlreadyExists (PART_CONFLICT), NotFound
+        (PROJECT_NOT_FOUND) and PermissionDenied (ROLE_REQUIRED) if the caller may no longer add
+        media to the project, and the error that makes the upload FAILED.
         """
         failpoint("upload.verify.before")
         async with self._database.transaction() as tx:
-            upload = await queries.lock(tx, upload_id)
+            upload = await queries.lock_to_finish(tx, upload_id, principal)
             if upload is None or upload.state in {UploadState.VERIFYING, UploadState.FINISHED}:
                 return
             if upload.state is not UploadState.ACTIVE:
                 raise not_active(upload)
             if epoch is not None and upload.epoch != epoch:
                 raise superseded(upload_id)
+            check_project(upload)
             declared = merge(upload.spec.checksums, declared)
             known = await queries.parts(tx, upload_id)
             check_parts(upload, known, listed)

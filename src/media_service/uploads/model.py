@@ -148,6 +148,8 @@ class Upload:
     fault: Fault | None = None
     # Of the caller for whom it was loaded.
     role: Role = Role.NONE
+    # Of the same caller on its project, if it was loaded to be written. OWNER if it is in none.
+    project_role: Role = Role.NONE
 
 
 @dataclass(frozen=True, slots=True)

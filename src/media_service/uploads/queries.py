@@ -17,6 +17,7 @@ from media_service.access.queries import (
     Scope,
     caller_params,
     media_keys,
+    project_keys,
     role,
 )
 from media_service.access.role import Role
@@ -42,6 +43,10 @@ COLUMNS = SQL(
 )
 SELECT = SQL("select {} from uploads u ").format(COLUMNS)
 ROLE = role("u", media_keys("u", "media_id"))
+PROJECT_ROLE = f"""
+    case when u.project_id = '' then {Role.OWNER:d}
+    else {role("u", project_keys("u"), owned=False)} end
+"""
 TABLE = Table("uploads", "u", "upload_id", "media_id")
 NEWEST = (Key("create_time", descending=True), Key("upload_id", descending=True))
 
@@ -76,6 +81,7 @@ def record(row: Mapping[str, Any]) -> Upload:
         expire_time=row["expire_time"],
         fault=fault,
         role=Role(row.get("role") or Role.NONE),
+        project_role=Role(row.get("project_role") or Role.NONE),
     )
 
 
@@ -164,11 +170,23 @@ async def insert_finished(
 
 
 async def count_open(db: Connection, owner: Owner, most: int) -> int:
-    """The unfinished uploads of an owner. Counts up to `most`."""
+    """The unfinished uploads of an owner and of the service accounts that belong to it. Counts up
+    to `most`."""
+    name = (owner.org_id, owner.type, owner.id)
     rows = await db.execute(
-        "select count(*) as count from (select from uploads where state = 'ACTIVE'"
-        " and org_id = %s and owner_type = %s and owner_id = %s limit %s) open",
-        (owner.org_id, owner.type, owner.id, most),
+        """
+        select count(*) as count from (
+            select from uploads
+            where state = 'ACTIVE' and org_id = %s and owner_type = %s and owner_id = %s
+            union all
+            select from service_accounts a
+            join uploads u on u.state = 'ACTIVE' and u.org_id = a.org_id
+                and u.owner_type = 'service_account' and u.owner_id = a.service_account_id::text
+            where a.org_id = %s and a.owner_type = %s and a.owner_id = %s
+            limit %s
+        ) open
+        """,
+        (*name, *name, most),
     )
     row = await rows.fetchone()
     return int(row["count"]) if row else 0
@@ -184,9 +202,31 @@ async def get(db: Connection, upload_id: str, principal: Principal | None = None
     return record(row) if row else None
 
 
+async def get_to_write(db: Connection, upload_id: str, principal: Principal) -> Upload | None:
+    """Like `get`, also with the role of the caller on the upload's project."""
+    query = SQL(
+        "select {}, {} as role, {} as project_role from {} cross join uploads u"
+        " where u.upload_id = %s"
+    ).format(COLUMNS, SQL(ROLE), SQL(PROJECT_ROLE), SQL(CALLER))
+    rows = await db.execute(query, (*caller_params(principal), upload_id))
+    row = await rows.fetchone()
+    return record(row) if row else None
+
+
 async def lock(db: Connection, upload_id: str) -> Upload | None:
-    """Like `get`, but also locks the row until the transaction ends."""
+    """Returns an upload, and locks its row until the transaction ends."""
     rows = await db.execute(SELECT + SQL("where u.upload_id = %s for update"), (upload_id,))
+    row = await rows.fetchone()
+    return record(row) if row else None
+
+
+async def lock_to_finish(db: Connection, upload_id: str, principal: Principal) -> Upload | None:
+    """Like `lock`, also with the role of the caller on the upload's project."""
+    query = SQL(
+        "select {}, {} as project_role from {} cross join uploads u"
+        " where u.upload_id = %s for update of u"
+    ).format(COLUMNS, SQL(PROJECT_ROLE), SQL(CALLER))
+    rows = await db.execute(query, (*caller_params(principal), upload_id))
     row = await rows.fetchone()
     return record(row) if row else None
 

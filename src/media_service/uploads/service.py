@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,13 +24,14 @@ from media_service.idempotency.lease import held
 from media_service.idempotency.model import LEASE, RequestKey, in_progress, other_content
 from media_service.jobs.model import JobKind
 from media_service.media import queries as media_queries
+from media_service.media.model import Visibility
 from media_service.sharing.creation import Creation, Destination
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import part_too_small
 from media_service.uploads import queries
 from media_service.uploads.acceptance import Acceptance, merge
-from media_service.uploads.access import load
+from media_service.uploads.access import load, load_to_write
 from media_service.uploads.checkpoints import CheckpointBatcher, Checkpoints, Created
 from media_service.uploads.creation import Creator
 from media_service.uploads.errors import ended, not_active, superseded, upload_not_found
@@ -116,9 +117,14 @@ class UploadService:
             owner = owners[destination]
             wanted.append(owner if isinstance(owner, MediaError) else NewUpload(spec, owner, key))
         accepted = Counter(new.owner for new in wanted if isinstance(new, NewUpload))
-        for owner, count in accepted.items():
-            await self._open.admit(owner, count)
-        created = await self._creator.create(wanted, atomic=atomic)
+        with ExitStack() as stack:
+            admitted = [
+                stack.enter_context(await self._open.admit(principal, owner, count))
+                for owner, count in accepted.items()
+            ]
+            created = await self._creator.create(wanted, atomic=atomic)
+            for each in admitted:
+                each.recorded()
         async with self._database.connection() as db:
             return [
                 await self._result(db, made) if isinstance(made, Upload) else made
@@ -169,7 +175,7 @@ class UploadService:
             upload = await load(db, principal, upload_id)
         if upload.state not in BEING_COMPLETED:
             await self._collector.collect(upload)
-            await self._finisher.finish_session(upload_id, checksums, listed=listed)
+            await self._finisher.finish_session(principal, upload_id, checksums, listed=listed)
         elif upload.state is UploadState.VERIFYING:
             await self._finisher.take_over(upload_id)
         return await self.get(principal, upload_id)
@@ -203,13 +209,13 @@ class UploadService:
     ) -> UploadResult:
         """Writes a stream to a session, starting at `committed_size`. `declared` holds checksums of
         the whole file. With `atomic`, the bytes are kept only if the stream succeeds."""
-        with self._runner.admit(principal.owner) as place:
+        with self._runner.admit(principal.charged) as place:
             taken = await self._take_over(principal, upload_id)
             checksums = merge(taken.spec.checksums, declared)
             taken = replace(taken, spec=replace(taken.spec, checksums=checksums))
             checkpoints = self._checkpoints(taken)
             writer = self._writer(checkpoints, taken.next_part, taken.committed_size)
-            await self._receive_stream(place, checkpoints, writer, chunks, atomic=atomic)
+            await self._receive_stream(principal, place, checkpoints, writer, chunks, atomic=atomic)
         return await self.get(principal, upload_id)
 
     async def write_new(
@@ -233,18 +239,26 @@ class UploadService:
         """
         new = NewUpload(spec, await self._creation.owner(principal, destination_of(spec)), key)
         self._acceptance.check_spec(spec)
-        with self._runner.admit(principal.owner) as place:
-            await self._open.admit(new.owner, 1)
+        with (
+            self._runner.admit(principal.charged) as place,
+            await self._open.admit(principal, new.owner, 1) as admitted,
+        ):
+
+            async def created(upload_id: str) -> None:
+                admitted.recorded()
+                if on_created:
+                    await on_created(upload_id)
+
             known = await self._claim(new, resumable=resumable)
             if known is None:
-                checkpoints = self._checkpoints(new, on_created, resumable=resumable)
+                checkpoints = self._checkpoints(new, created, resumable=resumable)
                 writer = self._writer(checkpoints, 1, 0)
                 result = await self._receive_stream(
-                    place, checkpoints, writer, chunks, resumable=resumable
+                    principal, place, checkpoints, writer, chunks, resumable=resumable
                 )
                 return result or await self.get(principal, new.upload_id)
         if not resumable:
-            await self._require_same(known, chunks)
+            await self._require_same(principal, known, chunks)
         elif on_created:
             await on_created(known.upload_id)
         if known.state in BEING_COMPLETED:
@@ -259,13 +273,13 @@ class UploadService:
         self._acceptance.check_spec(spec)
         check_chunk(chunk, 0, 0, new, self._acceptance)
         declared = merge(spec.checksums, chunk.checksums)
-        with self._runner.admit(principal.owner) as place:
+        with self._runner.admit(principal.charged) as place:
             known = await self._claim(new)
             if known is None:
                 storing = self._finisher.finish_in_one_step(new, chunk.data, declared)
                 return await self._runner.finish(place, self._keyed(new, storing))
         if known.state is UploadState.FINISHED:
-            await self._require_same(known, one(chunk))
+            await self._require_same(principal, known, one(chunk))
         elif known.state is not UploadState.VERIFYING:
             return await self.append(principal, known.upload_id, one(chunk))
         return await self.get(principal, known.upload_id)
@@ -291,7 +305,9 @@ class UploadService:
             await keys.claim_again(db, new.claim, upload_id)
         return None
 
-    async def _require_same(self, known: Upload, chunks: AsyncGenerator[Chunk, None]) -> None:
+    async def _require_same(
+        self, principal: Principal, known: Upload, chunks: AsyncGenerator[Chunk, None]
+    ) -> None:
         """Checks that these bytes are those of the finished upload `known`. Raises Aborted:
         IDEMPOTENCY_CONFLICT if they differ, IDEMPOTENCY_IN_PROGRESS if it is not finished."""
         if known.state is not UploadState.FINISHED:
@@ -299,7 +315,7 @@ class UploadService:
         async with self._receiving.connection() as db:
             crc32c = await queries.stored_crc32c(db, known.upload_id)
         stream = PartStream(known.committed_size, other_content(), self._timeout)
-        with self._runner.admit(known.owner) as place:
+        with self._runner.admit(principal.charged) as place:
             await self._runner.receive_stream(place, stream, stream.receive(None), chunks)
         if (stream.size, stream.crc32c) != (known.committed_size, crc32c):
             raise other_content()
@@ -314,7 +330,7 @@ class UploadService:
         """Starts a new epoch for a stream, and returns the upload. Raises FailedPrecondition
         (UPLOAD_NOT_ACTIVE, PARTS_OUTSTANDING) and InvalidArgument (PART_TOO_SMALL)."""
         async with self._receiving.connection() as db:
-            upload = await load(db, principal, upload_id)
+            upload = await load_to_write(db, principal, upload_id)
         await self._collector.collect(upload)
         async with self._receiving.transaction() as tx:
             locked = await queries.lock(tx, upload_id)
@@ -336,6 +352,7 @@ class UploadService:
 
     async def _receive_stream(
         self,
+        principal: Principal,
         place: Place,
         checkpoints: Checkpoints,
         writer: BlobWriter,
@@ -349,13 +366,20 @@ class UploadService:
             writer, checkpoints, self._acceptance, self._load, self._timeout, atomic=atomic
         )
         storing = self._keyed(
-            checkpoints.upload, self._store(stream, checkpoints, writer, resumable=resumable)
+            checkpoints.upload,
+            self._store(principal, stream, checkpoints, writer, resumable=resumable),
         )
         with self._fenced(stream, checkpoints):
             return await self._runner.receive_stream(place, stream, storing, chunks)
 
     async def _store(
-        self, stream: UploadStream, checkpoints: Checkpoints, writer: BlobWriter, *, resumable: bool
+        self,
+        principal: Principal,
+        stream: UploadStream,
+        checkpoints: Checkpoints,
+        writer: BlobWriter,
+        *,
+        resumable: bool,
     ) -> UploadResult | None:
         """Stores a stream and, if the caller asked for it, finishes the upload. Continues if the
         caller disconnects."""
@@ -370,6 +394,7 @@ class UploadService:
                 return await self._finisher.finish_in_one_step(upload, data, declared)
             unsettled = upload.claim if isinstance(upload, NewUpload) and not resumable else None
             await self._finisher.finish_session(
+                principal,
                 upload.upload_id,
                 declared,
                 epoch=checkpoints.epoch,
@@ -460,7 +485,8 @@ class UploadService:
 
 
 def destination_of(spec: UploadSpec) -> Destination:
-    return Destination(spec.owner, spec.project_id)
+    published = spec.attributes.visibility is not Visibility.PRIVATE
+    return Destination(spec.owner, spec.project_id, published)
 
 
 async def one(chunk: Chunk) -> AsyncGenerator[Chunk, None]:

@@ -82,3 +82,16 @@ def files(folder: Path) -> list[Path]:
 async def sign(caller: Caller, upload_id: str, *parts: upload_pb2.Part) -> Any:
     request = upload_service_pb2.SignUploadRequest(upload_id=upload_id, parts=parts)
     return await caller.call(caller.uploads.SignUpload, request)
+
+
+async def put_signed(caller: Caller, token: str, data: bytes) -> Part:
+    """Uploads to a signed URL without a token."""
+
+    async def pieces() -> AsyncIterator[upload_service_pb2.PutSignedRequest]:
+        for at in range(0, len(data), MIB):
+            message = upload_service_pb2.PutSignedRequest(token=token if at == 0 else "")
+            message.body.data = data[at : at + MIB]
+            yield message
+
+    stored: Part = await caller.uploads.PutSigned(pieces())
+    return stored

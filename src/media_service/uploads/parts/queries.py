@@ -11,7 +11,7 @@ from media_service.access.principal import Principal
 from media_service.access.queries import CALLER, caller_params
 from media_service.db.transaction import Connection
 from media_service.uploads.model import Part, Upload
-from media_service.uploads.queries import COLUMNS, ROLE, record
+from media_service.uploads.queries import COLUMNS, PROJECT_ROLE, ROLE, record
 
 SELECT = """
     select number, size_bytes, crc32c, epoch, sealed, stored, signed, replaceable
@@ -69,15 +69,15 @@ async def begin(db: Connection, upload_id: str, since: int | None = None) -> Upl
 async def find(
     db: Connection, upload_id: str, number: int, principal: Principal | None = None
 ) -> tuple[Upload | None, Part | None]:
-    """Returns an upload with the role of the caller, and one of its parts. Each is None if it does
-    not exist."""
+    """Returns an upload with the roles of the caller on it and on its project, and one of its
+    parts. Each is None if it does not exist."""
     rows = await db.execute(
         SQL("""
-        select {}, to_json(p) as part, {} as role
+        select {}, to_json(p) as part, {} as role, {} as project_role
         from {} cross join uploads u
         left join upload_parts p on p.upload_id = u.upload_id and p.number = %s
         where u.upload_id = %s
-        """).format(COLUMNS, SQL(ROLE), SQL(CALLER)),
+        """).format(COLUMNS, SQL(ROLE), SQL(PROJECT_ROLE), SQL(CALLER)),
         (*caller_params(principal), number, upload_id),
     )
     row = await rows.fetchone()

@@ -10,6 +10,7 @@ from typing import Any
 from media_service.access.link_signer import LinkSigner, invalid
 from media_service.access.policy import authorize
 from media_service.access.principal import Principal
+from media_service.access.role import Role
 from media_service.clock import now
 from media_service.db.database import Database
 from media_service.errors import (
@@ -30,7 +31,7 @@ from media_service.uploads.acceptance import (
     over_limit,
     size_exceeded,
 )
-from media_service.uploads.access import load
+from media_service.uploads.access import check_project, load, load_to_write
 from media_service.uploads.errors import not_active, upload_not_found
 from media_service.uploads.model import Chunk, Part, Upload, UploadState
 from media_service.uploads.new_session import give_new_session, session_lost
@@ -89,7 +90,7 @@ class PartService:
         size: int | None,
     ) -> Part:
         """Stores one part. Idempotent. `size` is the size of the part in bytes, if known."""
-        with self._runner.admit(principal.owner) as place:
+        with self._runner.admit(principal.charged) as place:
             upload, found = await self._find(principal, upload_id, number)
             limit = self._most(upload)
             excess = self._excess(upload, limit)
@@ -105,8 +106,9 @@ class PartService:
         (LINK_INVALID) if the link, its upload, or its claim to the part is no longer valid."""
         signed = self._links.open(PUT, token)
         link = ListedPart(signed["n"], signed.get("s"), signed.get("c"))
-        upload, found = await self._linked(signed, link)
-        with self._runner.admit(upload.owner) as place:
+        signer = self._links.signer(signed)
+        upload, found = await self._linked(signed, link, signer)
+        with self._runner.admit(signer.charged if signer else upload.owner) as place:
             limit = self._most(upload)
             excess = self._excess(upload, limit)
             if link.size is not None:
@@ -121,13 +123,15 @@ class PartService:
                 return await self._runner.receive_stream(place, stream, storing, chunks)
 
     async def _linked(
-        self, signed: Mapping[str, Any], link: ListedPart
+        self, signed: Mapping[str, Any], link: ListedPart, signer: Principal | None
     ) -> tuple[Upload, Part | None]:
         """Returns the upload and the part of a link. Raises PermissionDenied (LINK_INVALID) if the
         link is no longer valid."""
         async with self._receiving.connection() as db:
-            upload, part = await part_queries.find(db, signed["u"], link.number)
+            upload, part = await part_queries.find(db, signed["u"], link.number, signer)
         if upload is None or upload.state is not UploadState.ACTIVE:
+            raise invalid()
+        if upload.project_role < Role.EDITOR:  # the signer's
             raise invalid()
         if link.bound:
             holds = (
@@ -147,7 +151,8 @@ class PartService:
     ) -> list[Part]:
         """Returns stored and claimed parts with numbers above `after`, by number. For a part that a
         stream is still writing, the size is the number of counted bytes."""
-        upload = await self._load(principal, upload_id)
+        async with self._database.connection() as db:
+            upload = await load(db, principal, upload_id)
         await self._collector.collect(upload)
         async with self._database.connection() as db:
             return await part_queries.page(db, upload_id, after, limit)
@@ -161,7 +166,8 @@ class PartService:
     ) -> list[SignedPart]:
         """Claims parts, and returns a signed request for each. If `wanted` is empty, signs one
         request for the whole file."""
-        upload = active(await self._load(principal, upload_id))
+        async with self._database.connection() as db:
+            upload = active(await load_to_write(db, principal, upload_id))
         named = list(wanted) or [whole(upload)]
         if len({part.number for part in named}) < len(named):
             raise invalid_parts("must name each part once")
@@ -179,25 +185,37 @@ class PartService:
         ]
         expire = now() + lifetime
         # Signing may refuse a part, so it comes before the claim, which cannot be undone.
-        requests = await self._requests(taken, parts, lifetime, expire)
+        requests = await self._requests(principal, taken, parts, lifetime, expire)
         requests |= {
-            part.number: self._own_request(taken, part, expire) for part in named if not part.bound
+            part.number: self._own_request(principal, taken, part, expire)
+            for part in named
+            if not part.bound
         }
         kept = await self._collector.claim(taken, parts, lifetime)
-        requests |= await self._requests(taken, kept.values(), lifetime, expire)
+        requests |= await self._requests(principal, taken, kept.values(), lifetime, expire)
         return [SignedPart(part.number, requests[part.number], expire) for part in named]
 
     async def _requests(
-        self, upload: Upload, parts: Iterable[Part], lifetime: timedelta, expire: datetime
+        self,
+        signer: Principal,
+        upload: Upload,
+        parts: Iterable[Part],
+        lifetime: timedelta,
+        expire: datetime,
     ) -> dict[int, SignedRequest]:
         found = {}
         for part in parts:
-            found[part.number] = await self._request(upload, part, lifetime, expire)
+            found[part.number] = await self._request(signer, upload, part, lifetime, expire)
             await asyncio.sleep(0)  # signing a thousand parts must not block the event loop
         return found
 
     async def _request(
-        self, upload: Upload, part: Part, lifetime: timedelta, expire: datetime
+        self,
+        signer: Principal,
+        upload: Upload,
+        part: Part,
+        lifetime: timedelta,
+        expire: datetime,
     ) -> SignedRequest:
         """A request directly to the store if the store supports it, or to this service."""
         if part.size <= (self._store.driver.limits.max_signed_part_size or 0):
@@ -211,9 +229,12 @@ class PartService:
             )
             if signed is not None:
                 return signed
-        return self._own_request(upload, ListedPart(part.number, part.size, part.crc32c), expire)
+        listed = ListedPart(part.number, part.size, part.crc32c)
+        return self._own_request(signer, upload, listed, expire)
 
-    def _own_request(self, upload: Upload, part: ListedPart, expire: datetime) -> SignedRequest:
+    def _own_request(
+        self, signer: Principal, upload: Upload, part: ListedPart, expire: datetime
+    ) -> SignedRequest:
         """A request to this service, bound to the known size and CRC32C of the part."""
         if part.size is not None and part.size > (limit := self._most(upload)):
             raise self._excess(upload, limit)
@@ -225,7 +246,7 @@ class PartService:
         if not part.bound:
             claims["p"] = upload.parts_since
         # A token's expiry is in whole seconds. Round up, so that it lasts at least until `expire`.
-        token = self._links.sign(PUT, claims, expire + timedelta(seconds=1))
+        token = self._links.sign(PUT, claims, expire + timedelta(seconds=1), signer)
         return SignedRequest(f"{self._rest_url}/v1/signed/{token}", {})
 
     async def _store_part(
@@ -338,14 +359,10 @@ class PartService:
     async def _find(
         self, principal: Principal, upload_id: str, number: int
     ) -> tuple[Upload, Part | None]:
-        """Returns an ACTIVE upload and one of its parts."""
+        """Returns an ACTIVE upload to which the caller may add bytes, and one of its parts."""
         async with self._receiving.connection() as db:
             upload, part = await part_queries.find(db, upload_id, number, principal)
-        return active(authorize(upload, upload_not_found(upload_id))), part
-
-    async def _load(self, principal: Principal, upload_id: str) -> Upload:
-        async with self._database.connection() as db:
-            return await load(db, principal, upload_id)
+        return active(check_project(authorize(upload, upload_not_found(upload_id)))), part
 
     def _most(self, upload: Upload) -> int:
         """The maximum size, in bytes, of a part that is sent through this service."""
