@@ -13,6 +13,7 @@ from contextlib import (
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from ipaddress import ip_network
 
 from media_service.access.access_tokens import TokenVerifier
 from media_service.access.link_signer import LinkSigner, key_from
@@ -76,6 +77,7 @@ from media_service.renditions.streams.segments import Segments
 from media_service.renditions.thumbnails import ThumbnailRenderer
 from media_service.rpc.audit_record import Audit
 from media_service.rpc.authentication import Authenticator
+from media_service.rpc.client_addresses import ClientAddresses
 from media_service.rpc.client_certificates import ClientCertificates
 from media_service.rpc.health import health_server
 from media_service.rpc.readiness import Readiness
@@ -454,6 +456,8 @@ async def server(
             page_tokens,
             readiness,
             Audit(audit),
+            # From the address that the server listens on, only this machine can connect.
+            ClientAddresses([*config.envoy_addresses, ip_network(config.host)]),
             address=f"{config.host}:{config.grpc_port if port is None else port}",
             rest_url=config.rest_url,
             public_url=config.public_base_url,

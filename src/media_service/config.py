@@ -314,6 +314,12 @@ class Config:
         "proxies whose x-forwarded-client-cert is believed, as comma-separated addresses and"
         " networks; empty: none",
     )
+    envoy_addresses: tuple[Network, ...] = setting(
+        "127.0.0.0/8,::1",
+        networks,
+        "addresses and networks of Envoy, comma-separated: only Envoy is believed when it names the"
+        " address of a client; this machine, unless Envoy runs elsewhere",
+    )
     jwt_secret: str = setting(
         "", secret, "HS256 key of access tokens, at least 32 bytes", masked=True
     )

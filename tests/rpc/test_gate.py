@@ -33,6 +33,7 @@ from media_service.rates.limiter import RateLimiter
 from media_service.rates.model import Limit
 from media_service.rpc.audit_record import Audit
 from media_service.rpc.authentication import Authenticator
+from media_service.rpc.client_addresses import ClientAddresses
 from media_service.rpc.client_certificates import ClientCertificates
 from media_service.rpc.gate import Gate
 from media_service.rpc.method_rules import MethodRule, read_rules
@@ -172,7 +173,8 @@ async def faulty_stub() -> Any:
     off = RateLimiter(MemoryRates(), Limit("caller", None), Limit("address", None))
     audit = Audit(AuditWriter(nowhere, lambda *_: None))
     limit = timedelta(minutes=1)
-    gate = Gate(server, RULES, authenticator, off, tickets, RunningCalls(), audit, limit)
+    calls, addresses = RunningCalls(), ClientAddresses(())
+    gate = Gate(server, RULES, authenticator, off, tickets, calls, audit, addresses, limit)
     servicer: Any = Forgetful  # it lacks the other methods
     registering: Any = gate  # it has what generated code calls
     media_service_pb2_grpc.add_MediaServiceServicer_to_server(servicer(), registering)

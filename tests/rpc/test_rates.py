@@ -8,6 +8,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from mediaservice.v1 import (
+    credentials_service_pb2,
     health_service_pb2,
     health_service_pb2_grpc,
     job_service_pb2,
@@ -16,6 +17,7 @@ from mediaservice.v1 import (
     upload_service_pb2,
 )
 
+from tests.support.rpc.audit import entries
 from tests.support.rpc.server import (
     Caller,
     Refusal,
@@ -24,6 +26,7 @@ from tests.support.rpc.server import (
     refused,
     unknown_id,
 )
+from tests.support.tools import eventually_async
 
 OPERATIONS = processing_service_pb2.ListOperationsRequest()
 SPENT = "RATE_LIMITED"
@@ -148,3 +151,43 @@ async def test_health_costs_nothing(start: Start) -> None:
 async def test_limits_can_be_off(start: Start) -> None:
     ann = await (await start(rate_caller="off", rate_address="off")).caller("ann")
     assert await reasons(ann, 5) == ["MEDIA_NOT_FOUND"] * 5
+
+
+async def test_only_envoy_names_the_address_of_a_client(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = await start(rate_address="3/h", envoy_addresses="192.0.2.0/24", host="0.0.0.0")  # noqa: S104
+    eve = await service.caller("eve", exp=1)
+    forged = [("x-client-address", f"198.51.100.{number}") for number in range(4)]
+    found = [(await get(eve, header)).reason for header in forged]
+    assert found == ["TOKEN_EXPIRED"] * 3 + [SPENT]
+    (warning,) = [r.getMessage() for r in caplog.records if "x-client-address" in r.getMessage()]
+    assert "MEDIA_ENVOY_ADDRESSES" in warning
+
+    async def recorded() -> list[str]:
+        found = await entries(service, "address")
+        return [str(address) for (address,) in found]
+
+    assert await eventually_async(recorded) == ["127.0.0.1"]
+
+
+async def test_the_service_accounts_of_a_user_share_the_quota_of_their_owner(start: Start) -> None:
+    service = await start(rate_caller="14/h")
+    ann = await service.caller("ann")
+    robots = []
+    for name in ("a", "b"):
+        request = credentials_service_pb2.CreateServiceAccountRequest(display_name=name)
+        account = await ann.call(ann.credentials.CreateServiceAccount, request)
+        create = credentials_service_pb2.CreateApiKeyRequest(
+            service_account_id=account.service_account_id
+        )
+        key = await ann.call(ann.credentials.CreateApiKey, create)
+        robots.append(await service.bearer(key.key))
+    left = 14
+    while await reasons(robots[left % 2], 1) != [SPENT]:
+        left -= 1
+    assert left > 0  # the calls that made the accounts and keys cost some
+    assert await reasons(robots[0], 1) == await reasons(robots[1], 1) == [SPENT]
+    assert await reasons(ann, 1) == [SPENT]
+    bob = await service.caller("bob")
+    assert await reasons(bob, 1) == ["MEDIA_NOT_FOUND"]

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from dataclasses import fields
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import yaml
@@ -65,6 +66,16 @@ def test_seaweedfs_and_the_service_have_the_same_keys(tmp_path: Path) -> None:
         for name, key in (("ACCESS_KEY_ID", "ACCESS"), ("SECRET_ACCESS_KEY", "SECRET")):
             given = services["seaweedfs"]["environment"][f"S3_{key}_KEY"]
             assert environ[f"AWS_{name}"] == given
+
+
+def test_the_server_believes_only_envoy_about_the_addresses_of_clients() -> None:
+    text = re.sub(r"\$\{SUBNET:-([\d.]+)\}", r"\1", COMPOSE.read_text())
+    compose = yaml.safe_load(text)
+    believed = compose["services"]["server"]["environment"]["MEDIA_ENVOY_ADDRESSES"]
+    assert believed == compose["services"]["envoy"]["networks"]["default"]["ipv4_address"]
+    (network,) = compose["networks"]["default"]["ipam"]["config"]
+    assert ip_address(believed) in ip_network(network["subnet"])
+    assert ip_address(believed) not in ip_network(network["ip_range"])
 
 
 def test_secrets_have_no_default() -> None:

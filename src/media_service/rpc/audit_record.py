@@ -26,7 +26,8 @@ from media_service.db.audit_entry import (
 )
 from media_service.errors import MediaError, NotFound, PermissionDenied, Unauthenticated
 from media_service.rpc.caller import current_principal
-from media_service.rpc.http import client_address, request_headers
+from media_service.rpc.client_addresses import current_address
+from media_service.rpc.http import request_headers
 from media_service.rpc.method_rules import MethodRule
 
 audit_log = logging.getLogger("media_service.audit")
@@ -52,7 +53,7 @@ class Audit:
             await self._writer.room()
 
     def begin(self, rule: MethodRule, context: Context) -> "Record":
-        call = AuditedCall(rule.audit, partial(origin_of, context))
+        call = AuditedCall(rule.audit, partial(origin_of, context, current_address.get()))
         current_call.set(call)
         return Record(rule, call, self._writer)
 
@@ -137,9 +138,9 @@ class Record:
         )
 
 
-def origin_of(context: Context, call: AuditedCall) -> Origin:
+def origin_of(context: Context, client_address: str, call: AuditedCall) -> Origin:
     headers = request_headers(context)
-    address = ip_address_in(client_address(context))
+    address = ip_address_in(client_address)
     request_id = headers.get("x-request-id", "")
     agent = "".join(c for c in headers.get("user-agent", "") if c.isprintable())
     caller = call.caller or Owner("anonymous", address)

@@ -19,7 +19,7 @@ from media_service.media.model import Media
 from media_service.renders.model import RenderSpec
 from media_service.renders.service import RenderService
 from media_service.rpc import http, http_content, wire
-from media_service.rpc.caller import caller, owner_of
+from media_service.rpc.caller import caller, charged
 from media_service.rpc.convert import media_to_message, timestamp
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.render_request import pipeline_of
@@ -61,7 +61,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         self, request: download_service_pb2.DownloadRequest, context: Context
     ) -> None:
         media, content = await self._waiting.until_ready(
-            owner_of(context), partial(self._media_and_content, request)
+            charged(), partial(self._media_and_content, request)
         )
         size = content.size_bytes
         start, end = resolve(request.offset, request.limit, size)
@@ -91,7 +91,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         look = partial(
             self._downloads.open, caller(), request.media_id, request.rendition, request.version
         )
-        content = await self._waiting.until_ready(owner_of(context), look)
+        content = await self._waiting.until_ready(charged(), look)
         await http_content.serve(
             context, self._downloads, content, caching=PRIVATE, attachment=request.attachment
         )
@@ -107,7 +107,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
             accept_header(context),
             request.version,
         )
-        spec = await self._waiting.until_ready(owner_of(context), look)
+        spec = await self._waiting.until_ready(charged(), look)
         await http_content.serve_render(
             context,
             self._downloads,
@@ -120,9 +120,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     async def GetStream(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetStreamRequest, context: Context
     ) -> None:
-        content = await self._waiting.until_ready(
-            owner_of(context), partial(self._stream_file, request)
-        )
+        content = await self._waiting.until_ready(charged(), partial(self._stream_file, request))
         # Segments never change; playlists grow.
         caching = PRIVATE if content.revalidate else SEGMENT
         await http_content.serve(
@@ -157,7 +155,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
                 attachment=request.attachment,
                 direct=request.direct,
             )
-            link = await self._waiting.until_ready(owner_of(context), look)
+            link = await self._waiting.until_ready(charged(), look)
         return download_service_pb2.SignUrlResponse(
             url=link.url, expire_time=timestamp(link.expire_time)
         )
@@ -166,7 +164,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         self, request: download_service_pb2.GetSignedRequest, context: Context
     ) -> None:
         look = partial(self._links.open, request.token, request.path, accept_header(context))
-        opened = await self._waiting.until_ready(owner_of(context), look)
+        opened = await self._waiting.until_ready(charged(), look)
         left = int((opened.expire_time - now()).total_seconds())
         caching = [("cache-control", f"private, max-age={max(0, min(left, LINK_SECONDS))}")]
         if opened.revalidate:
@@ -195,7 +193,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         first, _, rest = request.path.partition("/")
         if first == STREAMS:
             look = partial(self._playback.public, rest)
-            content = await self._waiting.until_ready(owner_of(context), look)
+            content = await self._waiting.until_ready(charged(), look)
         else:
             content = await self._downloads.public(request.path)
         caching = PUBLIC_PLAYLIST if content.revalidate else PUBLIC

@@ -18,7 +18,8 @@ from media_service.rates.limiter import RateLimiter
 from media_service.rpc import http, wire
 from media_service.rpc.audit_record import Audit, Record
 from media_service.rpc.authentication import Authenticator, Credential, no_token
-from media_service.rpc.caller import caller, current_principal, owner_of
+from media_service.rpc.caller import caller, charged, current_principal
+from media_service.rpc.client_addresses import ClientAddresses, current_address, network_of
 from media_service.rpc.decoding import Undecodable, decoding
 from media_service.rpc.error_status import abort, known
 from media_service.rpc.field_validation import FieldValidator
@@ -47,10 +48,12 @@ class Gate:
         tickets: WatchTickets,
         calls: RunningCalls,
         audit: Audit,
+        addresses: ClientAddresses,
         stream_timeout: timedelta,
     ) -> None:
         self._server = server
         self._audit = audit
+        self._addresses = addresses
         self._calls = calls
         self._rules = rules
         self._authenticator = authenticator
@@ -111,6 +114,7 @@ class Gate:
         check: Callable[[Any, Record], Awaitable[Any]],
     ) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(_: Any, context: Context) -> Any:
+            current_address.set(self._addresses.of(context))
             record = self._audit.begin(rule, context)
             try:
                 await self._audit.until_writable()
@@ -118,9 +122,9 @@ class Gate:
                 credential = self._authenticator.credential(context) if rule.permission else None
                 by_ticket = rule.ticket and not credential
                 if rule.permission and not by_ticket:
-                    await self._admit(await self._verify(credential, context), rule, record)
+                    await self._admit(await self._verify(credential), rule, record)
                 else:
-                    await self._charge_address(context, rule.cost)
+                    await self._charge_address(rule.cost)
                 request = await receive(context)
                 if by_ticket:
                     principal = await self._redeem(request, rule, context)
@@ -155,13 +159,13 @@ class Gate:
 
         return call
 
-    async def _verify(self, credential: Credential | None, context: Context) -> Principal:
+    async def _verify(self, credential: Credential | None) -> Principal:
         if not self._authenticator.remembers(credential):
-            await self._charge_address(context, NEW_TOKEN_COST)
+            await self._charge_address(NEW_TOKEN_COST)
         return await self._authenticator.verify(credential)
 
-    async def _charge_address(self, context: Context, cost: int) -> None:
-        await self._rates.charge(self._rates.address, http.client_network(context), cost)
+    async def _charge_address(self, cost: int) -> None:
+        await self._rates.charge(self._rates.address, network_of(current_address.get()), cost)
 
     async def _admit(self, principal: Principal, rule: MethodRule, record: Record) -> None:
         current_principal.set(principal)
@@ -170,7 +174,7 @@ class Gate:
         check_scope(principal, rule)
 
     async def _charge_caller(self, cost: int) -> None:
-        await self._rates.charge(self._rates.caller, caller().grantee, cost)
+        await self._rates.charge(self._rates.caller, caller().charged_name, cost)
 
     async def _charge_elements(self, request: Any, rule: MethodRule) -> None:
         """Charges for all elements of a batch; the first one was charged before it was read."""
@@ -187,7 +191,7 @@ class Gate:
         return opened.principal
 
     async def _receive(self, context: Context) -> Message | Undecodable:
-        message: Message | Undecodable = await self._requests.read(context, owner_of(context))
+        message: Message | Undecodable = await self._requests.read(context, charged())
         return message
 
     async def _check(self, message: Message | Undecodable, record: Record) -> Message:

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mediaservice.v1 import health_service_pb2, health_service_pb2_grpc
 
 from media_service.errors import NotFound, Reason
+from media_service.rpc.client_addresses import ClientAddresses
 from media_service.rpc.open_gate import OpenGate
 from media_service.rpc.readiness import Readiness
 from media_service.rpc.running_calls import RunningCalls
@@ -115,7 +116,7 @@ async def health_server(readiness: Readiness, address: str) -> AsyncIterator[Non
     reporter = HealthReporter(readiness, ())
     service = health_pb2.DESCRIPTOR.services_by_name["Health"]
     calls = RunningCalls()
-    gate = OpenGate(server, [service], calls, STREAM_TIMEOUT)
+    gate = OpenGate(server, [service], calls, ClientAddresses(()), STREAM_TIMEOUT)
     health_pb2_grpc.add_HealthServicer_to_server(reporter, cast("grpc.aio.Server", gate))
     server.add_insecure_port(address)
     asyncio.get_running_loop().set_task_factory(new_task)

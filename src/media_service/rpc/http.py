@@ -7,9 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from ipaddress import IPv6Address, IPv6Network
 from typing import Any
-from urllib.parse import unquote
 
 from media_service.errors import InvalidArgument, MediaError, Reason
 from media_service.rpc.error_status import grpc_code, message_of
@@ -40,28 +38,6 @@ def is_rest(context: Any) -> bool:
 
 def is_head(headers: Mapping[str, str]) -> bool:
     return headers.get("x-envoy-original-method") == "HEAD"
-
-
-def client_address(context: Any) -> str:
-    """The IP address of the client: what Envoy says (see envoy.yaml), or else that of the peer.
-    Clients of the gRPC port may forge it."""
-    for key, value in context.invocation_metadata() or ():
-        if key == "x-client-address":
-            return str(value)
-    return str(context.peer()).rpartition(":")[0]
-
-
-def client_network(context: Any) -> str:
-    """The client's IPv4 address, or the /64 network of its IPv6 address: one client has all of its
-    addresses."""
-    text = client_address(context)
-    if text.count(":") < 2:
-        return text
-    try:
-        address = IPv6Address(unquote(text.removeprefix("ipv6:")).strip("[]"))
-    except ValueError:
-        return text
-    return str(address.ipv4_mapped or IPv6Network((int(address), 64), strict=False))
 
 
 async def cut(context: Any, error: MediaError) -> None:

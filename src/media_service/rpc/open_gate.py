@@ -10,7 +10,8 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from media_service.rpc.caller import owner_of
+from media_service.rpc.caller import charged
+from media_service.rpc.client_addresses import ClientAddresses, current_address
 from media_service.rpc.decoding import Undecodable, decoding
 from media_service.rpc.error_status import abort, known
 from media_service.rpc.request_reader import RequestReader, check_metadata
@@ -35,10 +36,12 @@ class OpenGate:
         server: grpc.aio.Server,
         services: Iterable[ServiceDescriptor],
         calls: RunningCalls,
+        addresses: ClientAddresses,
         stream_timeout: timedelta,
     ) -> None:
         self._server = server
         self._calls = calls
+        self._addresses = addresses
         self._stream_timeout = stream_timeout
         self._requests = RequestReader(MAX_WAITING)
         self._types = {
@@ -79,6 +82,7 @@ class OpenGate:
         self, behavior: Any, receive: Callable[[Context], Awaitable[Any]]
     ) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(_: Any, context: Context) -> Any:
+            current_address.set(self._addresses.of(context))
             try:
                 check_metadata(context)
                 return await behavior(await receive(context), context)
@@ -90,14 +94,14 @@ class OpenGate:
         return call
 
     async def _one(self, context: Context) -> Any:
-        return decoded(await self._requests.read(context, owner_of(context)))
+        return decoded(await self._requests.read(context, charged()))
 
     async def _all(self, context: Context) -> AsyncIterator[Any]:
         """The messages of a stream. Each has to arrive in time."""
         return self._messages(context)
 
     async def _messages(self, context: Context) -> AsyncIterator[Any]:
-        owner = owner_of(context)
+        owner = charged()
         while (message := await self._requests.next(context, owner)) is not grpc.aio.EOF:
             yield decoded(message)
 

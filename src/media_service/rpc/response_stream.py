@@ -17,7 +17,7 @@ from media_service.errors import (
     Unauthenticated,
 )
 from media_service.rpc import http
-from media_service.rpc.caller import owner_of
+from media_service.rpc.caller import charged
 from media_service.rpc.pacing import Pacer
 from media_service.rpc.stream_reset import reset_later
 
@@ -99,7 +99,7 @@ class ResponseStreams:
 
     def bounded(self, behavior: Any) -> Handler:
         async def call(request: Any, context: Context) -> None:
-            place = self._places.take(owner_of(context))
+            place = self._places.take(charged())
             if place is None:
                 raise self._busy("The call was not started.")
             task = asyncio.current_task()

@@ -55,6 +55,7 @@ from media_service.rpc.access_service import AccessServicer
 from media_service.rpc.audit_record import Audit
 from media_service.rpc.audit_service import AuditServicer
 from media_service.rpc.authentication import Authenticator
+from media_service.rpc.client_addresses import ClientAddresses
 from media_service.rpc.credentials_service import CredentialsServicer
 from media_service.rpc.download_service import DownloadServicer
 from media_service.rpc.gate import Gate
@@ -154,6 +155,7 @@ class RpcServer:
         page_tokens: PageTokens,
         readiness: Readiness,
         audit: Audit,
+        addresses: ClientAddresses,
         *,
         address: str,
         rest_url: str,
@@ -183,6 +185,7 @@ class RpcServer:
                 services.watch_tickets,
                 self._calls,
                 audit,
+                addresses,
                 stream_timeout,
             ),
         )
@@ -257,7 +260,8 @@ class RpcServer:
         )
         health_service_pb2_grpc.add_HealthServiceServicer_to_server(HealthServicer(readiness), gate)
         open_gate = cast(
-            "grpc.aio.Server", OpenGate(server, STANDARD_SERVICES, self._calls, stream_timeout)
+            "grpc.aio.Server",
+            OpenGate(server, STANDARD_SERVICES, self._calls, addresses, stream_timeout),
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, open_gate)
         standard_names = [service.full_name for service in STANDARD_SERVICES]
