@@ -163,6 +163,23 @@ async def test_tampering_is_found_in_its_hour(
     assert f"{first + HOUR:%Y-%m-%dT%H}:00" in found.broken
 
 
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        "update audit_people set id = 'innocent' where id = 'ann'",
+        "update audit_people set id = 'innocent', salt = null where id = 'ann'",
+        "update audit_people set type = 'service_account' where id = 'ann'",
+    ],
+    ids=["name", "salt", "type"],
+)
+async def test_a_changed_name_is_found(database: Database, tamper: LiteralString) -> None:
+    await sealed(database)
+    (person,) = await column(database, "select person_id::text from audit_people where id = 'ann'")
+    assert await execute(database, tamper) == 1
+    found = await verify(database, YEAR, None)
+    assert found.broken == f"the name of the caller {person} was changed"
+
+
 async def test_the_command_reports_the_first_broken_hour(
     database: Database, database_url: str
 ) -> None:

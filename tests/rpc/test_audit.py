@@ -18,6 +18,7 @@ from mediaservice.v1 import (
     download_service_pb2,
     media_pb2,
     media_service_pb2,
+    processing_service_pb2,
     upload_pb2,
     upload_service_pb2,
 )
@@ -34,6 +35,7 @@ from tests.support.media.small_files import jpeg
 from tests.support.renditions import give
 from tests.support.rpc.audit import entries
 from tests.support.rpc.server import Caller, Running, refused
+from tests.support.rpc.sharing import grant, revoke
 from tests.support.tools import eventually_async
 
 LIST = media_service_pb2.ListMediaRequest()
@@ -353,3 +355,85 @@ async def test_an_entry_names_the_key_that_was_used(service: Running) -> None:
         ("api_keys.create", "user", "ann", ""),
         ("media.create", "service_account", account, key.api_key.api_key_id),
     ]
+
+
+async def until_recorded(service: Running, count: int, *names: str) -> list[tuple[Any, ...]]:
+    """The entries, once there are so many."""
+
+    async def written() -> bool:
+        return len(await entries(service, "action")) >= count
+
+    await eventually_async(written)
+    return await entries(service, *names)
+
+
+async def test_reads_from_another_address_or_organization_are_entries_of_their_own(
+    service: Running,
+) -> None:
+    ann = await service.caller()
+    elsewhere = await service.caller("ann", org="acme")
+    media_id = (await ann.store(jpeg())).media_id
+    get = download_service_pb2.DownloadRequest(media_id=media_id, offset=1)
+    for address in ("192.0.2.1", "203.0.113.66", "192.0.2.1"):
+        headers = (*ann.metadata, ("x-client-address", address))
+        await read(ann.downloads.Download(get, metadata=headers))
+    other = media_service_pb2.GetMediaRequest(media_id=new_id())
+    for caller in (ann, elsewhere):
+        await refused(caller.call(caller.media.GetMedia, other))
+    found = await until_recorded(service, 5, "category", "address")
+    assert found[1:3] == [("DOWNLOAD", "192.0.2.1"), ("DOWNLOAD", "203.0.113.66")]
+
+
+async def test_each_refused_item_of_a_batch_is_a_denial(service: Running) -> None:
+    ann, eve = await service.caller("ann"), await service.caller("eve")
+    hidden = [(await ann.store(jpeg())).media_id for _ in range(2)]
+    own = (await eve.store(jpeg())).media_id
+    batch = processing_service_pb2.BatchProcessMediaRequest()
+    for media_id in hidden:
+        batch.requests.add(media_id=media_id, ops="resize:10x10")
+    await eve.call(eve.processing.BatchProcessMedia, batch)
+    found = await until_recorded(service, 5, "category", "action", "actor", "media_id", "outcome")
+    denials = [
+        ("DENIAL", "renditions.create", "eve", media_id, "MEDIA_NOT_FOUND") for media_id in hidden
+    ]
+    assert sorted(found[3:]) == sorted(denials)
+    batch.atomic = True
+    del batch.requests[1]
+    batch.requests.add(media_id=own, ops="resize:10x10")
+    await refused(eve.call(eve.processing.BatchProcessMedia, batch))
+    uploads = upload_service_pb2.BatchCreateUploadsRequest()
+    uploads.requests.add().spec.project_id = "not-mine"
+    await eve.call(eve.uploads.BatchCreateUploads, uploads)
+    found = await until_recorded(service, 6, "category", "action", "outcome")
+    assert found[5:] == [("DENIAL", "uploads.create", "PROJECT_NOT_FOUND")]  # the other repeats
+
+
+async def test_a_denial_names_what_was_asked_for(service: Running) -> None:
+    eve = await service.caller("eve")
+    account = credentials_service_pb2.DeleteServiceAccountRequest(service_account_id=new_id())
+    await refused(eve.call(eve.credentials.DeleteServiceAccount, account))
+    project = access_service_pb2.DeleteProjectRequest(project_id="not-mine")
+    group = access_service_pb2.DeleteGroupRequest(group_id="not-mine")
+    stub = access_service_pb2_grpc.AccessServiceStub(eve.channel)
+    await refused(eve.call(stub.DeleteProject, project))
+    await refused(eve.call(stub.DeleteGroup, group))
+    await until_recorded(service, 3)
+    async with service.database() as db:
+        cursor = await db.execute("select resource_id from audit_entries order by time")
+        found = [row[0] for row in await cursor.fetchall()]
+    assert found == [account.service_account_id, "project:not-mine", "group:not-mine"]
+
+
+async def test_no_entry_has_the_name_of_the_user_of_a_resource(service: Running) -> None:
+    name = "ann@example.com"
+    ann = await service.caller(name)
+    resource = f"owner:/user:{name}"
+    await grant(ann, resource, "user:bob", "EDITOR")
+    await revoke(ann, resource, "user:bob")
+    async with service.database() as db:
+        cursor = await db.execute(
+            "select resource_id, person_id::text from audit_entries order by time"
+        )
+        found = await cursor.fetchall()
+    assert [row[0] for row in found] == [f"owner:/user:{row[1]}" for row in found]
+    assert len(found) == 2

@@ -97,8 +97,9 @@ class Verified:
 
 
 async def verify(database: Database, keep_audit: timedelta, known: bytes | None) -> Verified:
-    """Computes the chain again. Of hours that are older than `keep_audit`, only the digests are
-    left. `known`: a digest that the chain must contain."""
+    """Computes the chain again, and the ids of callers from their names. Of hours that are older
+    than `keep_audit`, only the digests are left. `known`: a digest that the chain must contain.
+    """
     hours = count = 0
     last: Digest | None = None
     async with database.long_connection() as db:
@@ -107,6 +108,8 @@ async def verify(database: Database, keep_audit: timedelta, known: bytes | None)
                 return Verified(hours, count, last, broken)
             hours, count, last = hours + 1, count + digest.entries, digest
             known = None if digest.digest == known else known
+        if renamed := await queries.renamed_person(db):
+            return Verified(hours, count, last, f"the name of the caller {renamed} was changed")
     if known is not None:
         return Verified(hours, count, last, "the chain does not contain the given digest")
     return Verified(hours, count, last)

@@ -69,6 +69,30 @@ ENTRY = ", ".join(
 )
 
 
+# Of a row with `type`, `id` and `salt`: see migration 0035.
+PERSON_ID = """
+    encode(substr(sha256(salt || convert_to(type || chr(10) || id, 'UTF8')), 1, 16), 'hex')::uuid
+"""
+NEW_SALT = "uuid_send(gen_random_uuid())"
+
+
+async def person_id(db: AsyncConnection[DictRow], kind: str, id_: str) -> str:
+    """The id that stands for a caller in the audit log."""
+    rows = await db.execute(
+        f"""
+        insert into audit_people (person_id, type, id, salt)
+        select {PERSON_ID}, type, id, salt
+        from (select %s::text as type, %s::text as id, {NEW_SALT} as salt) named
+        on conflict (type, id) do update set id = excluded.id
+        returning person_id::text as person_id
+        """.encode(),
+        (kind, id_),
+    )
+    row = await rows.fetchone()
+    assert row  # noqa: S101 - one row is always returned
+    return str(row["person_id"])
+
+
 async def insert_audit_entries(
     db: AsyncConnection[DictRow], entries: Sequence[AuditEntry]
 ) -> AsyncCursor[DictRow]:
@@ -87,10 +111,12 @@ async def insert_audit_entries(
             select p.person_id, p.type, p.id
             from named n join audit_people p on p.type = n.actor_type and p.id = n.actor_id
         ), added as (
-            insert into audit_people (type, id)
-            select actor_type, actor_id from named
-            where not exists (select from known where type = actor_type and id = actor_id)
-            order by actor_type, actor_id
+            insert into audit_people (person_id, type, id, salt)
+            select {PERSON_ID}, type, id, salt from (
+                select actor_type as type, actor_id as id, {NEW_SALT} as salt from named
+                where not exists (select from known where type = actor_type and id = actor_id)
+            ) unknown
+            order by type, id
             on conflict (type, id) do update set id = excluded.id
             returning person_id, type, id
         ), complete as (

@@ -117,6 +117,10 @@ class Transaction(Connection):
         if call:
             self._calls.append(call)
 
+    async def person_id(self, kind: str, id_: str) -> str:
+        """The random id that stands for a caller in the audit log."""
+        return await queries.person_id(self._connection, kind, id_)
+
     async def flush(self) -> None:
         """Writes what the use case has recorded so far. The commit does the same."""
         if self._entries:

@@ -14,6 +14,7 @@ from media_service.quotas.model import Drift, Entry, Limits, Measure, Quota
 from media_service.sharing import queries as sharing
 from media_service.sharing.errors import resource_not_found
 from media_service.sharing.model import Located
+from media_service.sharing.recording import name_in_log
 from media_service.sharing.resources import Resource, parse_resource
 
 KINDS = {"organization", "project", "owner"}
@@ -63,7 +64,7 @@ class QuotaService:
             else:
                 await queries.remove(tx, parsed)
             found = await queries.entries(tx, parsed)
-            tx.audit(org_id=org_id, resource_id=str(parsed))
+            tx.audit(org_id=org_id, resource_id=await name_in_log(tx, parsed))
         return Quota(
             str(parsed), found or {each: Entry(Limits(), counted[each]) for each in Measure}
         )
@@ -75,7 +76,7 @@ class QuotaService:
         async with self._database.transaction() as tx:
             org_id = await manage(tx, principal, parsed)
             drifts = await recalculate(tx, parsed)
-            tx.audit(org_id=org_id, resource_id=str(parsed))
+            tx.audit(org_id=org_id, resource_id=await name_in_log(tx, parsed))
         return Recalculated(await self.get(principal, account), drifts)
 
 

@@ -2,8 +2,8 @@
 
 import logging
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, TypeAlias
@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 from mediaservice.v1.rule_pb2 import Rule
 
 from media_service.access.owner import Owner
@@ -24,7 +25,7 @@ from media_service.db.audit_entry import (
     category_of,
     current_call,
 )
-from media_service.errors import MediaError, NotFound, PermissionDenied, Unauthenticated
+from media_service.errors import MediaError, PermissionDenied, Unauthenticated
 from media_service.rpc.caller import current_principal
 from media_service.rpc.client_addresses import current_address
 from media_service.rpc.http import request_headers
@@ -37,7 +38,23 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 # How many resources a line of the audit log names: as many as a batch may have.
 MAX_SUBJECTS = 1000
 MAX_USER_AGENT = 300
+MAX_RESOURCE = 300
 REQUEST_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+# They say that a resource does not exist, or that the caller may not see it.
+HIDING = {
+    *("MEDIA_NOT_FOUND", "UPLOAD_NOT_FOUND", "JOB_NOT_FOUND", "PROJECT_NOT_FOUND"),
+    *("ORGANIZATION_NOT_FOUND", "GROUP_NOT_FOUND", "RESOURCE_NOT_FOUND"),
+    *("SERVICE_ACCOUNT_NOT_FOUND", "API_KEY_NOT_FOUND"),
+}
+REFUSALS = {code_pb2.PERMISSION_DENIED, code_pb2.UNAUTHENTICATED}
+# What a message may name, besides jobs, uploads and media.
+NAMED = {
+    "service_account_id": "",
+    "api_key_id": "",
+    "project_id": "project:",
+    "group_id": "group:",
+    "organization_id": "organization:",
+}
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -68,6 +85,9 @@ class Record:
     subject: str = "-"
     outcome: str = "OK"
     denied: bool = False
+    # Of a batch: its items, and those that were refused, with the reasons.
+    items: Sequence[Message] = ()
+    refused: list[tuple[Message, str]] = field(default_factory=list)
 
     def admit(self, principal: Principal) -> None:
         """Notes who calls."""
@@ -78,19 +98,29 @@ class Record:
         """Records the resource that a message names; for a batch, those of its items."""
         if not isinstance(message, Message):
             return
+        if self.rule.cost_per:
+            self._note_batch(message)
         if named := subject_of(message):
             self.call.media_id = uuid_in(message, "media_id") or self.call.media_id
-            resource_id = uuid_in(message, "job_id") or uuid_in(message, "upload_id")
-            self.call.resource_id = resource_id or self.call.resource_id
+            self.call.resource_id = resource_of(message) or self.call.resource_id
         if self.rule.audit:
             self.subject = named or ",".join(subjects_of_items(message)) or self.subject
 
+    def _note_batch(self, message: Message) -> None:
+        if isinstance(message, self.rule.request):
+            self.items = getattr(message, self.rule.cost_per)
+            return
+        for item, result in zip(self.items, message.results, strict=False):  # type: ignore[attr-defined]
+            if result.HasField("error") and (reason := denial_in(result.error)):
+                self.refused.append((item, reason))
+
     def fail(self, error: MediaError) -> None:
         self.outcome = error.reason
-        hidden = f"{self.rule.resource.rpartition('.')[2].removesuffix('_id').upper()}_NOT_FOUND"
-        self.denied = isinstance(error, Unauthenticated | PermissionDenied) or (
-            isinstance(error, NotFound) and error.reason == hidden
-        )
+        hidden = bool(self.rule.permission) and error.reason in HIDING
+        self.denied = isinstance(error, Unauthenticated | PermissionDenied) or hidden
+        if self.denied and not self.call.media_id:
+            named = error.metadata.get("media_id", "")
+            self.call.media_id = named if UUID.fullmatch(named) else ""
 
     def write(self) -> None:
         """Ends the record."""
@@ -98,6 +128,21 @@ class Record:
             self._log()
         if entry := self._entry():
             self.writer.add(entry)
+        if self.refused:
+            self._write_refused(self.call.origin())
+
+    def _write_refused(self, origin: Origin) -> None:
+        for item, reason in self.refused:
+            self.writer.add(
+                AuditEntry(
+                    category=Category.DENIAL,
+                    action=self.rule.action,
+                    origin=origin,
+                    media_id=uuid_in(item, "media_id"),
+                    resource_id=resource_of(item),
+                    outcome=reason,
+                )
+            )
 
     def _entry(self) -> AuditEntry | None:
         """None: the call is recorded already, or is not of a kind that is recorded."""
@@ -106,7 +151,7 @@ class Record:
             if call.read and self.rule.reading:
                 category = self._reading(call.read)
                 action = f"media.{category.lower()}"
-            elif call.action and not call.recorded:
+            elif call.action and not call.recorded and not self.items:
                 category = category_of(call.action)
                 action = call.action
             else:
@@ -173,8 +218,31 @@ def uuid_in(message: Message, name: str) -> str:
 
 def subject_of(message: Message) -> str:
     """The id of the message's resource; empty if it names none."""
-    ids = (getattr(message, name, "") for name in ("job_id", "upload_id", "media_id"))
-    return next(filter(None, ids), "") or subject_of_result(message)
+    ids = (getattr(message, name, "") for name in ("job_id", "upload_id", "media_id", *NAMED))
+    named = (each for each in ids if isinstance(each, str) and each.isprintable())
+    return next(filter(None, named), "") or subject_of_result(message)
+
+
+def resource_of(message: Message) -> str:
+    """What a message names besides the media: the id of a job, an upload, a service account or an
+    API key, or a resource such as "project:ID"."""
+    found = uuid_in(message, "job_id") or uuid_in(message, "upload_id")
+    if found or uuid_in(message, "media_id"):
+        return found
+    for name, prefix in NAMED.items():
+        value = getattr(message, name, "")
+        if isinstance(value, str) and value and value.isprintable():
+            return f"{prefix}{value}"[:MAX_RESOURCE]
+    return ""
+
+
+def denial_in(error: status_pb2.Status) -> str:
+    """The reason of an error of an item, if the item was refused or is hidden."""
+    info = error_details_pb2.ErrorInfo()
+    for detail in error.details:
+        if detail.Unpack(info):
+            return info.reason if error.code in REFUSALS or info.reason in HIDING else ""
+    return ""
 
 
 def subject_of_result(message: Message) -> str:

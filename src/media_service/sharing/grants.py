@@ -13,6 +13,7 @@ from media_service.jobs.periodic import Batches
 from media_service.sharing import queries
 from media_service.sharing.errors import grantee_not_allowed, resource_not_found
 from media_service.sharing.model import Grant, Located
+from media_service.sharing.recording import name_in_log
 from media_service.sharing.resources import (
     EVERYBODY,
     Resource,
@@ -58,7 +59,7 @@ class GrantService:
             await check_level(tx, located.role, parsed, grantee, role)
             await check_allowed(tx, parsed, located.org_id, grantee, role)
             new = Grant(str(parsed), grantee, role, expire_time, created_by=principal.grantee)
-            audit(tx, parsed, located.org_id)
+            await audit(tx, parsed, located.org_id)
             return await queries.put_grant(tx, new)
 
     async def delete(self, principal: Principal, resource: str, grantee: str) -> None:
@@ -71,7 +72,7 @@ class GrantService:
             located = await load(tx, principal, parsed, Role.VIEWER if own else None)
             await check_level(tx, located.role, parsed, grantee, Role.NONE)
             await queries.delete_grant(tx, str(parsed), grantee)
-            audit(tx, parsed, located.org_id)
+            await audit(tx, parsed, located.org_id)
 
     async def page(
         self, principal: Principal, resource: str, after: str, limit: int
@@ -84,12 +85,12 @@ class GrantService:
             return await queries.grant_page(db, str(parsed), after, limit)
 
 
-def audit(tx: Transaction, resource: Resource, org_id: str) -> None:
+async def audit(tx: Transaction, resource: Resource, org_id: str) -> None:
     tx.audit(
         org_id=org_id,
         media_id=resource.id if resource.kind == "media" else "",
         project_id=resource.id if resource.kind == "project" else "",
-        resource_id=str(resource),
+        resource_id=await name_in_log(tx, resource),
     )
 
 

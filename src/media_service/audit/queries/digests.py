@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from media_service.db.queries import PERSON_ID
 from media_service.db.transaction import Connection, Transaction
 
 PAGE = 5000
@@ -13,6 +14,18 @@ PAGE = 5000
 DEAD = timedelta(minutes=5)
 # After an hour ends, for transactions that begin at its end.
 GRACE = timedelta(minutes=1)
+
+
+RENAMED = f"""
+    select person_id::text as person_id from audit_people
+    where person_id <> coalesce(
+        {PERSON_ID},
+        case when create_time < (
+            select apply_time from schema_migrations where starts_with(name, '0035')
+        ) then person_id else gen_random_uuid() end
+    )
+    order by person_id limit 1
+"""  # noqa: S608 - of constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,14 @@ async def origins(
     )
     async for row in rows:
         yield row
+
+
+async def renamed_person(db: Connection) -> str | None:
+    """The id of a caller whose name is not the one that the id was made of. An id that is older
+    than migration 0035 was not made of a name."""
+    rows = await db.execute(RENAMED.encode())
+    row = await rows.fetchone()
+    return row["person_id"] if row else None
 
 
 async def get(db: Connection, hour: datetime) -> Digest | None:

@@ -1,0 +1,16 @@
+"""The names of resources in the audit log."""
+
+from media_service.db.transaction import Transaction
+from media_service.sharing.resources import Resource
+
+USER = "user"
+
+
+async def name_in_log(tx: Transaction, resource: Resource) -> str:
+    """The name of a resource, in which the random id of a user stands for their own, so that the
+    log forgets who it was when it erases the user."""
+    if resource.kind == USER:
+        return f"{USER}:{await tx.person_id(USER, resource.id)}"
+    if resource.kind == "owner" and (owner := resource.owner).type == USER:
+        return f"owner:{owner.org_id}/{USER}:{await tx.person_id(USER, owner.id)}"
+    return str(resource)
