@@ -19,7 +19,7 @@ from media_service.ids import new_id
 from media_service.jobs.model import JobKind
 from media_service.jobs.progress import Progress
 from media_service.media import queries
-from media_service.media.model import Kind, Media, NewMedia, NewRendition
+from media_service.media.model import Kind, Media, NewMedia, NewRendition, Visibility
 from media_service.media.reader import MediaReader
 from media_service.media.service import MediaService
 from media_service.renditions.delete import DeletionService
@@ -153,7 +153,7 @@ class RenditionHarness:
         return media
 
     async def show(self, media_id: str, visibility: str) -> None:
-        await self.media.update(ANN, media_id, {"visibility": visibility}, "")
+        await self.media.update(ANN, media_id, {"visibility": Visibility(visibility)}, "")
 
     async def add(self, media_id: str, name: str, data: bytes) -> None:
         await self.renditions.add(media_id, NewRendition(name, "image/webp"), data)
