@@ -14,11 +14,14 @@ from media_service.access.principal import Principal
 from media_service.access.queries import visible
 from media_service.access.role import Role
 from media_service.blobs.model import Blob
+from media_service.credentials import queries as credentials
 from media_service.db.database import Database
 from media_service.db.transaction import Connection
 from media_service.ids import new_id
 from media_service.media import queries
 from media_service.media.model import Kind, NewMedia
+from media_service.sharing import queries as sharing
+from media_service.sharing.model import Grant
 from media_service.storage.checksums import Checksums
 from tests.support.long_form import examples
 
@@ -41,6 +44,7 @@ class World:
     grants: dict[tuple[str, str], int]
     expired: dict[tuple[str, str], int]
     callers: list[Principal]
+    projects: dict[str, Owner]
 
 
 def keys_of(media: NewMedia) -> set[str]:
@@ -53,13 +57,18 @@ def keys_of(media: NewMedia) -> set[str]:
     }
 
 
+def random_owner(random: Random, organizations: list[str]) -> Owner:
+    org = random.choice(organizations)
+    return Owner(*random.choice([*(("user", u) for u in USERS), ("event", "gala")]), org)
+
+
 def random_world(random: Random) -> World:
-    projects = {project: random.choice(["", *ORGANIZATIONS]) for project in PROJECTS}
+    projects = {project: random_owner(random, ["", *ORGANIZATIONS]) for project in PROJECTS}
     media = []
     for _ in range(10):
         project = random.choice(["", *PROJECTS])
-        org = projects[project] if project else random.choice(["", *ORGANIZATIONS, "unlisted"])
-        owner = Owner(*random.choice([*(("user", u) for u in USERS), ("event", "gala")]), org)
+        own = [projects[project].org_id] if project else ["", *ORGANIZATIONS, "unlisted"]
+        owner = random_owner(random, own)
         blob = Blob(new_id(), "raw", new_id(), 1, Checksums(0))
         attributes = (new_id(), owner, Kind.IMAGE, "image/png", "a.png", blob, project)
         media.append(NewMedia(*attributes))
@@ -72,6 +81,9 @@ def random_world(random: Random) -> World:
         resource = random.choice(resources)
         grantee = random.choice(people if resource == "service:" else grantees)
         grants[resource, grantee] = random.randint(1, 5)
+    inner, outer = random.sample(PROJECTS, 2)
+    grants[f"project:{inner}", random.choice(people)] = random.randint(1, 5)
+    grants[f"project:{outer}", f"project:{inner}"] = random.randint(1, 5)
     for user in people:
         for org in ORGANIZATIONS:
             if random.random() < 0.5:
@@ -88,29 +100,34 @@ def random_world(random: Random) -> World:
         )
         for _ in range(8)
     ]
-    return World(media, members, valid, expired, callers)
+    return World(media, members, valid, expired, callers, projects)
 
 
-def model_role(world: World, caller: Principal, media: NewMedia) -> int:
+def model_role(world: World, caller: Principal, owner: Owner, keys: set[str]) -> int:
     """The rules of docs/design/access.md."""
-    me, claim, org = caller.grantee, caller.org_id, media.owner.org_id
+    me, claim, org = caller.grantee, caller.org_id, owner.org_id
     belongs = {o.partition(":")[2] for o, g in world.grants if g == me and "organization:" in o}
     belongs &= {claim} if claim else belongs
     belongs |= {claim} if BOUND.get(claim, "") == caller.org_issuer or not claim else set()
     names = {me, "everybody"} | {f"group:{g}" for g, member in world.members if member == me}
     names |= {f"organization:{each}" for each in belongs if each}
-    names |= {r for (r, g), role in world.grants.items() if g in names and role and r[:2] == "pr"}
-    keys = keys_of(media)
-    roles = [role for (r, g), role in world.grants.items() if r in keys and g in names]
-    roles += [5] if (media.owner.type, media.owner.id) == ("user", caller.id) else []
+    grants = [(r, g, role) for (r, g), role in world.grants.items()]
+    most = dict.fromkeys(names, 5)
+    for resource, _, role in [each for each in grants if each[1] in names and each[0][:2] == "pr"]:
+        most[resource] = max(most.get(resource, 0), role)
+    roles = [min(role, most[g]) for r, g, role in grants if r in keys and g in most]
+    roles += [5] if (owner.type, owner.id) == ("user", caller.id) else []
     service = 5 if caller.administrator else world.grants.get(("service:", me), 0)
     return max([0, *(roles if org in belongs else []), service if claim in {"", org} else 0])
 
 
 async def build(db: Connection, world: World) -> None:
     await db.execute(
-        "truncate media, media_versions, blobs, access_grants, organizations, groups cascade"
+        "truncate media, media_versions, blobs, access_grants, organizations, groups, projects"
+        " cascade"
     )
+    for project, owner in world.projects.items():
+        await sharing.insert_project(db, project, owner, "")
     await queries.insert(db, world.media)
     for org in ORGANIZATIONS:
         await db.execute("insert into organizations values (%s, '', %s)", (org, BOUND[org]))
@@ -139,10 +156,14 @@ async def test_roles_and_lists_agree_with_the_model(database: Database, batch: i
 
 async def compare(db: Connection, world: World, seed: int) -> None:
     for caller in world.callers:
-        wanted = {each.media_id: model_role(world, caller, each) for each in world.media}
+        wanted = {
+            each.media_id: model_role(world, caller, each.owner, keys_of(each))
+            for each in world.media
+        }
         found = await queries.get_asked(db, [(media_id, caller) for media_id in wanted])
         roles = {media.media_id: media.role for media in found if media}
         assert roles == wanted, (seed, caller)
+        await compare_projects(db, world, caller)
         for minimum in (Role.VIEWER, Role.MANAGER):
             may = scope(caller, minimum)
             visible_ids = {media_id for media_id, role in wanted.items() if role >= minimum}
@@ -159,6 +180,26 @@ async def compare(db: Connection, world: World, seed: int) -> None:
             assert (len(listed), set(listed)) == (len(visible_ids), visible_ids), (seed, caller)
 
 
+async def compare_projects(db: Connection, world: World, caller: Principal) -> None:
+    wanted = {
+        project: model_role(
+            world, caller, owner, {f"project:{project}", f"organization:{owner.org_id}"}
+        )
+        for project, owner in world.projects.items()
+    }
+    roles = {name: await sharing.project(db, name, caller) for name in wanted}
+    assert {name: found.role for name, found in roles.items() if found} == wanted, caller
+    listed: list[tuple[str, int]] = []
+    after = None
+    for _ in wanted:
+        page = await sharing.project_page(db, scope(caller), None, after, 2)
+        listed += [(each.project_id, each.role) for each in page]
+        if page:
+            after = (page[-1].create_time, page[-1].project_id)
+    visible_roles = {name: role for name, role in wanted.items() if role}
+    assert (len(listed), dict(listed)) == (len(visible_roles), visible_roles), caller
+
+
 def after_last(*values: object) -> Condition:
     return Condition("(m.create_time, m.media_id) < (%s, %s)", values)
 
@@ -172,3 +213,43 @@ async def test_each_container_is_read_from_an_index(database: Database) -> None:
         plan = "\n".join([row["QUERY PLAN"] async for row in rows])
     for condition in ("project_id = c", "owner_id = c", "org_id = c", "media_id = c"):
         assert re.search(rf"Index Cond: .*\b{condition}", plan), condition
+
+
+async def test_lists_read_only_what_the_caller_may_see(database: Database) -> None:
+    ann = Principal("ann")
+    async with database.transaction() as db:
+        for statement in (
+            "insert into organizations (organization_id) select 'o' || n from numbers",
+            "insert into projects (project_id, owner_type, owner_id)"
+            " select 'p' || n, 'user', 'u' || n from numbers",
+            "insert into service_accounts (service_account_id, owner_type, owner_id, display_name)"
+            " select gen_random_uuid(), 'user', 'u' || n, '' from numbers",
+        ):
+            numbers = "with numbers as (select n from generate_series(1, 20000) n)"
+            await db.execute(f"{numbers} {statement}".encode())
+        await db.execute("analyze organizations, projects, service_accounts")
+        await sharing.insert_project(db, "own", ann.owner, "")
+        await sharing.put_grant(db, Grant("organization:o7", ann.grantee, Role.VIEWER))
+        await sharing.put_grant(db, Grant("project:p7", ann.grantee, Role.VIEWER))
+        await credentials.insert_account(db, new_id(), ann.owner, "own")
+        before = await rows_read(db)
+        organizations = await sharing.organization_page(db, scope(ann), None, 50)
+        projects = await sharing.project_page(db, scope(ann), None, None, 50)
+        accounts = await credentials.account_page(db, scope(ann, Role.MANAGER), None, 50)
+        read = await rows_read(db) - before
+    assert [each.organization_id for each in organizations] == ["o7"]
+    assert {each.project_id for each in projects} == {"own", "p7"}
+    assert [each.display_name for each in accounts] == ["own"]
+    assert read < 100
+
+
+async def rows_read(db: Connection) -> int:
+    """Of the tables that are listed, in this transaction."""
+    rows = await db.execute(
+        "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int as number"
+        " from pg_stat_xact_user_tables"
+        " where relname in ('organizations', 'projects', 'service_accounts')"
+    )
+    row = await rows.fetchone()
+    assert row
+    return int(row["number"])

@@ -25,6 +25,7 @@ from media_service.db.database import Database
 from media_service.ids import new_id
 from media_service.rpc import authentication
 from tests.support.media.small_files import jpeg
+from tests.support.rpc.credentials import account, api_key
 from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.sharing import create_organization, grant, grants, make_administrator
 
@@ -36,18 +37,6 @@ def running(service: Running) -> Running:
 
 LIST = media_service_pb2.ListMediaRequest()
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
-
-
-async def account(caller: Caller, name: str = "import") -> str:
-    request = pb.CreateServiceAccountRequest(display_name=name)
-    created = await caller.call(caller.credentials.CreateServiceAccount, request)
-    return str(created.service_account_id)
-
-
-async def api_key(caller: Caller, account_id: str, **fields: Any) -> pb.CreateApiKeyResponse:
-    request = pb.CreateApiKeyRequest(service_account_id=account_id, **fields)
-    created: pb.CreateApiKeyResponse = await caller.call(caller.credentials.CreateApiKey, request)
-    return created
 
 
 async def revoke(caller: Caller, key: pb.CreateApiKeyResponse) -> pb.ApiKey:

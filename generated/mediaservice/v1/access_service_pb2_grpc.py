@@ -39,8 +39,8 @@ class AccessServiceStub(object):
     project to the media, uploads and jobs in it.
 
     A grantee is a text: `user:ID`, `service_account:ID`, `group:ID`, `project:ID` (its members: all who have a grant on
-    it), `organization:ID` (all who belong to it), or `everybody` (every caller with a token). The ID of a user is the
-    `sub` of their token, or ISSUER|SUBJECT for a user of an additional issuer.
+    it; each gets at most their role on it), `organization:ID` (all who belong to it), or `everybody` (every caller with a
+    token). The ID of a user is the `sub` of their token, or ISSUER|SUBJECT for a user of an additional issuer.
 
     Organizations are isolated from each other: what is in an organization is visible only to callers who belong to it,
     and to administrators, whatever a grant says. A grant on the organization itself makes a user belong to it; its role
@@ -166,8 +166,8 @@ class AccessServiceServicer(object):
     project to the media, uploads and jobs in it.
 
     A grantee is a text: `user:ID`, `service_account:ID`, `group:ID`, `project:ID` (its members: all who have a grant on
-    it), `organization:ID` (all who belong to it), or `everybody` (every caller with a token). The ID of a user is the
-    `sub` of their token, or ISSUER|SUBJECT for a user of an additional issuer.
+    it; each gets at most their role on it), `organization:ID` (all who belong to it), or `everybody` (every caller with a
+    token). The ID of a user is the `sub` of their token, or ISSUER|SUBJECT for a user of an additional issuer.
 
     Organizations are isolated from each other: what is in an organization is visible only to callers who belong to it,
     and to administrators, whatever a grant says. A grant on the organization itself makes a user belong to it; its role
@@ -342,7 +342,8 @@ class AccessServiceServicer(object):
     def DeleteGroup(self, request, context):
         """Deletes a group, and with it what was granted to it. The roles are those on the organization of the group.
 
-        Permission: access.write. Errors: GROUP_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED. Safe to retry.
+        Permission: access.write. Errors: GROUP_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED (also if
+        something is granted to the group with a higher role than that of the caller). Safe to retry.
 
         Example:
 
@@ -370,7 +371,8 @@ class AccessServiceServicer(object):
     def RemoveGroupMember(self, request, context):
         """Removes a member from a group. Removing somebody who is no member changes nothing.
 
-        Permission: access.write. Errors: GROUP_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+        Permission: access.write. Errors: GROUP_NOT_FOUND, ROLE_REQUIRED (also if something is granted to the group with a
+        higher role than that of the caller). Safe to retry.
 
         Example:
 
@@ -397,8 +399,8 @@ class AccessServiceServicer(object):
 
     def SetGrant(self, request, context):
         """Grants a role on a resource, or changes the role and the expiry of a grant. Callers cannot grant a higher role than
-        their own, nor change a grant with a higher one. Groups, projects and organizations must be in the organization of
-        the resource.
+        their own, nor for longer than they have it, nor change a grant with a higher one. Groups, projects and organizations
+        must be in the organization of the resource, and the caller needs a role on the project.
 
         Permission: access.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED, GRANTEE_NOT_ALLOWED. Safe to retry.
 
@@ -573,8 +575,8 @@ class AccessService(object):
     project to the media, uploads and jobs in it.
 
     A grantee is a text: `user:ID`, `service_account:ID`, `group:ID`, `project:ID` (its members: all who have a grant on
-    it), `organization:ID` (all who belong to it), or `everybody` (every caller with a token). The ID of a user is the
-    `sub` of their token, or ISSUER|SUBJECT for a user of an additional issuer.
+    it; each gets at most their role on it), `organization:ID` (all who belong to it), or `everybody` (every caller with a
+    token). The ID of a user is the `sub` of their token, or ISSUER|SUBJECT for a user of an additional issuer.
 
     Organizations are isolated from each other: what is in an organization is visible only to callers who belong to it,
     and to administrators, whatever a grant says. A grant on the organization itself makes a user belong to it; its role

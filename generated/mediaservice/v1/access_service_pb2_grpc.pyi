@@ -40,8 +40,8 @@ class AccessServiceStub:
     project to the media, uploads and jobs in it.
 
     A grantee is a text: `user:ID`, `service_account:ID`, `group:ID`, `project:ID` (its members: all who have a grant on
-    it), `organization:ID` (all who belong to it), or `everybody` (every caller with a token). The ID of a user is the
-    `sub` of their token, or ISSUER|SUBJECT for a user of an additional issuer.
+    it; each gets at most their role on it), `organization:ID` (all who belong to it), or `everybody` (every caller with a
+    token). The ID of a user is the `sub` of their token, or ISSUER|SUBJECT for a user of an additional issuer.
 
     Organizations are isolated from each other: what is in an organization is visible only to callers who belong to it,
     and to administrators, whatever a grant says. A grant on the organization itself makes a user belong to it; its role
@@ -176,7 +176,8 @@ class AccessServiceStub:
     DeleteGroup: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.DeleteGroupRequest, _empty_pb2.Empty]
     """Deletes a group, and with it what was granted to it. The roles are those on the organization of the group.
 
-    Permission: access.write. Errors: GROUP_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED. Safe to retry.
+    Permission: access.write. Errors: GROUP_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED (also if
+    something is granted to the group with a higher role than that of the caller). Safe to retry.
 
     Example:
 
@@ -196,7 +197,8 @@ class AccessServiceStub:
     RemoveGroupMember: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RemoveGroupMemberRequest, _access_service_pb2.Group]
     """Removes a member from a group. Removing somebody who is no member changes nothing.
 
-    Permission: access.write. Errors: GROUP_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+    Permission: access.write. Errors: GROUP_NOT_FOUND, ROLE_REQUIRED (also if something is granted to the group with a
+    higher role than that of the caller). Safe to retry.
 
     Example:
 
@@ -215,8 +217,8 @@ class AccessServiceStub:
     """
     SetGrant: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.SetGrantRequest, _access_service_pb2.Grant]
     """Grants a role on a resource, or changes the role and the expiry of a grant. Callers cannot grant a higher role than
-    their own, nor change a grant with a higher one. Groups, projects and organizations must be in the organization of
-    the resource.
+    their own, nor for longer than they have it, nor change a grant with a higher one. Groups, projects and organizations
+    must be in the organization of the resource, and the caller needs a role on the project.
 
     Permission: access.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED, GRANTEE_NOT_ALLOWED. Safe to retry.
 
@@ -271,8 +273,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     project to the media, uploads and jobs in it.
 
     A grantee is a text: `user:ID`, `service_account:ID`, `group:ID`, `project:ID` (its members: all who have a grant on
-    it), `organization:ID` (all who belong to it), or `everybody` (every caller with a token). The ID of a user is the
-    `sub` of their token, or ISSUER|SUBJECT for a user of an additional issuer.
+    it; each gets at most their role on it), `organization:ID` (all who belong to it), or `everybody` (every caller with a
+    token). The ID of a user is the `sub` of their token, or ISSUER|SUBJECT for a user of an additional issuer.
 
     Organizations are isolated from each other: what is in an organization is visible only to callers who belong to it,
     and to administrators, whatever a grant says. A grant on the organization itself makes a user belong to it; its role
@@ -404,7 +406,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     DeleteGroup: _aio.UnaryUnaryMultiCallable[_access_service_pb2.DeleteGroupRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a group, and with it what was granted to it. The roles are those on the organization of the group.
 
-    Permission: access.write. Errors: GROUP_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED. Safe to retry.
+    Permission: access.write. Errors: GROUP_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED (also if
+    something is granted to the group with a higher role than that of the caller). Safe to retry.
 
     Example:
 
@@ -424,7 +427,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     RemoveGroupMember: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RemoveGroupMemberRequest, _access_service_pb2.Group]  # type: ignore[assignment]
     """Removes a member from a group. Removing somebody who is no member changes nothing.
 
-    Permission: access.write. Errors: GROUP_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+    Permission: access.write. Errors: GROUP_NOT_FOUND, ROLE_REQUIRED (also if something is granted to the group with a
+    higher role than that of the caller). Safe to retry.
 
     Example:
 
@@ -443,8 +447,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """
     SetGrant: _aio.UnaryUnaryMultiCallable[_access_service_pb2.SetGrantRequest, _access_service_pb2.Grant]  # type: ignore[assignment]
     """Grants a role on a resource, or changes the role and the expiry of a grant. Callers cannot grant a higher role than
-    their own, nor change a grant with a higher one. Groups, projects and organizations must be in the organization of
-    the resource.
+    their own, nor for longer than they have it, nor change a grant with a higher one. Groups, projects and organizations
+    must be in the organization of the resource, and the caller needs a role on the project.
 
     Permission: access.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED, GRANTEE_NOT_ALLOWED. Safe to retry.
 
@@ -498,8 +502,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     project to the media, uploads and jobs in it.
 
     A grantee is a text: `user:ID`, `service_account:ID`, `group:ID`, `project:ID` (its members: all who have a grant on
-    it), `organization:ID` (all who belong to it), or `everybody` (every caller with a token). The ID of a user is the
-    `sub` of their token, or ISSUER|SUBJECT for a user of an additional issuer.
+    it; each gets at most their role on it), `organization:ID` (all who belong to it), or `everybody` (every caller with a
+    token). The ID of a user is the `sub` of their token, or ISSUER|SUBJECT for a user of an additional issuer.
 
     Organizations are isolated from each other: what is in an organization is visible only to callers who belong to it,
     and to administrators, whatever a grant says. A grant on the organization itself makes a user belong to it; its role
@@ -701,7 +705,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Deletes a group, and with it what was granted to it. The roles are those on the organization of the group.
 
-        Permission: access.write. Errors: GROUP_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED. Safe to retry.
+        Permission: access.write. Errors: GROUP_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED (also if
+        something is granted to the group with a higher role than that of the caller). Safe to retry.
 
         Example:
 
@@ -733,7 +738,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_access_service_pb2.Group, _abc.Awaitable[_access_service_pb2.Group]]:
         """Removes a member from a group. Removing somebody who is no member changes nothing.
 
-        Permission: access.write. Errors: GROUP_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+        Permission: access.write. Errors: GROUP_NOT_FOUND, ROLE_REQUIRED (also if something is granted to the group with a
+        higher role than that of the caller). Safe to retry.
 
         Example:
 
@@ -764,8 +770,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.Grant, _abc.Awaitable[_access_service_pb2.Grant]]:
         """Grants a role on a resource, or changes the role and the expiry of a grant. Callers cannot grant a higher role than
-        their own, nor change a grant with a higher one. Groups, projects and organizations must be in the organization of
-        the resource.
+        their own, nor for longer than they have it, nor change a grant with a higher one. Groups, projects and organizations
+        must be in the organization of the resource, and the caller needs a role on the project.
 
         Permission: access.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED, GRANTEE_NOT_ALLOWED. Safe to retry.
 

@@ -113,7 +113,8 @@ class CredentialsServiceServicer(object):
         """Deletes a service account, and ends its API keys and its grants at once. Media that it owns stay as they are. Deleting
         an account that is deleted returns it again.
 
-        Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED. Safe to retry.
+        Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, ROLE_REQUIRED (also if the account has a higher role
+        on something than the caller has on the account), USER_REQUIRED. Safe to retry.
 
         Example:
 
@@ -128,6 +129,8 @@ class CredentialsServiceServicer(object):
         """Creates an API key of a service account. The response contains the key; only its hash is stored, so the key cannot be
         shown again. A call that repeats an idempotency key (a `request_id`, or over REST the header `Idempotency-Key`) within
         24 hours returns the same API key without its secret: if the first response was lost, revoke it and create another.
+        A key acts with all roles of its account, so the caller needs a role as high as the highest of them, for as long as
+        the key works.
 
         Permission: credentials.write. Errors: SERVICE_ACCOUNT_NOT_FOUND, ROLE_REQUIRED, USER_REQUIRED, SCOPE_MISSING,
         CREDENTIAL_LIMIT_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.

@@ -19,12 +19,16 @@ from media_service.access.queries import Scope
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of media, uploads or jobs. `id` and `media_id`: columns."""
+    """A table of what callers own. `id` and `media_id`: columns. `media_id` None: the rows belong
+    to no media. `in_projects`: whether they have a `project_id`. `owners`: a table of `CONTAINERS`.
+    """
 
     name: str
     alias: str
     id: str
-    media_id: str
+    media_id: str | None
+    in_projects: bool = True
+    owners: str = "owners"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,12 @@ CONTAINERS = """
     organizations_of_caller as materialized (
         select array(select org_id from caller_organizations) as ids
     ),
-    owners as materialized (
+    own as materialized (
         select o.org_id collate "default" as org_id, c.owner_type, c.owner_id
         from caller c cross join caller_organizations o
+    ),
+    owners as materialized (
+        select * from own
         union
         select split_part(key, '/', 1) collate "default",
                split_part(named, ':', 1) collate "default",
@@ -104,10 +111,7 @@ CONTAINERS = """
 
 IN_ORGANIZATION = "{0}.org_id = any((select ids from organizations_of_caller)::text[])"
 # The containers of each kind, and the condition for what is in one of them, with the alias as {0}.
-OWNED = (
-    "owners c",
-    "({0}.org_id, {0}.owner_type, {0}.owner_id) = (c.org_id, c.owner_type, c.owner_id)",
-)
+OWNED = "({0}.org_id, {0}.owner_type, {0}.owner_id) = (c.org_id, c.owner_type, c.owner_id)"
 IN_PROJECT = "{0}.project_id = c.project_id and {0}.project_id <> '' and " + IN_ORGANIZATION
 WHOLE = ("whole_organizations c", "{0}.org_id = c.org_id and {0}.org_id <> ''")
 ADMINISTERED = ("administered c", "c.org_id in ('', {0}.org_id)")
@@ -118,23 +122,24 @@ def page_of(
 ) -> Page:
     """The page of the rows in scope that meet all conditions, in the order of the keys."""
     rows = Rows(table, conditions, keys)
-    single = f"{{0}}.{table.media_id} = c.media_id and {IN_ORGANIZATION}"
-    branches = [
-        rows.first_of(*OWNED, limit),
-        rows.first_of("first_projects c", IN_PROJECT, limit),
-        rows.first_of(*WHOLE, limit),
-        rows.first_of("single_media c", single, limit),
-        rows.first_of(*ADMINISTERED, limit),
-    ]
-    projects = rows.first_projects(limit)
+    containers = Condition(CONTAINERS, ())
+    owned = (f"{table.owners} c", OWNED)
+    branches = [rows.first_of(*each, limit) for each in (owned, WHOLE, ADMINISTERED)]
+    if table.in_projects:
+        projects = rows.first_projects(limit)
+        containers = Condition(f"{CONTAINERS}, {projects.sql}", projects.params)
+        branches.append(rows.first_of("first_projects c", IN_PROJECT, limit))
+    if table.media_id:
+        single = f"{{0}}.{table.media_id} = c.media_id and {IN_ORGANIZATION}"
+        branches.append(rows.first_of("single_media c", single, limit))
     union = " union ".join(f"({branch.sql})" for branch in branches)
     sql = f"""
-        {scope.sql}, {CONTAINERS}, {projects.sql},
+        {scope.sql}, {containers.sql},
         page as materialized (
             select id from ({union}) found order by {rows.order_of("found")} limit %s
         )
     """
-    params = [value for each in (projects, *branches) for value in each.params]
+    params = [value for each in (containers, *branches) for value in each.params]
     return Page(sql, (*scope.params, *params, limit))
 
 

@@ -13,6 +13,7 @@ psycopg would read as a placeholder.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from media_service.access.principal import Principal
@@ -36,6 +37,11 @@ CALLERS = (
 ONE_CALLER = (
     "(select %s::uuid as id, %s::text as principal, %s::text as owner_type, %s::text as owner_id,"
     " %s::text as org_id, %s::text as issuer, %s::bool as administrator, 1 as position) as c"
+)
+# One caller, and in `until` the time up to which grants must be valid. Null: forever.
+CALLER_UNTIL = (
+    "(select coalesce(%s::timestamptz - interval '1 microsecond', 'infinity') as until, c.*"
+    f" from {CALLER}) as c"
 )
 
 
@@ -61,6 +67,11 @@ def caller_params(principal: Principal | None) -> tuple[str | bool | None, ...]:
     )
 
 
+def caller_until_params(principal: Principal, until: datetime | None) -> tuple[Any, ...]:
+    """The parameters of `CALLER_UNTIL`. `until` None: forever."""
+    return (until, *caller_params(principal))
+
+
 def callers_params(asked: Sequence[tuple[str, Principal | None]]) -> tuple[list[Any], ...]:
     """The parameters of `CALLERS`."""
     ids = [id_ for id_, _ in asked]
@@ -69,11 +80,14 @@ def callers_params(asked: Sequence[tuple[str, Principal | None]]) -> tuple[list[
     return ids, *columns
 
 
-def valid(grant: str) -> str:
-    return f"({grant}.expire_time is null or {grant}.expire_time > now())"
+NOW = "now()"
 
 
-def organizations(caller: str) -> str:
+def valid(grant: str, at: str = NOW) -> str:
+    return f"({grant}.expire_time is null or {grant}.expire_time > {at})"
+
+
+def organizations(caller: str, at: str = NOW) -> str:
     """The organizations that the caller belongs to; '' stands for none. A claim narrows the caller
     to one organization, and counts if that is bound to the issuer of the claim. One without a row
     is bound to the service's own issuer. The organization of a service account always counts."""
@@ -89,13 +103,13 @@ def organizations(caller: str) -> str:
         )
         union all
         select substr(b.resource, 14) from access_grants b
-        where b.grantee = {caller}.principal and {valid("b")}
+        where b.grantee = {caller}.principal and {valid("b", at)}
           and b.resource >= 'organization:' and b.resource < 'organization;'
           and {caller}.org_id in ('', substr(b.resource, 14))
     """
 
 
-def principals(caller: str) -> str:
+def principals(caller: str, at: str = NOW) -> str:
     """The names under which grants reach the caller, except as a member of a project."""
     return f"""
         select 'everybody' as principal
@@ -104,57 +118,68 @@ def principals(caller: str) -> str:
         union all
         select 'group:' || gm.group_id from group_members gm where gm.member = {caller}.principal
         union all
-        select 'organization:' || o.org_id from ({organizations(caller)}) o where o.org_id <> ''
+        select 'organization:' || o.org_id from ({organizations(caller, at)}) o
+        where o.org_id <> ''
     """
 
 
-def role(thing: str, keys: Sequence[str], *, owned: bool = True, caller: str = "c") -> str:
-    """The caller's role on a thing that has these keys. `owned`: its owner is OWNER of it."""
+def role(
+    thing: str, keys: Sequence[str], *, owned: bool = True, caller: str = "c", at: str = NOW
+) -> str:
+    """The caller's role on a thing that has these keys. `owned`: its owner is OWNER of it. A role
+    through a project is no higher than the one on that project. `at`: when grants must be valid."""
     mine = f"({thing}.owner_type, {thing}.owner_id) = ({caller}.owner_type, {caller}.owner_id)"
     if not owned:
         mine = "false"
     of_keys = f"any(array[{', '.join(keys)}])"
-    to_caller = f"any(array({principals(caller)}))"
+    to_caller = f"any(array({principals(caller, at)}))"
     return f"""
         case
             when {caller}.principal is null then 0
             when {caller}.org_id = '' and {thing}.org_id = '' and {mine} then {Role.OWNER:d}
             else greatest(
                 0,
-                case when {thing}.org_id in ({organizations(caller)}) then
+                case when {thing}.org_id in ({organizations(caller, at)}) then
                     case when {mine} then {Role.OWNER:d} else (
                         select max(found.role) from (
                             select g.role from access_grants g
                             where g.resource = {of_keys} and g.grantee = {to_caller}
-                              and {valid("g")}
+                              and {valid("g", at)}
                             union all
-                            select g.role from access_grants g
-                            where g.resource = {of_keys} and {valid("g")}
+                            select least(g.role, member.role)
+                            from access_grants g cross join lateral (
+                                select max(p.role) as role from access_grants p
+                                where p.resource = g.grantee and p.grantee = {to_caller}
+                                  and {valid("p", at)}
+                            ) member
+                            where g.resource = {of_keys} and {valid("g", at)}
                               and g.grantee >= 'project:' and g.grantee < 'project;'
-                              and exists (
-                                  select from access_grants p
-                                  where p.resource = g.grantee and p.grantee = {to_caller}
-                                    and p.role > 0 and {valid("p")}
-                              )
+                              and member.role > 0
                         ) found
                     ) end
                 end,
                 case when {caller}.org_id in ('', {thing}.org_id) then
-                    {service_role(caller)}
+                    {service_role(caller, at)}
                 end
             )
         end::int
     """
 
 
-def service_role(caller: str) -> str:
-    """The caller's role on the installation. An administrator is its OWNER."""
+def service_role(caller: str, at: str = NOW) -> str:
+    """The caller's role on everything in the installation, or, if a claim narrows the caller, on
+    what is in that organization. An administrator is OWNER."""
     return f"""
         case when {caller}.administrator then {Role.OWNER:d} else (
             select g.role from access_grants g
-            where g.resource = 'service:' and g.grantee = {caller}.principal and {valid("g")}
+            where g.resource = 'service:' and g.grantee = {caller}.principal and {valid("g", at)}
         ) end
     """
+
+
+def installation_role(caller: str, at: str = NOW) -> str:
+    """The caller's role on the installation itself: none if a claim narrows the caller."""
+    return f"coalesce(case when {caller}.org_id = '' then {service_role(caller, at)} end, 0)"
 
 
 def owner_key(thing: str) -> str:
@@ -203,7 +228,7 @@ def scope_sql(minimum: Role) -> str:
             union
             select g.resource from direct d join access_grants g on g.grantee = d.resource
             where d.resource >= 'project:' and d.resource < 'project;'
-              and g.role >= {minimum:d} and {valid("g")}
+              and least(g.role, d.role) >= {minimum:d} and {valid("g")}
         ),
         administered as materialized (
             select c.org_id from caller c where {service_role("c")} >= {minimum:d}
@@ -215,11 +240,6 @@ def visible(thing: str, media_id: str) -> str:
     """The condition for the media, uploads or jobs on which the caller has the role of the scope.
     The statement begins with `Scope.sql`."""
     return reachable(thing, f"{mine(thing)} or {among(media_keys(thing, media_id))}")
-
-
-def visible_project(project: str) -> str:
-    """Like `visible`, for projects."""
-    return reachable(project, among(project_keys(project)))
 
 
 def visible_owned(thing: str) -> str:

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from media_service.access.lists import Key, Table, after_sql, order_sql, page_of
 from media_service.access.owner import Owner
+from media_service.access.policy import Condition
 from media_service.access.principal import Principal
 from media_service.access.queries import (
     CALLER,
@@ -25,6 +27,8 @@ KEY_COLUMNS = """
 """
 KEYS = "api_keys k join service_accounts a using (service_account_id)"
 ROLE = role("a", owner_keys("a"))
+ACCOUNTS = Table("service_accounts", "a", "service_account_id", media_id=None, in_projects=False)
+NEWEST = (Key("create_time", descending=True), Key("service_account_id", descending=True))
 ACTIVE = "k.revoke_time is null and (k.expire_time is null or k.expire_time > now())"
 
 COUNT_KEYS = (
@@ -169,16 +173,16 @@ async def count_accounts(db: Connection, owner: Owner) -> int:
 async def account_page(
     db: Connection, scope: Scope, after: tuple[datetime, str] | None, limit: int
 ) -> list[ServiceAccount]:
-    """The accounts `a` in scope that are not deleted, newest first."""
-    where, params = [visible_owned("a"), "a.delete_time is null"], [*scope.params]
+    """The accounts in scope that are not deleted, newest first."""
+    where = [Condition("a.delete_time is null", ())]
     if after is not None:
-        where.append("(a.create_time, a.service_account_id) < (%s, %s::uuid)")
-        params += after
+        where.append(after_sql("a", NEWEST, after))
+    page = page_of(ACCOUNTS, scope, where, NEWEST, limit)
     rows = await db.execute(
-        f"with {scope.sql} select {ACCOUNT_COLUMNS}, {Role.MANAGER:d} as role"
-        f" from service_accounts a where {' and '.join(where)}"
-        " order by a.create_time desc, a.service_account_id desc limit %s".encode(),
-        (*params, limit),
+        f"with {page.sql} select {ACCOUNT_COLUMNS}, {Role.MANAGER:d} as role"
+        " from page join service_accounts a on a.service_account_id = page.id"
+        f" order by {order_sql('a', NEWEST)}".encode(),
+        page.params,
     )
     return [account_record(row) async for row in rows]
 

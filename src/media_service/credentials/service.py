@@ -4,12 +4,12 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from media_service.access.owner import Owner
-from media_service.access.policy import authorize, decided, scope
+from media_service.access.policy import authorize, decided, role_required, scope
 from media_service.access.principal import Principal
 from media_service.access.role import Role
 from media_service.credentials import queries
 from media_service.credentials.key_text import new_key, secret_hash
-from media_service.credentials.model import ApiKey, ServiceAccount
+from media_service.credentials.model import SERVICE_ACCOUNT, ApiKey, ServiceAccount
 from media_service.db.database import Database
 from media_service.db.transaction import Transaction
 from media_service.errors import FailedPrecondition, NotFound, PermissionDenied, Reason
@@ -18,7 +18,7 @@ from media_service.idempotency.model import KeyClaim, RequestKey
 from media_service.ids import new_id
 from media_service.jobs.periodic import Batches
 from media_service.sharing import queries as sharing
-from media_service.sharing.errors import organization_not_found
+from media_service.sharing.errors import organization_not_found, outlasts
 from media_service.sharing.resources import Resource
 
 # Of one owner, and of one service account.
@@ -59,12 +59,13 @@ class CredentialsService:
             return await queries.account_page(db, where, after, limit)
 
     async def delete_account(self, principal: Principal, account_id: str) -> ServiceAccount:
-        """Ends the keys of an account as well. Idempotent. Raises NotFound
-        (SERVICE_ACCOUNT_NOT_FOUND), PermissionDenied (USER_REQUIRED)."""
+        """Ends the keys and the grants of an account as well. Idempotent. Raises NotFound
+        (SERVICE_ACCOUNT_NOT_FOUND), PermissionDenied (USER_REQUIRED, ROLE_REQUIRED)."""
         require_user(principal)
         async with self._database.transaction() as tx:
             account = await load_account(tx, principal, account_id)
             if account.delete_time is None:
+                await check_level(tx, principal, account)
                 await queries.delete_account(tx, account_id)
                 tx.audit(org_id=account.owner.org_id, resource_id=account_id)
             return await load_account(tx, principal, account_id)
@@ -80,7 +81,7 @@ class CredentialsService:
     ) -> tuple[ApiKey, str]:
         """Returns a key and its text, which is empty if an earlier call with the same `key` created
         it. Raises NotFound (SERVICE_ACCOUNT_NOT_FOUND), PermissionDenied (USER_REQUIRED,
-        SCOPE_MISSING), FailedPrecondition (CREDENTIAL_LIMIT_EXCEEDED), Aborted
+        SCOPE_MISSING, ROLE_REQUIRED), FailedPrecondition (CREDENTIAL_LIMIT_EXCEEDED), Aborted
         (IDEMPOTENCY_CONFLICT)."""
         require_user(principal)
         check_scopes(principal, scopes)
@@ -88,6 +89,8 @@ class CredentialsService:
             account = await load_account(tx, principal, account_id)
             if account.delete_time is not None:
                 raise account_not_found(account_id)
+            highest = await check_level(tx, principal, account)
+            await check_duration(tx, principal, account, highest, expire_time)
             key_id, repeated = await claim(tx, key)
             if repeated:
                 return await load_key(tx, principal, key_id), ""
@@ -180,6 +183,35 @@ async def claim(tx: Transaction, key: RequestKey | None) -> tuple[str, bool]:
         return wanted, False
     claimed, _ = await keys.claim(tx, KeyClaim(key, wanted))
     return claimed, claimed != wanted
+
+
+async def check_level(tx: Transaction, principal: Principal, account: ServiceAccount) -> Role:
+    """Returns the highest role of an account. Its keys act with all its roles, so only a caller
+    with no lower one may create them, or delete the account. Raises PermissionDenied
+    (ROLE_REQUIRED)."""
+    acting = Principal(account.service_account_id, account.owner.org_id, type=SERVICE_ACCOUNT)
+    highest = await sharing.highest_role_beyond(tx, acting, principal)
+    if highest > account.role:
+        raise role_required(highest)
+    # Its owner may be no administrator.
+    on_installation = await sharing.role_on_installation(tx, acting)
+    if on_installation > await sharing.role_on_installation(tx, principal):
+        raise role_required(on_installation)
+    return highest
+
+
+async def check_duration(
+    tx: Transaction,
+    principal: Principal,
+    account: ServiceAccount,
+    highest: Role,
+    expire_time: datetime | None,
+) -> None:
+    """Raises PermissionDenied (ROLE_REQUIRED) if a key of an account would outlast the caller's
+    role."""
+    lasting = await sharing.lasting_role_for_owner(tx, account.owner, principal, expire_time)
+    if lasting < highest:
+        raise outlasts(highest)
 
 
 async def load_account(tx: Transaction, principal: Principal, account_id: str) -> ServiceAccount:

@@ -32,7 +32,8 @@ from media_service.media.intake import intake_jobs
 from media_service.media.model import Media, MediaState, Rendition, Visibility
 from media_service.media.paging import parse_order
 from media_service.media.reader import MediaReader, not_found
-from media_service.sharing.creation import check_owner, check_project
+from media_service.sharing.creation import check_lasting_owner, check_owner, check_project
+from media_service.sharing.resources import Resource
 
 UNINSPECTED = {MediaState.PENDING, MediaState.PROCESSING}
 # The unknown fields of an update that an error names.
@@ -254,6 +255,7 @@ class MediaService:
         async with self._database.transaction() as tx:
             media = await load(tx, principal, media_id, lock=True)
             org_id = media.owner.org_id
+            await check_lasting_owner(tx, principal, Resource("media", media_id))
             if owner is not None:
                 await check_owner(tx, principal, owner, org_id)
             if project_id:

@@ -11,8 +11,9 @@ from media_service.db.database import Database
 from media_service.db.transaction import Connection
 from media_service.errors import MediaError
 from media_service.sharing import queries
-from media_service.sharing.errors import owner_not_allowed, project_not_found
+from media_service.sharing.errors import outlasts, owner_not_allowed, project_not_found
 from media_service.sharing.model import Project
+from media_service.sharing.resources import Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,13 @@ async def check_owner(db: Connection, principal: Principal, owner: Owner, org_id
     if role < Role.EDITOR or owner.org_id != org_id:
         raise owner_not_allowed()
     return role
+
+
+async def check_lasting_owner(db: Connection, principal: Principal, resource: Resource) -> None:
+    """Checks that the caller is OWNER of a resource without an end, as for a transfer, which has
+    none. Raises PermissionDenied (ROLE_REQUIRED)."""
+    if await queries.lasting_role(db, resource, principal, None) < Role.OWNER:
+        raise outlasts(Role.OWNER)
 
 
 async def check_project(db: Connection, principal: Principal, project_id: str, org_id: str) -> None:

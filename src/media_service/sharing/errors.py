@@ -1,5 +1,6 @@
 """Errors of organizations, projects, groups and grants."""
 
+from media_service.access.role import Role
 from media_service.errors import FailedPrecondition, NotFound, PermissionDenied, Reason
 
 
@@ -53,3 +54,13 @@ def owner_not_allowed() -> PermissionDenied:
 
 def grantee_not_allowed(why: str, grantee: str) -> FailedPrecondition:
     return FailedPrecondition(Reason.GRANTEE_NOT_ALLOWED, f"The grantee {why}.", grantee=grantee)
+
+
+def outlasts(role: Role) -> PermissionDenied:
+    return PermissionDenied(
+        Reason.ROLE_REQUIRED,
+        f"This requires the role {role.name} or a higher one for as long as the result lasts, and"
+        " the caller's role ends before. Set expire_time to the end of that role or earlier, or ask"
+        " a manager of the resource for a role without an end.",
+        role=role.name,
+    )

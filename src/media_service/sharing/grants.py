@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from media_service.access.policy import authorize, role_required
+from media_service.access.policy import authorize, decided, role_required
 from media_service.access.principal import Principal
 from media_service.access.role import Role
 from media_service.clock import now
@@ -11,7 +11,7 @@ from media_service.db.transaction import Connection, Transaction
 from media_service.errors import InvalidArgument, Reason
 from media_service.jobs.periodic import Batches
 from media_service.sharing import queries
-from media_service.sharing.errors import grantee_not_allowed, resource_not_found
+from media_service.sharing.errors import grantee_not_allowed, outlasts, resource_not_found
 from media_service.sharing.model import Grant, Located
 from media_service.sharing.recording import name_in_log
 from media_service.sharing.resources import (
@@ -44,9 +44,10 @@ class GrantService:
         role: Role,
         expire_time: datetime | None,
     ) -> Grant:
-        """Grants a role, or changes it. A caller cannot grant more than their own role, nor change
-        the grant of somebody with more. Raises NotFound (RESOURCE_NOT_FOUND), PermissionDenied
-        (ROLE_REQUIRED), FailedPrecondition (GRANTEE_NOT_ALLOWED), InvalidArgument (INVALID_FIELD).
+        """Grants a role, or changes it. A caller cannot grant more than their own role, nor for
+        longer, nor change the grant of somebody with more. Raises NotFound (RESOURCE_NOT_FOUND),
+        PermissionDenied (ROLE_REQUIRED), FailedPrecondition (GRANTEE_NOT_ALLOWED), InvalidArgument
+        (INVALID_FIELD).
         """
         parsed = parse_resource(resource)
         check_grantee(grantee)
@@ -57,7 +58,8 @@ class GrantService:
         async with self._database.transaction() as tx:
             located = await load(tx, principal, parsed)
             await check_level(tx, located.role, parsed, grantee, role)
-            await check_allowed(tx, parsed, located.org_id, grantee, role)
+            await check_duration(tx, principal, parsed, role, expire_time)
+            await check_allowed(tx, principal, parsed, located.org_id, grantee, role)
             new = Grant(str(parsed), grantee, role, expire_time, created_by=principal.grantee)
             await audit(tx, parsed, located.org_id)
             return await queries.put_grant(tx, new)
@@ -67,10 +69,12 @@ class GrantService:
         (RESOURCE_NOT_FOUND), PermissionDenied (ROLE_REQUIRED)."""
         parsed = parse_resource(resource)
         check_grantee(grantee)
-        own = grantee == principal.grantee
         async with self._database.transaction() as tx:
-            located = await load(tx, principal, parsed, Role.VIEWER if own else None)
-            await check_level(tx, located.role, parsed, grantee, Role.NONE)
+            located = await own_grant(tx, principal, parsed, grantee)
+            if located is None:
+                minimum = Role.VIEWER if grantee == principal.grantee else None
+                located = await load(tx, principal, parsed, minimum)
+                await check_level(tx, located.role, parsed, grantee, Role.NONE)
             await queries.delete_grant(tx, str(parsed), grantee)
             await audit(tx, parsed, located.org_id)
 
@@ -103,22 +107,60 @@ async def load(
     return authorize(located, resource_not_found(str(resource)), minimum)
 
 
+async def own_grant(
+    tx: Transaction, principal: Principal, resource: Resource, grantee: str
+) -> Located | None:
+    """Returns the resource if this is a grant of the caller. No role is needed to give it up: that
+    of a member of an organization has none. A claim narrows the caller here, too."""
+    if grantee != principal.grantee or await queries.grant(tx, str(resource), grantee) is None:
+        return None
+    located = await queries.locate(tx, resource, principal)
+    if located is None or principal.org_id not in {"", located.org_id}:
+        return None
+    decided()
+    return located
+
+
+async def check_duration(
+    tx: Transaction,
+    principal: Principal,
+    resource: Resource,
+    role: Role,
+    expire_time: datetime | None,
+) -> None:
+    """Raises PermissionDenied (ROLE_REQUIRED) if the grant would outlast the caller's own role."""
+    needed = max(role, Role.VIEWER)
+    if await queries.lasting_role(tx, resource, principal, expire_time) < needed:
+        raise outlasts(needed)
+
+
 async def check_level(
     tx: Transaction, own: Role, resource: Resource, grantee: str, wanted: Role
 ) -> None:
     """Raises PermissionDenied (ROLE_REQUIRED) if the caller's own role is below the wanted one, or
-    below the one that the grantee has."""
+    below the one that the grantee has. A member of an organization without their grant on it loses
+    what their groups have, so that role counts, too."""
     before = await queries.grant(tx, str(resource), grantee)
     highest = max(wanted, before.role) if before else wanted
+    kind, _, grantee_id = grantee.partition(":")
+    if before and resource.kind == "organization" and kind in PEOPLE:
+        located = await queries.locate(tx, resource, Principal(grantee_id, type=kind))
+        highest = max(highest, located.role) if located else highest
     if highest > own:
         raise role_required(highest)
 
 
 async def check_allowed(
-    tx: Transaction, resource: Resource, org_id: str, grantee: str, role: Role
+    tx: Transaction,
+    principal: Principal,
+    resource: Resource,
+    org_id: str,
+    grantee: str,
+    role: Role,
 ) -> None:
     """Raises FailedPrecondition (GRANTEE_NOT_ALLOWED). No grant crosses the boundary of an
-    organization: groups, projects and organizations must be in that of the resource."""
+    organization: groups, projects and organizations must be in that of the resource. A project on
+    which the caller has no role is refused like one that does not exist."""
     kind, _, grantee_id = grantee.partition(":")
     if kind in PEOPLE:
         return
@@ -127,10 +169,21 @@ async def check_allowed(
     if grantee == EVERYBODY:
         if resource.kind not in {"media", "project"}:
             raise grantee_not_allowed("everybody can only have media and projects", grantee)
-    elif await queries.grantee_organization(tx, kind, grantee_id) != org_id:
+    elif await organization_of(tx, principal, kind, grantee_id) != org_id:
         raise grantee_not_allowed(
             "does not exist, or is not in the organization of the resource", grantee
         )
+
+
+async def organization_of(
+    tx: Transaction, principal: Principal, kind: str, grantee_id: str
+) -> str | None:
+    """The organization of a grantee; '' for a project without one. None if there is no such
+    grantee, or the caller may not see it."""
+    if kind == "project":
+        project = await queries.project(tx, grantee_id, principal)
+        return project.owner.org_id if project and project.role else None
+    return await queries.grantee_organization(tx, kind, grantee_id)
 
 
 def invalid(field: str, why: str) -> InvalidArgument:

@@ -4,13 +4,14 @@ from datetime import datetime
 
 from media_service.access.policy import authorize, role_required
 from media_service.access.principal import Principal
+from media_service.access.role import Role
 from media_service.db.database import Database
 from media_service.db.transaction import Connection, Transaction
 from media_service.sharing import queries
-from media_service.sharing.errors import group_not_found, organization_not_found
+from media_service.sharing.errors import group_not_found, organization_not_found, outlasts
 from media_service.sharing.ids import new_readable_id
 from media_service.sharing.model import Group, GroupMember
-from media_service.sharing.resources import check_member
+from media_service.sharing.resources import Resource, check_member
 
 
 class GroupService:
@@ -31,6 +32,7 @@ class GroupService:
         PermissionDenied (ROLE_REQUIRED)."""
         async with self._database.transaction() as tx:
             group = await load(tx, principal, group_id)
+            await check_level(tx, group)
             await queries.delete_group(tx, group_id)
             audit(tx, group)
 
@@ -53,9 +55,11 @@ class GroupService:
         check_member(member)
         async with self._database.transaction() as tx:
             group = await load(tx, principal, group_id)
-            # Otherwise, callers could give themselves a role that they may not grant.
-            if (highest := await queries.highest_role(tx, f"group:{group_id}")) > group.role:
-                raise role_required(highest)
+            highest = await check_level(tx, group)
+            # A member stays, so the caller's role must, too.
+            organization = Resource("organization", group.organization_id)
+            if await queries.lasting_role(tx, organization, principal, None) < highest:
+                raise outlasts(highest)
             await queries.add_member(tx, group_id, member)
             audit(tx, group)
         return group
@@ -65,6 +69,7 @@ class GroupService:
         check_member(member)
         async with self._database.transaction() as tx:
             group = await load(tx, principal, group_id)
+            await check_level(tx, group)
             await queries.remove_member(tx, group_id, member)
             audit(tx, group)
         return group
@@ -81,6 +86,15 @@ class GroupService:
 
 def audit(tx: Transaction, group: Group) -> None:
     tx.audit(org_id=group.organization_id, resource_id=f"group:{group.group_id}")
+
+
+async def check_level(db: Connection, group: Group) -> Role:
+    """Returns the highest role that is granted to a group, which changing its members gives or
+    takes away. Raises PermissionDenied (ROLE_REQUIRED) if it is above the caller's."""
+    highest = await queries.highest_role(db, f"group:{group.group_id}")
+    if highest > group.role:
+        raise role_required(highest)
+    return highest
 
 
 async def load(db: Connection, principal: Principal, group_id: str) -> Group:

@@ -1,6 +1,6 @@
 """Use cases of organizations."""
 
-from media_service.access.policy import authorize, decided
+from media_service.access.policy import authorize, scope
 from media_service.access.principal import Principal
 from media_service.access.role import Role
 from media_service.db.database import Database
@@ -33,10 +33,9 @@ class OrganizationService:
                 )
             tx.audit(org_id=organization_id, resource_id=f"organization:{organization_id}")
             found = await queries.organization(tx, organization_id, principal)
-        return authorize(found, organization_not_found(organization_id), Role.OWNER)
+            return authorize(found, organization_not_found(organization_id), Role.OWNER)
 
     async def page(self, principal: Principal, after: str | None, limit: int) -> list[Organization]:
         """The organizations that the caller belongs to, by id; for administrators, all."""
-        decided()
         async with self._database.connection() as db:
-            return await queries.organization_page(db, principal, after, limit)
+            return await queries.organization_page(db, scope(principal), after, limit)

@@ -9,11 +9,17 @@ from media_service.access.role import Role
 from media_service.db.database import Database
 from media_service.db.transaction import Connection
 from media_service.sharing import queries
-from media_service.sharing.creation import Creation, Destination, check_owner
+from media_service.sharing.creation import (
+    Creation,
+    Destination,
+    check_lasting_owner,
+    check_owner,
+)
 from media_service.sharing.errors import project_not_empty, project_not_found
 from media_service.sharing.grants import PEOPLE
 from media_service.sharing.ids import new_readable_id
 from media_service.sharing.model import Grant, Project
+from media_service.sharing.resources import Resource
 
 
 class ProjectService:
@@ -57,12 +63,15 @@ class ProjectService:
         async with self._database.transaction() as tx:
             project = await load(tx, principal, project_id)
             before = project.owner
+            await check_lasting_owner(tx, principal, Resource("project", project_id))
             await check_owner(tx, principal, owner, before.org_id)
             await queries.set_project_owner(tx, project_id, owner)
             resource = f"project:{project_id}"
             await queries.delete_grant(tx, resource, f"{before.type}:{before.id}")
-            if owner.type in PEOPLE:
-                grantee = f"{owner.type}:{owner.id}"
+            # Outside of organizations, nobody else would be OWNER of the project of an event.
+            if owner.type in PEOPLE or not owner.org_id:
+                person = f"{owner.type}:{owner.id}"
+                grantee = person if owner.type in PEOPLE else principal.grantee
                 new = Grant(resource, grantee, Role.OWNER, created_by=principal.grantee)
                 await queries.put_grant(tx, new)
             tx.audit(org_id=owner.org_id, project_id=project_id)

@@ -4,34 +4,71 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from media_service.access.lists import Key, Table, after_sql, order_sql, page_of
 from media_service.access.owner import Owner
+from media_service.access.policy import Condition
 from media_service.access.principal import Principal
 from media_service.access.queries import (
     CALLER,
+    CALLER_UNTIL,
+    NOW,
     Scope,
     caller_params,
+    caller_until_params,
+    installation_role,
     media_keys,
     organization_key,
     organizations,
     owner_keys,
+    principals,
     project_keys,
     role,
-    service_role,
-    visible_project,
+    valid,
 )
 from media_service.access.role import Role
 from media_service.db.transaction import Connection
 from media_service.sharing.model import Grant, Group, GroupMember, Located, Organization, Project
 from media_service.sharing.resources import Resource
 
-# Roles on each kind of thing, with the alias that the statements below give it.
-MEDIA_ROLE = role("m", media_keys("m", "media_id"))
-PROJECT_ROLE = role("p", project_keys("p"), owned=False)
-OWNER_ROLE = role("t", owner_keys("t"))
-ORGANIZATION_ROLE = role("t", [organization_key("t")], owned=False)
+# Roles, with the alias that the statements below give the thing.
+PROJECT_ROLE = role("p", project_keys("p"))
+ORGANIZATION_KEYS = (organization_key("t"),)
+ORGANIZATION_ROLE = role("t", ORGANIZATION_KEYS, owned=False)
 ORGANIZATION = "(select o.*, o.organization_id as org_id from organizations o) t"
-OWNER = "(select %s::text as org_id, %s::text as owner_type, %s::text as owner_id) t"
 BELONGS = f"t.org_id in ({organizations('c')})"
+
+# Each kind of resource: its row, and its keys.
+THINGS: dict[str, tuple[str, Sequence[str]]] = {
+    "media": ("(select * from media where media_id = %s) t", media_keys("t", "media_id")),
+    "project": ("(select * from projects where project_id = %s) t", project_keys("t")),
+    "owner": (
+        "(select %s::text as org_id, %s::text as owner_type, %s::text as owner_id) t",
+        owner_keys("t"),
+    ),
+    "organization": (
+        "(select organization_id as org_id from organizations where organization_id = %s) t",
+        ORGANIZATION_KEYS,
+    ),
+}
+
+
+def role_queries(caller: str, at: str) -> dict[str, str]:
+    """For each kind of resource, the query for its organization and for the caller's role on it."""
+    queries = {
+        "service": f"select '' as org_id, {installation_role('c', at)} as role from {caller}"
+    }
+    for kind, (thing, keys) in THINGS.items():
+        role_sql = role("t", keys, owned=kind != "organization", at=at)
+        queries[kind] = f"select t.org_id, {role_sql} as role from {caller} cross join {thing}"
+    return queries
+
+
+ROLES = role_queries(CALLER, NOW)
+LASTING_ROLES = role_queries(CALLER_UNTIL, "c.until")
+
+# A grant on an owner does not apply to the projects of the owner.
+PROJECTS = Table("projects", "p", "project_id", media_id=None, owners="own")
+NEWEST = (Key("create_time", descending=True), Key("project_id", descending=True))
 
 
 # Roles
@@ -54,46 +91,56 @@ async def lock_project(db: Connection, project_id: str, principal: Principal) ->
 
 async def role_for_owner(db: Connection, owner: Owner, principal: Principal) -> Role:
     """The caller's role on what an owner owns."""
-    rows = await db.execute(
-        f"select {OWNER_ROLE} as role from {CALLER} cross join {OWNER}".encode(),
-        (*caller_params(principal), owner.org_id, owner.type, owner.id),
-    )
-    row = await rows.fetchone()
-    return Role(row["role"]) if row else Role.NONE
+    params = (*caller_params(principal), *owner_params(owner))
+    located = await locate_by(db, ROLES["owner"], params)
+    return located.role if located else Role.NONE
 
 
-async def role_on_service(db: Connection, principal: Principal) -> Role:
-    rows = await db.execute(
-        f"select {service_role('c')} as role from {CALLER}".encode(), caller_params(principal)
-    )
-    row = await rows.fetchone()
-    return Role(row["role"] or Role.NONE) if row else Role.NONE
+async def lasting_role_for_owner(
+    db: Connection, owner: Owner, principal: Principal, until: datetime | None
+) -> Role:
+    """The role that the caller still has at a time. None: that they have without an end."""
+    params = (*caller_until_params(principal, until), *owner_params(owner))
+    located = await locate_by(db, LASTING_ROLES["owner"], params)
+    return located.role if located else Role.NONE
+
+
+async def role_on_installation(db: Connection, principal: Principal) -> Role:
+    located = await locate_by(db, ROLES["service"], caller_params(principal))
+    return located.role if located else Role.NONE
 
 
 async def locate(db: Connection, resource: Resource, principal: Principal) -> Located | None:
     """Returns None if there is no such resource."""
+    params = (*caller_params(principal), *resource_params(resource))
+    return await locate_by(db, ROLES[resource.kind], params)
+
+
+async def lasting_role(
+    db: Connection, resource: Resource, principal: Principal, until: datetime | None
+) -> Role:
+    """Like `lasting_role_for_owner`."""
+    params = (*caller_until_params(principal, until), *resource_params(resource))
+    located = await locate_by(db, LASTING_ROLES[resource.kind], params)
+    return located.role if located else Role.NONE
+
+
+def resource_params(resource: Resource) -> tuple[str, ...]:
     match resource.kind:
-        case "owner":
-            owner = resource.owner
-            return Located(owner.org_id, await role_for_owner(db, owner, principal))
         case "service":
-            return Located("", await role_on_service(db, principal))
-        case "media":
-            query = (
-                f"select m.org_id, {MEDIA_ROLE} as role from {CALLER} cross join media m"
-                " where m.media_id = %s"
-            )
-        case "project":
-            query = (
-                f"select p.org_id, {PROJECT_ROLE} as role from {CALLER} cross join projects p"
-                " where p.project_id = %s"
-            )
+            return ()
+        case "owner":
+            return owner_params(resource.owner)
         case _:
-            query = (
-                f"select t.org_id, {ORGANIZATION_ROLE} as role from {CALLER}"
-                f" cross join {ORGANIZATION} where t.organization_id = %s"
-            )
-    rows = await db.execute(query.encode(), (*caller_params(principal), resource.id))
+            return (resource.id,)
+
+
+def owner_params(owner: Owner) -> tuple[str, ...]:
+    return (owner.org_id, owner.type, owner.id)
+
+
+async def locate_by(db: Connection, query: str, params: Sequence[object]) -> Located | None:
+    rows = await db.execute(query.encode(), params)
     row = await rows.fetchone()
     return Located(row["org_id"], Role(row["role"])) if row else None
 
@@ -128,29 +175,50 @@ async def organization(
     db: Connection, organization_id: str, principal: Principal
 ) -> Organization | None:
     """An organization that the caller belongs to or has a role on."""
-    found = await organization_page(db, principal, None, 1, organization_id)
-    return found[0] if found else None
-
-
-async def organization_page(
-    db: Connection,
-    principal: Principal,
-    after: str | None,
-    limit: int,
-    organization_id: str | None = None,
-) -> list[Organization]:
-    """The organizations that the caller belongs to or has a role on, by id."""
     rows = await db.execute(
         f"""
         select * from (
             select t.*, {ORGANIZATION_ROLE} as role, {BELONGS} as belongs
-            from {CALLER} cross join {ORGANIZATION}
+            from {CALLER} cross join {ORGANIZATION} where t.organization_id = %s
         ) found
-        where (belongs or role > 0) and organization_id > coalesce(%s, '')
-          and organization_id = coalesce(%s, organization_id)
-        order by organization_id limit %s
+        where belongs or role > 0
         """.encode(),
-        (*caller_params(principal), after, organization_id, limit),
+        (*caller_params(principal), organization_id),
+    )
+    row = await rows.fetchone()
+    return organization_record(row) if row else None
+
+
+async def organization_page(
+    db: Connection, scope: Scope, after: str | None, limit: int
+) -> list[Organization]:
+    """The organizations that the caller belongs to or has a role on, by id."""
+    role_sql = role("t", ORGANIZATION_KEYS, owned=False, caller="caller")
+    rows = await db.execute(
+        f"""
+        with {scope.sql}
+        select t.*, {role_sql} as role from caller cross join (
+            select o.*, o.organization_id as org_id from (
+                select o.organization_id from (
+                    select distinct org_id collate "default" as org_id from caller_organizations
+                ) c, lateral (
+                    select o.organization_id from organizations o
+                    where o.organization_id = c.org_id and o.organization_id > %s limit 1
+                ) o
+                union
+                (
+                    select o.organization_id from administered a, lateral (
+                        select o.organization_id from organizations o
+                        where a.org_id in ('', o.organization_id) and o.organization_id > %s
+                        order by o.organization_id limit %s
+                    ) o
+                )
+            ) found join organizations o using (organization_id)
+            order by o.organization_id limit %s
+        ) t
+        order by t.organization_id
+        """.encode(),
+        (*scope.params, after or "", after or "", limit, limit),
     )
     return [organization_record(row) async for row in rows]
 
@@ -222,27 +290,21 @@ async def project_page(
     limit: int,
 ) -> list[Project]:
     """Projects that the caller may see, newest first."""
-    where, params = [visible_project("p")], list(scope.params)
+    where = []
     if organization_id is not None:
-        where.append("p.org_id = %s")
-        params.append(organization_id)
+        where.append(Condition("p.org_id = %s", (organization_id,)))
     if after is not None:
-        where.append("(p.create_time, p.project_id) < (%s, %s)")
-        params += after
-    own_role = role("p", project_keys("p"), owned=False, caller="caller")
+        where.append(after_sql("p", NEWEST, after))
+    page = page_of(PROJECTS, scope, where, NEWEST, limit)
+    role_sql = role("p", project_keys("p"), caller="caller")
     rows = await db.execute(
         f"""
-        with {scope.sql}
-        select found.*, (
-            select {own_role} from caller, projects p where p.project_id = found.project_id
-        ) as role
-        from (
-            select * from projects p where {" and ".join(where)}
-            order by p.create_time desc, p.project_id desc limit %s
-        ) found
-        order by create_time desc, project_id desc
+        with {page.sql}
+        select p.*, {role_sql} as role
+        from page join projects p on p.project_id = page.id cross join caller
+        order by {order_sql("p", NEWEST)}
         """.encode(),
-        (*params, limit),
+        page.params,
     )
     return [project_record(row) async for row in rows]
 
@@ -348,11 +410,9 @@ def grant_record(row: Mapping[str, Any]) -> Grant:
 
 
 async def grantee_organization(db: Connection, kind: str, grantee_id: str) -> str | None:
-    """The organization of a group, a project or an organization; '' for a project without one. None
-    if it does not exist."""
+    """The organization of a group or an organization. None if it does not exist."""
     query = {
         "group": "select org_id from groups where group_id = %s",
-        "project": "select org_id from projects where project_id = %s",
         "organization": "select organization_id as org_id from organizations"
         " where organization_id = %s",
     }[kind]
@@ -372,9 +432,50 @@ async def grant(db: Connection, resource: str, grantee: str) -> Grant | None:
 
 
 async def highest_role(db: Connection, grantee: str) -> Role:
-    """The highest role that a grantee has on any resource."""
+    """The highest role that a grantee has on any resource. A role through a project is no higher
+    than the one on the project, so it does not count apart."""
+    query = f"select max(role) as role from access_grants g where grantee = %s and {valid('g')}"
+    rows = await db.execute(query.encode(), (grantee,))
+    row = await rows.fetchone()
+    return Role(row["role"] or Role.NONE) if row else Role.NONE
+
+
+# The organization of the resource of a grant. '*': of the installation, which has all.
+GRANT_ORGANIZATION = """
+    case split_part(g.resource, ':', 1)
+        when 'organization' then substr(g.resource, 14)
+        when 'owner' then split_part(substr(g.resource, 7), '/', 1)
+        when 'project' then (
+            select p.org_id from projects p
+            where p.project_id = substr(g.resource, 9) collate "default"
+        )
+        when 'media' then (
+            select m.org_id from media m where m.media_id = substr(g.resource, 7)::uuid
+        )
+        else '*'
+    end
+"""
+
+
+async def highest_role_beyond(db: Connection, other: Principal, principal: Principal) -> Role:
+    """The highest role that another caller has on any resource, as `highest_role`, by a name that
+    is not one of the names of the caller. If the other one is in an organization, grants on what is
+    outside of it have no effect and do not count."""
     rows = await db.execute(
-        "select max(role) as role from access_grants where grantee = %s", (grantee,)
+        f"""
+        with other as (select c.* from {CALLER}), caller as (select c.* from {CALLER})
+        select max(g.role) as role
+        from other
+        cross join lateral (
+            select o.principal from ({principals("other")}) o
+            where o.principal not in (
+                select p.principal from caller, lateral ({principals("caller")}) p
+            )
+        ) name
+        join access_grants g on g.grantee = name.principal
+        where {valid("g")} and (other.org_id = '' or {GRANT_ORGANIZATION} in (other.org_id, '*'))
+        """.encode(),
+        (*caller_params(other), *caller_params(principal)),
     )
     row = await rows.fetchone()
     return Role(row["role"] or Role.NONE) if row else Role.NONE
