@@ -50,6 +50,7 @@ from media_service.media.model import Kind
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.media.usage import UsageCounter
+from media_service.policies.service import PolicyService
 from media_service.quotas.service import QuotaService
 from media_service.rates.drivers.memory import MemoryRates
 from media_service.rates.drivers.valkey import ValkeyRates
@@ -446,6 +447,7 @@ async def server(
             GroupService(parts.database),
             GrantService(parts.database),
             QuotaService(parts.database),
+            PolicyService(parts.database),
         )
         certificates = ClientCertificates(config.client_certificates, config.certificate_proxies)
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None

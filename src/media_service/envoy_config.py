@@ -34,6 +34,11 @@ from media_service.envoy_rates import rate_filter, refusal
 TEMPLATES = files("media_service") / "envoy_templates"
 TYPES = "type.googleapis.com/envoy.extensions"
 LUA = "envoy.filters.http.lua"
+# A browser takes no response for another type than it says, such as JSON with a title for a page.
+NOSNIFF = {
+    "header": {"key": "x-content-type-options", "value": "nosniff"},
+    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+}
 FILTER_CONFIG = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig"}
 # Of all clients.
 MAX_CONNECTIONS = 10_000
@@ -71,7 +76,7 @@ def render(config: Config, upstreams: Sequence[tuple[str, int]], listen: str) ->
         "cors": cors(config.cors_origins),
         "trusted_proxies": config.trusted_proxies,
         "rate_filter": rate_filter(config.rate_gateway),
-        "vary": [VARY] if config.cors_origins else [],
+        "response_headers": [NOSNIFF, *([VARY] if config.cors_origins else [])],
         "errors": replies(config.cors_origins, refusal(config.rate_gateway)),
         "routes": routes(descriptors, config.stream_timeout),
         "endpoints": [

@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -41,6 +42,7 @@ from tests.support import job_claims as claims
 
 ALICE = Owner("user", "alice")
 ALLOWED = AllowedTypes(("image/*", "video/*"))
+MONTH = timedelta(days=30)
 SIZES = {"small": 16, "medium": 32, "large": 1600}
 
 
@@ -71,7 +73,9 @@ def handler_for(
 ) -> IngestHandler:
     renditions = RenditionStore(database, {store.name: store})
     thumbnails = ThumbnailRenderer(renderer, SIZES)
-    return IngestHandler(database, store, renditions, inspector, thumbnails, Presets({}), ALLOWED)
+    return IngestHandler(
+        database, store, renditions, inspector, thumbnails, Presets({}), ALLOWED, MONTH
+    )
 
 
 def jpeg(**options: int) -> bytes:
@@ -303,7 +307,7 @@ async def test_a_temporarily_full_store_delays_thumbnails_rather_than_dropping_t
     renditions = RenditionStore(database, {"raw": full})
     thumbnails = ThumbnailRenderer(renderer, SIZES)
     handler = IngestHandler(
-        database, store, renditions, inspector, thumbnails, Presets({}), ALLOWED
+        database, store, renditions, inspector, thumbnails, Presets({}), ALLOWED, MONTH
     )
     media_id = await stored(database, store, jpeg())
     held = await claim(database)

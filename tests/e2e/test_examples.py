@@ -178,6 +178,7 @@ OF_SERVICE = {
     "UploadService": uploading,
     "AccessService": administering,
     "QuotaService": administering,
+    "PolicyService": administering,
 }
 
 

@@ -1,6 +1,7 @@
 """Rows whose bytes are missing or damaged: quarantine and recovery."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
@@ -156,7 +157,8 @@ async def test_a_media_that_was_never_inspected_is_inspected_when_restored(
         renditions = RenditionStore(on_disk.database, {store.name: store})
         thumbnails = ThumbnailRenderer(renderer, {"small": 16})
         ingest = IngestHandler(
-            on_disk.database, store, renditions, inspector, thumbnails, Presets({}), ALLOWED
+            *(on_disk.database, store, renditions, inspector, thumbnails, Presets({}), ALLOWED),
+            purge_after=timedelta(days=30),
         )
         # The job of the upload leaves the quarantined media unchanged, and ends.
         await ingest.run(await on_disk.claim(JobKind.INGEST), Progress())

@@ -315,7 +315,7 @@ async def test_parts_cannot_exceed_the_largest_file_size(start: Start) -> None:
     assert upload.max_part_size_bytes == 10240
     await put(ann, upload.upload_id, 1, b"a" * 10000)
     assert (await refused(put(ann, upload.upload_id, 2, b"b" * 1000))).reason == "FILE_TOO_LARGE"
-    assert (await refused(put(ann, upload.upload_id, 2, b"b" * 11000))).reason == "CHUNK_TOO_LARGE"
+    assert (await refused(put(ann, upload.upload_id, 2, b"b" * 11000))).reason == "FILE_TOO_LARGE"
 
 
 async def test_an_ended_upload_accepts_no_parts(ann: Caller) -> None:

@@ -1,6 +1,7 @@
 """The commands for organizations, projects, groups and grants, against a real server."""
 
 import asyncio
+import json
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from media_service.cli.main import cli
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.catalogue import names
 from tests.support.rpc.server import Caller, Running, token
-from tests.support.rpc.sharing import store_in
+from tests.support.rpc.sharing import create_project, store_in
 
 
 class Run:
@@ -81,3 +82,28 @@ async def test_a_team_shares_a_project(run: Run, ann: Caller, bob: Caller) -> No
     assert await run("root", "admin", "list") == []
     refused = await run.result("root", "org", "create", "globex")
     assert "RESOURCE_NOT_FOUND" in refused.stderr
+
+
+async def test_a_policy_is_set_shown_and_removed(run: Run, ann: Caller) -> None:
+    project = (await create_project(ann)).project_id
+    resource = f"project:{project}"
+    settings = ["--type", "image/*", "--max-size", "1MiB", "--max-duration", "90s"]
+    settings += ["--default-visibility", "public", "--retention", "30"]
+    settings += ["--preset", "image:banner=resize:64x"]
+    assert (await run.result("ann", "policy", "set", resource, *settings)).exit_code == 0
+    shown = await run.result("ann", "policy", "show", resource)
+    assert json.loads(shown.stdout) == {
+        "resource": resource,
+        "policy": {
+            "allowedTypes": ["image/*"],
+            "maxSizeBytes": str(1 << 20),
+            "maxDurationSeconds": 90,
+            "defaultVisibility": "PUBLIC",
+            "retentionDays": 30,
+            "presets": [{"kind": "IMAGE", "name": "banner", "ops": "resize:64x"}],
+        },
+    }
+    bad = await run.result("ann", "policy", "set", resource, "--preset", "banner=resize:64x")
+    assert "KIND:NAME=PIPELINE" in bad.stderr
+    removed = await run.result("ann", "policy", "set", resource)
+    assert json.loads(removed.stdout) == {"resource": resource}

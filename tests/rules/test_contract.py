@@ -32,6 +32,7 @@ PERMISSIONS = {
     *("uploads.read", "uploads.write", "jobs.read", "jobs.write", "watches.write"),
     *("credentials.read", "credentials.write", "audit.read"),
     *("access.read", "access.write", "quotas.read", "quotas.write"),
+    *("policies.read", "policies.write"),
 }
 ACTIONS = {
     *("media.update", "media.delete", "media.undelete", "media.purge", "media.sign"),
@@ -42,7 +43,7 @@ ACTIONS = {
     *("api_keys.create", "api_keys.revoke", "audit.export"),
     *("organizations.create", "grants.set", "grants.delete", "media.transfer"),
     *("projects.create", "projects.update", "projects.transfer", "projects.delete"),
-    *("quotas.set", "quotas.recalculate"),
+    *("quotas.set", "quotas.recalculate", "policies.set"),
     *("groups.create", "groups.delete", "groups.add_member", "groups.remove_member"),
 }
 

@@ -20,7 +20,15 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from media_service.cli.main import cli
 from media_service.config import load
-from media_service.envoy_config import LUA, bindings, contract, path_regex, render, services
+from media_service.envoy_config import (
+    LUA,
+    NOSNIFF,
+    bindings,
+    contract,
+    path_regex,
+    render,
+    services,
+)
 from media_service.rpc.server_options import OPTIONS
 
 UPSTREAMS = [("127.0.0.1", 50051)]
@@ -105,7 +113,7 @@ def test_path_templates_become_equivalent_regular_expressions() -> None:
 def test_cors_is_off_without_origins() -> None:
     host = virtual_host(rendered())
     assert host["typed_per_filter_config"] == {}
-    assert host["response_headers_to_add"] == []
+    assert host["response_headers_to_add"] == [NOSNIFF]
 
 
 def test_origins_are_matched_exactly() -> None:

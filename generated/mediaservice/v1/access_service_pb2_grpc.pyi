@@ -145,7 +145,8 @@ class AccessServiceStub:
     """Gives a media to another owner, or to another project, in the same organization. Its uploads and jobs go with it. The
     caller needs the role EDITOR on the new owner and on the new project, as to create something there.
 
-    Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND. Safe to retry.
+    Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND,
+    VISIBILITY_NOT_ALLOWED. Safe to retry.
 
     Example:
 
@@ -375,7 +376,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """Gives a media to another owner, or to another project, in the same organization. Its uploads and jobs go with it. The
     caller needs the role EDITOR on the new owner and on the new project, as to create something there.
 
-    Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND. Safe to retry.
+    Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND,
+    VISIBILITY_NOT_ALLOWED. Safe to retry.
 
     Example:
 
@@ -656,7 +658,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gives a media to another owner, or to another project, in the same organization. Its uploads and jobs go with it. The
         caller needs the role EDITOR on the new owner and on the new project, as to create something there.
 
-        Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND. Safe to retry.
+        Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND,
+        VISIBILITY_NOT_ALLOWED. Safe to retry.
 
         Example:
 

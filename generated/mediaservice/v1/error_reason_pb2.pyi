@@ -214,7 +214,7 @@ class ErrorReason(_message.Message):
         The file has no bytes.
         """
         FILE_TOO_LARGE: ErrorReason._Value.ValueType  # 401
-        """The file is larger than `max_size_bytes`, which the operator sets (`MEDIA_MAX_UPLOAD_SIZE`)."""
+        """The file is larger than `max_size_bytes`, which the operator (`MEDIA_MAX_UPLOAD_SIZE`) or a policy sets."""
         TYPE_MISMATCH: ErrorReason._Value.ValueType  # 402
         """The file was declared as `declared_type`, but its bytes are `detected_type`, which is of another kind: an image,
         video or audio, a document. If the operator sets `MEDIA_DECLARED_TYPES=strict`, it is another type.
@@ -224,7 +224,7 @@ class ErrorReason(_message.Message):
         (`MEDIA_ALLOWED_TYPES`).
         """
         PIXEL_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 404
-        """The image or a frame has more pixels than the operator allows (`MEDIA_MAX_PIXELS`)."""
+        """The image or a frame has more pixels than the operator (`MEDIA_MAX_PIXELS`) or a policy allows."""
         MEDIA_CORRUPT: ErrorReason._Value.ValueType  # 405
         """The file cannot be decoded, or is truncated."""
         INSPECTION_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 406
@@ -236,6 +236,14 @@ class ErrorReason(_message.Message):
         TOO_LARGE_TO_SCAN: ErrorReason._Value.ValueType  # 408
         """The file is larger, or more nested, than the virus scanner can scan, and the operator does not allow such files
         (`MEDIA_SCAN_TOO_LARGE`). Its media is QUARANTINED, and this is its `error`.
+        """
+        DURATION_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 409
+        """The video or audio file is longer than `max_duration_seconds`, which a policy allows. This is the `error` of its
+        media, which is FAILED and deleted.
+        """
+        VISIBILITY_NOT_ALLOWED: ErrorReason._Value.ValueType  # 410
+        """The policy of the project or the organization allows at most the visibility `max_visibility`. Choose that one, or
+        ask a manager to change the policy.
         """
         MEDIA_NOT_FOUND: ErrorReason._Value.ValueType  # 500
         """Media
@@ -533,7 +541,7 @@ class ErrorReason(_message.Message):
     The file has no bytes.
     """
     FILE_TOO_LARGE: ErrorReason.Value.ValueType  # 401
-    """The file is larger than `max_size_bytes`, which the operator sets (`MEDIA_MAX_UPLOAD_SIZE`)."""
+    """The file is larger than `max_size_bytes`, which the operator (`MEDIA_MAX_UPLOAD_SIZE`) or a policy sets."""
     TYPE_MISMATCH: ErrorReason.Value.ValueType  # 402
     """The file was declared as `declared_type`, but its bytes are `detected_type`, which is of another kind: an image,
     video or audio, a document. If the operator sets `MEDIA_DECLARED_TYPES=strict`, it is another type.
@@ -543,7 +551,7 @@ class ErrorReason(_message.Message):
     (`MEDIA_ALLOWED_TYPES`).
     """
     PIXEL_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 404
-    """The image or a frame has more pixels than the operator allows (`MEDIA_MAX_PIXELS`)."""
+    """The image or a frame has more pixels than the operator (`MEDIA_MAX_PIXELS`) or a policy allows."""
     MEDIA_CORRUPT: ErrorReason.Value.ValueType  # 405
     """The file cannot be decoded, or is truncated."""
     INSPECTION_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 406
@@ -555,6 +563,14 @@ class ErrorReason(_message.Message):
     TOO_LARGE_TO_SCAN: ErrorReason.Value.ValueType  # 408
     """The file is larger, or more nested, than the virus scanner can scan, and the operator does not allow such files
     (`MEDIA_SCAN_TOO_LARGE`). Its media is QUARANTINED, and this is its `error`.
+    """
+    DURATION_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 409
+    """The video or audio file is longer than `max_duration_seconds`, which a policy allows. This is the `error` of its
+    media, which is FAILED and deleted.
+    """
+    VISIBILITY_NOT_ALLOWED: ErrorReason.Value.ValueType  # 410
+    """The policy of the project or the organization allows at most the visibility `max_visibility`. Choose that one, or
+    ask a manager to change the policy.
     """
     MEDIA_NOT_FOUND: ErrorReason.Value.ValueType  # 500
     """Media

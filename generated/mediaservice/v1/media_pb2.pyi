@@ -238,7 +238,10 @@ class Media(_message.Message):
     version: _builtins.int
     """The current version of the original: 1 after the first upload. Replacing the file increments it."""
     filename: _builtins.str
-    """The name that downloads get. Without path characters and control characters."""
+    """The name that downloads get. Without path characters and control characters. The service normalizes it to NFC, removes
+    characters that are not shown, such as those that change the direction of text, and puts an underscore before names
+    that Windows reserves, such as "CON".
+    """
     original_filename: _builtins.str
     """The file name as it was uploaded. Renaming the media does not change it."""
     title: _builtins.str

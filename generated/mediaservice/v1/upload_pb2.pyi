@@ -66,7 +66,10 @@ class UploadSpec(_message.Message):
     CAPTURE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     filename: _builtins.str
-    """The name that downloads get. Without path characters and control characters."""
+    """The name that downloads get. Without path characters and control characters. The service normalizes it to NFC, removes
+    characters that are not shown, such as those that change the direction of text, and puts an underscore before names
+    that Windows reserves, such as "CON".
+    """
     content_type: _builtins.str
     """The MIME type that the caller expects: "image/jpeg". It is a hint, because programs derive it from the name of the
     file: the bytes determine the type of the media. The upload fails with TYPE_MISMATCH if the bytes are of another
@@ -92,7 +95,7 @@ class UploadSpec(_message.Message):
     description: _builtins.str
     """As in Media."""
     visibility: _media_pb2.Media.Visibility.ValueType
-    """As in Media."""
+    """As in Media. Unset: as the policies of the project and the organization say, or else PRIVATE."""
     @_builtins.property
     def checksums(self) -> _checksums_pb2.Checksums:
         """The checksums of the whole file, if known. The upload fails with CHECKSUM_MISMATCH if they differ."""

@@ -154,8 +154,8 @@ class UploadServiceServicer(object):
     def CreateUpload(self, request, context):
         """Creates an upload.
 
-        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT,
-        UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
+        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, VISIBILITY_NOT_ALLOWED, OWNER_NOT_ALLOWED,
+        IDEMPOTENCY_CONFLICT, UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
 
         Example:
 

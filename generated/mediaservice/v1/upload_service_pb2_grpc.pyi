@@ -56,8 +56,8 @@ class UploadServiceStub:
     CreateUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.CreateUploadRequest, _upload_pb2.Upload]
     """Creates an upload.
 
-    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT,
-    UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
+    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, VISIBILITY_NOT_ALLOWED, OWNER_NOT_ALLOWED,
+    IDEMPOTENCY_CONFLICT, UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
 
     Example:
 
@@ -311,8 +311,8 @@ class UploadServiceAsyncStub(UploadServiceStub):
     CreateUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.CreateUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
     """Creates an upload.
 
-    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT,
-    UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
+    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, VISIBILITY_NOT_ALLOWED, OWNER_NOT_ALLOWED,
+    IDEMPOTENCY_CONFLICT, UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
 
     Example:
 
@@ -569,8 +569,8 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_upload_pb2.Upload, _abc.Awaitable[_upload_pb2.Upload]]:
         """Creates an upload.
 
-        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT,
-        UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
+        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, VISIBILITY_NOT_ALLOWED, OWNER_NOT_ALLOWED,
+        IDEMPOTENCY_CONFLICT, UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
 
         Example:
 

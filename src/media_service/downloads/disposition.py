@@ -4,6 +4,8 @@ saving it."""
 import re
 from urllib.parse import quote
 
+from media_service.media.filenames import clean
+
 # Types that a browser may show. Other types could run scripts in the origin of this service.
 INLINE = re.compile(
     r"(image/(?!svg)|video/|audio/|text/vtt|application/(pdf|vnd\.apple\.mpegurl|dash\+xml)$)"
@@ -15,6 +17,7 @@ def content_disposition(filename: str, content_type: str, *, attachment: bool) -
     exact name in UTF-8 (RFC 8187). Clients strip leading and trailing spaces of the ASCII name, so
     names with such spaces also need the UTF-8 form."""
     kind = "inline" if INLINE.match(content_type) and not attachment else "attachment"
+    filename = clean(filename)  # of earlier releases
     if not filename:
         return kind
     plain = re.sub(r'[^ !#-\[\]-~]|[%"\\]|^ | \Z', "_", filename)

@@ -1,9 +1,11 @@
 """Deletes media whose `expire_time` has passed."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from media_service.db.database import Database
 from media_service.db.due_rows import DueBatches
+from media_service.db.transaction import Transaction
 from media_service.jobs.periodic import Batches
 from media_service.media import queries
 from media_service.media.service import record_change
@@ -17,11 +19,23 @@ async def expire_due(database: Database, purge_after: timedelta) -> Batches:
     while not batches.done:
         async with database.transaction() as tx:
             due = await batches.take(tx)
-            before = await queries.get_many(tx, due)
-            for media_id in due:
-                await queries.set_deleted(tx, media_id, purge_after)
-            after = await queries.get_many(tx, due)
-            for media_id in due:
-                await record_change(tx, before[media_id], after[media_id])
-                tx.audit("media.delete", media_id=media_id)
+            await delete(tx, due, purge_after)
         yield len(due)
+
+
+async def delete(
+    tx: Transaction,
+    media_ids: Sequence[str],
+    purge_after: timedelta,
+    *,
+    cause: str = "",
+    outcome: str = "OK",
+) -> None:
+    """Soft-deletes locked media. `cause`: the resource whose policy demands it. `outcome`: why."""
+    before = await queries.get_many(tx, media_ids)
+    for media_id in media_ids:
+        await queries.set_deleted(tx, media_id, purge_after)
+    after = await queries.get_many(tx, media_ids)
+    for media_id in media_ids:
+        await record_change(tx, before[media_id], after[media_id])
+        tx.audit("media.delete", media_id=media_id, resource_id=cause, outcome=outcome)

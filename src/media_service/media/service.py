@@ -31,7 +31,9 @@ from media_service.media.filter import parse_filter
 from media_service.media.intake import intake_jobs
 from media_service.media.model import Media, MediaState, Rendition, Visibility
 from media_service.media.paging import parse_order
+from media_service.media.policy import Policies, policies_from
 from media_service.media.reader import MediaReader, not_found
+from media_service.sharing import queries as sharing
 from media_service.sharing.creation import check_lasting_owner, check_owner, check_project
 from media_service.sharing.resources import Resource
 
@@ -202,7 +204,7 @@ class MediaService:
     ) -> Media:
         """Changes some of the fields `CHANGEABLE`. To let anyone read more is to share, which
         requires the role MANAGER. Raises Aborted (ETAG_MISMATCH) if `etag` is set and is not the
-        media's."""
+        media's, and FailedPrecondition (VISIBILITY_NOT_ALLOWED)."""
         async with self._database.transaction() as tx:
             media = await load(tx, principal, media_id, lock=True)
             if media.delete_time is not None:
@@ -215,6 +217,8 @@ class MediaService:
             publishes = visibility.exceeds(media.visibility)
             if publishes:
                 authorize(media, not_found(media_id), Role.MANAGER)
+                policies = await policies_of(tx, media.owner.org_id, media.project_id)
+                policies.check_visibility(visibility)
             await queries.set_fields(tx, media_id, changes)
             changed = await load(tx, principal, media_id)
             await record_change(tx, media, changed)
@@ -250,7 +254,8 @@ class MediaService:
         self, principal: Principal, media_id: str, owner: Owner | None, project_id: str | None
     ) -> Media:
         """Gives a media to another owner or project. None: the one that it has. Raises NotFound
-        (MEDIA_NOT_FOUND, PROJECT_NOT_FOUND), PermissionDenied (ROLE_REQUIRED, OWNER_NOT_ALLOWED).
+        (MEDIA_NOT_FOUND, PROJECT_NOT_FOUND), PermissionDenied (ROLE_REQUIRED, OWNER_NOT_ALLOWED),
+        FailedPrecondition (VISIBILITY_NOT_ALLOWED).
         """
         async with self._database.transaction() as tx:
             media = await load(tx, principal, media_id, lock=True)
@@ -261,6 +266,7 @@ class MediaService:
             if project_id:
                 await check_project(tx, principal, project_id, org_id)
             project = media.project_id if project_id is None else project_id
+            (await policies_of(tx, org_id, project)).check_visibility(media.visibility)
             await queries.move(tx, media_id, owner or media.owner, project)
             tx.audit(media_id=media_id, org_id=org_id, project_id=project)
             tx.emit(MediaChanged(media_id))
@@ -283,6 +289,11 @@ async def record_change(tx: Transaction, before: Media, after: Media) -> None:
     if before.rendition_store != after.rendition_store:
         await tx.enqueue(NewJob(JobKind.PUBLISH, after.media_id))
     tx.emit(MediaChanged(after.media_id))
+
+
+async def policies_of(db: Connection, org_id: str, project_id: str) -> Policies:
+    """The policies in an organization and a project, either of which may be empty."""
+    return policies_from(await sharing.policies_in(db, org_id, project_id))
 
 
 def check_changeable(names: Sequence[str]) -> None:

@@ -10,7 +10,8 @@ from media_service.errors import NotFound
 from media_service.jobs.queries import reading
 from media_service.jobs.queries.reading import RenditionKey
 from media_service.media.model import Kind, Media
-from media_service.media.service import UNINSPECTED, not_ready
+from media_service.media.service import UNINSPECTED, not_ready, policies_of
+from media_service.renditions.presets import expected_names
 
 T = TypeVar("T")
 
@@ -29,9 +30,18 @@ class Forthcoming:
         if "\0" in name:  # PostgreSQL has no such text, and other callers share the statement
             return False
         names = names_of_job(name)
-        if media.state in UNINSPECTED and any(n in self._standard[media.kind] for n in names):
-            return True
+        if media.state in UNINSPECTED:
+            standard = {*self._standard[media.kind], *await self._of_policies(media)}
+            if not standard.isdisjoint(names):
+                return True
         return any([await self._is_rendering((media.media_id, each)) for each in names])
+
+    async def _of_policies(self, media: Media) -> Collection[str]:
+        if not (media.owner.org_id or media.project_id):
+            return ()
+        async with self._database.connection() as db:
+            policies = await policies_of(db, media.owner.org_id, media.project_id)
+        return expected_names(policies.presets, media.kind)
 
     async def look_again(self, media: Media, name: str, look: Callable[[], Awaitable[T]]) -> T:
         """Returns what `look` returns. Call this after `look` raised NotFound for this rendition.

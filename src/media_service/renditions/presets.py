@@ -1,7 +1,7 @@
 """Presets: the renditions that every media of a kind gets. A job with a pipeline renders each
 one."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from media_service.codecs.inspection import Info, VideoInfo
@@ -26,15 +26,26 @@ class Preset:
 
 class Presets:
     """The presets of all kinds. `texts` has, for each kind, the names of renditions and their
-    pipelines in text form. The jobs start in this order."""
+    pipelines in text form. The jobs start in this order. `others`: of the kinds not in `texts`."""
 
-    def __init__(self, texts: Mapping[Kind, Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        texts: Mapping[Kind, Mapping[str, str]],
+        others: Mapping[Kind, Sequence[Preset]] = {},
+    ) -> None:
         """Raises MediaError for a pipeline that is invalid or does not apply to its kind, and
         ValueError for a stream with another name than "stream"."""
-        self._presets = {
-            kind: [preset(kind, name, text) for name, text in found.items()]
-            for kind, found in texts.items()
+        self._presets: Mapping[Kind, Sequence[Preset]] = {
+            **others,
+            **{
+                kind: [preset(kind, name, text) for name, text in found.items()]
+                for kind, found in texts.items()
+            },
         }
+
+    def replaced(self, texts: Mapping[Kind, Mapping[str, str]]) -> "Presets":
+        """The same with other presets for the kinds in `texts`, which policies state."""
+        return Presets(texts, self._presets) if texts else self
 
     @property
     def names(self) -> Sequence[str]:
@@ -44,8 +55,9 @@ class Presets:
     def expected(self, kind: Kind) -> Collection[str]:
         """The names of the renditions that a new media of this kind may get. Only inspection finds
         out whether a file with video and audio is a video or an audio file."""
-        kinds = AV_KINDS if kind in AV_KINDS else {kind}
-        return {p.name for each in kinds for p in self._presets.get(each, ())}
+        return expected_names(
+            {each: [p.name for p in found] for each, found in self._presets.items()}, kind
+        )
 
     def jobs(self, media: Media, info: Info, *, anew: bool = False) -> list[NewJob]:
         """Returns the jobs of a media's presets. `info` is the result of inspection. `anew`: render
@@ -64,6 +76,13 @@ class Presets:
             )
             for preset in self._presets.get(kind_of(media, info), ())
         ]
+
+
+def expected_names(names: Mapping[Kind, Iterable[str]], kind: Kind) -> Collection[str]:
+    """Of the names of renditions by kind, those that a new media of this kind may get. See
+    `Presets.expected`."""
+    kinds = AV_KINDS if kind in AV_KINDS else {kind}
+    return {name for each in kinds for name in names.get(each, ())}
 
 
 def kind_of(media: Media, info: Info) -> Kind:

@@ -20,6 +20,7 @@ from media_service.codecs.inspection import (
 )
 from media_service.downloads.read_links import ReadUrls
 from media_service.errors import InvalidArgument, Reason
+from media_service.media.filenames import clean
 from media_service.media.model import Attributes, Media, Rendition, Scan, Visibility
 from media_service.rpc.error_status import fault_status
 from media_service.rpc.field_validation import invalid_fields
@@ -189,7 +190,7 @@ def spec_from(message: upload_pb2.UploadSpec) -> UploadSpec:
             (("media_id", "must be empty"),),
         )
     return UploadSpec(
-        filename=message.filename,
+        filename=clean(message.filename),
         content_type=message.content_type,
         size_bytes=message.size_bytes if message.HasField("size_bytes") else None,
         max_size_bytes=message.max_size_bytes if message.HasField("max_size_bytes") else None,
@@ -205,6 +206,7 @@ def spec_from(message: upload_pb2.UploadSpec) -> UploadSpec:
             capture_time=time_from(message, "capture_time"),
             expire_time=time_from(message, "expire_time"),
         ),
+        visibility_stated=message.visibility != media_pb2.Media.VISIBILITY_UNSPECIFIED,
     )
 
 

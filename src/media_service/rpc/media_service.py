@@ -8,6 +8,7 @@ from mediaservice.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
 
 from media_service.downloads.conditional_requests import listed
 from media_service.downloads.read_links import ReadLinks
+from media_service.media.filenames import clean
 from media_service.media.model import Media
 from media_service.media.service import CHANGEABLE, MediaService, check_changeable
 from media_service.renditions.delete import DeletionService
@@ -138,6 +139,8 @@ def check_media_id(media_id: str) -> None:
 def value_from(media: media_pb2.Media, name: str) -> Any:
     """One of `CHANGEABLE`."""
     match name:
+        case "filename":
+            return clean(media.filename)
         case "tags":
             return tuple(media.tags)
         case "labels":

@@ -25,6 +25,8 @@ from mediaservice.v1 import (
     job_service_pb2_grpc,
     media_service_pb2,
     media_service_pb2_grpc,
+    policy_service_pb2,
+    policy_service_pb2_grpc,
     processing_service_pb2,
     processing_service_pb2_grpc,
     quota_service_pb2,
@@ -44,6 +46,7 @@ from media_service.downloads.service import DownloadService
 from media_service.downloads.waiting import Waiting
 from media_service.jobs.service import JobService
 from media_service.media.service import MediaService
+from media_service.policies.service import PolicyService
 from media_service.quotas.service import QuotaService
 from media_service.rates.limiter import RateLimiter
 from media_service.renders.service import RenderService
@@ -64,6 +67,7 @@ from media_service.rpc.job_service import JobServicer
 from media_service.rpc.media_service import MediaServicer
 from media_service.rpc.method_rules import read_rules
 from media_service.rpc.open_gate import OpenGate
+from media_service.rpc.policy_service import PolicyServicer
 from media_service.rpc.processing_service import ProcessingServicer
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.quota_service import QuotaServicer
@@ -94,6 +98,7 @@ SERVICES = [
     audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
     access_service_pb2.DESCRIPTOR.services_by_name["AccessService"],
     quota_service_pb2.DESCRIPTOR.services_by_name["QuotaService"],
+    policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"],
     health_service_pb2.DESCRIPTOR.services_by_name["HealthService"],
 ]
 
@@ -133,6 +138,7 @@ class Services:
     groups: GroupService
     grants: GrantService
     quotas: QuotaService
+    policies: PolicyService
 
 
 @dataclass(frozen=True)
@@ -257,6 +263,9 @@ class RpcServer:
         )
         quota_service_pb2_grpc.add_QuotaServiceServicer_to_server(
             QuotaServicer(services.quotas), gate
+        )
+        policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(
+            PolicyServicer(services.policies), gate
         )
         health_service_pb2_grpc.add_HealthServiceServicer_to_server(HealthServicer(readiness), gate)
         open_gate = cast(

@@ -1,7 +1,8 @@
 """Decides who may create what, for whom and where."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from media_service.access.owner import Owner
 from media_service.access.policy import authorize, decided, role_required
@@ -12,7 +13,7 @@ from media_service.db.transaction import Connection
 from media_service.errors import MediaError
 from media_service.sharing import queries
 from media_service.sharing.errors import outlasts, owner_not_allowed, project_not_found
-from media_service.sharing.model import Project
+from media_service.sharing.model import Located, Project
 from media_service.sharing.resources import Resource
 
 
@@ -26,74 +27,83 @@ class Destination:
     published: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Who owns what is created in a destination, and the settings of the policies that apply there,
+    that of the organization first."""
+
+    owner: Owner
+    policies: Sequence[Mapping[str, Any]] = ()
+
+
 class Creation:
-    """Finds the owners of new resources."""
+    """Finds the owners of new resources, and the policies that apply to them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def owner(self, principal: Principal, destination: Destination) -> Owner:
-        """Returns the owner of what the caller creates in a destination.
+    async def place(self, principal: Principal, destination: Destination) -> Placement:
+        """Returns where the caller creates something.
 
         Raises NotFound (PROJECT_NOT_FOUND), PermissionDenied (ROLE_REQUIRED, OWNER_NOT_ALLOWED).
         """
-        found = (await self.owners(principal, [destination]))[destination]
+        found = (await self.placements(principal, [destination]))[destination]
         if isinstance(found, MediaError):
             raise found
         return found
 
-    async def owners(
+    async def placements(
         self, principal: Principal, destinations: Iterable[Destination]
-    ) -> dict[Destination, Owner | MediaError]:
-        """Like `owner`, for several destinations: the owner, or the error that refuses it."""
+    ) -> dict[Destination, Placement | MediaError]:
+        """Like `place`, for several destinations: the placement, or the error that refuses it."""
         decided()
-        found: dict[Destination, Owner | MediaError] = {}
+        found: dict[Destination, Placement | MediaError] = {}
         others = []
         for destination in dict.fromkeys(destinations):
             # What a user without an organization creates is theirs, without a query.
             own = destination.owner in {None, principal.owner} and not destination.project_id
             if own and not principal.org_id:
-                found[destination] = principal.owner
+                found[destination] = Placement(principal.owner)
             else:
                 others.append(destination)
         if others:
             async with self._database.connection() as db:
                 for destination in others:
-                    found[destination] = await owner_or_refusal(db, principal, destination)
+                    found[destination] = await placement_or_refusal(db, principal, destination)
         return found
 
 
-async def owner_or_refusal(
+async def placement_or_refusal(
     db: Connection, principal: Principal, destination: Destination
-) -> Owner | MediaError:
+) -> Placement | MediaError:
     try:
-        return await owner_in(db, principal, destination)
+        return await placement_in(db, principal, destination)
     except MediaError as error:
         return error
 
 
-async def owner_in(db: Connection, principal: Principal, destination: Destination) -> Owner:
-    """Raises the errors of `Creation.owner`."""
-    org_id = principal.org_id
+async def placement_in(db: Connection, principal: Principal, destination: Destination) -> Placement:
+    """Raises the errors of `Creation.place`."""
+    org_id, project = principal.org_id, None
     if destination.project_id:
         project = await load_project(db, principal, destination.project_id)
         org_id = project.owner.org_id
     owner = destination.owner or Owner(principal.type, principal.id, org_id)
-    if not destination.project_id:
+    if project is None:
         org_id = owner.org_id
-    role = await check_owner(db, principal, owner, org_id)
-    if destination.published and role < Role.MANAGER:  # as for a media that exists
+    found = await check_owner(db, principal, owner, org_id)
+    if destination.published and found.role < Role.MANAGER:  # as for a media that exists
         raise role_required(Role.MANAGER)
-    return owner
+    return Placement(owner, found.policies if project is None else project.policies)
 
 
-async def check_owner(db: Connection, principal: Principal, owner: Owner, org_id: str) -> Role:
+async def check_owner(db: Connection, principal: Principal, owner: Owner, org_id: str) -> Located:
     """Checks that the caller may create something for an owner, in an organization. Returns the
     caller's role. Raises PermissionDenied (OWNER_NOT_ALLOWED)."""
-    role = await queries.role_for_owner(db, owner, principal)
-    if role < Role.EDITOR or owner.org_id != org_id:
+    found = await queries.locate_owner(db, owner, principal)
+    if found is None or found.role < Role.EDITOR or owner.org_id != org_id:
         raise owner_not_allowed()
-    return role
+    return found
 
 
 async def check_lasting_owner(db: Connection, principal: Principal, resource: Resource) -> None:

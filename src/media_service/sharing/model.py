@@ -1,7 +1,9 @@
 """Organizations, projects, groups and grants."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from media_service.access.owner import Owner
 from media_service.access.role import Role
@@ -22,7 +24,8 @@ class Organization:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A container of media. `owner`: who is charged for it. `role`: of the caller."""
+    """A container of media. `owner`: who is charged for it. `role`: of the caller. `policies`: the
+    settings of those that apply in it, if it was loaded alone; that of the organization first."""
 
     project_id: str
     owner: Owner
@@ -30,6 +33,7 @@ class Project:
     create_time: datetime
     update_time: datetime
     role: Role
+    policies: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,9 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A resource: its organization, which is empty if it has none, and the caller's role on it."""
+    """A resource: its organization, which is empty if it has none, and the caller's role on it.
+    `policies`: of an owner, as of a project."""
 
     org_id: str
     role: Role
+    policies: Sequence[Mapping[str, Any]] = ()

@@ -30,7 +30,7 @@ class ProjectService:
     async def create(self, principal: Principal, display_name: str, owner: Owner | None) -> Project:
         """Creates a project, of which the caller becomes OWNER. Raises PermissionDenied
         (OWNER_NOT_ALLOWED)."""
-        owner = await self._creation.owner(principal, Destination(owner))
+        owner = (await self._creation.place(principal, Destination(owner))).owner
         project_id = new_readable_id(display_name, "project")
         async with self._database.transaction() as tx:
             await queries.insert_project(tx, project_id, owner, display_name)

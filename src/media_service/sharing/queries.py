@@ -37,6 +37,17 @@ ORGANIZATION_ROLE = role("t", ORGANIZATION_KEYS, owned=False)
 ORGANIZATION = "(select o.*, o.organization_id as org_id from organizations o) t"
 BELONGS = f"t.org_id in ({organizations('c')})"
 
+NO_PROJECT = "''"
+
+
+def policies(thing: str, project_id: str) -> str:
+    """The settings of the policies that apply to a thing, that of the organization first."""
+    return f"""(
+        select json_agg(applying.settings order by applying.resource) from policies applying
+        where applying.resource in ('organization:' || {thing}.org_id, 'project:' || {project_id})
+    )"""
+
+
 # Each kind of resource: its row, and its keys.
 THINGS: dict[str, tuple[str, Sequence[str]]] = {
     "media": ("(select * from media where media_id = %s) t", media_keys("t", "media_id")),
@@ -59,7 +70,10 @@ def role_queries(caller: str, at: str) -> dict[str, str]:
     }
     for kind, (thing, keys) in THINGS.items():
         role_sql = role("t", keys, owned=kind != "organization", at=at)
-        queries[kind] = f"select t.org_id, {role_sql} as role from {caller} cross join {thing}"
+        more = f", {policies('t', NO_PROJECT)} as policies" if kind == "owner" else ""
+        queries[kind] = (
+            f"select t.org_id, {role_sql} as role{more} from {caller} cross join {thing}"
+        )
     return queries
 
 
@@ -76,8 +90,8 @@ NEWEST = (Key("create_time", descending=True), Key("project_id", descending=True
 
 async def project(db: Connection, project_id: str, principal: Principal) -> Project | None:
     rows = await db.execute(
-        f"select p.*, {PROJECT_ROLE} as role from {CALLER} cross join projects p"
-        " where p.project_id = %s".encode(),
+        f"select p.*, {PROJECT_ROLE} as role, {policies('p', 'p.project_id')} as policies"
+        f" from {CALLER} cross join projects p where p.project_id = %s".encode(),
         (*caller_params(principal), project_id),
     )
     row = await rows.fetchone()
@@ -89,11 +103,10 @@ async def lock_project(db: Connection, project_id: str, principal: Principal) ->
     return await project(db, project_id, principal)
 
 
-async def role_for_owner(db: Connection, owner: Owner, principal: Principal) -> Role:
+async def locate_owner(db: Connection, owner: Owner, principal: Principal) -> Located | None:
     """The caller's role on what an owner owns."""
     params = (*caller_params(principal), *owner_params(owner))
-    located = await locate_by(db, ROLES["owner"], params)
-    return located.role if located else Role.NONE
+    return await locate_by(db, ROLES["owner"], params)
 
 
 async def lasting_role_for_owner(
@@ -142,7 +155,21 @@ def owner_params(owner: Owner) -> tuple[str, ...]:
 async def locate_by(db: Connection, query: str, params: Sequence[object]) -> Located | None:
     rows = await db.execute(query.encode(), params)
     row = await rows.fetchone()
-    return Located(row["org_id"], Role(row["role"])) if row else None
+    return Located(row["org_id"], Role(row["role"]), row.get("policies") or ()) if row else None
+
+
+async def policies_in(
+    db: Connection, org_id: str, project_id: str
+) -> Sequence[Mapping[str, Any]] | None:
+    """The settings of the policies in an organization and a project, either of which may be
+    empty."""
+    rows = await db.execute(
+        f"select {policies('t', 't.project_id')} as policies"
+        " from (select %s::text as org_id, %s::text as project_id) t".encode(),
+        (org_id, project_id),
+    )
+    row = await rows.fetchone()
+    return row["policies"] if row else None
 
 
 # Organizations
@@ -234,6 +261,7 @@ def project_record(row: Mapping[str, Any]) -> Project:
         row["create_time"],
         row["update_time"],
         Role(row["role"]),
+        row.get("policies") or (),
     )
 
 
@@ -261,7 +289,8 @@ async def set_project_owner(db: Connection, project_id: str, owner: Owner) -> No
 
 
 async def delete_project(db: Connection, project_id: str) -> bool:
-    """Deletes a project, its grants and its quota. Returns False if something is in it."""
+    """Deletes a project, its grants, its quota and its policy. Returns False if something is in
+    it."""
     done = await db.execute(
         """
         delete from projects p
@@ -279,6 +308,7 @@ async def delete_project(db: Connection, project_id: str) -> bool:
     name = f"project:{project_id}"
     await db.execute("delete from access_grants where resource = %s or grantee = %s", (name, name))
     await db.execute("delete from quotas where account = %s", (name,))
+    await db.execute("delete from policies where resource = %s", (name,))
     return True
 
 

@@ -1,7 +1,7 @@
 """Checks which files the service accepts, when an upload is created and when it finishes."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from media_service.codecs.demuxers import AUDIO_TYPES
 from media_service.codecs.detection import detect
@@ -10,8 +10,9 @@ from media_service.media import content_type
 from media_service.media.allowed_types import AllowedTypes
 from media_service.media.model import Kind
 from media_service.media.pixels import pixels
+from media_service.media.policy import NO_POLICIES, Policies, at_most, check_pixels
 from media_service.storage.checksums import Checksums
-from media_service.uploads.model import UploadSpec
+from media_service.uploads.model import NewUpload, Upload, UploadSpec
 
 # Kinds that share containers: the first bytes do not tell them apart.
 AV = {Kind.VIDEO, Kind.AUDIO}
@@ -19,13 +20,27 @@ AV = {Kind.VIDEO, Kind.AUDIO}
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The service's limits. `types` are patterns such as "image/*". With `strict`, a file must be
-    of the type that was declared for it."""
+    """The limits of the service or, narrowed by `policies`, of an upload. `types` are patterns such
+    as "image/*". With `strict`, a file must be of the type that was declared for it."""
 
     max_size: int
     max_pixels: int
     types: AllowedTypes
     strict: bool = False
+    policies: Policies = NO_POLICIES
+
+    def of(self, upload: NewUpload | Upload) -> "Acceptance":
+        """The limits of an upload."""
+        policies = upload.policies
+        if not policies.stated:
+            return self
+        return replace(
+            self,
+            max_size=at_most(self.max_size, policies.max_size),
+            max_pixels=at_most(self.max_pixels, policies.max_pixels),
+            types=self.types.narrowed(policies.allowed_types),
+            policies=policies,
+        )
 
     def check_spec(self, spec: UploadSpec) -> None:
         """Refuses a new upload that could never finish."""
@@ -37,14 +52,11 @@ class Acceptance:
                 raise size_exceeded(max_size_bytes=spec.max_size_bytes)
         if declared := content_type.declared(spec.content_type):
             self.types.choose(declared)
+        self.policies.check_visibility(spec.attributes.visibility)
 
     def check_size(self, size: int) -> None:
         if size > self.max_size:
-            raise InvalidArgument(
-                Reason.FILE_TOO_LARGE,
-                f"The file has {size} bytes or more; at most {self.max_size} are accepted.",
-                max_size_bytes=self.max_size,
-            )
+            raise too_large(size, self.max_size)
 
     def check_content(self, head: bytes, declared: str) -> tuple[str, Kind]:
         """Returns the content type and kind of a file whose first bytes are `head`. Inspection may
@@ -64,11 +76,8 @@ class Acceptance:
             found = AUDIO_TYPES.get(found, found)
         found = self.types.choose(found)
         kind = content_type.kind_of(found)
-        if kind is Kind.IMAGE and (size := pixels(head, found)) > self.max_pixels:
-            raise InvalidArgument(
-                Reason.PIXEL_LIMIT_EXCEEDED,
-                f"The image has {size} pixels; at most {self.max_pixels} are accepted.",
-            )
+        if kind is Kind.IMAGE:
+            check_pixels(pixels(head, found), self.max_pixels)
         return found, kind
 
     def check_end(self, spec: UploadSpec, end: int) -> None:
@@ -85,6 +94,14 @@ class Acceptance:
             return True
         kinds = {content_type.kind_of(declared), content_type.kind_of(found)}
         return not self.strict and (len(kinds) == 1 or kinds == AV)
+
+
+def too_large(size: int, most: int) -> InvalidArgument:
+    return InvalidArgument(
+        Reason.FILE_TOO_LARGE,
+        f"The file has {size} bytes or more; at most {most} are accepted.",
+        max_size_bytes=most,
+    )
 
 
 def size_exceeded(

@@ -78,7 +78,7 @@ class Creator:
     def _checked(self, new: NewUpload | MediaError) -> NewUpload | MediaError:
         try:
             if isinstance(new, NewUpload):
-                self._acceptance.check_spec(new.spec)
+                self._acceptance.of(new).check_spec(new.spec)
         except MediaError as error:
             return error
         return new

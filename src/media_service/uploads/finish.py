@@ -238,7 +238,7 @@ class Finisher:
         check_not_empty(len(data))
         checksums = Checksums(crc32c_of(data), hashlib.sha256(data).digest())
         check_checksums(declared, checksums)
-        content_type, kind = self._acceptance.check_content(
+        content_type, kind = self._acceptance.of(new).check_content(
             bytes(data[:HEAD]), new.spec.content_type
         )
         key = self._store.key(new.blob_id)
@@ -350,7 +350,8 @@ class Finisher:
             key, upload.store_session, [part.in_store for part in parts]
         )
         head = await self._store.head(key, size, HEAD)
-        content_type, kind = self._acceptance.check_content(head, upload.spec.content_type)
+        acceptance = self._acceptance.of(upload)
+        content_type, kind = acceptance.check_content(head, upload.spec.content_type)
         if declared.sha256 is not None and sha256 is None:
             sha256 = await self._store.sha256(key, size)
             check_checksums(declared, Checksums(None, sha256))

@@ -1,7 +1,7 @@
 """Upload sessions and their parts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -11,6 +11,7 @@ from media_service.errors import Fault
 from media_service.idempotency.model import KeyClaim, RequestKey
 from media_service.ids import new_id
 from media_service.media.model import Attributes, Media
+from media_service.media.policy import NO_POLICIES, Policies
 from media_service.quotas.model import Charged
 from media_service.storage.buffer import Buffer
 from media_service.storage.checksums import Checksums
@@ -37,7 +38,8 @@ class UploadState(StrEnum):
 class UploadSpec:
     """What the caller declared about an upload. Empty or None means not declared.
 
-    `owner` is the owner that the caller asked for. `Upload.owner` is the effective one.
+    `owner` is the owner that the caller asked for. `Upload.owner` is the effective one. Unless
+    `visibility_stated`, policies decide the visibility.
     """
 
     filename: str = ""
@@ -48,21 +50,30 @@ class UploadSpec:
     project_id: str = ""
     owner: Owner | None = None
     attributes: Attributes = field(default_factory=Attributes)
+    visibility_stated: bool = True
 
     @property
     def size_limit(self) -> int | None:
         """The maximum size in bytes that the caller declared, or None."""
         return self.max_size_bytes if self.size_bytes is None else self.size_bytes
 
+    def under(self, policies: Policies) -> "UploadSpec":
+        """The same with the defaults of the policies."""
+        if self.visibility_stated or not policies.stated:
+            return self
+        visible = replace(self.attributes, visibility=policies.default_visibility)
+        return replace(self, attributes=visible)
+
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
     """An upload to create, with the ids of the upload, its media and its blob. `key` makes the
-    creation idempotent."""
+    creation idempotent. `policies`: those that apply to it."""
 
     spec: UploadSpec
     owner: Owner
     key: RequestKey | None = None
+    policies: Policies = NO_POLICIES
     upload_id: str = field(default_factory=new_id)
     media_id: str = field(default_factory=new_id)
     blob_id: str = field(default_factory=new_id)
@@ -150,6 +161,8 @@ class Upload:
     role: Role = Role.NONE
     # Of the same caller on its project, if it was loaded to be written. OWNER if it is in none.
     project_role: Role = Role.NONE
+    # Those that applied when it was created.
+    policies: Policies = NO_POLICIES
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from media_service.db.transaction import Connection, Rows
 from media_service.errors import Fault, Reason
 from media_service.idempotency.model import KEPT
 from media_service.media.model import NewMedia
+from media_service.media.policy import policies_from
 from media_service.media.queries import attributes_from_json, attributes_to_json
 from media_service.storage.checksums import Checksums
 from media_service.uploads.model import (
@@ -82,6 +83,7 @@ def record(row: Mapping[str, Any]) -> Upload:
         fault=fault,
         role=Role(row.get("role") or Role.NONE),
         project_role=Role(row.get("project_role") or Role.NONE),
+        policies=policies_from(row["policies"]),
     )
 
 
@@ -94,9 +96,9 @@ async def insert(
         SQL("""
         insert into uploads as u
             (upload_id, media_id, org_id, owner_type, owner_id, state, filename, content_type,
-             size_bytes, max_size_bytes, crc32c, sha256, project_id, attributes, blob_id,
+             size_bytes, max_size_bytes, crc32c, sha256, project_id, attributes, policies, blob_id,
              store_session, epoch, expire_time)
-        values (%s, %s, %s, %s, %s, 'ACTIVE', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+        values (%s, %s, %s, %s, %s, 'ACTIVE', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
                 now() + %s)
         on conflict do nothing
         returning {}
@@ -115,6 +117,7 @@ async def insert(
             spec.checksums.sha256,
             spec.project_id,
             Jsonb(attributes_to_json(spec.attributes)),
+            Jsonb(new.policies.to_json()) if new.policies.stated else None,
             new.blob_id,
             store_session,
             epoch,

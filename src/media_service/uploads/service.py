@@ -17,7 +17,7 @@ from media_service.db.events import UploadChanged
 from media_service.db.new_job import NewJob
 from media_service.db.state_watch import watch
 from media_service.db.transaction import Connection
-from media_service.errors import DataLoss, MediaError
+from media_service.errors import DataLoss, Fault, MediaError
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.idempotency.lease import held
@@ -25,7 +25,8 @@ from media_service.idempotency.model import LEASE, RequestKey, in_progress, othe
 from media_service.jobs.model import JobKind
 from media_service.media import queries as media_queries
 from media_service.media.model import Visibility
-from media_service.sharing.creation import Creation, Destination
+from media_service.media.policy import policies_from
+from media_service.sharing.creation import Creation, Destination, Placement
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import part_too_small
@@ -111,11 +112,12 @@ class UploadService:
     ) -> list[UploadResult | MediaError]:
         """Creates sessions; see `Creator.create`."""
         destinations = [destination_of(spec) for spec, _ in requests]
-        owners = await self._creation.owners(principal, destinations)
-        wanted: list[NewUpload | MediaError] = []
-        for (spec, key), destination in zip(requests, destinations, strict=True):
-            owner = owners[destination]
-            wanted.append(owner if isinstance(owner, MediaError) else NewUpload(spec, owner, key))
+        placements = await self._creation.placements(principal, destinations)
+        found_for = [placements[destination] for destination in destinations]
+        wanted = [
+            found if isinstance(found, MediaError) else new_upload(spec, found, key)
+            for (spec, key), found in zip(requests, found_for, strict=True)
+        ]
         accepted = Counter(new.owner for new in wanted if isinstance(new, NewUpload))
         with ExitStack() as stack:
             admitted = [
@@ -237,8 +239,8 @@ class UploadService:
         If `key` was used before, a resumable stream continues the existing session. A stream that
         is not resumable must have the same bytes, and gets the first result.
         """
-        new = NewUpload(spec, await self._creation.owner(principal, destination_of(spec)), key)
-        self._acceptance.check_spec(spec)
+        new = new_upload(spec, await self._creation.place(principal, destination_of(spec)), key)
+        self._acceptance.of(new).check_spec(new.spec)
         with (
             self._runner.admit(principal.charged) as place,
             await self._open.admit(principal, new.owner, 1) as admitted,
@@ -269,9 +271,10 @@ class UploadService:
         self, principal: Principal, spec: UploadSpec, chunk: Chunk, key: RequestKey | None = None
     ) -> UploadResult:
         """Stores a file that arrived in one chunk, without a stream or a session."""
-        new = NewUpload(spec, await self._creation.owner(principal, destination_of(spec)), key)
-        self._acceptance.check_spec(spec)
-        check_chunk(chunk, 0, 0, new, self._acceptance)
+        new = new_upload(spec, await self._creation.place(principal, destination_of(spec)), key)
+        acceptance = self._acceptance.of(new)
+        acceptance.check_spec(new.spec)
+        check_chunk(chunk, 0, 0, new, acceptance)
         declared = merge(spec.checksums, chunk.checksums)
         with self._runner.admit(principal.charged) as place:
             known = await self._claim(new)
@@ -298,7 +301,7 @@ class UploadService:
                 if known is None:
                     raise upload_not_found(upload_id)
         if abandoned_id:
-            await self._drop(abandoned_id)
+            await self._end(abandoned_id, UploadState.ABORTED)
         if known is None or resumable or known.state in BEING_COMPLETED:
             return known
         async with self._receiving.connection() as db:
@@ -363,7 +366,12 @@ class UploadService:
     ) -> UploadResult | None:
         """Runs a stream to its end. Returns the result, or None if it must be queried."""
         stream = UploadStream(
-            writer, checkpoints, self._acceptance, self._load, self._timeout, atomic=atomic
+            writer,
+            checkpoints,
+            self._acceptance.of(checkpoints.upload),
+            self._load,
+            self._timeout,
+            atomic=atomic,
         )
         storing = self._keyed(
             checkpoints.upload,
@@ -407,8 +415,11 @@ class UploadService:
                 await self._blobs.driver.abort(
                     self._blobs.key(upload.blob_id), checkpoints.store_session
                 )
+            elif stream.refusal:
+                fault = Fault(stream.refusal.reason, stream.refusal.message)
+                await self._end(upload.upload_id, UploadState.FAILED, fault)
             elif not resumable:
-                await self._drop(upload.upload_id)
+                await self._end(upload.upload_id, UploadState.ABORTED)
             raise
 
     async def _store_stream(self, stream: UploadStream, checkpoints: Checkpoints) -> None:
@@ -464,12 +475,12 @@ class UploadService:
             hashing=checkpoints.spec.checksums.sha256 is not None,
         )
 
-    async def _drop(self, upload_id: str) -> None:
+    async def _end(self, upload_id: str, state: UploadState, fault: Fault | None = None) -> None:
         """Ends a session that cannot be resumed; a job deletes its bytes."""
         async with self._receiving.transaction() as tx:
-            if await queries.end(tx, upload_id, UploadState.ACTIVE, UploadState.ABORTED):
+            if await queries.end(tx, upload_id, UploadState.ACTIVE, state, fault):
                 await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
-                tx.emit(UploadChanged(upload_id, UploadState.ABORTED))
+                tx.emit(UploadChanged(upload_id, state))
 
     async def _result(self, db: Connection, upload: Upload) -> UploadResult:
         media = None
@@ -480,13 +491,18 @@ class UploadService:
             upload,
             media,
             min_append_size=limits.min_part_size,
-            max_part_size=limits.max_part_size or self._acceptance.max_size,
+            max_part_size=limits.max_part_size or self._acceptance.of(upload).max_size,
         )
 
 
 def destination_of(spec: UploadSpec) -> Destination:
     published = spec.attributes.visibility is not Visibility.PRIVATE
     return Destination(spec.owner, spec.project_id, published)
+
+
+def new_upload(spec: UploadSpec, placement: Placement, key: RequestKey | None) -> NewUpload:
+    policies = policies_from(placement.policies)
+    return NewUpload(spec.under(policies), placement.owner, key, policies)
 
 
 async def one(chunk: Chunk) -> AsyncGenerator[Chunk, None]:

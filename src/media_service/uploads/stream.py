@@ -17,6 +17,7 @@ from media_service.errors import (
     OutOfRange,
     Reason,
 )
+from media_service.media.pixels import HEAD
 from media_service.storage.checksums import Checksums
 from media_service.storage.crc32c_combine import combine
 from media_service.uploads.acceptance import Acceptance, merge
@@ -77,6 +78,7 @@ class UploadStream:
 
     After `store` returns, `finish` and `checksums` are those of the last chunk. `held` is the
     content of an upload that finished before it had a session and can be stored in one step.
+    `refusal`: a policy does not accept the first bytes, so the upload can never finish.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class UploadStream:
         self.finish = False
         self.checksums = Checksums()
         self.held: list[Chunk] = []
+        self.refusal: MediaError | None = None
         self._holding = not checkpoints.exists
         self._held_bytes = 0
         self.committed_size = writer.offset
@@ -106,6 +109,9 @@ class UploadStream:
         self._checkpoint: asyncio.Task[None] | None = None
         self._next_checkpoint = 0.0
         self._oldest_arrival = 0.0  # of the bytes that are not counted
+        # The first bytes, until they suffice to tell whether policies accept them.
+        looks = acceptance.policies.allowed_types and self._start == 0
+        self._head: list[Chunk] | None = [] if looks else None
 
     async def feed(self, chunks: AsyncGenerator[Chunk, None]) -> None:
         """Reads chunks until one finishes the upload, one is invalid, or the stream ends."""
@@ -180,6 +186,7 @@ class UploadStream:
                 self._held_bytes += sum(len(chunk.data) for chunk in chunks)
                 await self._spill_if_due()
             elif chunks:
+                self._look(chunks)
                 await self._write(chunks)
             del chunks
             if not self.queue.ended and (slow := stall.slow(self.queue.received)):
@@ -193,7 +200,23 @@ class UploadStream:
         if self._held_bytes > FIRST_BYTES or (self._held_bytes and late):
             await self._spill()
 
+    def _look(self, chunks: list[Chunk]) -> None:
+        """Refuses a file by its first bytes, before the rest of it arrives. The bytes are held only
+        until the first checkpoint. What arrives more slowly is refused at the end of the upload."""
+        if self._head is None:
+            return
+        self._head += chunks
+        if sum(len(chunk.data) for chunk in self._head) < HEAD:
+            return
+        head, self._head = b"".join(chunk.data for chunk in self._head)[:HEAD], None
+        try:
+            self._acceptance.check_content(head, self._checkpoints.spec.content_type)
+        except MediaError as error:
+            self.refusal = error
+            raise
+
     async def _spill(self) -> None:
+        self._look(self.held)
         self._checkpoints.store_session = await self._writer.begin()
         held, self.held, self._holding, self._held_bytes = self.held, [], False, 0
         self.queue.patience = CHECKPOINT_SECONDS
@@ -213,6 +236,7 @@ class UploadStream:
         if behind < due and time.monotonic() < self._next_checkpoint:
             return
         self._next_checkpoint = tick_after(time.monotonic() + CHECKPOINT_SECONDS)
+        self._head = None
         if not behind or self._checkpoint is not None or self._atomic:
             return
         if behind < SMALL_BATCH:

@@ -22,6 +22,7 @@ from mediaservice.v1 import (
     job_service_pb2_grpc,
     media_pb2,
     media_service_pb2_grpc,
+    policy_service_pb2_grpc,
     processing_service_pb2_grpc,
     quota_service_pb2_grpc,
     upload_pb2,
@@ -65,6 +66,7 @@ class Caller:
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)
         self.credentials = credentials_service_pb2_grpc.CredentialsServiceStub(self.channel)
         self.quotas = quota_service_pb2_grpc.QuotaServiceStub(self.channel)
+        self.policies = policy_service_pb2_grpc.PolicyServiceStub(self.channel)
         self.access = access_service_pb2_grpc.AccessServiceStub(self.channel)
 
     async def call(

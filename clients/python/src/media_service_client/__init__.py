@@ -14,6 +14,7 @@ from mediaservice.v1.audit_pb2 import AuditEntry
 from mediaservice.v1.credentials_service_pb2 import ApiKey, ServiceAccount
 from mediaservice.v1.job_pb2 import Job
 from mediaservice.v1.media_pb2 import Media
+from mediaservice.v1.policy_service_pb2 import Policy, PolicyPreset, ResourcePolicy
 from mediaservice.v1.processing_service_pb2 import OperationInfo
 from mediaservice.v1.upload_pb2 import Upload
 
@@ -35,7 +36,10 @@ __all__ = [
     "MediaServiceError",
     "OperationInfo",
     "Organization",
+    "Policy",
+    "PolicyPreset",
     "Project",
+    "ResourcePolicy",
     "ServiceAccount",
     "Upload",
 ]

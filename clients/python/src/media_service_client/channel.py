@@ -13,6 +13,7 @@ from mediaservice.v1 import (
     download_service_pb2_grpc,
     job_service_pb2_grpc,
     media_service_pb2_grpc,
+    policy_service_pb2_grpc,
     processing_service_pb2_grpc,
     upload_service_pb2_grpc,
 )
@@ -63,6 +64,7 @@ def rpcs(channel: Any) -> Mapping[str, Any]:
         **vars(upload_service_pb2_grpc.UploadServiceStub(channel)),
         **vars(download_service_pb2_grpc.DownloadServiceStub(channel)),
         **vars(media_service_pb2_grpc.MediaServiceStub(channel)),
+        **vars(policy_service_pb2_grpc.PolicyServiceStub(channel)),
         **vars(processing_service_pb2_grpc.ProcessingServiceStub(channel)),
         **vars(job_service_pb2_grpc.JobServiceStub(channel)),
         **vars(audit_service_pb2_grpc.AuditServiceStub(channel)),

@@ -20,6 +20,7 @@ from mediaservice.v1 import (
     job_service_pb2,
     media_pb2,
     media_service_pb2,
+    policy_service_pb2,
     processing_service_pb2,
     rule_pb2,
     upload_pb2,
@@ -590,6 +591,24 @@ class Client:
             if not response.next_page_token:
                 return
             request.page_token = response.next_page_token
+
+    def policy(self, resource: str) -> policy_service_pb2.ResourcePolicy:
+        """The policy of "organization:ID" or "project:ID", and the one that it inherits."""
+        request = policy_service_pb2.GetPolicyRequest(resource=resource)
+        found: policy_service_pb2.ResourcePolicy = self._transport.run(
+            calls.call("GetPolicy", request, self._backoff)
+        )
+        return found
+
+    def set_policy(
+        self, resource: str, policy: policy_service_pb2.Policy
+    ) -> policy_service_pb2.ResourcePolicy:
+        """Sets the policy of a resource, in place of the earlier one. An empty one removes it."""
+        request = policy_service_pb2.SetPolicyRequest(resource=resource, policy=policy)
+        changed: policy_service_pb2.ResourcePolicy = self._transport.run(
+            calls.call("SetPolicy", request, self._backoff)
+        )
+        return changed
 
     def operations(self) -> Sequence[processing_service_pb2.OperationInfo]:
         """What pipelines can do, with parameters and examples."""

@@ -1,6 +1,7 @@
 """The job that hashes and inspects an uploaded file, so that its media is READY or FAILED."""
 
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from media_service.codecs.inspection import Info, Inspection, kind_of
@@ -8,7 +9,7 @@ from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
 from media_service.db.transaction import Transaction
-from media_service.errors import Fault
+from media_service.errors import Fault, InvalidArgument
 from media_service.failpoints import failpoint
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
@@ -16,11 +17,17 @@ from media_service.jobs.progress import Progress
 from media_service.jobs.queries import claimed_jobs, reading
 from media_service.media import queries
 from media_service.media.allowed_types import AllowedTypes
+from media_service.media.expiry import delete
 from media_service.media.model import Kind, Media, MediaState, Placeholder
+from media_service.media.policy import Policies
+from media_service.media.service import policies_of
 from media_service.renditions.presets import Presets
 from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.thumbnails import ThumbnailRenderer
 from media_service.storage.blob_store import BlobStore
+
+# How long a media that a policy refuses can be read, so that its owner learns why.
+KEPT_REFUSED = timedelta(days=1)
 
 
 class IngestHandler(JobHandler):
@@ -42,6 +49,7 @@ class IngestHandler(JobHandler):
         thumbnails: ThumbnailRenderer,
         presets: Presets,
         allowed_types: AllowedTypes,
+        purge_after: timedelta,
     ) -> None:
         self._database = database
         self._store = raw
@@ -50,11 +58,13 @@ class IngestHandler(JobHandler):
         self._thumbnails = thumbnails
         self._presets = presets
         self._allowed_types = allowed_types
+        self._purge_after = purge_after
 
     async def run(self, claim: Claim, progress: Progress) -> None:
-        media = await self._begin(claim)
-        if media is None:
+        begun = await self._begin(claim)
+        if begun is None:
             return
+        media, policies = begun
         progress.report("hash", 0)
         await self._hash(media)
         blob = media.blob
@@ -62,10 +72,14 @@ class IngestHandler(JobHandler):
         async with self._store.as_file(blob.key, blob.size_bytes) as path:
             found = await self._inspector.inspect(path, media.kind, media.content_type)
             media = self._as_found(media, found)
+            if fault := refusal(media, found.info, policies):
+                await self._refuse(claim, fault)
+                return
             progress.report("thumbnails", 60)
             async with self._thumbnails.render(media, path, found.info) as thumbnails:
                 failpoint("ingest.finish.before")
-                finish = partial(self._finish, claim, media, found, thumbnails.placeholder)
+                presets = self._presets.replaced(policies.presets)
+                finish = partial(self._finish, claim, media, found, thumbnails.placeholder, presets)
                 await self._renditions.add_all(media.media_id, thumbnails.files, finish)
         failpoint("ingest.finish.after")
 
@@ -83,6 +97,7 @@ class IngestHandler(JobHandler):
         media: Media,
         found: Inspection[Info],
         placeholder: Placeholder,
+        presets: Presets,
         tx: Transaction,
     ) -> bool:
         """Sets the media to READY and starts its presets. Returns False if another worker holds the
@@ -90,10 +105,10 @@ class IngestHandler(JobHandler):
         if not await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED):
             return False
         await queries.set_info(tx, media.media_id, media.kind, found, placeholder)
-        presets = self._presets.jobs(media, found.info, anew=claim.anew)
+        jobs = presets.jobs(media, found.info, anew=claim.anew)
         # If a caller already started a job for the same rendition, that job takes precedence.
-        requested = await reading.rendering(tx, [(p.subject_id, p.rendition) for p in presets])
-        await tx.enqueue(*(p for p in presets if (p.subject_id, p.rendition) not in requested))
+        requested = await reading.rendering(tx, [(job.subject_id, job.rendition) for job in jobs])
+        await tx.enqueue(*(job for job in jobs if (job.subject_id, job.rendition) not in requested))
         return True
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
@@ -107,10 +122,25 @@ class IngestHandler(JobHandler):
             await queries.set_state(tx, claim.subject_id, MediaState.FAILED, fault)
             tx.emit(MediaChanged(claim.subject_id))
 
-    async def _begin(self, claim: Claim) -> Media | None:
-        """Sets the media to PROCESSING. If the media was purged or quarantined, or is held until it
-        is scanned, ends the job and returns None. The end of a quarantine, and the scan, start a
-        new job.
+    async def _refuse(self, claim: Claim, fault: Fault) -> None:
+        """Ends the job of a media that a policy does not accept. The media is FAILED and deleted,
+        and soon purged, so that it counts no longer for quotas."""
+        async with self._database.transaction() as tx:
+            media = await queries.lock(tx, claim.subject_id)
+            if not await claimed_jobs.finish(tx, claim, JobState.FAILED, fault):
+                return
+            if media is None or media.state is MediaState.QUARANTINED:
+                return
+            await queries.set_state(tx, media.media_id, MediaState.FAILED, fault)
+            if media.delete_time is None:
+                kept = min(self._purge_after, KEPT_REFUSED)
+                await delete(tx, [media.media_id], kept, outcome=fault.reason)
+            tx.emit(MediaChanged(media.media_id))
+
+    async def _begin(self, claim: Claim) -> tuple[Media, Policies] | None:
+        """Sets the media to PROCESSING, and returns it with the policies that apply to it. If it
+        was purged or quarantined, or is held until it is scanned, ends the job and returns None.
+        The end of a quarantine, and the scan, start a new job.
 
         Also returns None if another worker holds the job. That worker may have ended it, and the
         media would then remain in PROCESSING.
@@ -125,7 +155,7 @@ class IngestHandler(JobHandler):
             if media.state in {MediaState.PENDING, MediaState.FAILED}:
                 await queries.set_state(tx, media.media_id, MediaState.PROCESSING)
                 tx.emit(MediaChanged(media.media_id))
-        return media
+            return media, await policies_of(tx, media.owner.org_id, media.project_id)
 
     async def _hash(self, media: Media) -> None:
         """Computes and records the SHA-256 if it is unknown. It is kept even if the job fails."""
@@ -136,3 +166,14 @@ class IngestHandler(JobHandler):
                 await queries.set_sha256(tx, media, sha256)
                 tx.emit(MediaChanged(media.media_id))
             failpoint("ingest.hash.after")
+
+
+def refusal(media: Media, info: Info, policies: Policies) -> Fault | None:
+    """Why the policies do not accept a file, if they do not. What was accepted before stays."""
+    if media.state is MediaState.READY:
+        return None
+    try:
+        policies.check_found(media.content_type, info)
+    except InvalidArgument as error:
+        return Fault(error.reason, error.message, error.metadata)
+    return None

@@ -110,7 +110,7 @@ class Collector:
         upload = held.upload
         freed = sum(held.known[part.number].size for part in new if part.number in held.known)
         total = held.claimed_size - freed + sum(part.size for part in new)
-        self._acceptance.check_end(upload.spec, total)
+        self._acceptance.of(upload).check_end(upload.spec, total)
         least = self._store.driver.limits.min_part_size
         if not least:
             return

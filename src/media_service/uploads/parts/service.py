@@ -21,6 +21,7 @@ from media_service.errors import (
     Unavailable,
 )
 from media_service.failpoints import failpoint
+from media_service.media.policy import at_most
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import ExpectedRange, PartName, PartWriter, SignedRequest
@@ -30,6 +31,7 @@ from media_service.uploads.acceptance import (
     check_checksums,
     over_limit,
     size_exceeded,
+    too_large,
 )
 from media_service.uploads.access import check_project, load, load_to_write
 from media_service.uploads.errors import not_active, upload_not_found
@@ -366,20 +368,21 @@ class PartService:
 
     def _most(self, upload: Upload) -> int:
         """The maximum size, in bytes, of a part that is sent through this service."""
-        most = self._store.driver.limits.max_part_size or self._acceptance.max_size
-        declared = upload.spec.size_limit
-        return most if declared is None else min(most, declared)
+        most = at_most(self._acceptance.of(upload).max_size, upload.spec.size_limit)
+        return at_most(most, self._store.driver.limits.max_part_size or None)
 
     def _expected_range(self, upload: Upload, number: int, size: int) -> ExpectedRange | None:
         """The position of a part in the file, assuming that all missing parts before it have the
         same size."""
         offset = upload.committed_size + (number - upload.next_part) * size
-        most = upload.spec.size_limit or self._acceptance.max_size
+        most = upload.spec.size_limit or self._acceptance.of(upload).max_size
         return ExpectedRange(offset, size) if 0 <= offset <= most - size else None
 
     def _excess(self, upload: Upload, limit: int) -> InvalidArgument:
         if limit == upload.spec.size_limit:
             return over_limit(upload.spec)
+        if limit == self._acceptance.of(upload).max_size:
+            return too_large(limit + 1, limit)
         return InvalidArgument(
             Reason.CHUNK_TOO_LARGE,
             f"A part can have at most {limit} bytes. Send more parts, or use SignUpload.",

@@ -1,0 +1,145 @@
+"""Policies: what an organization or a project accepts of uploads, and what it does with them.
+
+Of a media in a project of an organization, both policies apply. Limits narrow each other: the media
+must be within both. Of defaults, that of the project counts if it has one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from media_service.codecs.inspection import AudioInfo, ImageInfo, Info, VideoInfo
+from media_service.errors import FailedPrecondition, InvalidArgument, Reason
+from media_service.media.allowed_types import AllowedTypes
+from media_service.media.model import Kind, Visibility
+
+N = TypeVar("N", int, float)
+
+
+class Policy(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The policy of one organization or project. None and empty: no limit, no default of its own.
+
+    `allowed_types`: patterns such as "image/*". `max_duration`: in seconds. `retention_days`: after
+    which media are deleted. `presets`: for a kind, the names of renditions and their pipelines, in
+    place of those of the service.
+    """
+
+    allowed_types: tuple[str, ...] = ()
+    max_size: int | None = None
+    max_pixels: int | None = None
+    max_duration: float | None = None
+    max_visibility: Visibility | None = None
+    default_visibility: Visibility | None = None
+    retention_days: int | None = None
+    strip_metadata: bool = False
+    presets: Mapping[Kind, Mapping[str, str]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The policies that apply together, that of the organization first."""
+
+    stated: tuple[Policy, ...] = ()
+
+    def to_json(self) -> Sequence[Mapping[str, Any]] | None:
+        return [msgspec.to_builtins(each) for each in self.stated] or None
+
+    @property
+    def allowed_types(self) -> tuple[tuple[str, ...], ...]:
+        """Lists of patterns, each of which must cover a type."""
+        return tuple(each.allowed_types for each in self.stated if each.allowed_types)
+
+    @property
+    def max_size(self) -> int | None:
+        return least(each.max_size for each in self.stated)
+
+    @property
+    def max_pixels(self) -> int | None:
+        return least(each.max_pixels for each in self.stated)
+
+    @property
+    def max_duration(self) -> float | None:
+        return least(each.max_duration for each in self.stated)
+
+    @property
+    def max_visibility(self) -> Visibility:
+        most = Visibility.PUBLIC_ORIGINAL
+        for each in self.stated:
+            if each.max_visibility is not None and most.exceeds(each.max_visibility):
+                most = each.max_visibility
+        return most
+
+    @property
+    def default_visibility(self) -> Visibility:
+        """At most `max_visibility`."""
+        found = Visibility.PRIVATE
+        for each in self.stated:
+            found = each.default_visibility or found
+        return self.max_visibility if found.exceeds(self.max_visibility) else found
+
+    @property
+    def strip_metadata(self) -> bool:
+        """Whether originals lose their metadata before anybody can read them."""
+        return any(each.strip_metadata for each in self.stated)
+
+    @property
+    def presets(self) -> Mapping[Kind, Mapping[str, str]]:
+        """For the kinds whose presets are not those of the service."""
+        return {kind: found for each in self.stated for kind, found in each.presets.items()}
+
+    def check_visibility(self, wanted: Visibility) -> None:
+        """Raises FailedPrecondition (VISIBILITY_NOT_ALLOWED)."""
+        if wanted.exceeds(most := self.max_visibility):
+            raise FailedPrecondition(
+                Reason.VISIBILITY_NOT_ALLOWED,
+                f"The policy of the project or the organization allows at most the visibility"
+                f" {most}. Choose that one, or ask a manager to change the policy.",
+                max_visibility=most,
+            )
+
+    def check_found(self, content_type: str, info: Info) -> None:
+        """Checks what inspection found. Raises InvalidArgument (TYPE_NOT_ALLOWED,
+        PIXEL_LIMIT_EXCEEDED, DURATION_LIMIT_EXCEEDED)."""
+        for patterns in self.allowed_types:
+            AllowedTypes(patterns).check(content_type)
+        if isinstance(info, ImageInfo | VideoInfo) and self.max_pixels is not None:
+            check_pixels(info.width * info.height, self.max_pixels)
+        if not isinstance(info, VideoInfo | AudioInfo) or self.max_duration is None:
+            return
+        if info.duration_seconds > self.max_duration:
+            raise InvalidArgument(
+                Reason.DURATION_LIMIT_EXCEEDED,
+                f"The file plays for {info.duration_seconds:.1f} seconds; at most"
+                f" {self.max_duration:g} are accepted.",
+                max_duration_seconds=f"{self.max_duration:g}",
+            )
+
+
+NO_POLICIES = Policies()
+
+
+def policies_from(stored: Sequence[Mapping[str, Any]] | None) -> Policies:
+    """Reads what `Policies.to_json` wrote."""
+    if not stored:
+        return NO_POLICIES
+    return Policies(tuple(msgspec.convert(each, Policy) for each in stored))
+
+
+def check_pixels(found: int, most: int) -> None:
+    """Raises InvalidArgument (PIXEL_LIMIT_EXCEEDED)."""
+    if found > most:
+        raise InvalidArgument(
+            Reason.PIXEL_LIMIT_EXCEEDED,
+            f"The image has {found} pixels; at most {most} are accepted.",
+        )
+
+
+def at_most(limit: int, other: int | None) -> int:
+    return limit if other is None else min(limit, other)
+
+
+def least(limits: Iterable[N | None]) -> N | None:
+    return min((limit for limit in limits if limit is not None), default=None)

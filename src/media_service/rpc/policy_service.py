@@ -1,0 +1,109 @@
+"""Servicer of PolicyService: converts messages and calls the use cases."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import grpc
+from mediaservice.v1 import media_pb2, policy_service_pb2, policy_service_pb2_grpc
+
+from media_service.errors import InvalidArgument, Reason
+from media_service.media.content_type import normalize
+from media_service.media.model import Kind, Visibility
+from media_service.media.policy import Policy
+from media_service.policies.service import PolicyService, ResourcePolicy
+from media_service.renditions.presets import Presets
+from media_service.rpc.caller import caller
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Message = policy_service_pb2.Policy
+Shown = media_pb2.Media.Visibility
+
+
+class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
+    def __init__(self, policies: PolicyService) -> None:
+        self._policies = policies
+
+    async def GetPolicy(  # noqa: N802
+        self, request: policy_service_pb2.GetPolicyRequest, context: Context
+    ) -> policy_service_pb2.ResourcePolicy:
+        return to_message(await self._policies.get(caller(), request.resource))
+
+    async def SetPolicy(  # noqa: N802
+        self, request: policy_service_pb2.SetPolicyRequest, context: Context
+    ) -> policy_service_pb2.ResourcePolicy:
+        policy = policy_from(request.policy)
+        return to_message(await self._policies.put(caller(), request.resource, policy))
+
+
+def policy_from(message: Message) -> Policy:
+    """Raises InvalidArgument (INVALID_FIELD, INVALID_OPERATIONS)."""
+    return Policy(
+        allowed_types=tuple(dict.fromkeys(map(normalize, message.allowed_types))),
+        max_size=message.max_size_bytes if message.HasField("max_size_bytes") else None,
+        max_pixels=message.max_pixels if message.HasField("max_pixels") else None,
+        max_duration=(
+            message.max_duration_seconds if message.HasField("max_duration_seconds") else None
+        ),
+        max_visibility=visibility_from(message.max_visibility),
+        default_visibility=visibility_from(message.default_visibility),
+        retention_days=message.retention_days if message.HasField("retention_days") else None,
+        presets=presets_from(message.presets),
+        strip_metadata=message.strip_metadata,
+    )
+
+
+def visibility_from(value: "Shown.ValueType") -> Visibility | None:
+    return Visibility(Shown.Name(value)) if value else None
+
+
+def presets_from(
+    messages: Iterable[policy_service_pb2.PolicyPreset],
+) -> Mapping[Kind, Mapping[str, str]]:
+    found: dict[Kind, dict[str, str]] = {}
+    for index, message in enumerate(messages):
+        kind = Kind(media_pb2.Media.Kind.Name(message.kind))
+        of_kind = found.setdefault(kind, {})
+        if message.name in of_kind:
+            raise invalid(index, "name", f"must be unique among the presets of {kind}")
+        try:
+            Presets({kind: {message.name: message.ops}})
+        except ValueError as error:
+            raise invalid(index, "name", str(error)) from None
+        of_kind[message.name] = message.ops
+    return found
+
+
+def invalid(index: int, field: str, why: str) -> InvalidArgument:
+    path = f"policy.presets[{index}].{field}"
+    return InvalidArgument(Reason.INVALID_FIELD, f"{path}: {why}.", ((path, why),))
+
+
+def to_message(found: ResourcePolicy) -> policy_service_pb2.ResourcePolicy:
+    return policy_service_pb2.ResourcePolicy(
+        resource=str(found.resource),
+        policy=policy_to_message(found.policy) if found.policy else None,
+        inherited=policy_to_message(found.inherited) if found.inherited else None,
+    )
+
+
+def policy_to_message(policy: Policy) -> Message:
+    message = Message(
+        allowed_types=policy.allowed_types,
+        max_size_bytes=policy.max_size,
+        max_pixels=policy.max_pixels,
+        max_duration_seconds=policy.max_duration,
+        retention_days=policy.retention_days,
+        strip_metadata=policy.strip_metadata,
+        presets=[
+            policy_service_pb2.PolicyPreset(
+                kind=media_pb2.Media.Kind.Value(kind), name=name, ops=ops
+            )
+            for kind, presets in policy.presets.items()
+            for name, ops in presets.items()
+        ],
+    )
+    if policy.max_visibility:
+        message.max_visibility = Shown.Value(policy.max_visibility)
+    if policy.default_visibility:
+        message.default_visibility = Shown.Value(policy.default_visibility)
+    return message

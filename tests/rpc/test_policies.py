@@ -1,0 +1,342 @@
+"""Policies of organizations and projects limit uploads, however they arrive."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from mediaservice.v1 import (
+    access_service_pb2,
+    media_pb2,
+    policy_service_pb2,
+    upload_pb2,
+    upload_service_pb2,
+)
+
+from media_service.db.database import Database
+from media_service.policies.periodic_tasks import delete_outdated
+from tests.support.batches import changed_by
+from tests.support.media.format_files import make_audio, make_video
+from tests.support.media.small_files import jpeg, png, video_bytes
+from tests.support.rpc.audit import entries
+from tests.support.rpc.catalogue import get, until_done, update
+from tests.support.rpc.parts import MIB, complete, put, put_signed, sign
+from tests.support.rpc.policies import get_policy, set_policy
+from tests.support.rpc.quotas import set_quota, usage
+from tests.support.rpc.server import Caller, Running, refused
+from tests.support.rpc.sharing import (
+    create_organization,
+    create_project,
+    grant,
+    make_administrator,
+    store_in,
+)
+from tests.support.tools import eventually_async
+
+Media = media_pb2.Media
+Send = Callable[[Caller, str, bytes], Awaitable[Any]]
+SIZE = len(jpeg())
+
+
+@pytest.fixture
+async def admin(service: Running) -> Caller:
+    await make_administrator(service, "root")
+    return await service.caller("root")
+
+
+@pytest.fixture
+async def project(ann: Caller) -> str:
+    return (await create_project(ann)).project_id
+
+
+# The ways in which bytes arrive in a project.
+
+
+async def in_one_message(caller: Caller, project: str, data: bytes) -> Any:
+    await store_in(caller, project, data)
+
+
+async def in_a_stream(caller: Caller, project: str, data: bytes) -> Any:
+    messages = [
+        upload_service_pb2.WriteUploadRequest(data=data[:100]),
+        upload_service_pb2.WriteUploadRequest(data=data[100:], offset=100, finish=True),
+    ]
+    messages[0].spec.project_id = project
+    await caller.write(messages)
+
+
+async def in_a_session(caller: Caller, project: str, data: bytes) -> Any:
+    upload = await caller.create(project_id=project)
+    message = upload_service_pb2.WriteUploadRequest(
+        upload_id=upload.upload_id, data=data, finish=True
+    )
+    await caller.write([message])
+
+
+async def in_parts(caller: Caller, project: str, data: bytes) -> Any:
+    upload = await caller.create(project_id=project)
+    await put(caller, upload.upload_id, 1, data)
+    await complete(caller, upload.upload_id)
+
+
+async def by_a_signed_url(caller: Caller, project: str, data: bytes) -> Any:
+    upload = await caller.create(project_id=project)
+    signed = await sign(caller, upload.upload_id, upload_pb2.Part(part_number=1))
+    await put_signed(caller, signed.parts[0].url.rpartition("/")[2], data)
+    await complete(caller, upload.upload_id)
+
+
+async def in_a_body(caller: Caller, project: str, data: bytes) -> Any:
+    message = upload_service_pb2.UploadMediaRequest()
+    message.spec.project_id = project
+    message.body.data = data
+    await caller.stream("UploadMedia", [message])
+
+
+WAYS: list[Send] = [
+    *(in_one_message, in_a_stream, in_a_session),
+    *(in_parts, by_a_signed_url, in_a_body),
+]
+
+
+async def test_every_kind_of_upload_follows_the_policy_of_its_project(
+    ann: Caller, admin: Caller, project: str
+) -> None:
+    await set_quota(admin, f"project:{project}", BYTES=1_000_000_000)
+    await set_policy(ann, f"project:{project}", allowed_types=["image/jpeg"], max_size_bytes=SIZE)
+    for send in WAYS:
+        refusal = await refused(send(ann, project, png()))
+        assert refusal.reason == "TYPE_NOT_ALLOWED", send
+        assert refusal.metadata == {"content_type": "image/png", "allowed_types": "image/jpeg"}
+        refusal = await refused(send(ann, project, jpeg() + b"\0"))
+        assert (refusal.reason, refusal.metadata) == (
+            "FILE_TOO_LARGE",
+            {"max_size_bytes": str(SIZE)},
+        ), send
+        await send(ann, project, jpeg())
+    used = await usage(admin, f"project:{project}")
+    assert used["BYTES"][1] == len(WAYS) * SIZE, "what was refused does not count"
+    for early in ({"content_type": "image/png"}, {"size_bytes": SIZE + 1}):
+        assert (await refused(ann.create(project_id=project, **early))).reason in {
+            "TYPE_NOT_ALLOWED",
+            "FILE_TOO_LARGE",
+        }
+    await ann.store(png())  # in no project
+
+
+async def test_a_project_narrows_the_limits_of_its_organization_and_overrides_its_defaults(
+    service: Running, ann: Caller, admin: Caller
+) -> None:
+    await create_organization(admin, "acme")
+    await grant(admin, "organization:acme", "user:ann", "EDITOR")
+    project = (await create_project(ann, organization_id="acme")).project_id
+    acme, inner = "organization:acme", f"project:{project}"
+    refusal = await refused(set_policy(ann, acme, max_size_bytes=1))
+    assert (refusal.reason, refusal.metadata) == ("ROLE_REQUIRED", {"role": "MANAGER"})
+    await set_policy(
+        admin,
+        acme,
+        allowed_types=["image/*"],
+        max_pixels=64 * 48,
+        max_visibility="PUBLIC",
+        default_visibility="PUBLIC",
+    )
+    await set_policy(ann, inner, allowed_types=["image/jpg", "video/*"], max_pixels=100_000)
+    found = await get_policy(ann, inner)
+    assert list(found.policy.allowed_types) == ["image/jpeg", "video/*"]
+    assert list(found.inherited.allowed_types) == ["image/*"]
+    assert not found.inherited.HasField("max_size_bytes")
+
+    media = await store_in(ann, project, jpeg())
+    assert media.visibility == Media.PUBLIC, "the default of the organization"
+    assert (await refused(store_in(ann, project, png()))).reason == "TYPE_NOT_ALLOWED"
+    assert (await refused(ann.create(project_id=project, content_type="video/mp4"))).metadata[
+        "allowed_types"
+    ] == "image/*"
+    assert (await refused(store_in(ann, project, jpeg(65, 48)))).reason == "PIXEL_LIMIT_EXCEEDED"
+    await set_policy(ann, inner, default_visibility="PUBLIC_ORIGINAL")
+    assert (await ann.create(project_id=project)).spec.visibility == Media.PUBLIC
+    stated = await ann.create(project_id=project, visibility="PRIVATE")
+    assert stated.spec.visibility == Media.PRIVATE
+    await set_policy(ann, inner, default_visibility="PRIVATE")
+    assert (await ann.create(project_id=project)).spec.visibility == Media.PRIVATE
+    outside = await service.caller("ann", org="acme")
+    assert (await outside.create()).spec.visibility == Media.PUBLIC, "in no project"
+    assert (await outside.create(content_type="image/png")).state == upload_pb2.Upload.ACTIVE
+    refusal = await refused(outside.create(content_type="video/mp4"))
+    assert refusal.reason == "TYPE_NOT_ALLOWED"
+
+    removed = await set_policy(ann, inner)
+    assert not removed.HasField("policy")
+    await store_in(ann, project, png())
+
+
+async def test_media_become_no_more_visible_than_the_policy_allows(
+    ann: Caller, project: str
+) -> None:
+    private = await store_in(ann, project, jpeg())
+    public = await ann.store(jpeg())
+    await update(ann, ["visibility"], media_id=public.media_id, visibility="PUBLIC_ORIGINAL")
+    await set_policy(ann, f"project:{project}", max_visibility="PUBLIC")
+    for wanted in (
+        ann.create(project_id=project, visibility="PUBLIC_ORIGINAL"),
+        update(ann, ["visibility"], media_id=private.media_id, visibility="PUBLIC_ORIGINAL"),
+        transfer(ann, public.media_id, project),
+    ):
+        refusal = await refused(wanted)
+        assert (refusal.code, refusal.reason, refusal.metadata) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "VISIBILITY_NOT_ALLOWED",
+            {"max_visibility": "PUBLIC"},
+        )
+    await update(ann, ["visibility"], media_id=private.media_id, visibility="PUBLIC")
+    await update(ann, ["visibility"], media_id=public.media_id, visibility="PUBLIC")
+    await transfer(ann, public.media_id, project)
+
+
+async def transfer(caller: Caller, media_id: str, project: str) -> Any:
+    request = access_service_pb2.TransferMediaRequest(media_id=media_id, project_id=project)
+    return await caller.call(caller.access.TransferMedia, request)
+
+
+async def test_policies_are_for_those_who_manage_the_resource(
+    service: Running, ann: Caller, bob: Caller, project: str
+) -> None:
+    resource = f"project:{project}"
+    assert (await refused(get_policy(bob, resource))).reason == "RESOURCE_NOT_FOUND"
+    assert (await refused(set_policy(bob, resource))).reason == "RESOURCE_NOT_FOUND"
+    await grant(ann, resource, "user:bob", "EDITOR")
+    assert (await refused(set_policy(bob, resource, max_pixels=1))).reason == "ROLE_REQUIRED"
+    assert not (await get_policy(bob, resource)).HasField("policy")
+    await grant(ann, resource, "user:bob", "MANAGER")
+    await set_policy(bob, resource, max_pixels=1)
+    assert (await get_policy(ann, resource)).policy.max_pixels == 1
+    preset, wrong = policy_service_pb2.PolicyPreset, "owner:/user:ann"
+    for wanted, field in (
+        (get_policy(ann, wrong), "resource"),
+        (set_policy(ann, resource, allowed_types=["image"]), "policy.allowed_types[0]"),
+        (set_policy(ann, resource, max_visibility=1, default_visibility=2), "policy"),
+        (
+            set_policy(ann, resource, presets=[preset(kind=Media.VIDEO, name="a", ops="stream")]),
+            "policy.presets[0].name",
+        ),
+        (
+            set_policy(
+                ann, resource, presets=[preset(kind=Media.IMAGE, name="a", ops="blur:1")] * 2
+            ),
+            "policy.presets[1].name",
+        ),
+    ):
+        refusal = await refused(wanted)
+        assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", [field])
+    bad = set_policy(ann, resource, presets=[preset(kind=Media.IMAGE, name="a", ops="stream")])
+    assert (await refused(bad)).reason == "OPERATION_NOT_APPLICABLE"
+    assert ("policies.set", "bob", "OK") in await entries(service, "action", "actor", "outcome")
+
+
+async def test_media_older_than_their_retention_are_deleted_by_the_service(
+    service: Running, ann: Caller, admin: Caller, database: Database
+) -> None:
+    await create_organization(admin, "acme")
+    await grant(admin, "organization:acme", "user:ann", "OWNER")
+    in_acme = (await create_project(ann, organization_id="acme")).project_id
+    own = (await create_project(ann)).project_id
+    kept = [await store_in(ann, project, jpeg()) for project in (in_acme, own)]
+    old = [await store_in(ann, project, jpeg()) for project in (in_acme, own)]
+    elsewhere = await ann.store(jpeg())
+    async with service.database() as db:
+        aged = [each.media_id for each in (*old, elsewhere)]
+        await db.execute(
+            "update media set create_time = create_time - interval '11 days'"
+            " where media_id = any(%s::uuid[])",
+            (aged,),
+        )
+    await set_policy(admin, "organization:acme", retention_days=10)
+    await set_policy(ann, f"project:{in_acme}", retention_days=100)
+    await set_policy(ann, f"project:{own}", retention_days=10)
+    month = timedelta(days=30)
+    assert await changed_by(delete_outdated(database, month)) == 2
+    assert await changed_by(delete_outdated(database, month)) == 0
+    for media in old:
+        found = await get(ann, media.media_id)
+        assert found.purge_time.seconds - found.delete_time.seconds == month.total_seconds()
+    for media in (*kept, elsewhere):
+        assert not (await get(ann, media.media_id)).HasField("delete_time")
+    deletions = [
+        each
+        for each in await entries(service, "action", "actor_type", "media_id", "outcome")
+        if each[0] == "media.delete"
+    ]
+    assert deletions == [
+        ("media.delete", "service", media.media_id, "RETENTION_ENDED") for media in old
+    ]
+
+
+async def test_inspection_refuses_what_the_first_bytes_do_not_tell(
+    working: Running, tmp_path: Path
+) -> None:
+    ann = await working.caller("ann")
+    project = (await create_project(ann)).project_id
+    preset = policy_service_pb2.PolicyPreset(
+        kind=Media.VIDEO, name="banner", ops="frame:0,resize:32x"
+    )
+    await set_policy(
+        ann,
+        f"project:{project}",
+        allowed_types=["video/*"],
+        max_duration_seconds=1,
+        presets=[preset],
+    )
+    video = make_video(tmp_path / "a.mp4", "mpeg4", "", frames=20).read_bytes()
+    media = await store_in(ann, project, video)
+
+    async def rendered() -> bool:
+        return [r.name for r in (await get(ann, media.media_id)).renditions] == ["banner"]
+
+    await eventually_async(rendered)
+
+    long = make_video(tmp_path / "b.mp4", "mpeg4", "", frames=60).read_bytes()
+    sound = make_audio(tmp_path / "c.mp4", "aac").read_bytes()
+    for data, reason, metadata in (
+        (long, "DURATION_LIMIT_EXCEEDED", {"max_duration_seconds": "1"}),
+        (sound, "TYPE_NOT_ALLOWED", {"content_type": "audio/mp4", "allowed_types": "video/*"}),
+    ):
+        stored = await store_in(ann, project, data)
+        found = await until_done(ann, stored.media_id)
+        info = error_details_pb2.ErrorInfo()
+        assert found.state == Media.FAILED
+        assert found.error.details[0].Unpack(info)
+        assert (info.reason, dict(info.metadata)) == (reason, metadata)
+        assert found.purge_time.seconds - found.delete_time.seconds == 24 * 3600
+        assert (await refused(ann.content(stored.media_id))).reason == "MEDIA_DELETED"
+
+
+async def test_a_stream_is_refused_by_its_first_mebibyte(ann: Caller, project: str) -> None:
+    await set_policy(ann, f"project:{project}", allowed_types=["image/*"])
+    pieces = 64  # of which the server reads only the beginning
+    read = 0
+
+    def messages(**first: Any) -> Iterator[upload_service_pb2.WriteUploadRequest]:
+        nonlocal read
+        message = upload_service_pb2.WriteUploadRequest(**first)
+        for number in range(pieces):
+            message.data = video_bytes(MIB) if number == 0 else bytes(MIB)
+            message.offset = number * MIB
+            yield message
+            read += 1
+            message = upload_service_pb2.WriteUploadRequest(finish=number == pieces - 2)
+
+    spec = upload_pb2.UploadSpec(project_id=project)
+    assert (await refused(ann.write(messages(spec=spec)))).reason == "TYPE_NOT_ALLOWED"
+    assert read < pieces // 2
+    upload, read = await ann.create(project_id=project), 0
+    assert (await refused(ann.write(messages(upload_id=upload.upload_id)))).reason == (
+        "TYPE_NOT_ALLOWED"
+    )
+    assert read < pieces // 2
+    ended = await ann.get_upload(upload.upload_id)
+    assert ended.state == upload_pb2.Upload.FAILED
+    assert "video/mp4" in ended.error.message
