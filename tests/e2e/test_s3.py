@@ -146,6 +146,15 @@ def test_a_direct_link_points_to_the_bucket(user: httpx.Client, endpoint: str) -
     assert user.get(urlsplit(through).path, headers={"authorization": ""}).content == data
 
 
+def test_a_direct_link_to_a_file_with_a_script_offers_it_for_saving(user: httpx.Client) -> None:
+    script = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+    media = store(user, script, "page.svg")["mediaId"]
+    url = user.post(f"/v1/media/{media}:signUrl", json={"direct": True}).json()["url"]
+    with httpx.Client(trust_env=False) as anybody:
+        headers = anybody.get(url).headers
+    assert headers["content-disposition"] == 'attachment; filename="page.svg"'
+
+
 def test_the_client_stores_and_fetches(on_s3: Service, tmp_path: Path) -> None:
     data = video_bytes(3 * PART)
     file, copy = tmp_path / "video.mp4", tmp_path / "copy.mp4"
