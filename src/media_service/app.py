@@ -18,6 +18,7 @@ from ipaddress import ip_network
 from media_service.access.access_tokens import TokenVerifier
 from media_service.access.link_signer import LinkSigner, key_from
 from media_service.access.page_tokens import PageTokens
+from media_service.access.report_signer import ReportSigner
 from media_service.audit.service import AuditService
 from media_service.audit.writer import AuditWriter
 from media_service.blobs.model import PUBLIC, RAW
@@ -51,6 +52,7 @@ from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.media.usage import UsageCounter
 from media_service.policies.service import PolicyService
+from media_service.privacy.service import PrivacyService
 from media_service.quotas.service import QuotaService
 from media_service.rates.drivers.memory import MemoryRates
 from media_service.rates.drivers.valkey import ValkeyRates
@@ -448,6 +450,7 @@ async def server(
             GrantService(parts.database),
             QuotaService(parts.database),
             PolicyService(parts.database),
+            PrivacyService(parts.database),
         )
         certificates = ClientCertificates(config.client_certificates, config.certificate_proxies)
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
@@ -456,6 +459,7 @@ async def server(
             Authenticator(verifier, KeyVerifier(parts.database, last_use), certificates),
             rates,
             page_tokens,
+            ReportSigner(keys[0]),
             readiness,
             Audit(audit),
             # From the address that the server listens on, only this machine can connect.

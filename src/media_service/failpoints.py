@@ -38,6 +38,7 @@ RESENT = "The part is not acknowledged; the same bytes are accepted again."
 MADE_AGAIN = "The next request renders it again; leftovers are removed within about an hour."
 AGAIN = "The lease of the job ends, another worker repeats it, and the result is the same."
 GOES_ON = "Another worker continues; finished chunks are not encoded again."
+ERASES = "The erasure continues, counts each row once, and ends with its report."
 UNMOVED = "The rendition is where it was; another worker moves it, and the copy is removed."
 
 REGISTRY = (
@@ -230,6 +231,12 @@ REGISTRY = (
     ),
     Failpoint(
         "media.purge-due.after", "work", "committed, no wake-up sent", "A job removes its bytes."
+    ),
+    # Erasing a person.
+    Failpoint("erase.batch.before", "work", "some rows are erased, not committed", ERASES),
+    Failpoint("erase.batch.after", "work", "some rows are erased, others are not", ERASES),
+    Failpoint(
+        "erase.finish.before", "work", "all tables are erased, its job has not ended", ERASES
     ),
     Failpoint(
         "render.forget.after",

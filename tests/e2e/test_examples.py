@@ -154,6 +154,12 @@ def administering(client: httpx.Client) -> dict[str, str]:
     return {**image(client), "ORGANIZATION": name, "GROUP": group, "PROJECT": project}
 
 
+def erasing(client: httpx.Client) -> dict[str, str]:
+    """The erasure of another user."""
+    answer = client.post("/v1/users:erase", json={"userId": "ann"}).raise_for_status()
+    return {"ERASURE": answer.json()["erasureId"]}
+
+
 PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "CompleteUpload": uploaded,
     "WatchUpload": finished,
@@ -179,6 +185,7 @@ OF_SERVICE = {
     "AccessService": administering,
     "QuotaService": administering,
     "PolicyService": administering,
+    "PrivacyService": erasing,
 }
 
 
@@ -197,7 +204,7 @@ def test_the_examples_of_an_rpc_work(name: str, service: Service, tmp_path: Path
     examples = EXAMPLES[name]
     stories = [examples] if method in ONE_STORY else [[command] for command in examples]
     prepare = PREPARE.get(method, OF_SERVICE.get(name.split(".")[-2], image))
-    if prepare is administering:
+    if prepare in {administering, erasing}:
         grant_administrator(service, USER)
     for story in stories:
         with client_of(service, USER) as client:

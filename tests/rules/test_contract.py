@@ -33,6 +33,7 @@ PERMISSIONS = {
     *("credentials.read", "credentials.write", "audit.read"),
     *("access.read", "access.write", "quotas.read", "quotas.write"),
     *("policies.read", "policies.write"),
+    *("users.erase", "users.export"),
 }
 ACTIONS = {
     *("media.update", "media.delete", "media.undelete", "media.purge", "media.sign"),
@@ -44,6 +45,7 @@ ACTIONS = {
     *("organizations.create", "grants.set", "grants.delete", "media.transfer"),
     *("projects.create", "projects.update", "projects.transfer", "projects.delete"),
     *("quotas.set", "quotas.recalculate", "policies.set"),
+    *("quotas.set", "quotas.recalculate", "users.erase", "users.export"),
     *("groups.create", "groups.delete", "groups.add_member", "groups.remove_member"),
 }
 

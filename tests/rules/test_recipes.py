@@ -16,6 +16,7 @@ def test_every_kind_of_extension_has_a_recipe() -> None:
         "A periodic task",
         "A job handler",
         "A reference to blobs",
+        "A column that names people",
     ]
 
 

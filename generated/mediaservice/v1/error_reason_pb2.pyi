@@ -125,6 +125,11 @@ class ErrorReason(_message.Message):
         """
         PROJECT_NOT_EMPTY: ErrorReason._Value.ValueType  # 156
         """The project `project_id` has media or uploads. Purge them, or give them to another project with TransferMedia."""
+        ERASURE_NOT_FOUND: ErrorReason._Value.ValueType  # 180
+        """Privacy
+
+        No erasure has the id `erasure_id`. EraseUser returns the id.
+        """
         INVALID_FIELD: ErrorReason._Value.ValueType  # 200
         """Requests
 
@@ -452,6 +457,11 @@ class ErrorReason(_message.Message):
     """
     PROJECT_NOT_EMPTY: ErrorReason.Value.ValueType  # 156
     """The project `project_id` has media or uploads. Purge them, or give them to another project with TransferMedia."""
+    ERASURE_NOT_FOUND: ErrorReason.Value.ValueType  # 180
+    """Privacy
+
+    No erasure has the id `erasure_id`. EraseUser returns the id.
+    """
     INVALID_FIELD: ErrorReason.Value.ValueType  # 200
     """Requests
 

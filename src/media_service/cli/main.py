@@ -57,6 +57,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Create, list and revoke API keys of service accounts.",
     ),
     "audit": ("media_service.cli.audit:audit", "Read and verify the audit log."),
+    "erase": ("media_service.cli.privacy:erase", "Erase a person, and verify that."),
+    "export-user": (
+        "media_service.cli.privacy:export_user",
+        "Write all that is kept of a person.",
+    ),
     "token": ("media_service.cli.token:token", "Create an access token."),
 }
 

@@ -30,7 +30,7 @@ class Category(StrEnum):
 # The actions that give others access. Every other recorded action is a change.
 SHARES = {
     *("media.sign", "media.hand_out", "media.publish", "uploads.sign", "audit.export"),
-    *("grants.set", "grants.delete"),
+    *("grants.set", "grants.delete", "users.export"),
 }
 
 

@@ -20,6 +20,7 @@ class JobKind(StrEnum):
     DISCARD = "DISCARD"  # on an upload that ended without a media: remove its bytes
     PUBLISH = "PUBLISH"  # on a media: move its renditions to the store that its visibility requires
     UNLINK = "UNLINK"  # on a blob without references: remove its bytes
+    ERASE = "ERASE"  # on an erasure: erase a person from all tables once
 
 
 class JobState(StrEnum):

@@ -27,6 +27,8 @@ from mediaservice.v1 import (
     media_service_pb2_grpc,
     policy_service_pb2,
     policy_service_pb2_grpc,
+    privacy_service_pb2,
+    privacy_service_pb2_grpc,
     processing_service_pb2,
     processing_service_pb2_grpc,
     quota_service_pb2,
@@ -38,6 +40,7 @@ from mediaservice.v1 import (
 )
 
 from media_service.access.page_tokens import PageTokens
+from media_service.access.report_signer import ReportSigner
 from media_service.audit.service import AuditService
 from media_service.credentials.service import CredentialsService
 from media_service.downloads.playback import PlaybackService
@@ -47,6 +50,7 @@ from media_service.downloads.waiting import Waiting
 from media_service.jobs.service import JobService
 from media_service.media.service import MediaService
 from media_service.policies.service import PolicyService
+from media_service.privacy.service import PrivacyService
 from media_service.quotas.service import QuotaService
 from media_service.rates.limiter import RateLimiter
 from media_service.renders.service import RenderService
@@ -68,6 +72,7 @@ from media_service.rpc.media_service import MediaServicer
 from media_service.rpc.method_rules import read_rules
 from media_service.rpc.open_gate import OpenGate
 from media_service.rpc.policy_service import PolicyServicer
+from media_service.rpc.privacy_service import PrivacyServicer
 from media_service.rpc.processing_service import ProcessingServicer
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.quota_service import QuotaServicer
@@ -99,6 +104,7 @@ SERVICES = [
     access_service_pb2.DESCRIPTOR.services_by_name["AccessService"],
     quota_service_pb2.DESCRIPTOR.services_by_name["QuotaService"],
     policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"],
+    privacy_service_pb2.DESCRIPTOR.services_by_name["PrivacyService"],
     health_service_pb2.DESCRIPTOR.services_by_name["HealthService"],
 ]
 
@@ -139,6 +145,7 @@ class Services:
     grants: GrantService
     quotas: QuotaService
     policies: PolicyService
+    privacy: PrivacyService
 
 
 @dataclass(frozen=True)
@@ -159,6 +166,7 @@ class RpcServer:
         authenticator: Authenticator,
         rates: RateLimiter,
         page_tokens: PageTokens,
+        report_signer: ReportSigner,
         readiness: Readiness,
         audit: Audit,
         addresses: ClientAddresses,
@@ -266,6 +274,9 @@ class RpcServer:
         )
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(
             PolicyServicer(services.policies), gate
+        )
+        privacy_service_pb2_grpc.add_PrivacyServiceServicer_to_server(
+            PrivacyServicer(services.privacy, report_signer), gate
         )
         health_service_pb2_grpc.add_HealthServiceServicer_to_server(HealthServicer(readiness), gate)
         open_gate = cast(

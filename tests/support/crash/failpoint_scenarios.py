@@ -148,8 +148,8 @@ MOVING = [name for name, trigger in TRIGGERS.items() if trigger == HIDDEN]
 
 def names(process: str, *stores: str) -> list[str]:
     """The failpoints of a process that are specific to these stores, or to the virus "scan", or to
-    none."""
-    others = {"local", "s3", "gcs", "scan"} - set(stores)
+    none. Those of an erasure have a test of their own."""
+    others = {"local", "s3", "gcs", "scan", "erase"} - set(stores)
     return [
         failpoint.name
         for failpoint in REGISTRY

@@ -23,6 +23,7 @@ from mediaservice.v1 import (
     media_pb2,
     media_service_pb2_grpc,
     policy_service_pb2_grpc,
+    privacy_service_pb2_grpc,
     processing_service_pb2_grpc,
     quota_service_pb2_grpc,
     upload_pb2,
@@ -67,6 +68,7 @@ class Caller:
         self.credentials = credentials_service_pb2_grpc.CredentialsServiceStub(self.channel)
         self.quotas = quota_service_pb2_grpc.QuotaServiceStub(self.channel)
         self.policies = policy_service_pb2_grpc.PolicyServiceStub(self.channel)
+        self.privacy = privacy_service_pb2_grpc.PrivacyServiceStub(self.channel)
         self.access = access_service_pb2_grpc.AccessServiceStub(self.channel)
 
     async def call(

@@ -21,6 +21,7 @@ from mediaservice.v1 import (
     media_pb2,
     media_service_pb2,
     policy_service_pb2,
+    privacy_service_pb2,
     processing_service_pb2,
     rule_pb2,
     upload_pb2,
@@ -629,6 +630,28 @@ class AsyncClient:
             calls.call("SetPolicy", request, self._backoff)
         )
         return changed
+
+    async def erase_user(self, user_id: str) -> privacy_service_pb2.Erasure:
+        """Starts to erase a user, which only administrators may do."""
+        request = privacy_service_pb2.EraseUserRequest(user_id=user_id)
+        erasure: privacy_service_pb2.Erasure = await self._transport.run(
+            calls.call("EraseUser", request, self._backoff)
+        )
+        return erasure
+
+    async def erasure(self, erasure_id: str) -> privacy_service_pb2.Erasure:
+        """An erasure: how far it is, and its report once it has ended."""
+        request = privacy_service_pb2.GetErasureRequest(erasure_id=erasure_id)
+        erasure: privacy_service_pb2.Erasure = await self._transport.run(
+            calls.call("GetErasure", request, self._backoff)
+        )
+        return erasure
+
+    async def export_user(self, user_id: str = "") -> AsyncIterator[bytes]:
+        """All that the service keeps of a user, as pieces of NDJSON. Empty: of the caller."""
+        request = privacy_service_pb2.ExportUserRequest(user_id=user_id)
+        async for piece in self._transport.watch("ExportUser", request):
+            yield piece.data
 
     async def operations(self) -> Sequence[processing_service_pb2.OperationInfo]:
         """What pipelines can do, with parameters and examples."""

@@ -14,6 +14,7 @@ from mediaservice.v1 import (
     job_service_pb2_grpc,
     media_service_pb2_grpc,
     policy_service_pb2_grpc,
+    privacy_service_pb2_grpc,
     processing_service_pb2_grpc,
     upload_service_pb2_grpc,
 )
@@ -70,4 +71,5 @@ def rpcs(channel: Any) -> Mapping[str, Any]:
         **vars(audit_service_pb2_grpc.AuditServiceStub(channel)),
         **vars(access_service_pb2_grpc.AccessServiceStub(channel)),
         **vars(credentials_service_pb2_grpc.CredentialsServiceStub(channel)),
+        **vars(privacy_service_pb2_grpc.PrivacyServiceStub(channel)),
     }

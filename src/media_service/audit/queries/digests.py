@@ -132,6 +132,13 @@ async def get(db: Connection, hour: datetime) -> Digest | None:
     return digest_from(row) if row else None
 
 
+async def last(db: Connection) -> Digest | None:
+    """The newest hour that is sealed."""
+    rows = await db.execute(f"{SELECT} order by hour desc limit 1".encode())
+    row = await rows.fetchone()
+    return digest_from(row) if row else None
+
+
 async def all_digests(db: Connection) -> list[Digest]:
     rows = await db.execute(f"{SELECT} order by hour".encode())
     return [digest_from(row) async for row in rows]

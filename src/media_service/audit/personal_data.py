@@ -1,0 +1,47 @@
+"""The people in the audit log.
+
+Its entries hold a random id. Without the row in `audit_people`, and without the addresses, they
+name nobody, and the digests remain valid. If the person calls again, the log knows them under
+another id.
+"""
+
+from media_service.db.personal_data import Fate, PersonalRows, Step
+
+PERSON = "(select p.person_id from audit_people p where p.type = %(type)s and p.id = %(id)s)"
+OF_PERSON = f"r.person_id in {PERSON}"
+
+ROWS = (
+    PersonalRows(
+        "audit_entries",
+        ("person_id",),
+        OF_PERSON,
+        ("time", "entry_id"),
+        Step.LOG,
+        Fate.PSEUDONYMIZED,
+        secret=("origin_hash", "transaction_id"),
+    ),
+    PersonalRows(
+        "audit_origins",
+        ("address", "user_agent"),
+        f"exists (select from audit_entries e where e.person_id in {PERSON}"
+        " and e.time = r.time and e.entry_id = r.entry_id)",
+        ("time", "entry_id"),
+        Step.LOG,
+        secret=("salt",),
+    ),
+    PersonalRows(
+        "audit_recent_views",
+        ("person_id",),
+        OF_PERSON,
+        ("person_id", "media_id", "version"),
+        Step.LOG,
+    ),
+    PersonalRows(
+        "audit_people",
+        ("person_id", "id"),
+        "r.type = %(type)s and r.id = %(id)s",
+        ("person_id",),
+        Step.LOG,
+        secret=("salt",),
+    ),
+)

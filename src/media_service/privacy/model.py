@@ -1,0 +1,32 @@
+"""Erasures of persons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from media_service.db.personal_data import Fate
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedRows:
+    """How many rows of a table were erased."""
+
+    table: str
+    fate: Fate
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """`names`: of the user, first, and of their service accounts; empty once it has ended.
+    `pseudonym`: stands for the user in what stays. `passes`: how often all tables were erased.
+    `report`: JSON, empty until it has ended."""
+
+    erasure_id: str
+    pseudonym: str
+    names: Sequence[str]
+    counts: Sequence[ErasedRows]
+    passes: int
+    report: str
+    create_time: datetime
+    end_time: datetime | None

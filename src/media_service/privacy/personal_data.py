@@ -1,0 +1,15 @@
+"""The people in erasures."""
+
+from media_service.db.personal_data import Fate, PersonalRows, Step
+
+ROWS = (
+    # Each removes its names when it ends.
+    PersonalRows(
+        "erasures",
+        ("names",),
+        "%(name)s = any(r.names)",
+        ("erasure_id",),
+        Step.LOG,
+        Fate.PSEUDONYMIZED,
+    ),
+)

@@ -1,0 +1,97 @@
+"""Use cases of a person's data: erase it, and export it."""
+
+import json
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from media_service.access.owner import Owner
+from media_service.access.policy import decided
+from media_service.access.principal import Principal
+from media_service.access.role import Role
+from media_service.db.database import Database
+from media_service.db.new_job import NewJob
+from media_service.db.personal_data import Person, PersonalRows, organizations_of, personal_rows
+from media_service.ids import new_id
+from media_service.jobs.model import JobKind
+from media_service.privacy import queries
+from media_service.privacy.errors import erasure_not_found
+from media_service.privacy.model import Erasure
+from media_service.sharing.grants import load
+from media_service.sharing.resources import Resource
+
+USER = "user"
+SERVICE = Resource("service", "")
+EXPORTED_TOGETHER = 200
+
+
+class PrivacyService:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def erase(self, principal: Principal, user_id: str) -> Erasure:
+        """Starts the erasure of a user, unless there is one that has not ended. Only
+        administrators may: what it removes cannot be restored, so a stolen token must not suffice.
+        Raises NotFound (RESOURCE_NOT_FOUND), PermissionDenied (ROLE_REQUIRED)."""
+        name = f"{USER}:{user_id}"
+        async with self._database.transaction() as tx:
+            await load(tx, principal, SERVICE, Role.OWNER)
+            if found := await queries.unfinished(tx, name):
+                return found
+            erasure_id, pseudonym = new_id(), await tx.person_id(USER, user_id)
+            await queries.insert(tx, erasure_id, pseudonym, name)
+            await tx.enqueue(NewJob(JobKind.ERASE, erasure_id))
+            tx.audit(resource_id=f"{USER}:{pseudonym}")
+            created = await queries.get(tx, erasure_id)
+        assert created  # noqa: S101 - it was just inserted
+        return created
+
+    async def erasure(self, principal: Principal, erasure_id: str) -> Erasure:
+        """Raises NotFound (ERASURE_NOT_FOUND, RESOURCE_NOT_FOUND)."""
+        async with self._database.connection() as db:
+            await load(db, principal, SERVICE, Role.OWNER)
+            found = await queries.get(db, erasure_id)
+        if found is None:
+            raise erasure_not_found(erasure_id)
+        return found
+
+    async def export(self, principal: Principal, user_id: str) -> AsyncGenerator[list[str], None]:
+        """All rows that name a user or their service accounts, as lines of JSON, some at a time.
+        Without `user_id`, those of the caller. Raises NotFound (RESOURCE_NOT_FOUND) before the
+        first."""
+        asked = Owner(USER, user_id) if user_id else replace(principal.owner, org_id="")
+        name = f"{asked.type}:{asked.id}"
+        async with self._database.transaction() as tx:
+            if name == principal.grantee:
+                decided()
+            else:
+                await load(tx, principal, SERVICE, Role.OWNER)
+            names = [name, *await queries.accounts_of(tx, name)]
+            tx.audit(resource_id=f"{asked.type}:{await tx.person_id(asked.type, asked.id)}")
+        yield []
+        for each in names:
+            kind, _, id_ = each.partition(":")
+            person = Person(kind, id_, names)
+            for rows in personal_rows():
+                async for lines in self._lines(rows, person):
+                    yield lines
+
+    async def _lines(self, rows: PersonalRows, person: Person) -> AsyncGenerator[list[str], None]:
+        people = [person]
+        if rows.by_owner:
+            async with self._database.connection() as db:
+                found = await organizations_of(db, rows.table, person)
+            people = [replace(person, org_id=org_id) for org_id in found]
+        for owner in people:
+            after: Sequence[Any] | None = None
+            while True:
+                async with self._database.connection() as db:
+                    page, after = await rows.page(db, owner, after, EXPORTED_TOGETHER)
+                if page:
+                    yield [line(rows.table, row) for row in page]
+                if after is None:
+                    break
+
+
+def line(table: str, row: str) -> str:
+    return f'{{"type":{json.dumps(table)},"data":{row}}}\n'
