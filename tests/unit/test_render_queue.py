@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from media_service.access.fair_turns import FairTurns
 from media_service.access.owner import Owner
-from media_service.renders.fair_turns import FairTurns
 from media_service.renders.slots import Slots
 
 OWNERS = [Owner("user", name) for name in ("ann", "bob", "cat")]
@@ -16,8 +16,7 @@ Wait = Callable[[Owner], AbstractAsyncContextManager[None]]
 
 
 def one_at_a_time() -> Wait:
-    turns = FairTurns(lambda _: not turns.running)
-    return turns.turn
+    return FairTurns(1).turn
 
 
 @pytest.mark.parametrize("wait", [one_at_a_time, lambda: Slots(1).slot])

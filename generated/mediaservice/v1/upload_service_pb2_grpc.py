@@ -417,8 +417,8 @@ class UploadServiceServicer(object):
         exactly these parts: UPLOAD_INCOMPLETE names the missing ones (`missing_parts`), PART_CONFLICT one that differs
         or is not listed.
 
-        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, and those of completion.
-        Safe to retry.
+        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, SERVER_BUSY, and those of
+        completion. Safe to retry.
 
         Example:
 

@@ -267,8 +267,8 @@ class UploadServiceStub:
     exactly these parts: UPLOAD_INCOMPLETE names the missing ones (`missing_parts`), PART_CONFLICT one that differs
     or is not listed.
 
-    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, and those of completion.
-    Safe to retry.
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, SERVER_BUSY, and those of
+    completion. Safe to retry.
 
     Example:
 
@@ -522,8 +522,8 @@ class UploadServiceAsyncStub(UploadServiceStub):
     exactly these parts: UPLOAD_INCOMPLETE names the missing ones (`missing_parts`), PART_CONFLICT one that differs
     or is not listed.
 
-    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, and those of completion.
-    Safe to retry.
+    Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, SERVER_BUSY, and those of
+    completion. Safe to retry.
 
     Example:
 
@@ -858,8 +858,8 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         exactly these parts: UPLOAD_INCOMPLETE names the missing ones (`missing_parts`), PART_CONFLICT one that differs
         or is not listed.
 
-        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, and those of completion.
-        Safe to retry.
+        Permission: uploads.write. Errors: UPLOAD_NOT_FOUND, UPLOAD_NOT_ACTIVE, PART_CONFLICT, SERVER_BUSY, and those of
+        completion. Safe to retry.
 
         Example:
 

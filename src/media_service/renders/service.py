@@ -12,6 +12,7 @@ from contextlib import (
 from dataclasses import dataclass
 from functools import partial
 
+from media_service.access.fair_turns import FairTurns, Turn
 from media_service.access.principal import Principal
 from media_service.blobs.writing import measure
 from media_service.codecs.image.source import ImageSource
@@ -30,7 +31,6 @@ from media_service.media.model import Media, MediaState
 from media_service.media.reader import MediaReader
 from media_service.media.service import check_version, not_ready, readable
 from media_service.renders.cache import RenderCache
-from media_service.renders.fair_turns import FairTurns, Turn
 from media_service.renders.model import Render, RenderSpec
 from media_service.renders.negative_cache import NegativeCache
 from media_service.renders.negotiation import negotiate
@@ -80,7 +80,7 @@ class RenderService:
         self._singleflight: Singleflight[Render] = Singleflight(linger_seconds)
         self._places = RenderPlaces(children * (2 + WAITING_PER_CHILD))
         self._children = children
-        self._opening = FairTurns(self._may_open)
+        self._opening = FairTurns(3 * children, self._may_open)
         self._slots = Slots(children)
         self._failed = NegativeCache()
 
@@ -170,8 +170,7 @@ class RenderService:
         """Whether another render may open its originals. While one render runs, those of the next
         one are opened, because reading from an object store takes about as long as a render. An
         owner leaves a third to others."""
-        few = self._opening.running_of(turn.owner) < 2 * self._children
-        return few and len(self._opening.running) < 3 * self._children
+        return self._opening.running_of(turn.owner) < 2 * self._children
 
     async def _render_in(
         self, slot: AbstractAsyncContextManager[None], spec: RenderSpec, originals: Originals

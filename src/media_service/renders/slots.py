@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from media_service.access.fair_turns import FairTurns, Turn
 from media_service.access.owner import Owner
-from media_service.renders.fair_turns import FairTurns, Turn
 
 # A light render that takes longer than this becomes heavy.
 LIGHT_SECONDS = 2.0
@@ -34,7 +34,7 @@ class Slots:
     def __init__(self, children: int) -> None:
         self._light_slots = children
         self._slots = child_processes(children)
-        self._turns = FairTurns(self._may_start)
+        self._turns = FairTurns(self._slots, self._may_start)
         # The renders that became heavy, in this order, and how to stop those that still run.
         self._proven: dict[Turn, asyncio.Timeout | None] = {}
 
@@ -65,8 +65,6 @@ class Slots:
     def _may_start(self, turn: Turn) -> bool:
         running = self._turns.running
         heavy = sum(each.heavy for each in running)
-        if len(running) >= self._slots:
-            return False
         return heavy < self._slots - 1 if turn.heavy else len(running) - heavy < self._light_slots
 
     def _make_heavy(self, turn: Turn, stop: asyncio.Timeout) -> None:

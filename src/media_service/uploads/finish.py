@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from crc32c import crc32c as crc32c_of
 
+from media_service.access.owner import Owner
 from media_service.access.principal import Principal
 from media_service.blobs.model import Blob
 from media_service.clock import now
@@ -55,6 +56,7 @@ from media_service.uploads.acceptance import (
 )
 from media_service.uploads.access import check_project
 from media_service.uploads.errors import blob_removed, not_active, superseded
+from media_service.uploads.finish_turns import MOST_SHARED_TURNS, MOST_TURNS, FinishTurns
 from media_service.uploads.model import NewUpload, Part, Upload, UploadResult, UploadState
 from media_service.uploads.parts.check import ListedPart, check_parts
 
@@ -158,6 +160,8 @@ class Finisher:
         self._acceptance = acceptance
         self._new_scan = new_scan
         self._add = Batcher(self._add_many)
+        self._turns = FinishTurns(MOST_TURNS)
+        self._shared_turns = FinishTurns(MOST_SHARED_TURNS)
 
     async def finish_session(
         self,
@@ -181,10 +185,11 @@ class Finisher:
         Raises Aborted (SUPERSEDED, IDEMPOTENCY_IN_PROGRESS), FailedPrecondition
         (UPLOAD_NOT_ACTIVE, UPLOAD_INCOMPLETE), AlreadyExists (PART_CONFLICT), NotFound
         (PROJECT_NOT_FOUND) and PermissionDenied (ROLE_REQUIRED) if the caller may no longer add
-        media to the project, and the error that makes the upload FAILED.
+        media to the project, ResourceExhausted (SERVER_BUSY) if too many uploads finish, and the
+        error that makes the upload FAILED.
         """
         failpoint("upload.verify.before")
-        async with self._database.transaction() as tx:
+        async with self._turns.turn(principal.charged), self._database.transaction() as tx:
             upload = await queries.lock_to_finish(tx, upload_id, principal)
             if upload is None or upload.state in {UploadState.VERIFYING, UploadState.FINISHED}:
                 return
@@ -212,7 +217,7 @@ class Finisher:
         failpoint("upload.verify.after")
         if read_back:
             return
-        await self._settle(upload, declared, sha256)
+        await self._settle(upload, stored, declared, sha256, principal.charged)
 
     async def take_over(self, upload_id: str) -> None:
         """Starts the job of an upload at once whose server died while it was VERIFYING. Without
@@ -226,28 +231,31 @@ class Finisher:
                 await changing.hasten(tx, JobKind.FINISH, upload_id)
 
     async def finish_in_one_step(
-        self, new: NewUpload, data: Buffer, declared: Checksums
+        self, charged: Owner, new: NewUpload, data: Buffer, declared: Checksums
     ) -> UploadResult:
         """Creates a FINISHED upload and its media. Checks the bytes, stores them, then adds the
-        rows.
+        rows. `charged` takes the turns.
 
-        Raises Aborted (IDEMPOTENCY_IN_PROGRESS), and any error that would make an upload FAILED.
-        After an error, neither bytes nor rows remain.
+        Raises Aborted (IDEMPOTENCY_IN_PROGRESS), ResourceExhausted (SERVER_BUSY) if too many
+        uploads finish, and any error that would make an upload FAILED. After an error, neither
+        bytes nor rows remain.
         """
-        check_complete(new.spec, len(data))
-        check_not_empty(len(data))
-        checksums = Checksums(crc32c_of(data), hashlib.sha256(data).digest())
-        check_checksums(declared, checksums)
-        content_type, kind = self._acceptance.of(new).check_content(
-            bytes(data[:HEAD]), new.spec.content_type
-        )
+        async with self._shared_turns.turn(charged):
+            check_complete(new.spec, len(data))
+            check_not_empty(len(data))
+            checksums = Checksums(crc32c_of(data), hashlib.sha256(data).digest())
+            check_checksums(declared, checksums)
+            content_type, kind = self._acceptance.of(new).check_content(
+                bytes(data[:HEAD]), new.spec.content_type
+            )
         key = self._store.key(new.blob_id)
         await self._store.driver.put(key, data)
         failpoint("upload.one-step.before")
         blob = Blob(new.blob_id, self._store.name, key, len(data), checksums)
         media = media_of(new, kind, content_type, blob, self._new_scan)
         try:
-            upload = await self._add(Finished(new, media, current_call.get()))
+            async with self._shared_turns.turn(charged):
+                upload = await self._add(Finished(new, media, current_call.get()))
             if isinstance(upload, MediaError):
                 raise upload
         except Unavailable:
@@ -286,12 +294,14 @@ class Finisher:
         """Completes an upload that is still VERIFYING. Runs in the worker."""
         async with self._database.connection() as db:
             upload = await queries.get(db, claim.subject_id)
+            known = await queries.parts(db, claim.subject_id)
         if upload is None or upload.state is not UploadState.VERIFYING:
             async with self._database.connection() as db:
                 await claimed_jobs.finish(db, claim, JobState.SUCCEEDED)
             return
         try:
-            await self._settle(upload, upload.spec.checksums, None)
+            stored = [part for part in known if part.stored]
+            await self._settle(upload, stored, upload.spec.checksums, None, upload.owner)
         except TRANSIENT:
             raise
         except MediaError as error:
@@ -307,10 +317,16 @@ class Finisher:
                 return
             await self._fail(tx, claim.subject_id, fault)
 
-    async def _settle(self, upload: Upload, declared: Checksums, sha256: bytes | None) -> None:
+    async def _settle(
+        self,
+        upload: Upload,
+        parts: list[Part],
+        declared: Checksums,
+        sha256: bytes | None,
+        charged: Owner,
+    ) -> None:
+        """Ends an upload that is VERIFYING. Holds no turn while it waits for the store."""
         upload_id = upload.upload_id
-        async with self._database.connection() as db:
-            parts = [part for part in await queries.parts(db, upload_id) if part.stored]
         try:
             new = await self._check(upload, parts, declared, sha256)
         except TRANSIENT:
@@ -321,11 +337,11 @@ class Finisher:
                 "The stored bytes of this upload cannot be read. Try again later.",
             ) from error
         except MediaError as error:
-            async with self._database.transaction() as tx:
+            async with self._turns.turn(charged), self._database.transaction() as tx:
                 await self._fail(tx, upload_id, Fault(error.reason, error.message))
             raise
         failpoint("upload.finish.before")
-        async with self._database.transaction() as tx:
+        async with self._turns.turn(charged), self._database.transaction() as tx:
             if await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
                 await media_queries.insert(tx, [new])
                 await tx.enqueue(*intake_of(new))

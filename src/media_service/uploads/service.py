@@ -69,7 +69,7 @@ class UploadService:
     """Creates, writes, completes and aborts uploads.
 
     A stream above the admission limit raises ResourceExhausted (SERVER_BUSY) and changes nothing.
-    Streams use `receiving`, so that other calls need not wait for their many statements.
+    Streams and aborts use `receiving`, so that other calls need not wait for their many statements.
     `max_open`: the unfinished uploads of an owner. `expiry` is how long a session lives without new
     bytes. For `timeout`, see `UploadStream`.
     """
@@ -184,7 +184,7 @@ class UploadService:
 
     async def abort(self, principal: Principal, upload_id: str) -> UploadResult:
         """Aborts an upload. Idempotent. A job removes its bytes."""
-        async with self._database.transaction() as tx:
+        async with self._receiving.transaction() as tx:
             upload = await load(tx, principal, upload_id)
             ended = await queries.end(tx, upload_id, UploadState.ACTIVE, UploadState.ABORTED)
             if ended:
@@ -279,7 +279,9 @@ class UploadService:
         with self._runner.admit(principal.charged) as place:
             known = await self._claim(new)
             if known is None:
-                storing = self._finisher.finish_in_one_step(new, chunk.data, declared)
+                storing = self._finisher.finish_in_one_step(
+                    principal.charged, new, chunk.data, declared
+                )
                 return await self._runner.finish(place, self._keyed(new, storing))
         if known.state is UploadState.FINISHED:
             await self._require_same(principal, known, one(chunk))
@@ -399,7 +401,9 @@ class UploadService:
                 return None
             if isinstance(upload, NewUpload) and not checkpoints.exists:
                 data = b"".join(chunk.data for chunk in stream.held)
-                return await self._finisher.finish_in_one_step(upload, data, declared)
+                return await self._finisher.finish_in_one_step(
+                    principal.charged, upload, data, declared
+                )
             unsettled = upload.claim if isinstance(upload, NewUpload) and not resumable else None
             await self._finisher.finish_session(
                 principal,

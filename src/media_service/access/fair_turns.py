@@ -5,6 +5,7 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 
 from media_service.access.owner import Owner
 
@@ -21,10 +22,12 @@ class Turn:
 
 
 class FairTurns:
-    """Starts turns when `may_start` allows it. The owner with the fewest running turns is next; of
-    several such owners, the one who has waited longest since its last turn."""
+    """Runs at most `most` turns at a time, and starts one when `may_start` allows it. The owner
+    with the fewest running turns is next; of several such owners, the one who has waited longest
+    since its last turn."""
 
-    def __init__(self, may_start: Callable[[Turn], bool]) -> None:
+    def __init__(self, most: int, may_start: Callable[[Turn], bool] = lambda _: True) -> None:
+        self._most = most
         self._may_start = may_start
         # Dictionaries serve as ordered sets.
         self._running: dict[Turn, None] = {}
@@ -83,8 +86,11 @@ class FairTurns:
                 turn.started.set_result(None)
 
     def _next(self) -> Turn | None:
+        if len(self._running) >= self._most:
+            return None
         first = (next(iter(turns)) for turns in self._waiting.values())
-        allowed = filter(self._may_start, first)
+        # Of more owners than have running turns, one has none. An owner may be there twice.
+        allowed = islice(filter(self._may_start, first), 2 * len(self._running_by_owner) + 1)
         return min(allowed, key=lambda turn: self.running_of(turn.owner), default=None)
 
     def _forget(self, turn: Turn) -> None:
