@@ -20,6 +20,7 @@ from media_service.db.audit_entry import AuditEntry, Category, Origin
 from media_service.db.database import Database
 from media_service.db.personal_data import Person
 from media_service.ids import new_id
+from media_service.uploads.periodic_tasks import expire_uploads
 from tests.support.batches import changed_by
 
 YEAR, MONTH = timedelta(days=365), timedelta(days=30)
@@ -138,6 +139,7 @@ async def test_sealed_hours_are_intact(database: Database) -> None:
     ("tamper", "broken"),
     [
         ("update audit_entries set bytes = 11 where time = %s", 1),
+        ("update audit_entries set details = '{}' where time = %s", 1),
         ("delete from audit_entries where time = %s", 1),
         (
             "insert into audit_entries select time, gen_random_uuid(), category, action,"
@@ -150,7 +152,7 @@ async def test_sealed_hours_are_intact(database: Database) -> None:
         ("update audit_digests set content = sha256('') where hour = %s", 1),
         ("delete from audit_digests where hour = %s", 2),
     ],
-    ids=["changed", "removed", "added", "address", "digest", "no digest"],
+    ids=["changed", "details", "removed", "added", "address", "digest", "no digest"],
 )
 async def test_tampering_is_found_in_its_hour(
     database: Database, tamper: LiteralString, broken: int
@@ -310,3 +312,20 @@ def test_people_are_counted_over_days(count: int, tolerance: float) -> None:
     people.merge(day(range(count)))
     people.merge(day(range(count // 3)))
     assert abs(len(people) - count) <= tolerance * count
+
+
+async def test_an_upload_that_expires_is_recorded_as_the_work_of_the_service(
+    database: Database,
+) -> None:
+    await execute(
+        database,
+        "insert into uploads (upload_id, media_id, org_id, owner_type, owner_id, state, blob_id,"
+        " expire_time) values (gen_random_uuid(), gen_random_uuid(), 'acme', 'user', 'ann',"
+        " 'ACTIVE', gen_random_uuid(), now() - interval '1 hour')",
+    )
+    await changed_by(expire_uploads(database))
+    assert await column(
+        database,
+        "select (e.action, e.actor_type, e.org_id, e.resource_id = u.upload_id::text)::text"
+        " from audit_entries e, uploads u",
+    ) == ["(uploads.expire,service,acme,t)"]

@@ -177,6 +177,9 @@ PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "RevokeApiKey": with_key,
     "GetProjectAnalytics": administering,
     "GetOrganizationAnalytics": administering,
+    "ListOrganizationAccess": administering,
+    "ExportProjectAudit": administering,
+    "ExportOrganizationAudit": administering,
 }
 
 

@@ -1,13 +1,17 @@
 """The audit log records who did what: changes, shares, reads and refusals."""
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 from mediaservice.v1 import (
     access_service_pb2,
     access_service_pb2_grpc,
@@ -27,6 +31,7 @@ from mediaservice.v1.rule_pb2 import Rule
 from media_service import app
 from media_service.audit import writer
 from media_service.audit.statistics import roll_up
+from media_service.clock import now
 from media_service.config import load
 from media_service.db.database import Database
 from media_service.ids import new_id
@@ -35,7 +40,16 @@ from tests.support.media.small_files import jpeg
 from tests.support.renditions import give
 from tests.support.rpc.audit import entries
 from tests.support.rpc.server import Caller, Running, refused
-from tests.support.rpc.sharing import grant, revoke
+from tests.support.rpc.sharing import (
+    add_member,
+    create_group,
+    create_organization,
+    create_project,
+    grant,
+    make_administrator,
+    revoke,
+    store_in,
+)
 from tests.support.tools import eventually_async
 
 LIST = media_service_pb2.ListMediaRequest()
@@ -437,3 +451,83 @@ async def test_no_entry_has_the_name_of_the_user_of_a_resource(service: Running)
         found = await cursor.fetchall()
     assert [row[0] for row in found] == [f"owner:/user:{row[1]}" for row in found]
     assert len(found) == 2
+
+
+async def organization_entries(caller: Caller, **fields: Any) -> list[audit_pb2.AuditEntry]:
+    request = audit_service_pb2.ListOrganizationAccessRequest(organization_id="acme", **fields)
+    audit = audit_service_pb2_grpc.AuditServiceStub(caller.channel)
+    response = await caller.call(audit.ListOrganizationAccess, request)
+    return list(response.entries)
+
+
+async def exported(caller: Caller, method: str, request: Any) -> list[dict[str, Any]]:
+    call = getattr(audit_service_pb2_grpc.AuditServiceStub(caller.channel), method)
+    content = b"".join([m.data async for m in call(request, metadata=caller.metadata)])
+    return [json.loads(line) for line in content.splitlines()]
+
+
+async def test_managers_see_grants_and_refusals_of_their_organization(service: Running) -> None:
+    await make_administrator(service, "root")
+    root, ann, bob = [await service.caller(name) for name in ("root", "ann", "bob")]
+    await create_organization(root, "acme")
+    await grant(root, "organization:acme", "user:ann", "MANAGER")
+    end = Timestamp()
+    end.FromDatetime(now() + timedelta(hours=1))
+    await grant(ann, "organization:acme", "user:eve", "VIEWER", expire_time=end)
+    await revoke(ann, "organization:acme", "user:eve")
+    group = (await create_group(ann, "acme")).group_id
+    await add_member(ann, group, "user:bob")
+    project = (await create_project(root, organization_id="acme")).project_id
+    media = await store_in(root, project, jpeg())
+    wanted = media_service_pb2.GetMediaRequest(media_id=media.media_id)
+    assert (await refused(bob.call(bob.media.GetMedia, wanted))).reason == "MEDIA_NOT_FOUND"
+    assert (await refused(organization_entries(bob))).reason == "ORGANIZATION_NOT_FOUND"
+
+    async def denials() -> list[audit_pb2.AuditEntry]:
+        return await organization_entries(ann, category=DENIAL)
+
+    (denied,) = await eventually_async(denials)
+    assert (denied.actor.id, denied.media_id) == ("bob", media.media_id)
+    found = {
+        entry.action: dict(entry.details)
+        for entry in await organization_entries(ann)
+        if entry.actor.id == "ann"
+    }
+    assert found["groups.add_member"] == {"member": "user:bob"}
+    eve = {"grantee": "user:eve", "role": "VIEWER"}
+    assert {**found["grants.set"], "expire_time": ""} == {**eve, "expire_time": ""}
+    assert found["grants.delete"].items() >= eve.items()
+    # The log has a pseudonym, which names nobody after an erasure.
+    async with service.database() as db:
+        rows = await db.execute("select from audit_entries e where e::text like '%eve%'")
+        assert rows.rowcount == 0
+        await db.execute("delete from audit_people where id = 'eve'")
+    grantees = {
+        entry.details["grantee"]
+        for entry in await organization_entries(ann)
+        if entry.action == "grants.delete"
+    }
+    (name,) = grantees
+    assert re.fullmatch(r"user:[0-9a-f-]{36}", name)
+
+    # Exports.
+    of_org = audit_service_pb2.ExportOrganizationAuditRequest(organization_id="acme")
+    actions = [line["action"] for line in await exported(ann, "ExportOrganizationAudit", of_org)]
+    assert actions[:3] == ["organizations.create", "grants.set", "grants.set"]
+    of_project = audit_service_pb2.ExportProjectAuditRequest(project_id=project, category=CHANGE)
+    (created, stored) = await exported(ann, "ExportProjectAudit", of_project)
+    assert (created["action"], stored["mediaId"]) == ("projects.create", media.media_id)
+    assert (await refused(exported(bob, "ExportProjectAudit", of_project))).reason
+    own = audit_service_pb2.ExportActivityRequest()
+    assert {line["actor"]["id"] for line in await exported(ann, "ExportActivity", own)} == {"ann"}
+    others = audit_service_pb2.ExportActivityRequest(user_id="bob")
+    (of_bob, *_) = await exported(root, "ExportActivity", others)
+    assert of_bob["mediaId"] == media.media_id
+    hidden = await refused(exported(ann, "ExportActivity", others))
+    assert hidden.reason == "RESOURCE_NOT_FOUND"
+    audit = audit_service_pb2_grpc.AuditServiceStub(root.channel)
+    listed = audit_service_pb2.ListActivityRequest(user_id="bob")
+    (entry, *_) = (await root.call(audit.ListActivity, listed)).entries
+    assert entry.actor.id == "bob"
+    refusal = await refused(ann.call(audit.ListActivity, listed))
+    assert refusal.reason == "RESOURCE_NOT_FOUND"

@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -99,6 +101,26 @@ class AuditEntry(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class DetailsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ENTRY_ID_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
@@ -115,6 +137,7 @@ class AuditEntry(_message.Message):
     REQUEST_COUNT_FIELD_NUMBER: _builtins.int
     BYTE_COUNT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """UUID of the entry."""
     category: Global___AuditEntry.Category.ValueType
@@ -153,6 +176,12 @@ class AuditEntry(_message.Message):
     def actor(self) -> Global___AuditEntry.Actor:
         """Who did it."""
 
+    @_builtins.property
+    def details(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What a change set, by name. Of grants: `grantee`, `role`, `expire_time`; of members of groups: `member`; of
+        transfers: `owner`. A user is `user:ID`, or after the user was erased, `user:` and a random UUID.
+        """
+
     def __init__(
         self,
         *,
@@ -172,10 +201,11 @@ class AuditEntry(_message.Message):
         request_count: _builtins.int = ...,
         byte_count: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        details: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "byte_count", b"byte_count", "category", b"category", "counted", b"counted", "entry_id", b"entry_id", "filename", b"filename", "media_id", b"media_id", "organization_id", b"organization_id", "outcome", b"outcome", "project_id", b"project_id", "request_count", b"request_count", "request_id", b"request_id", "resource_id", b"resource_id", "time", b"time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "byte_count", b"byte_count", "category", b"category", "counted", b"counted", "details", b"details", "entry_id", b"entry_id", "filename", b"filename", "media_id", b"media_id", "organization_id", b"organization_id", "outcome", b"outcome", "project_id", b"project_id", "request_count", b"request_count", "request_id", b"request_id", "resource_id", b"resource_id", "time", b"time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -92,22 +92,26 @@ class ListActivityRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The maximum number of entries in the response; 0 means 50. Larger values than 1000 are reduced to 1000."""
     page_token: _builtins.str
     """The `next_page_token` of the previous response. All other fields except `page_size` must be the same."""
     category: _audit_pb2.AuditEntry.Category.ValueType
     """Only entries of this category. Unspecified: all."""
+    user_id: _builtins.str
+    """The user, as in `Owner.id`. Unset: the caller. Only administrators may name others."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         category: _audit_pb2.AuditEntry.Category.ValueType = ...,
+        user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "page_size", b"page_size", "page_token", b"page_token", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -377,3 +381,191 @@ class ExportAuditRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportAuditRequest: _TypeAlias = ExportAuditRequest  # noqa: Y015
+
+@_typing.final
+class ListOrganizationAccessRequest(_message.Message):
+    """Which entries ListOrganizationAccess returns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """The maximum number of entries in the response; 0 means 50. Larger values than 1000 are reduced to 1000."""
+    page_token: _builtins.str
+    """The `next_page_token` of the previous response. All other fields except `page_size` must be the same."""
+    organization_id: _builtins.str
+    """Id of the organization."""
+    category: _audit_pb2.AuditEntry.Category.ValueType
+    """Only entries of this category. Unspecified: all."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        organization_id: _builtins.str = ...,
+        category: _audit_pb2.AuditEntry.Category.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "organization_id", b"organization_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOrganizationAccessRequest: _TypeAlias = ListOrganizationAccessRequest  # noqa: Y015
+
+@_typing.final
+class ListOrganizationAccessResponse(_message.Message):
+    """One page of entries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The `page_token` of the next page; empty on the last page."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[_audit_pb2.AuditEntry]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[_audit_pb2.AuditEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOrganizationAccessResponse: _TypeAlias = ListOrganizationAccessResponse  # noqa: Y015
+
+@_typing.final
+class ExportProjectAuditRequest(_message.Message):
+    """Which entries ExportProjectAudit sends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """Id of the project."""
+    format: Global___ExportAuditRequest.Format.ValueType
+    """The format. Unspecified: NDJSON."""
+    category: _audit_pb2.AuditEntry.Category.ValueType
+    """Only entries of this category. Unspecified: all."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only entries of this time and later. Unset: from the oldest."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only entries before this time. Unset: to the newest."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        format: Global___ExportAuditRequest.Format.ValueType = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        category: _audit_pb2.AuditEntry.Category.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "end_time", b"end_time", "format", b"format", "project_id", b"project_id", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportProjectAuditRequest: _TypeAlias = ExportProjectAuditRequest  # noqa: Y015
+
+@_typing.final
+class ExportOrganizationAuditRequest(_message.Message):
+    """Which entries ExportOrganizationAudit sends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    organization_id: _builtins.str
+    """Id of the organization."""
+    format: Global___ExportAuditRequest.Format.ValueType
+    """The format. Unspecified: NDJSON."""
+    category: _audit_pb2.AuditEntry.Category.ValueType
+    """Only entries of this category. Unspecified: all."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only entries of this time and later. Unset: from the oldest."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only entries before this time. Unset: to the newest."""
+
+    def __init__(
+        self,
+        *,
+        organization_id: _builtins.str = ...,
+        format: Global___ExportAuditRequest.Format.ValueType = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        category: _audit_pb2.AuditEntry.Category.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "end_time", b"end_time", "format", b"format", "organization_id", b"organization_id", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportOrganizationAuditRequest: _TypeAlias = ExportOrganizationAuditRequest  # noqa: Y015
+
+@_typing.final
+class ExportActivityRequest(_message.Message):
+    """Which entries ExportActivity sends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The user, as in `Owner.id`. Unset: the caller. Only administrators may name others."""
+    format: Global___ExportAuditRequest.Format.ValueType
+    """The format. Unspecified: NDJSON."""
+    category: _audit_pb2.AuditEntry.Category.ValueType
+    """Only entries of this category. Unspecified: all."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only entries of this time and later. Unset: from the oldest."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only entries before this time. Unset: to the newest."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        format: Global___ExportAuditRequest.Format.ValueType = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        category: _audit_pb2.AuditEntry.Category.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "end_time", b"end_time", "format", b"format", "start_time", b"start_time", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportActivityRequest: _TypeAlias = ExportActivityRequest  # noqa: Y015

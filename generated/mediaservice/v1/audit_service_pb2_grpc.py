@@ -47,6 +47,11 @@ class AuditServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_audit__service__pb2.ListActivityRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_audit__service__pb2.ListActivityResponse.FromString,
                 _registered_method=True)
+        self.ListOrganizationAccess = channel.unary_unary(
+                '/mediaservice.v1.AuditService/ListOrganizationAccess',
+                request_serializer=mediaservice_dot_v1_dot_audit__service__pb2.ListOrganizationAccessRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_audit__service__pb2.ListOrganizationAccessResponse.FromString,
+                _registered_method=True)
         self.GetAnalytics = channel.unary_unary(
                 '/mediaservice.v1.AuditService/GetAnalytics',
                 request_serializer=mediaservice_dot_v1_dot_audit__service__pb2.GetAnalyticsRequest.SerializeToString,
@@ -65,6 +70,21 @@ class AuditServiceStub(object):
         self.ExportAudit = channel.unary_stream(
                 '/mediaservice.v1.AuditService/ExportAudit',
                 request_serializer=mediaservice_dot_v1_dot_audit__service__pb2.ExportAuditRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.ExportProjectAudit = channel.unary_stream(
+                '/mediaservice.v1.AuditService/ExportProjectAudit',
+                request_serializer=mediaservice_dot_v1_dot_audit__service__pb2.ExportProjectAuditRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.ExportOrganizationAudit = channel.unary_stream(
+                '/mediaservice.v1.AuditService/ExportOrganizationAudit',
+                request_serializer=mediaservice_dot_v1_dot_audit__service__pb2.ExportOrganizationAuditRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.ExportActivity = channel.unary_stream(
+                '/mediaservice.v1.AuditService/ExportActivity',
+                request_serializer=mediaservice_dot_v1_dot_audit__service__pb2.ExportActivityRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
 
@@ -89,14 +109,28 @@ class AuditServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListActivity(self, request, context):
-        """Lists what the caller did, newest first.
+        """Lists what the caller did, newest first; for administrators, what any user did.
 
-        Permission: audit.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
+        Permission: audit.read. Errors: INVALID_PAGE_TOKEN, RESOURCE_NOT_FOUND. Safe to retry.
 
         Example:
 
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/activity?category=CHANGE"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.AuditService/ListActivity
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOrganizationAccess(self, request, context):
+        """Lists what was done in an organization, newest first. The category DENIAL lists the calls that were refused.
+
+        Permission: audit.read. Errors: ORGANIZATION_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/organizations/$ORGANIZATION/access?category=DENIAL"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"organization_id\": \"$ORGANIZATION\"}" $GRPC mediaservice.v1.AuditService/ListOrganizationAccess
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,6 +194,48 @@ class AuditServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportProjectAudit(self, request, context):
+        """Sends the entries of all media of a project as a file, as ExportAudit does.
+
+        Permission: audit.read. Errors: PROJECT_NOT_FOUND. Safe to retry.
+
+        Example:
+
+        curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/projects/$PROJECT/access:export?format=CSV"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"project_id\": \"$PROJECT\"}" $GRPC mediaservice.v1.AuditService/ExportProjectAudit
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportOrganizationAudit(self, request, context):
+        """Sends the entries of an organization as a file, as ExportAudit does.
+
+        Permission: audit.read. Errors: ORGANIZATION_NOT_FOUND. Safe to retry.
+
+        Example:
+
+        curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/organizations/$ORGANIZATION/access:export?format=CSV"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"organization_id\": \"$ORGANIZATION\"}" $GRPC mediaservice.v1.AuditService/ExportOrganizationAudit
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportActivity(self, request, context):
+        """Sends what the caller did, or for administrators, what any user did, as a file, as ExportAudit does.
+
+        Permission: audit.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
+
+        Example:
+
+        curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/activity:export?format=CSV"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.AuditService/ExportActivity
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -172,6 +248,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.ListActivity,
                     request_deserializer=mediaservice_dot_v1_dot_audit__service__pb2.ListActivityRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_audit__service__pb2.ListActivityResponse.SerializeToString,
+            ),
+            'ListOrganizationAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOrganizationAccess,
+                    request_deserializer=mediaservice_dot_v1_dot_audit__service__pb2.ListOrganizationAccessRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_audit__service__pb2.ListOrganizationAccessResponse.SerializeToString,
             ),
             'GetAnalytics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAnalytics,
@@ -191,6 +272,21 @@ def add_AuditServiceServicer_to_server(servicer, server):
             'ExportAudit': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportAudit,
                     request_deserializer=mediaservice_dot_v1_dot_audit__service__pb2.ExportAuditRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'ExportProjectAudit': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportProjectAudit,
+                    request_deserializer=mediaservice_dot_v1_dot_audit__service__pb2.ExportProjectAuditRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'ExportOrganizationAudit': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportOrganizationAudit,
+                    request_deserializer=mediaservice_dot_v1_dot_audit__service__pb2.ExportOrganizationAuditRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'ExportActivity': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportActivity,
+                    request_deserializer=mediaservice_dot_v1_dot_audit__service__pb2.ExportActivityRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
@@ -250,6 +346,33 @@ class AuditService(object):
             '/mediaservice.v1.AuditService/ListActivity',
             mediaservice_dot_v1_dot_audit__service__pb2.ListActivityRequest.SerializeToString,
             mediaservice_dot_v1_dot_audit__service__pb2.ListActivityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOrganizationAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.AuditService/ListOrganizationAccess',
+            mediaservice_dot_v1_dot_audit__service__pb2.ListOrganizationAccessRequest.SerializeToString,
+            mediaservice_dot_v1_dot_audit__service__pb2.ListOrganizationAccessResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -357,6 +480,87 @@ class AuditService(object):
             target,
             '/mediaservice.v1.AuditService/ExportAudit',
             mediaservice_dot_v1_dot_audit__service__pb2.ExportAuditRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportProjectAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mediaservice.v1.AuditService/ExportProjectAudit',
+            mediaservice_dot_v1_dot_audit__service__pb2.ExportProjectAuditRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportOrganizationAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mediaservice.v1.AuditService/ExportOrganizationAudit',
+            mediaservice_dot_v1_dot_audit__service__pb2.ExportOrganizationAuditRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportActivity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mediaservice.v1.AuditService/ExportActivity',
+            mediaservice_dot_v1_dot_audit__service__pb2.ExportActivityRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

@@ -47,14 +47,24 @@ class AuditServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.AuditService/ListMediaAccess
     """
     ListActivity: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.ListActivityRequest, _audit_service_pb2.ListActivityResponse]
-    """Lists what the caller did, newest first.
+    """Lists what the caller did, newest first; for administrators, what any user did.
 
-    Permission: audit.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
+    Permission: audit.read. Errors: INVALID_PAGE_TOKEN, RESOURCE_NOT_FOUND. Safe to retry.
 
     Example:
 
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/activity?category=CHANGE"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.AuditService/ListActivity
+    """
+    ListOrganizationAccess: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.ListOrganizationAccessRequest, _audit_service_pb2.ListOrganizationAccessResponse]
+    """Lists what was done in an organization, newest first. The category DENIAL lists the calls that were refused.
+
+    Permission: audit.read. Errors: ORGANIZATION_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/organizations/$ORGANIZATION/access?category=DENIAL"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"organization_id\\": \\"$ORGANIZATION\\"}" $GRPC mediaservice.v1.AuditService/ListOrganizationAccess
     """
     GetAnalytics: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetAnalyticsRequest, _audit_service_pb2.Analytics]
     """Returns how often a media was viewed and downloaded, by how many users, and what else was done to it, by day and
@@ -98,6 +108,36 @@ class AuditServiceStub:
         curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/media/$MEDIA/access:export?format=CSV"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.AuditService/ExportAudit
     """
+    ExportProjectAudit: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ExportProjectAuditRequest, _httpbody_pb2.HttpBody]
+    """Sends the entries of all media of a project as a file, as ExportAudit does.
+
+    Permission: audit.read. Errors: PROJECT_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/projects/$PROJECT/access:export?format=CSV"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"project_id\\": \\"$PROJECT\\"}" $GRPC mediaservice.v1.AuditService/ExportProjectAudit
+    """
+    ExportOrganizationAudit: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ExportOrganizationAuditRequest, _httpbody_pb2.HttpBody]
+    """Sends the entries of an organization as a file, as ExportAudit does.
+
+    Permission: audit.read. Errors: ORGANIZATION_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/organizations/$ORGANIZATION/access:export?format=CSV"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"organization_id\\": \\"$ORGANIZATION\\"}" $GRPC mediaservice.v1.AuditService/ExportOrganizationAudit
+    """
+    ExportActivity: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ExportActivityRequest, _httpbody_pb2.HttpBody]
+    """Sends what the caller did, or for administrators, what any user did, as a file, as ExportAudit does.
+
+    Permission: audit.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/activity:export?format=CSV"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.AuditService/ExportActivity
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -117,14 +157,24 @@ class AuditServiceAsyncStub(AuditServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.AuditService/ListMediaAccess
     """
     ListActivity: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.ListActivityRequest, _audit_service_pb2.ListActivityResponse]  # type: ignore[assignment]
-    """Lists what the caller did, newest first.
+    """Lists what the caller did, newest first; for administrators, what any user did.
 
-    Permission: audit.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
+    Permission: audit.read. Errors: INVALID_PAGE_TOKEN, RESOURCE_NOT_FOUND. Safe to retry.
 
     Example:
 
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/activity?category=CHANGE"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.AuditService/ListActivity
+    """
+    ListOrganizationAccess: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.ListOrganizationAccessRequest, _audit_service_pb2.ListOrganizationAccessResponse]  # type: ignore[assignment]
+    """Lists what was done in an organization, newest first. The category DENIAL lists the calls that were refused.
+
+    Permission: audit.read. Errors: ORGANIZATION_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/organizations/$ORGANIZATION/access?category=DENIAL"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"organization_id\\": \\"$ORGANIZATION\\"}" $GRPC mediaservice.v1.AuditService/ListOrganizationAccess
     """
     GetAnalytics: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetAnalyticsRequest, _audit_service_pb2.Analytics]  # type: ignore[assignment]
     """Returns how often a media was viewed and downloaded, by how many users, and what else was done to it, by day and
@@ -168,6 +218,36 @@ class AuditServiceAsyncStub(AuditServiceStub):
         curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/media/$MEDIA/access:export?format=CSV"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.AuditService/ExportAudit
     """
+    ExportProjectAudit: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ExportProjectAuditRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Sends the entries of all media of a project as a file, as ExportAudit does.
+
+    Permission: audit.read. Errors: PROJECT_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/projects/$PROJECT/access:export?format=CSV"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"project_id\\": \\"$PROJECT\\"}" $GRPC mediaservice.v1.AuditService/ExportProjectAudit
+    """
+    ExportOrganizationAudit: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ExportOrganizationAuditRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Sends the entries of an organization as a file, as ExportAudit does.
+
+    Permission: audit.read. Errors: ORGANIZATION_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/organizations/$ORGANIZATION/access:export?format=CSV"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"organization_id\\": \\"$ORGANIZATION\\"}" $GRPC mediaservice.v1.AuditService/ExportOrganizationAudit
+    """
+    ExportActivity: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ExportActivityRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Sends what the caller did, or for administrators, what any user did, as a file, as ExportAudit does.
+
+    Permission: audit.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/activity:export?format=CSV"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.AuditService/ExportActivity
+    """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads the audit log: who did what to which media, when, from where, and with which outcome. Changes appear at once,
@@ -196,14 +276,30 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_service_pb2.ListActivityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_service_pb2.ListActivityResponse, _abc.Awaitable[_audit_service_pb2.ListActivityResponse]]:
-        """Lists what the caller did, newest first.
+        """Lists what the caller did, newest first; for administrators, what any user did.
 
-        Permission: audit.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
+        Permission: audit.read. Errors: INVALID_PAGE_TOKEN, RESOURCE_NOT_FOUND. Safe to retry.
 
         Example:
 
             curl -H "Authorization: Bearer $TOKEN" "$REST/v1/activity?category=CHANGE"
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.AuditService/ListActivity
+        """
+
+    @_abc_1.abstractmethod
+    def ListOrganizationAccess(
+        self,
+        request: _audit_service_pb2.ListOrganizationAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.ListOrganizationAccessResponse, _abc.Awaitable[_audit_service_pb2.ListOrganizationAccessResponse]]:
+        """Lists what was done in an organization, newest first. The category DENIAL lists the calls that were refused.
+
+        Permission: audit.read. Errors: ORGANIZATION_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" "$REST/v1/organizations/$ORGANIZATION/access?category=DENIAL"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"organization_id\\": \\"$ORGANIZATION\\"}" $GRPC mediaservice.v1.AuditService/ListOrganizationAccess
         """
 
     @_abc_1.abstractmethod
@@ -270,6 +366,54 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/media/$MEDIA/access:export?format=CSV"
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.AuditService/ExportAudit
+        """
+
+    @_abc_1.abstractmethod
+    def ExportProjectAudit(
+        self,
+        request: _audit_service_pb2.ExportProjectAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Sends the entries of all media of a project as a file, as ExportAudit does.
+
+        Permission: audit.read. Errors: PROJECT_NOT_FOUND. Safe to retry.
+
+        Example:
+
+            curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/projects/$PROJECT/access:export?format=CSV"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"project_id\\": \\"$PROJECT\\"}" $GRPC mediaservice.v1.AuditService/ExportProjectAudit
+        """
+
+    @_abc_1.abstractmethod
+    def ExportOrganizationAudit(
+        self,
+        request: _audit_service_pb2.ExportOrganizationAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Sends the entries of an organization as a file, as ExportAudit does.
+
+        Permission: audit.read. Errors: ORGANIZATION_NOT_FOUND. Safe to retry.
+
+        Example:
+
+            curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/organizations/$ORGANIZATION/access:export?format=CSV"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"organization_id\\": \\"$ORGANIZATION\\"}" $GRPC mediaservice.v1.AuditService/ExportOrganizationAudit
+        """
+
+    @_abc_1.abstractmethod
+    def ExportActivity(
+        self,
+        request: _audit_service_pb2.ExportActivityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Sends what the caller did, or for administrators, what any user did, as a file, as ExportAudit does.
+
+        Permission: audit.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
+
+        Example:
+
+            curl -o access.csv -H "Authorization: Bearer $TOKEN" "$REST/v1/activity:export?format=CSV"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.AuditService/ExportActivity
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -37,11 +37,13 @@ FIELDS = (
 
 def canonical(row: Mapping[str, Any]) -> bytes:
     """One line of JSON: an array of the fields, in ASCII, without spaces. Times are in UTC, with
-    microseconds."""
+    microseconds. Details follow if there are any: entries of earlier releases have none."""
     values = [
         utc(value) if isinstance(value, datetime) else value
         for value in (row[name] for name in FIELDS)
     ]
+    if row["details"]:
+        values.append(row["details"])
     return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 
 

@@ -1,6 +1,6 @@
 """What the audit log tells about a media, a caller and a period."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -42,6 +42,7 @@ class Entry:
     request_id: str
     address: str
     user_agent: str
+    details: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

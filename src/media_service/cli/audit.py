@@ -65,10 +65,27 @@ def history(
     show(found, lambda e: [e.actor.id or e.actor.type, e.actor.address], everything, json_)
 
 
-@audit.command(epilog="Example: media-service audit activity --category change")
+@audit.command(epilog="Example: media-service audit organization acme --category denial")
+@click.argument("organization_id", metavar="ID")
 @list_options
 @client_command
-def activity(client: Client, category: str | None, everything: bool, json_: bool) -> None:
+def organization(
+    client: Client, organization_id: str, category: str | None, everything: bool, json_: bool
+) -> None:
+    """Lists who did what in an organization, newest first, in lines as those of `history`."""
+    wanted = category_from(category)
+    size = 1000 if everything else PAGE + 1
+    found = client.organization_access(organization_id, category=wanted, page_size=size)
+    show(found, lambda e: [e.actor.id or e.actor.type, e.actor.address], everything, json_)
+
+
+@audit.command(epilog="Example: media-service audit activity --category change")
+@click.option("--user", default="", metavar="USER", help="Of another user, for administrators.")
+@list_options
+@client_command
+def activity(
+    client: Client, user: str, category: str | None, everything: bool, json_: bool
+) -> None:
     """Lists what you did, newest first.
 
     Each line has the time, the category, the action, the media, its file name, the outcome and the
@@ -76,7 +93,7 @@ def activity(client: Client, category: str | None, everything: bool, json_: bool
     """
     wanted = category_from(category)
     size = 1000 if everything else PAGE + 1
-    found = client.activity(category=wanted, page_size=size)
+    found = client.activity(user_id=user, category=wanted, page_size=size)
     show(found, lambda entry: [entry.media_id, entry.filename], everything, json_)
 
 

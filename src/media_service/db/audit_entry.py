@@ -6,8 +6,9 @@ call (`rpc/audit_record.py`).
 """
 
 import hashlib
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -65,7 +66,7 @@ class AuditEntry:
     """`time` None: of the transaction that writes it. `org_id` and `project_id` are those of the
     media if there is one, and so is `version` unless it is set. `counted`: it is a view or a
     download, unless the caller began to view the media a short time ago. `requests`: how many calls
-    it stands for."""
+    it stands for. `details`: what a change set. They name users by their random ids."""
 
     category: Category
     action: str
@@ -79,6 +80,7 @@ class AuditEntry:
     counted: bool = False
     requests: int = 1
     bytes: int = 0
+    details: Mapping[str, str] = field(default_factory=dict)
     time: datetime | None = None
     entry_id: str = field(default_factory=new_id)
 
@@ -107,6 +109,7 @@ class AuditEntry:
             self.counted,
             self.requests,
             self.bytes,
+            json.dumps(self.details, separators=(",", ":")) if self.details else "",
         ]
 
 

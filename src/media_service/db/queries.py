@@ -61,7 +61,7 @@ COLUMNS = (
     *("actor_id::text", "credential_id::text", "request_id::text", "address::text"),
     *("user_agent::text", "salt::bytea", "origin_hash::bytea", "media_id::uuid"),
     *("version::integer", "org_id::text", "project_id::text", "resource_id::text"),
-    *("outcome::text", "counted::boolean", "requests::integer", "bytes::bigint"),
+    *("outcome::text", "counted::boolean", "requests::integer", "bytes::bigint", "details::text"),
 )
 ENTRY = ", ".join(
     f"(e->>{number})::{column.partition('::')[2]} as {column.partition('::')[0]}"
@@ -122,7 +122,7 @@ async def insert_audit_entries(
         ), complete as (
             select g.entry_id, g.category, g.action, g.actor_type, p.person_id, g.credential_id,
                    g.request_id, g.address, g.user_agent, g.salt, g.origin_hash, g.media_id,
-                   g.resource_id, g.outcome, g.counted, g.requests, g.bytes,
+                   g.resource_id, g.outcome, g.counted, g.requests, g.bytes, g.details,
                    case when g.at >= sealed.until then g.at else now() end as time,
                    coalesce(nullif(g.version, 0), m.version, 0) as version,
                    coalesce(m.org_id, g.org_id) as org_id,
@@ -148,13 +148,13 @@ async def insert_audit_entries(
             insert into audit_entries (
                 time, entry_id, category, action, actor_type, person_id, org_id, project_id,
                 media_id, version, resource_id, outcome, counted, requests, bytes, credential_id,
-                request_id, origin_hash
+                request_id, origin_hash, details
             )
             select c.time, c.entry_id, c.category, c.action, c.actor_type, c.person_id, c.org_id,
                    c.project_id, c.media_id, c.version, c.resource_id, c.outcome,
                    c.counted and (c.category <> 'VIEW' or v.person_id is not null
                                   or c.person_id is null),
-                   c.requests, c.bytes, c.credential_id, c.request_id, c.origin_hash
+                   c.requests, c.bytes, c.credential_id, c.request_id, c.origin_hash, c.details
             from complete c
             left join viewed v on (v.person_id, v.media_id, v.version, v.time)
                 = (c.person_id, c.media_id, c.version, c.time) and c.category = 'VIEW'

@@ -5,7 +5,7 @@ A use case changes rows with its own queries. `enqueue` adds jobs in the same tr
 the commit.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import LiteralString, TypeAlias
 
@@ -95,10 +95,12 @@ class Transaction(Connection):
         resource_id: str = "",
         outcome: str = "OK",
         size: int = 0,
+        details: Mapping[str, str] | None = None,
     ) -> None:
         """Records a change in the audit log. `action` and `call`: those of the current call, if
         they are not set. `resource_id`: of an upload or a job. `outcome`: the reason of the change,
-        if it has one. `size`: the bytes that were stored."""
+        if it has one. `size`: the bytes that were stored. `details`: what it
+        set; users are named by their random ids, see `person_id`."""
         call = call or current_call.get()
         action = action or (call.action if call else "")
         entry = AuditEntry(
@@ -112,6 +114,7 @@ class Transaction(Connection):
             resource_id=resource_id,
             outcome=outcome,
             bytes=size,
+            details=details or {},
         )
         self._entries.append(entry)
         if call:

@@ -35,6 +35,7 @@ from media_service.media.policy import Policies, policies_from
 from media_service.media.reader import MediaReader, not_found
 from media_service.sharing import queries as sharing
 from media_service.sharing.creation import check_lasting_owner, check_owner, check_project
+from media_service.sharing.recording import owner_in_log
 from media_service.sharing.resources import Resource
 
 UNINSPECTED = {MediaState.PENDING, MediaState.PROCESSING}
@@ -268,7 +269,8 @@ class MediaService:
             project = media.project_id if project_id is None else project_id
             (await policies_of(tx, org_id, project)).check_visibility(media.visibility)
             await queries.move(tx, media_id, owner or media.owner, project)
-            tx.audit(media_id=media_id, org_id=org_id, project_id=project)
+            new_owner = {"owner": await owner_in_log(tx, owner)} if owner else None
+            tx.audit(media_id=media_id, org_id=org_id, project_id=project, details=new_owner)
             tx.emit(MediaChanged(media_id))
             moved = await queries.get(tx, media_id, principal)
         assert moved  # noqa: S101 - it is locked

@@ -13,7 +13,7 @@ COLUMNS = (
     *("time", "category", "action", "outcome", "counted", "request_count", "byte_count"),
     *("media_id", "filename", "version", "resource_id", "organization_id", "project_id"),
     *("actor.type", "actor.id", "actor.person_id", "actor.credential_id", "actor.address"),
-    *("actor.user_agent", "request_id", "entry_id"),
+    *("actor.user_agent", "request_id", "entry_id", "details"),
 )
 # Spreadsheets take a cell that begins so for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -54,5 +54,7 @@ def value_at(values: dict[str, Any], name: str) -> object:
 
 
 def cell(value: object) -> str:
+    if isinstance(value, dict):
+        value = "; ".join(f"{name}={text}" for name, text in sorted(value.items()))
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"'{text}" if text.startswith(FORMULA) else text

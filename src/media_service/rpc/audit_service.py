@@ -1,14 +1,16 @@
 """Servicer of AuditService: converts messages and calls the use cases."""
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
 from google.api import httpbody_pb2
+from google.protobuf.message import Message
 from mediaservice.v1 import audit_pb2, audit_service_pb2, audit_service_pb2_grpc
 
 from media_service.audit.model import Analytics, Entry, Usage
-from media_service.audit.service import AuditService
+from media_service.audit.service import AuditService, Period
 from media_service.db.audit_entry import Category
 from media_service.errors import MediaError
 from media_service.rpc import http
@@ -20,6 +22,7 @@ from media_service.rpc.pagination import each, page, page_size
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Request = audit_service_pb2.ExportAuditRequest
 
+CATEGORY_UNSPECIFIED = audit_pb2.AuditEntry.CATEGORY_UNSPECIFIED
 DAYS = 30
 
 
@@ -48,10 +51,30 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
     ) -> audit_service_pb2.ListActivityResponse:
         size = page_size(request.page_size)
         found, token = await self._audit.activity(
-            caller(), category_from(request.category), request.page_token, size + 1
+            caller(),
+            request.user_id,
+            category_from(request.category),
+            request.page_token,
+            size + 1,
         )
         entries, next_page_token = await page(found, size, entry_to_message, token)
         return audit_service_pb2.ListActivityResponse(
+            entries=entries, next_page_token=next_page_token
+        )
+
+    async def ListOrganizationAccess(  # noqa: N802
+        self, request: audit_service_pb2.ListOrganizationAccessRequest, context: Context
+    ) -> audit_service_pb2.ListOrganizationAccessResponse:
+        size = page_size(request.page_size)
+        found, token = await self._audit.organization_history(
+            caller(),
+            request.organization_id,
+            category_from(request.category),
+            request.page_token,
+            size + 1,
+        )
+        entries, next_page_token = await page(found, size, entry_to_message, token)
+        return audit_service_pb2.ListOrganizationAccessResponse(
             entries=entries, next_page_token=next_page_token
         )
 
@@ -78,34 +101,66 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
     async def ExportAudit(  # type: ignore[override]  # noqa: N802
         self, request: audit_service_pb2.ExportAuditRequest, context: Context
     ) -> None:
-        as_csv = request.format == Request.CSV
-        content_type, extension = (
-            ("text/csv", "csv") if as_csv else ("application/x-ndjson", "ndjson")
-        )
-        metadata = (
-            ("x-content-type", content_type),
-            ("content-disposition", f'attachment; filename="access.{extension}"'),
-            ("x-content-type-options", "nosniff"),
-            ("cache-control", "private, no-store"),
-        )
-        start, end = time_from(request, "start_time"), time_from(request, "end_time")
-        entries = self._audit.export(caller(), request.media_id, start, end)
-        async with aclosing(entries) as groups:
-            first = await anext(groups)  # an error here still gets its own status
-            await context.send_initial_metadata(metadata)
-            head = csv_header() if as_csv else b""
-            if http.is_head(http.request_headers(context)):
-                await context.write(httpbody_pb2.HttpBody(content_type=content_type))
-                return
-            write = csv_rows if as_csv else ndjson
-            data = head + write(await each(first, entry_to_message))
-            await context.write(httpbody_pb2.HttpBody(content_type=content_type, data=data))
-            try:
-                async for group in groups:
-                    data = write(await each(group, entry_to_message))
-                    await context.write(httpbody_pb2.HttpBody(data=data))
-            except MediaError as error:
-                await http.cut(context, error)
+        entries = self._audit.export_media(caller(), request.media_id, period_from(request))
+        await send(entries, request.format, context)
+
+    async def ExportProjectAudit(  # type: ignore[override]  # noqa: N802
+        self, request: audit_service_pb2.ExportProjectAuditRequest, context: Context
+    ) -> None:
+        period = period_from(request, request.category)
+        entries = self._audit.export_project(caller(), request.project_id, period)
+        await send(entries, request.format, context)
+
+    async def ExportOrganizationAudit(  # type: ignore[override]  # noqa: N802
+        self, request: audit_service_pb2.ExportOrganizationAuditRequest, context: Context
+    ) -> None:
+        period = period_from(request, request.category)
+        entries = self._audit.export_organization(caller(), request.organization_id, period)
+        await send(entries, request.format, context)
+
+    async def ExportActivity(  # type: ignore[override]  # noqa: N802
+        self, request: audit_service_pb2.ExportActivityRequest, context: Context
+    ) -> None:
+        period = period_from(request, request.category)
+        entries = self._audit.export_activity(caller(), request.user_id, period)
+        await send(entries, request.format, context)
+
+
+async def send(
+    entries: AsyncGenerator[list[Entry], None], form: "Request.Format.ValueType", context: Context
+) -> None:
+    """Sends entries as a file."""
+    as_csv = form == Request.CSV
+    content_type, extension = ("text/csv", "csv") if as_csv else ("application/x-ndjson", "ndjson")
+    metadata = (
+        ("x-content-type", content_type),
+        ("content-disposition", f'attachment; filename="access.{extension}"'),
+        ("x-content-type-options", "nosniff"),
+        ("cache-control", "private, no-store"),
+    )
+    async with aclosing(entries) as groups:
+        first = await anext(groups)  # an error here still gets its own status
+        await context.send_initial_metadata(metadata)
+        head = csv_header() if as_csv else b""
+        if http.is_head(http.request_headers(context)):
+            await context.write(httpbody_pb2.HttpBody(content_type=content_type))
+            return
+        write = csv_rows if as_csv else ndjson
+        data = head + write(await each(first, entry_to_message))
+        await context.write(httpbody_pb2.HttpBody(content_type=content_type, data=data))
+        try:
+            async for group in groups:
+                data = write(await each(group, entry_to_message))
+                await context.write(httpbody_pb2.HttpBody(data=data))
+        except MediaError as error:
+            await http.cut(context, error)
+
+
+def period_from(
+    request: Message, category: audit_pb2.AuditEntry.Category.ValueType = CATEGORY_UNSPECIFIED
+) -> Period:
+    start, end = time_from(request, "start_time"), time_from(request, "end_time")
+    return Period(start, end, category_from(category))
 
 
 def category_from(value: audit_pb2.AuditEntry.Category.ValueType) -> Category | None:
@@ -137,6 +192,7 @@ def entry_to_message(entry: Entry) -> audit_pb2.AuditEntry:
         request_count=entry.requests,
         byte_count=entry.bytes,
         request_id=entry.request_id,
+        details=entry.details,
     )
 
 

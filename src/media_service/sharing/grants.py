@@ -13,7 +13,7 @@ from media_service.jobs.periodic import Batches
 from media_service.sharing import queries
 from media_service.sharing.errors import grantee_not_allowed, outlasts, resource_not_found
 from media_service.sharing.model import Grant, Located
-from media_service.sharing.recording import name_in_log
+from media_service.sharing.recording import grantee_in_log, name_in_log
 from media_service.sharing.resources import (
     EVERYBODY,
     Resource,
@@ -61,7 +61,7 @@ class GrantService:
             await check_duration(tx, principal, parsed, role, expire_time)
             await check_allowed(tx, principal, parsed, located.org_id, grantee, role)
             new = Grant(str(parsed), grantee, role, expire_time, created_by=principal.grantee)
-            await audit(tx, parsed, located.org_id)
+            await audit(tx, parsed, located.org_id, new)
             return await queries.put_grant(tx, new)
 
     async def delete(self, principal: Principal, resource: str, grantee: str) -> None:
@@ -75,8 +75,9 @@ class GrantService:
                 minimum = Role.VIEWER if grantee == principal.grantee else None
                 located = await load(tx, principal, parsed, minimum)
                 await check_level(tx, located.role, parsed, grantee, Role.NONE)
+            removed = await queries.grant(tx, str(parsed), grantee)
             await queries.delete_grant(tx, str(parsed), grantee)
-            await audit(tx, parsed, located.org_id)
+            await audit(tx, parsed, located.org_id, removed)
 
     async def page(
         self, principal: Principal, resource: str, after: str, limit: int
@@ -89,13 +90,24 @@ class GrantService:
             return await queries.grant_page(db, str(parsed), after, limit)
 
 
-async def audit(tx: Transaction, resource: Resource, org_id: str) -> None:
+async def audit(tx: Transaction, resource: Resource, org_id: str, changed: Grant | None) -> None:
+    """`changed`: the new grant, or the one that was removed, if there was one."""
     tx.audit(
         org_id=org_id,
         media_id=resource.id if resource.kind == "media" else "",
         project_id=resource.id if resource.kind == "project" else "",
         resource_id=await name_in_log(tx, resource),
+        details=await details(tx, changed) if changed else None,
     )
+
+
+async def details(tx: Transaction, grant: Grant) -> dict[str, str]:
+    expires = {"expire_time": grant.expire_time.isoformat()} if grant.expire_time else {}
+    return {
+        "grantee": await grantee_in_log(tx, grant.grantee),
+        "role": grant.role.name,
+        **expires,
+    }
 
 
 async def load(

@@ -11,6 +11,7 @@ from media_service.sharing import queries
 from media_service.sharing.errors import group_not_found, organization_not_found, outlasts
 from media_service.sharing.ids import new_readable_id
 from media_service.sharing.model import Group, GroupMember
+from media_service.sharing.recording import grantee_in_log
 from media_service.sharing.resources import Resource, check_member
 
 
@@ -34,7 +35,7 @@ class GroupService:
             group = await load(tx, principal, group_id)
             await check_level(tx, group)
             await queries.delete_group(tx, group_id)
-            audit(tx, group)
+            await audit(tx, group)
 
     async def page(
         self,
@@ -61,7 +62,7 @@ class GroupService:
             if await queries.lasting_role(tx, organization, principal, None) < highest:
                 raise outlasts(highest)
             await queries.add_member(tx, group_id, member)
-            audit(tx, group)
+            await audit(tx, group, member)
         return group
 
     async def remove(self, principal: Principal, group_id: str, member: str) -> Group:
@@ -71,7 +72,7 @@ class GroupService:
             group = await load(tx, principal, group_id)
             await check_level(tx, group)
             await queries.remove_member(tx, group_id, member)
-            audit(tx, group)
+            await audit(tx, group, member)
         return group
 
     async def members(
@@ -84,8 +85,13 @@ class GroupService:
             return await queries.member_page(db, group_id, after, limit)
 
 
-def audit(tx: Transaction, group: Group) -> None:
-    tx.audit(org_id=group.organization_id, resource_id=f"group:{group.group_id}")
+async def audit(tx: Transaction, group: Group, member: str = "") -> None:
+    """`member`: who was added or removed."""
+    tx.audit(
+        org_id=group.organization_id,
+        resource_id=f"group:{group.group_id}",
+        details={"member": await grantee_in_log(tx, member)} if member else None,
+    )
 
 
 async def check_level(db: Connection, group: Group) -> Role:

@@ -19,6 +19,7 @@ from media_service.sharing.errors import project_not_empty, project_not_found
 from media_service.sharing.grants import PEOPLE
 from media_service.sharing.ids import new_readable_id
 from media_service.sharing.model import Grant, Project
+from media_service.sharing.recording import owner_in_log
 from media_service.sharing.resources import Resource
 
 
@@ -74,7 +75,8 @@ class ProjectService:
                 grantee = person if owner.type in PEOPLE else principal.grantee
                 new = Grant(resource, grantee, Role.OWNER, created_by=principal.grantee)
                 await queries.put_grant(tx, new)
-            tx.audit(org_id=owner.org_id, project_id=project_id)
+            new_owner = {"owner": await owner_in_log(tx, owner)}
+            tx.audit(org_id=owner.org_id, project_id=project_id, details=new_owner)
             changed = await queries.project(tx, project_id, principal)
         assert changed  # noqa: S101 - it is locked
         return changed

@@ -1,5 +1,6 @@
 """The names of resources in the audit log."""
 
+from media_service.access.owner import Owner
 from media_service.db.transaction import Transaction
 from media_service.sharing.resources import Resource
 
@@ -14,3 +15,13 @@ async def name_in_log(tx: Transaction, resource: Resource) -> str:
     if resource.kind == "owner" and (owner := resource.owner).type == USER:
         return f"owner:{owner.org_id}/{USER}:{await tx.person_id(USER, owner.id)}"
     return str(resource)
+
+
+async def grantee_in_log(tx: Transaction, grantee: str) -> str:
+    """The same for a grantee, such as "user:ann"."""
+    kind, _, id_ = grantee.partition(":")
+    return f"{USER}:{await tx.person_id(USER, id_)}" if kind == USER else grantee
+
+
+async def owner_in_log(tx: Transaction, owner: Owner) -> str:
+    return await grantee_in_log(tx, f"{owner.type}:{owner.id}")

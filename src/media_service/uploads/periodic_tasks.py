@@ -30,6 +30,12 @@ async def expire_uploads(database: Database) -> Batches:
             await tx.enqueue(*(NewJob(JobKind.DISCARD, upload.upload_id) for upload in expired))
             for upload in expired:
                 tx.emit(UploadChanged(upload.upload_id, UploadState.EXPIRED, upload.epoch))
+                tx.audit(
+                    "uploads.expire",
+                    resource_id=upload.upload_id,
+                    org_id=upload.owner.org_id,
+                    project_id=upload.spec.project_id,
+                )
             if expired:
                 failpoint("upload.expire.before")
         if expired:

@@ -356,14 +356,39 @@ class Client:
                 return
             request.page_token = response.next_page_token
 
-    def activity(
+    def organization_access(
         self,
+        organization_id: str,
         *,
         category: AuditEntry.Category.ValueType = AuditEntry.CATEGORY_UNSPECIFIED,
         page_size: int = 0,
     ) -> Iterator[AuditEntry]:
-        """What the caller did, newest first, fetched page by page as it is consumed."""
-        request = audit_service_pb2.ListActivityRequest(category=category, page_size=page_size)
+        """What was done in an organization, newest first, fetched as it is consumed."""
+        request = audit_service_pb2.ListOrganizationAccessRequest(
+            organization_id=organization_id, category=category, page_size=page_size
+        )
+        while True:
+            response = self._transport.run(
+                calls.call("ListOrganizationAccess", request, self._backoff)
+            )
+            for entry in response.entries:
+                yield entry
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def activity(
+        self,
+        *,
+        user_id: str = "",
+        category: AuditEntry.Category.ValueType = AuditEntry.CATEGORY_UNSPECIFIED,
+        page_size: int = 0,
+    ) -> Iterator[AuditEntry]:
+        """What the caller did, or for administrators, what a user did, newest first, fetched page
+        by page as it is consumed."""
+        request = audit_service_pb2.ListActivityRequest(
+            user_id=user_id, category=category, page_size=page_size
+        )
         while True:
             response = self._transport.run(calls.call("ListActivity", request, self._backoff))
             for entry in response.entries:

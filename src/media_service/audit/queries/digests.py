@@ -86,7 +86,7 @@ async def entries(
             select time, entry_id::text as entry_id, category, action, actor_type,
                    person_id::text as person_id, org_id, project_id, media_id::text as media_id,
                    version, resource_id, outcome, counted, requests, bytes, credential_id,
-                   request_id, encode(origin_hash, 'hex') as origin_hash
+                   request_id, encode(origin_hash, 'hex') as origin_hash, details
             from audit_entries
             where time >= %s and time < %s and (time, entry_id) > (%s, %s::uuid)
             order by audit_entries.time, audit_entries.entry_id
