@@ -26,7 +26,7 @@ from google.protobuf.descriptor_pb2 import (
 
 from media_service.config import Config
 from media_service.contract import descriptor_set
-from media_service.envoy_cors import VARY, cors, cors_policy
+from media_service.envoy_cors import IS_PREFLIGHT, VARY, cors, cors_policy
 from media_service.envoy_errors import replies
 from media_service.envoy_messages import PACKAGE, tables
 from media_service.envoy_rates import rate_filter, refusal
@@ -223,7 +223,7 @@ def routes(descriptors: FileDescriptorSet, stream_timeout: timedelta) -> list[di
         "prefix": "/",
         "headers": [
             {"name": ":method", "string_match": {"exact": "OPTIONS"}},
-            {"name": "access-control-request-method", "present_match": True},
+            IS_PREFLIGHT,
         ],
     }
     uploads = [

@@ -20,7 +20,20 @@ RESPONSE_HEADERS = (
     "x-request-id,x-upload-id,"
     "grpc-status,grpc-message,grpc-status-details-bin,*"
 )
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
+MAX_AGE_SECONDS = "86400"
 VARY = {"header": {"key": "vary", "value": "Origin"}}
+# The header that makes an OPTIONS request a preflight.
+IS_PREFLIGHT = {"name": "access-control-request-method", "present_match": True}
+# The headers of a response to a preflight, beside the origin.
+PREFLIGHT = tuple(
+    {"header": {"key": f"access-control-{name}", "value": value}}
+    for name, value in (
+        ("allow-methods", METHODS),
+        ("allow-headers", REQUEST_HEADERS),
+        ("max-age", MAX_AGE_SECONDS),
+    )
+)
 
 
 def cors(origins: Sequence[str]) -> dict[str, Any]:
@@ -29,10 +42,10 @@ def cors(origins: Sequence[str]) -> dict[str, Any]:
     return cors_policy(
         {
             "allow_origin_string_match": [origin_match(origin) for origin in origins],
-            "allow_methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
+            "allow_methods": METHODS,
             "allow_headers": REQUEST_HEADERS,
             "expose_headers": RESPONSE_HEADERS,
-            "max_age": "86400",
+            "max_age": MAX_AGE_SECONDS,
         }
     )
 

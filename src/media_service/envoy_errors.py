@@ -7,7 +7,7 @@ refused before it has a route, nor to a direct response. So they are added here 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from media_service.envoy_cors import RESPONSE_HEADERS, VARY, origin_filter
+from media_service.envoy_cors import IS_PREFLIGHT, PREFLIGHT, RESPONSE_HEADERS, VARY, origin_filter
 from media_service.errors import Reason
 
 RPC = "type.googleapis.com/google.rpc"
@@ -18,7 +18,11 @@ def replies(origins: Sequence[str], *others: dict[str, Any]) -> list[dict[str, A
     # A request that is refused before its method is known may be HEAD, which has no body.
     method = {"header": {"name": ":method", "present_match": True, "invert_match": True}}
     nothing = {"text_format_source": {"inline_string": "%REQ(:METHOD)%"}, "omit_empty_values": True}
-    found = [{"filter": {"header_filter": method}, "body_format_override": nothing}]
+    found: list[dict[str, Any]] = [
+        {"filter": {"header_filter": method}, "body_format_override": nothing}
+    ]
+    if origins:
+        found.append(granted_preflight(origins))
     for known in (*others, *REPLIES):
         if not origins:
             found.append(known)
@@ -27,6 +31,20 @@ def replies(origins: Sequence[str], *others: dict[str, Any]) -> list[dict[str, A
         found.append({**with_headers(known, VARY, *PERMISSION), "filter": both})
         found.append(with_headers(known, VARY))
     return found
+
+
+def granted_preflight(origins: Sequence[str]) -> dict[str, Any]:
+    """Grants a preflight that Envoy refuses before the CORS filter sees it: because of its path, or
+    because Envoy is overloaded. The refusal of the request itself has the cause, and a browser
+    sends the request only after a granted preflight."""
+    wanted = ({"name": ":method", "string_match": {"exact": "OPTIONS"}}, IS_PREFLIGHT)
+    headers = [{"header_filter": {"header": each}} for each in wanted]
+    return {
+        **with_headers({"headers_to_add": []}, VARY, *PERMISSION[:1], *PREFLIGHT),
+        "filter": {"and_filter": {"filters": [*headers, origin_filter(origins)]}},
+        "status_code": 200,
+        "body_format_override": {"text_format_source": {"inline_string": ""}},
+    }
 
 
 def reply(
