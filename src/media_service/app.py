@@ -51,6 +51,7 @@ from media_service.media.model import Kind
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.media.usage import UsageCounter
+from media_service.policies.blocklist import Blocklist
 from media_service.policies.service import PolicyService
 from media_service.privacy.service import PrivacyService
 from media_service.quotas.service import QuotaService
@@ -451,6 +452,7 @@ async def server(
             QuotaService(parts.database),
             PolicyService(parts.database),
             PrivacyService(parts.database),
+            Blocklist(parts.database),
         )
         certificates = ClientCertificates(config.client_certificates, config.certificate_proxies)
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None

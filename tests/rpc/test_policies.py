@@ -1,6 +1,6 @@
 """Policies of organizations and projects limit uploads, however they arrive."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tests.support.media.format_files import make_audio, make_video
 from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rpc.audit import entries
 from tests.support.rpc.catalogue import get, until_done, update
-from tests.support.rpc.parts import MIB, complete, put, put_signed, sign
+from tests.support.rpc.parts import MIB
 from tests.support.rpc.policies import get_policy, set_policy
 from tests.support.rpc.quotas import set_quota, usage
 from tests.support.rpc.server import Caller, Running, refused
@@ -34,10 +34,10 @@ from tests.support.rpc.sharing import (
     make_administrator,
     store_in,
 )
+from tests.support.rpc.ways import WAYS
 from tests.support.tools import eventually_async
 
 Media = media_pb2.Media
-Send = Callable[[Caller, str, bytes], Awaitable[Any]]
 SIZE = len(jpeg())
 
 
@@ -50,56 +50,6 @@ async def admin(service: Running) -> Caller:
 @pytest.fixture
 async def project(ann: Caller) -> str:
     return (await create_project(ann)).project_id
-
-
-# The ways in which bytes arrive in a project.
-
-
-async def in_one_message(caller: Caller, project: str, data: bytes) -> Any:
-    await store_in(caller, project, data)
-
-
-async def in_a_stream(caller: Caller, project: str, data: bytes) -> Any:
-    messages = [
-        upload_service_pb2.WriteUploadRequest(data=data[:100]),
-        upload_service_pb2.WriteUploadRequest(data=data[100:], offset=100, finish=True),
-    ]
-    messages[0].spec.project_id = project
-    await caller.write(messages)
-
-
-async def in_a_session(caller: Caller, project: str, data: bytes) -> Any:
-    upload = await caller.create(project_id=project)
-    message = upload_service_pb2.WriteUploadRequest(
-        upload_id=upload.upload_id, data=data, finish=True
-    )
-    await caller.write([message])
-
-
-async def in_parts(caller: Caller, project: str, data: bytes) -> Any:
-    upload = await caller.create(project_id=project)
-    await put(caller, upload.upload_id, 1, data)
-    await complete(caller, upload.upload_id)
-
-
-async def by_a_signed_url(caller: Caller, project: str, data: bytes) -> Any:
-    upload = await caller.create(project_id=project)
-    signed = await sign(caller, upload.upload_id, upload_pb2.Part(part_number=1))
-    await put_signed(caller, signed.parts[0].url.rpartition("/")[2], data)
-    await complete(caller, upload.upload_id)
-
-
-async def in_a_body(caller: Caller, project: str, data: bytes) -> Any:
-    message = upload_service_pb2.UploadMediaRequest()
-    message.spec.project_id = project
-    message.body.data = data
-    await caller.stream("UploadMedia", [message])
-
-
-WAYS: list[Send] = [
-    *(in_one_message, in_a_stream, in_a_session),
-    *(in_parts, by_a_signed_url, in_a_body),
-]
 
 
 async def test_every_kind_of_upload_follows_the_policy_of_its_project(

@@ -107,3 +107,13 @@ async def test_a_policy_is_set_shown_and_removed(run: Run, ann: Caller) -> None:
     assert "KIND:NAME=PIPELINE" in bad.stderr
     removed = await run.result("ann", "policy", "set", resource)
     assert json.loads(removed.stdout) == {"resource": resource}
+
+
+async def test_a_file_is_blocked_listed_and_allowed_again(run: Run) -> None:
+    await run("root", "admin", "grant", "root")
+    sha256 = "ab" * 32
+    ((added, _, note),) = await run("root", "block", "add", "service:", sha256, "--note", "case 17")
+    assert (added, note) == (sha256, "case 17")
+    assert [line[0] for line in await run("root", "block", "list", "service:")] == [sha256]
+    await run("root", "block", "remove", "service:", sha256)
+    assert await run("root", "block", "list", "service:") == []

@@ -44,8 +44,8 @@ ACTIONS = {
     *("api_keys.create", "api_keys.revoke", "audit.export"),
     *("organizations.create", "grants.set", "grants.delete", "media.transfer"),
     *("projects.create", "projects.update", "projects.transfer", "projects.delete"),
-    *("quotas.set", "quotas.recalculate", "policies.set"),
     *("quotas.set", "quotas.recalculate", "users.erase", "users.export"),
+    *("policies.set", "files.block", "files.unblock"),
     *("groups.create", "groups.delete", "groups.add_member", "groups.remove_member"),
 }
 

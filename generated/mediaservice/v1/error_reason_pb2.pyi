@@ -246,6 +246,8 @@ class ErrorReason(_message.Message):
         """The video or audio file is longer than `max_duration_seconds`, which a policy allows. This is the `error` of its
         media, which is FAILED and deleted.
         """
+        FILE_BLOCKED: ErrorReason._Value.ValueType  # 411
+        """The file with this `sha256` is blocked by an administrator of the service or a manager of the organization."""
         VISIBILITY_NOT_ALLOWED: ErrorReason._Value.ValueType  # 410
         """The policy of the project or the organization allows at most the visibility `max_visibility`. Choose that one, or
         ask a manager to change the policy.
@@ -579,6 +581,8 @@ class ErrorReason(_message.Message):
     """The video or audio file is longer than `max_duration_seconds`, which a policy allows. This is the `error` of its
     media, which is FAILED and deleted.
     """
+    FILE_BLOCKED: ErrorReason.Value.ValueType  # 411
+    """The file with this `sha256` is blocked by an administrator of the service or a manager of the organization."""
     VISIBILITY_NOT_ALLOWED: ErrorReason.Value.ValueType  # 410
     """The policy of the project or the organization allows at most the visibility `max_visibility`. Choose that one, or
     ask a manager to change the policy.

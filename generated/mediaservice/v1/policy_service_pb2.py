@@ -24,11 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
 from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$mediaservice/v1/policy_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1amediaservice/v1/rule.proto\"J\n\x10GetPolicyRequest\x12\x36\n\x08resource\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01(\xb0\t2\n^[^\\x00]*$R\x08resource\"\x81\x01\n\x10SetPolicyRequest\x12\x36\n\x08resource\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01(\xb0\t2\n^[^\\x00]*$R\x08resource\x12\x35\n\x06policy\x18\x02 \x01(\x0b\x32\x17.mediaservice.v1.PolicyB\x04\xe2\x41\x01\x01R\x06policy\"\xa6\x01\n\x0eResourcePolicy\x12 \n\x08resource\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08resource\x12\x35\n\x06policy\x18\x02 \x01(\x0b\x32\x17.mediaservice.v1.PolicyB\x04\xe2\x41\x01\x03R\x06policy\x12;\n\tinherited\x18\x03 \x01(\x0b\x32\x17.mediaservice.v1.PolicyB\x04\xe2\x41\x01\x03R\tinherited\"\x8b\x07\n\x06Policy\x12Z\n\rallowed_types\x18\x01 \x03(\tB5\xe2\x41\x01\x01\xbaH.\x92\x01+\x10\x64\"\'r%\x18\x7f\x32!^[a-z0-9.+-]+/([*]|[a-z0-9.+-]+)$R\x0c\x61llowedTypes\x12\x36\n\x0emax_size_bytes\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x01H\x00R\x0cmaxSizeBytes\x88\x01\x01\x12/\n\nmax_pixels\x18\x03 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x01H\x01R\tmaxPixels\x88\x01\x01\x12R\n\x14max_duration_seconds\x18\x04 \x01(\x01\x42\x1b\xe2\x41\x01\x01\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x03\xcc\xb2\x41)\x9a\x99\x99\x99\x99\x99\xb9?H\x02R\x12maxDurationSeconds\x88\x01\x01\x12V\n\x0emax_visibility\x18\x05 \x01(\x0e\x32!.mediaservice.v1.Media.VisibilityB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\rmaxVisibility\x12^\n\x12\x64\x65\x66\x61ult_visibility\x18\x06 \x01(\x0e\x32!.mediaservice.v1.Media.VisibilityB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x11\x64\x65\x66\x61ultVisibility\x12;\n\x0eretention_days\x18\x07 \x01(\x05\x42\x0f\xe2\x41\x01\x01\xbaH\x08\x1a\x06\x18\x94\x9d\x02(\x01H\x03R\rretentionDays\x88\x01\x01\x12\x45\n\x07presets\x18\x08 \x03(\x0b\x32\x1d.mediaservice.v1.PolicyPresetB\x0c\xe2\x41\x01\x01\xbaH\x05\x92\x01\x02\x10\x32R\x07presets\x12+\n\x0estrip_metadata\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x01R\rstripMetadata:\xb0\x01\xbaH\xac\x01\x1a\xa9\x01\n\x19policy.default_visibility\x12\x31\x64\x65\x66\x61ult_visibility must not exceed max_visibility\x1aYint(this.max_visibility) == 0 || int(this.default_visibility) <= int(this.max_visibility)B\x11\n\x0f_max_size_bytesB\r\n\x0b_max_pixelsB\x17\n\x15_max_duration_secondsB\x11\n\x0f_retention_days\"\xad\x01\n\x0cPolicyPreset\x12?\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.mediaservice.v1.Media.KindB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\x12:\n\x04name\x18\x02 \x01(\tB&\xe2\x41\x01\x02\xbaH\x1fr\x1d\x32\x1b^[a-z0-9][a-z0-9_.-]{0,63}$R\x04name\x12 \n\x03ops\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xa0\x1fR\x03ops2\xb3\x02\n\rPolicyService\x12\x86\x01\n\tGetPolicy\x12!.mediaservice.v1.GetPolicyRequest\x1a\x1f.mediaservice.v1.ResourcePolicy\"5\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/policies\xca\xf3\xb2\xac\n\x1b\n\rpolicies.read\x1a\x08resource \x01\x12\x98\x01\n\tSetPolicy\x12!.mediaservice.v1.SetPolicyRequest\x1a\x1f.mediaservice.v1.ResourcePolicy\"G\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/policies:\x01*\xca\xf3\xb2\xac\n*\n\x0epolicies.write\x1a\x08resource \x04*\x0cpolicies.setBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$mediaservice/v1/policy_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1amediaservice/v1/rule.proto\"J\n\x10GetPolicyRequest\x12\x36\n\x08resource\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01(\xb0\t2\n^[^\\x00]*$R\x08resource\"\x81\x01\n\x10SetPolicyRequest\x12\x36\n\x08resource\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01(\xb0\t2\n^[^\\x00]*$R\x08resource\x12\x35\n\x06policy\x18\x02 \x01(\x0b\x32\x17.mediaservice.v1.PolicyB\x04\xe2\x41\x01\x01R\x06policy\"\xa6\x01\n\x0eResourcePolicy\x12 \n\x08resource\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08resource\x12\x35\n\x06policy\x18\x02 \x01(\x0b\x32\x17.mediaservice.v1.PolicyB\x04\xe2\x41\x01\x03R\x06policy\x12;\n\tinherited\x18\x03 \x01(\x0b\x32\x17.mediaservice.v1.PolicyB\x04\xe2\x41\x01\x03R\tinherited\"\x8b\x07\n\x06Policy\x12Z\n\rallowed_types\x18\x01 \x03(\tB5\xe2\x41\x01\x01\xbaH.\x92\x01+\x10\x64\"\'r%\x18\x7f\x32!^[a-z0-9.+-]+/([*]|[a-z0-9.+-]+)$R\x0c\x61llowedTypes\x12\x36\n\x0emax_size_bytes\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x01H\x00R\x0cmaxSizeBytes\x88\x01\x01\x12/\n\nmax_pixels\x18\x03 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x01H\x01R\tmaxPixels\x88\x01\x01\x12R\n\x14max_duration_seconds\x18\x04 \x01(\x01\x42\x1b\xe2\x41\x01\x01\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x03\xcc\xb2\x41)\x9a\x99\x99\x99\x99\x99\xb9?H\x02R\x12maxDurationSeconds\x88\x01\x01\x12V\n\x0emax_visibility\x18\x05 \x01(\x0e\x32!.mediaservice.v1.Media.VisibilityB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\rmaxVisibility\x12^\n\x12\x64\x65\x66\x61ult_visibility\x18\x06 \x01(\x0e\x32!.mediaservice.v1.Media.VisibilityB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x11\x64\x65\x66\x61ultVisibility\x12;\n\x0eretention_days\x18\x07 \x01(\x05\x42\x0f\xe2\x41\x01\x01\xbaH\x08\x1a\x06\x18\x94\x9d\x02(\x01H\x03R\rretentionDays\x88\x01\x01\x12\x45\n\x07presets\x18\x08 \x03(\x0b\x32\x1d.mediaservice.v1.PolicyPresetB\x0c\xe2\x41\x01\x01\xbaH\x05\x92\x01\x02\x10\x32R\x07presets\x12+\n\x0estrip_metadata\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x01R\rstripMetadata:\xb0\x01\xbaH\xac\x01\x1a\xa9\x01\n\x19policy.default_visibility\x12\x31\x64\x65\x66\x61ult_visibility must not exceed max_visibility\x1aYint(this.max_visibility) == 0 || int(this.default_visibility) <= int(this.max_visibility)B\x11\n\x0f_max_size_bytesB\r\n\x0b_max_pixelsB\x17\n\x15_max_duration_secondsB\x11\n\x0f_retention_days\"\xad\x01\n\x0cPolicyPreset\x12?\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.mediaservice.v1.Media.KindB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\x12:\n\x04name\x18\x02 \x01(\tB&\xe2\x41\x01\x02\xbaH\x1fr\x1d\x32\x1b^[a-z0-9][a-z0-9_.-]{0,63}$R\x04name\x12 \n\x03ops\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xa0\x1fR\x03ops\"\xae\x01\n\x10\x42lockFileRequest\x12\x36\n\x08resource\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01(\xb0\t2\n^[^\\x00]*$R\x08resource\x12\x34\n\x06sha256\x18\x02 \x01(\tB\x1c\xe2\x41\x01\x02\xbaH\x15r\x13\x32\x11^[0-9a-fA-F]{64}$R\x06sha256\x12,\n\x04note\x18\x03 \x01(\tB\x18\xe2\x41\x01\x01\xbaH\x11r\x0f\x18\xf4\x03\x32\n^[^\\x00]*$R\x04note\"\x82\x01\n\x12UnblockFileRequest\x12\x36\n\x08resource\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01(\xb0\t2\n^[^\\x00]*$R\x08resource\x12\x34\n\x06sha256\x18\x02 \x01(\tB\x1c\xe2\x41\x01\x02\xbaH\x15r\x13\x32\x11^[0-9a-fA-F]{64}$R\x06sha256\"\xa8\x01\n\x17ListBlockedFilesRequest\x12\x36\n\x08resource\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01(\xb0\t2\n^[^\\x00]*$R\x08resource\x12(\n\tpage_size\x18\x02 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12+\n\npage_token\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\"\x91\x01\n\x18ListBlockedFilesResponse\x12G\n\rblocked_files\x18\x01 \x03(\x0b\x32\x1c.mediaservice.v1.BlockedFileB\x04\xe2\x41\x01\x03R\x0c\x62lockedFiles\x12,\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\rnextPageToken\"\xaa\x01\n\x0b\x42lockedFile\x12 \n\x08resource\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08resource\x12\x1c\n\x06sha256\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x06sha256\x12\x18\n\x04note\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x04note\x12\x41\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime2\x8b\x06\n\rPolicyService\x12\x86\x01\n\tGetPolicy\x12!.mediaservice.v1.GetPolicyRequest\x1a\x1f.mediaservice.v1.ResourcePolicy\"5\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/policies\xca\xf3\xb2\xac\n\x1b\n\rpolicies.read\x1a\x08resource \x01\x12\x98\x01\n\tSetPolicy\x12!.mediaservice.v1.SetPolicyRequest\x1a\x1f.mediaservice.v1.ResourcePolicy\"G\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/policies:\x01*\xca\xf3\xb2\xac\n*\n\x0epolicies.write\x1a\x08resource \x04*\x0cpolicies.set\x12\x98\x01\n\tBlockFile\x12!.mediaservice.v1.BlockFileRequest\x1a\x1c.mediaservice.v1.BlockedFile\"J\x82\xd3\xe4\x93\x02\x15\"\x10/v1/blockedFiles:\x01*\xca\xf3\xb2\xac\n)\n\x0epolicies.write\x1a\x08resource \x04*\x0b\x66iles.block\x12\x95\x01\n\x0bUnblockFile\x12#.mediaservice.v1.UnblockFileRequest\x1a\x16.google.protobuf.Empty\"I\x82\xd3\xe4\x93\x02\x12*\x10/v1/blockedFiles\xca\xf3\xb2\xac\n+\n\x0epolicies.write\x1a\x08resource \x04*\rfiles.unblock\x12\xa2\x01\n\x10ListBlockedFiles\x12(.mediaservice.v1.ListBlockedFilesRequest\x1a).mediaservice.v1.ListBlockedFilesResponse\"9\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/blockedFiles\xca\xf3\xb2\xac\n\x1b\n\rpolicies.read\x1a\x08resource \x01\x42I\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -74,20 +76,64 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POLICYPRESET'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H\037r\0352\033^[a-z0-9][a-z0-9_.-]{0,63}$'
   _globals['_POLICYPRESET'].fields_by_name['ops']._loaded_options = None
   _globals['_POLICYPRESET'].fields_by_name['ops']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\240\037'
+  _globals['_BLOCKFILEREQUEST'].fields_by_name['resource']._loaded_options = None
+  _globals['_BLOCKFILEREQUEST'].fields_by_name['resource']._serialized_options = b'\342A\001\002\272H\023r\021\020\001(\260\t2\n^[^\\x00]*$'
+  _globals['_BLOCKFILEREQUEST'].fields_by_name['sha256']._loaded_options = None
+  _globals['_BLOCKFILEREQUEST'].fields_by_name['sha256']._serialized_options = b'\342A\001\002\272H\025r\0232\021^[0-9a-fA-F]{64}$'
+  _globals['_BLOCKFILEREQUEST'].fields_by_name['note']._loaded_options = None
+  _globals['_BLOCKFILEREQUEST'].fields_by_name['note']._serialized_options = b'\342A\001\001\272H\021r\017\030\364\0032\n^[^\\x00]*$'
+  _globals['_UNBLOCKFILEREQUEST'].fields_by_name['resource']._loaded_options = None
+  _globals['_UNBLOCKFILEREQUEST'].fields_by_name['resource']._serialized_options = b'\342A\001\002\272H\023r\021\020\001(\260\t2\n^[^\\x00]*$'
+  _globals['_UNBLOCKFILEREQUEST'].fields_by_name['sha256']._loaded_options = None
+  _globals['_UNBLOCKFILEREQUEST'].fields_by_name['sha256']._serialized_options = b'\342A\001\002\272H\025r\0232\021^[0-9a-fA-F]{64}$'
+  _globals['_LISTBLOCKEDFILESREQUEST'].fields_by_name['resource']._loaded_options = None
+  _globals['_LISTBLOCKEDFILESREQUEST'].fields_by_name['resource']._serialized_options = b'\342A\001\002\272H\023r\021\020\001(\260\t2\n^[^\\x00]*$'
+  _globals['_LISTBLOCKEDFILESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTBLOCKEDFILESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
+  _globals['_LISTBLOCKEDFILESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTBLOCKEDFILESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\350\007'
+  _globals['_LISTBLOCKEDFILESRESPONSE'].fields_by_name['blocked_files']._loaded_options = None
+  _globals['_LISTBLOCKEDFILESRESPONSE'].fields_by_name['blocked_files']._serialized_options = b'\342A\001\003'
+  _globals['_LISTBLOCKEDFILESRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
+  _globals['_LISTBLOCKEDFILESRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\342A\001\003'
+  _globals['_BLOCKEDFILE'].fields_by_name['resource']._loaded_options = None
+  _globals['_BLOCKEDFILE'].fields_by_name['resource']._serialized_options = b'\342A\001\003'
+  _globals['_BLOCKEDFILE'].fields_by_name['sha256']._loaded_options = None
+  _globals['_BLOCKEDFILE'].fields_by_name['sha256']._serialized_options = b'\342A\001\003'
+  _globals['_BLOCKEDFILE'].fields_by_name['note']._loaded_options = None
+  _globals['_BLOCKEDFILE'].fields_by_name['note']._serialized_options = b'\342A\001\003'
+  _globals['_BLOCKEDFILE'].fields_by_name['create_time']._loaded_options = None
+  _globals['_BLOCKEDFILE'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._loaded_options = None
   _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._serialized_options = b'\202\323\344\223\002\016\022\014/v1/policies\312\363\262\254\n\033\n\rpolicies.read\032\010resource \001'
   _globals['_POLICYSERVICE'].methods_by_name['SetPolicy']._loaded_options = None
   _globals['_POLICYSERVICE'].methods_by_name['SetPolicy']._serialized_options = b'\202\323\344\223\002\021\"\014/v1/policies:\001*\312\363\262\254\n*\n\016policies.write\032\010resource \004*\014policies.set'
-  _globals['_GETPOLICYREQUEST']._serialized_start=177
-  _globals['_GETPOLICYREQUEST']._serialized_end=251
-  _globals['_SETPOLICYREQUEST']._serialized_start=254
-  _globals['_SETPOLICYREQUEST']._serialized_end=383
-  _globals['_RESOURCEPOLICY']._serialized_start=386
-  _globals['_RESOURCEPOLICY']._serialized_end=552
-  _globals['_POLICY']._serialized_start=555
-  _globals['_POLICY']._serialized_end=1462
-  _globals['_POLICYPRESET']._serialized_start=1465
-  _globals['_POLICYPRESET']._serialized_end=1638
-  _globals['_POLICYSERVICE']._serialized_start=1641
-  _globals['_POLICYSERVICE']._serialized_end=1948
+  _globals['_POLICYSERVICE'].methods_by_name['BlockFile']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['BlockFile']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/blockedFiles:\001*\312\363\262\254\n)\n\016policies.write\032\010resource \004*\013files.block'
+  _globals['_POLICYSERVICE'].methods_by_name['UnblockFile']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['UnblockFile']._serialized_options = b'\202\323\344\223\002\022*\020/v1/blockedFiles\312\363\262\254\n+\n\016policies.write\032\010resource \004*\rfiles.unblock'
+  _globals['_POLICYSERVICE'].methods_by_name['ListBlockedFiles']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['ListBlockedFiles']._serialized_options = b'\202\323\344\223\002\022\022\020/v1/blockedFiles\312\363\262\254\n\033\n\rpolicies.read\032\010resource \001'
+  _globals['_GETPOLICYREQUEST']._serialized_start=239
+  _globals['_GETPOLICYREQUEST']._serialized_end=313
+  _globals['_SETPOLICYREQUEST']._serialized_start=316
+  _globals['_SETPOLICYREQUEST']._serialized_end=445
+  _globals['_RESOURCEPOLICY']._serialized_start=448
+  _globals['_RESOURCEPOLICY']._serialized_end=614
+  _globals['_POLICY']._serialized_start=617
+  _globals['_POLICY']._serialized_end=1524
+  _globals['_POLICYPRESET']._serialized_start=1527
+  _globals['_POLICYPRESET']._serialized_end=1700
+  _globals['_BLOCKFILEREQUEST']._serialized_start=1703
+  _globals['_BLOCKFILEREQUEST']._serialized_end=1877
+  _globals['_UNBLOCKFILEREQUEST']._serialized_start=1880
+  _globals['_UNBLOCKFILEREQUEST']._serialized_end=2010
+  _globals['_LISTBLOCKEDFILESREQUEST']._serialized_start=2013
+  _globals['_LISTBLOCKEDFILESREQUEST']._serialized_end=2181
+  _globals['_LISTBLOCKEDFILESRESPONSE']._serialized_start=2184
+  _globals['_LISTBLOCKEDFILESRESPONSE']._serialized_end=2329
+  _globals['_BLOCKEDFILE']._serialized_start=2332
+  _globals['_BLOCKEDFILE']._serialized_end=2502
+  _globals['_POLICYSERVICE']._serialized_start=2505
+  _globals['_POLICYSERVICE']._serialized_end=3284
 # @@protoc_insertion_point(module_scope)

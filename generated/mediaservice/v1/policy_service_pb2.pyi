@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from mediaservice.v1 import media_pb2 as _media_pb2
 import builtins as _builtins
@@ -214,3 +215,153 @@ class PolicyPreset(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PolicyPreset: _TypeAlias = PolicyPreset  # noqa: Y015
+
+@_typing.final
+class BlockFileRequest(_message.Message):
+    """The file that BlockFile blocks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    resource: _builtins.str
+    """`service:` or `organization:ID`."""
+    sha256: _builtins.str
+    """The SHA-256 of the file, in hexadecimal."""
+    note: _builtins.str
+    """Why, for people. It replaces an earlier one."""
+    def __init__(
+        self,
+        *,
+        resource: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "resource", b"resource", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlockFileRequest: _TypeAlias = BlockFileRequest  # noqa: Y015
+
+@_typing.final
+class UnblockFileRequest(_message.Message):
+    """The file that UnblockFile allows again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    resource: _builtins.str
+    """`service:` or `organization:ID`."""
+    sha256: _builtins.str
+    """The SHA-256 of the file, in hexadecimal."""
+    def __init__(
+        self,
+        *,
+        resource: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resource", b"resource", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnblockFileRequest: _TypeAlias = UnblockFileRequest  # noqa: Y015
+
+@_typing.final
+class ListBlockedFilesRequest(_message.Message):
+    """Which blocked files ListBlockedFiles returns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    resource: _builtins.str
+    """`service:` or `organization:ID`."""
+    page_size: _builtins.int
+    """The maximum number of files in the response; 0 means 50. Larger values than 1000 are reduced to 1000."""
+    page_token: _builtins.str
+    """The `next_page_token` of the previous response. All other fields except `page_size` must be the same."""
+    def __init__(
+        self,
+        *,
+        resource: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "resource", b"resource"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBlockedFilesRequest: _TypeAlias = ListBlockedFilesRequest  # noqa: Y015
+
+@_typing.final
+class ListBlockedFilesResponse(_message.Message):
+    """One page of blocked files."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCKED_FILES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The `page_token` of the next page; empty on the last page."""
+    @_builtins.property
+    def blocked_files(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlockedFile]:
+        """The files."""
+
+    def __init__(
+        self,
+        *,
+        blocked_files: _abc.Iterable[Global___BlockedFile] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked_files", b"blocked_files", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBlockedFilesResponse: _TypeAlias = ListBlockedFilesResponse  # noqa: Y015
+
+@_typing.final
+class BlockedFile(_message.Message):
+    """A file that nobody may upload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    resource: _builtins.str
+    """`service:` or `organization:ID`."""
+    sha256: _builtins.str
+    """The SHA-256 of the file, in hexadecimal."""
+    note: _builtins.str
+    """Why, for people."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was blocked."""
+
+    def __init__(
+        self,
+        *,
+        resource: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        note: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "note", b"note", "resource", b"resource", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlockedFile: _TypeAlias = BlockedFile  # noqa: Y015

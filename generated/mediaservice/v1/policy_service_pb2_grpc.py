@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from mediaservice.v1 import policy_service_pb2 as mediaservice_dot_v1_dot_policy__service__pb2
 
 GRPC_GENERATED_VERSION = '1.66.2'
@@ -53,6 +54,21 @@ class PolicyServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_policy__service__pb2.SetPolicyRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_policy__service__pb2.ResourcePolicy.FromString,
                 _registered_method=True)
+        self.BlockFile = channel.unary_unary(
+                '/mediaservice.v1.PolicyService/BlockFile',
+                request_serializer=mediaservice_dot_v1_dot_policy__service__pb2.BlockFileRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_policy__service__pb2.BlockedFile.FromString,
+                _registered_method=True)
+        self.UnblockFile = channel.unary_unary(
+                '/mediaservice.v1.PolicyService/UnblockFile',
+                request_serializer=mediaservice_dot_v1_dot_policy__service__pb2.UnblockFileRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.ListBlockedFiles = channel.unary_unary(
+                '/mediaservice.v1.PolicyService/ListBlockedFiles',
+                request_serializer=mediaservice_dot_v1_dot_policy__service__pb2.ListBlockedFilesRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_policy__service__pb2.ListBlockedFilesResponse.FromString,
+                _registered_method=True)
 
 
 class PolicyServiceServicer(object):
@@ -96,6 +112,50 @@ class PolicyServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BlockFile(self, request, context):
+        """Blocks a file by its SHA-256, in the whole installation (`service:`) or in an organization. Its upload is refused
+        with FILE_BLOCKED before anybody can read it. Media that have the file already stay. Only administrators block files
+        in the installation.
+
+        Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/blockedFiles --json "{\"resource\": \"organization:$ORGANIZATION\", \"sha256\": \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\", \"note\": \"case 17\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"resource\": \"organization:$ORGANIZATION\", \"sha256\": \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"}" $GRPC mediaservice.v1.PolicyService/BlockFile
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnblockFile(self, request, context):
+        """Allows a blocked file again.
+
+        Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+        Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles?resource=organization:$ORGANIZATION&sha256=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"resource\": \"organization:$ORGANIZATION\", \"sha256\": \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"}" $GRPC mediaservice.v1.PolicyService/UnblockFile
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBlockedFiles(self, request, context):
+        """Lists the blocked files of the installation or of an organization, by SHA-256.
+
+        Permission: policies.read. Errors: RESOURCE_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles?resource=organization:$ORGANIZATION"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"resource\": \"organization:$ORGANIZATION\"}" $GRPC mediaservice.v1.PolicyService/ListBlockedFiles
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PolicyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -108,6 +168,21 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.SetPolicy,
                     request_deserializer=mediaservice_dot_v1_dot_policy__service__pb2.SetPolicyRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_policy__service__pb2.ResourcePolicy.SerializeToString,
+            ),
+            'BlockFile': grpc.unary_unary_rpc_method_handler(
+                    servicer.BlockFile,
+                    request_deserializer=mediaservice_dot_v1_dot_policy__service__pb2.BlockFileRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_policy__service__pb2.BlockedFile.SerializeToString,
+            ),
+            'UnblockFile': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnblockFile,
+                    request_deserializer=mediaservice_dot_v1_dot_policy__service__pb2.UnblockFileRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'ListBlockedFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBlockedFiles,
+                    request_deserializer=mediaservice_dot_v1_dot_policy__service__pb2.ListBlockedFilesRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_policy__service__pb2.ListBlockedFilesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -173,6 +248,87 @@ class PolicyService(object):
             '/mediaservice.v1.PolicyService/SetPolicy',
             mediaservice_dot_v1_dot_policy__service__pb2.SetPolicyRequest.SerializeToString,
             mediaservice_dot_v1_dot_policy__service__pb2.ResourcePolicy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BlockFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.PolicyService/BlockFile',
+            mediaservice_dot_v1_dot_policy__service__pb2.BlockFileRequest.SerializeToString,
+            mediaservice_dot_v1_dot_policy__service__pb2.BlockedFile.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnblockFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.PolicyService/UnblockFile',
+            mediaservice_dot_v1_dot_policy__service__pb2.UnblockFileRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBlockedFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.PolicyService/ListBlockedFiles',
+            mediaservice_dot_v1_dot_policy__service__pb2.ListBlockedFilesRequest.SerializeToString,
+            mediaservice_dot_v1_dot_policy__service__pb2.ListBlockedFilesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from mediaservice.v1 import policy_service_pb2 as _policy_service_pb2
 import abc as _abc_1
@@ -63,6 +64,38 @@ class PolicyServiceStub:
         curl -H "Authorization: Bearer $TOKEN" $REST/v1/policies --json "{\\"resource\\": \\"project:$PROJECT\\", \\"policy\\": {\\"allowedTypes\\": [\\"image/*\\", \\"video/mp4\\"], \\"maxSizeBytes\\": \\"100000000\\"}}"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"project:$PROJECT\\", \\"policy\\": {\\"max_size_bytes\\": 100000000}}" $GRPC mediaservice.v1.PolicyService/SetPolicy
     """
+    BlockFile: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.BlockFileRequest, _policy_service_pb2.BlockedFile]
+    """Blocks a file by its SHA-256, in the whole installation (`service:`) or in an organization. Its upload is refused
+    with FILE_BLOCKED before anybody can read it. Media that have the file already stay. Only administrators block files
+    in the installation.
+
+    Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/blockedFiles --json "{\\"resource\\": \\"organization:$ORGANIZATION\\", \\"sha256\\": \\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\\", \\"note\\": \\"case 17\\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\", \\"sha256\\": \\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\\"}" $GRPC mediaservice.v1.PolicyService/BlockFile
+    """
+    UnblockFile: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.UnblockFileRequest, _empty_pb2.Empty]
+    """Allows a blocked file again.
+
+    Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+    Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles?resource=organization:$ORGANIZATION&sha256=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\", \\"sha256\\": \\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\\"}" $GRPC mediaservice.v1.PolicyService/UnblockFile
+    """
+    ListBlockedFiles: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListBlockedFilesRequest, _policy_service_pb2.ListBlockedFilesResponse]
+    """Lists the blocked files of the installation or of an organization, by SHA-256.
+
+    Permission: policies.read. Errors: RESOURCE_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles?resource=organization:$ORGANIZATION"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\"}" $GRPC mediaservice.v1.PolicyService/ListBlockedFiles
+    """
 
 @_typing.type_check_only
 class PolicyServiceAsyncStub(PolicyServiceStub):
@@ -98,6 +131,38 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
 
         curl -H "Authorization: Bearer $TOKEN" $REST/v1/policies --json "{\\"resource\\": \\"project:$PROJECT\\", \\"policy\\": {\\"allowedTypes\\": [\\"image/*\\", \\"video/mp4\\"], \\"maxSizeBytes\\": \\"100000000\\"}}"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"project:$PROJECT\\", \\"policy\\": {\\"max_size_bytes\\": 100000000}}" $GRPC mediaservice.v1.PolicyService/SetPolicy
+    """
+    BlockFile: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.BlockFileRequest, _policy_service_pb2.BlockedFile]  # type: ignore[assignment]
+    """Blocks a file by its SHA-256, in the whole installation (`service:`) or in an organization. Its upload is refused
+    with FILE_BLOCKED before anybody can read it. Media that have the file already stay. Only administrators block files
+    in the installation.
+
+    Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/blockedFiles --json "{\\"resource\\": \\"organization:$ORGANIZATION\\", \\"sha256\\": \\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\\", \\"note\\": \\"case 17\\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\", \\"sha256\\": \\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\\"}" $GRPC mediaservice.v1.PolicyService/BlockFile
+    """
+    UnblockFile: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.UnblockFileRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Allows a blocked file again.
+
+    Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+    Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles?resource=organization:$ORGANIZATION&sha256=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\", \\"sha256\\": \\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\\"}" $GRPC mediaservice.v1.PolicyService/UnblockFile
+    """
+    ListBlockedFiles: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.ListBlockedFilesRequest, _policy_service_pb2.ListBlockedFilesResponse]  # type: ignore[assignment]
+    """Lists the blocked files of the installation or of an organization, by SHA-256.
+
+    Permission: policies.read. Errors: RESOURCE_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles?resource=organization:$ORGANIZATION"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\"}" $GRPC mediaservice.v1.PolicyService/ListBlockedFiles
     """
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -143,6 +208,56 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -H "Authorization: Bearer $TOKEN" $REST/v1/policies --json "{\\"resource\\": \\"project:$PROJECT\\", \\"policy\\": {\\"allowedTypes\\": [\\"image/*\\", \\"video/mp4\\"], \\"maxSizeBytes\\": \\"100000000\\"}}"
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"project:$PROJECT\\", \\"policy\\": {\\"max_size_bytes\\": 100000000}}" $GRPC mediaservice.v1.PolicyService/SetPolicy
+        """
+
+    @_abc_1.abstractmethod
+    def BlockFile(
+        self,
+        request: _policy_service_pb2.BlockFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_service_pb2.BlockedFile, _abc.Awaitable[_policy_service_pb2.BlockedFile]]:
+        """Blocks a file by its SHA-256, in the whole installation (`service:`) or in an organization. Its upload is refused
+        with FILE_BLOCKED before anybody can read it. Media that have the file already stay. Only administrators block files
+        in the installation.
+
+        Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/blockedFiles --json "{\\"resource\\": \\"organization:$ORGANIZATION\\", \\"sha256\\": \\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\\", \\"note\\": \\"case 17\\"}"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\", \\"sha256\\": \\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\\"}" $GRPC mediaservice.v1.PolicyService/BlockFile
+        """
+
+    @_abc_1.abstractmethod
+    def UnblockFile(
+        self,
+        request: _policy_service_pb2.UnblockFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Allows a blocked file again.
+
+        Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+        Example:
+
+            curl -X DELETE -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles?resource=organization:$ORGANIZATION&sha256=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\", \\"sha256\\": \\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\\"}" $GRPC mediaservice.v1.PolicyService/UnblockFile
+        """
+
+    @_abc_1.abstractmethod
+    def ListBlockedFiles(
+        self,
+        request: _policy_service_pb2.ListBlockedFilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_service_pb2.ListBlockedFilesResponse, _abc.Awaitable[_policy_service_pb2.ListBlockedFilesResponse]]:
+        """Lists the blocked files of the installation or of an organization, by SHA-256.
+
+        Permission: policies.read. Errors: RESOURCE_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles?resource=organization:$ORGANIZATION"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\"}" $GRPC mediaservice.v1.PolicyService/ListBlockedFiles
         """
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,19 +1,27 @@
 """Errors that the functions of the database raise to refuse a change."""
 
 import json
+from collections.abc import Callable, Mapping
 
 import psycopg
 
 from media_service.errors import FailedPrecondition, MediaError, Reason
 
 QUOTA_EXCEEDED = "MQ001"
+FILE_BLOCKED = "MB001"
 
 
 def refusal_of(error: psycopg.Error) -> MediaError | None:
     """The error for callers, or None if the database did not refuse the change."""
-    if error.diag.sqlstate != QUOTA_EXCEEDED:
-        return None
-    return quota_exceeded(**json.loads(error.diag.message_detail or ""))
+    refusal = REFUSALS.get(error.diag.sqlstate or "")
+    return refusal(**json.loads(error.diag.message_detail or "")) if refusal else None
+
+
+def file_blocked(sha256: str) -> FailedPrecondition:
+    """The error for a file on a blocklist."""
+    return FailedPrecondition(
+        Reason.FILE_BLOCKED, "This file is blocked. Nobody may upload it.", sha256=sha256
+    )
 
 
 def quota_exceeded(
@@ -30,3 +38,9 @@ def quota_exceeded(
         used=used,
         wanted=wanted,
     )
+
+
+REFUSALS: Mapping[str, Callable[..., MediaError]] = {
+    QUOTA_EXCEEDED: quota_exceeded,
+    FILE_BLOCKED: file_blocked,
+}

@@ -1,5 +1,6 @@
 """Use cases of policies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from media_service.access.policy import authorize
@@ -15,6 +16,11 @@ from media_service.sharing.model import Located
 from media_service.sharing.resources import Resource, parse_resource
 
 KINDS = ("organization", "project")
+FORMS = {
+    "service": "service:",
+    "organization": "organization:ID",
+    "project": "project:ID",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,11 @@ class PolicyService:
             return await policy_of(tx, parsed, located)
 
 
-def parse(text: str) -> Resource:
+def parse(text: str, kinds: Sequence[str] = KINDS) -> Resource:
     """Raises InvalidArgument (INVALID_FIELD)."""
     parsed = parse_resource(text)
-    if parsed.kind not in KINDS:
-        why = "must be organization:ID or project:ID"
+    if parsed.kind not in kinds:
+        why = f"must be {' or '.join(FORMS[kind] for kind in kinds)}"
         raise InvalidArgument(Reason.INVALID_FIELD, f"The resource {why}.", (("resource", why),))
     return parsed
 

@@ -4,15 +4,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf import empty_pb2
 from mediaservice.v1 import media_pb2, policy_service_pb2, policy_service_pb2_grpc
 
+from media_service.access.page_tokens import PageTokens
 from media_service.errors import InvalidArgument, Reason
 from media_service.media.content_type import normalize
 from media_service.media.model import Kind, Visibility
 from media_service.media.policy import Policy
+from media_service.policies.blocklist import Blocklist
+from media_service.policies.model import BlockedFile
 from media_service.policies.service import PolicyService, ResourcePolicy
 from media_service.renditions.presets import Presets
 from media_service.rpc.caller import caller
+from media_service.rpc.convert import timestamp
+from media_service.rpc.pagination import page, page_size
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Message = policy_service_pb2.Policy
@@ -20,8 +26,12 @@ Shown = media_pb2.Media.Visibility
 
 
 class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
-    def __init__(self, policies: PolicyService) -> None:
+    def __init__(
+        self, policies: PolicyService, blocklist: Blocklist, page_tokens: PageTokens
+    ) -> None:
         self._policies = policies
+        self._blocklist = blocklist
+        self._page_tokens = page_tokens
 
     async def GetPolicy(  # noqa: N802
         self, request: policy_service_pb2.GetPolicyRequest, context: Context
@@ -33,6 +43,51 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     ) -> policy_service_pb2.ResourcePolicy:
         policy = policy_from(request.policy)
         return to_message(await self._policies.put(caller(), request.resource, policy))
+
+    async def BlockFile(  # noqa: N802
+        self, request: policy_service_pb2.BlockFileRequest, context: Context
+    ) -> policy_service_pb2.BlockedFile:
+        sha256 = bytes.fromhex(request.sha256)
+        return blocked_to_message(
+            await self._blocklist.block(caller(), request.resource, sha256, request.note)
+        )
+
+    async def UnblockFile(  # noqa: N802
+        self, request: policy_service_pb2.UnblockFileRequest, context: Context
+    ) -> empty_pb2.Empty:
+        sha256 = bytes.fromhex(request.sha256)
+        await self._blocklist.unblock(caller(), request.resource, sha256)
+        return empty_pb2.Empty()
+
+    async def ListBlockedFiles(  # noqa: N802
+        self, request: policy_service_pb2.ListBlockedFilesRequest, context: Context
+    ) -> policy_service_pb2.ListBlockedFilesResponse:
+        query = ("blocked_files", caller().owner, request.resource)
+        after = ""
+        if request.page_token:
+            (after,) = self._page_tokens.open(query, request.page_token, [str])
+        size = page_size(request.page_size)
+        found = await self._blocklist.page(
+            caller(), request.resource, bytes.fromhex(after), size + 1
+        )
+        blocked, token = await page(
+            found,
+            size,
+            blocked_to_message,
+            lambda last: self._page_tokens.seal(query, [last.sha256.hex()]),
+        )
+        return policy_service_pb2.ListBlockedFilesResponse(
+            blocked_files=blocked, next_page_token=token
+        )
+
+
+def blocked_to_message(blocked: BlockedFile) -> policy_service_pb2.BlockedFile:
+    return policy_service_pb2.BlockedFile(
+        resource=blocked.resource,
+        sha256=blocked.sha256.hex(),
+        note=blocked.note,
+        create_time=timestamp(blocked.create_time),
+    )
 
 
 def policy_from(message: Message) -> Policy:

@@ -49,6 +49,7 @@ from media_service.downloads.service import DownloadService
 from media_service.downloads.waiting import Waiting
 from media_service.jobs.service import JobService
 from media_service.media.service import MediaService
+from media_service.policies.blocklist import Blocklist
 from media_service.policies.service import PolicyService
 from media_service.privacy.service import PrivacyService
 from media_service.quotas.service import QuotaService
@@ -146,6 +147,7 @@ class Services:
     quotas: QuotaService
     policies: PolicyService
     privacy: PrivacyService
+    blocklist: Blocklist
 
 
 @dataclass(frozen=True)
@@ -273,7 +275,7 @@ class RpcServer:
             QuotaServicer(services.quotas), gate
         )
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(
-            PolicyServicer(services.policies), gate
+            PolicyServicer(services.policies, services.blocklist, page_tokens), gate
         )
         privacy_service_pb2_grpc.add_PrivacyServiceServicer_to_server(
             PrivacyServicer(services.privacy, report_signer), gate

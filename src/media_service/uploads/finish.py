@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from crc32c import crc32c as crc32c_of
@@ -41,6 +41,7 @@ from media_service.media import queries as media_queries
 from media_service.media.intake import intake_jobs
 from media_service.media.model import NOT_SCANNED, Kind, NewMedia, Scan
 from media_service.media.pixels import HEAD
+from media_service.policies import queries as policies
 from media_service.quotas import queries as quotas
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.buffer import Buffer
@@ -270,12 +271,17 @@ class Finisher:
 
     async def _add_many(self, finished: Sequence[Finished]) -> Sequence[Upload | MediaError]:
         """Adds uploads and their media in one transaction. Returns an error for those that a quota
-        refuses. Raises `Duplicate` or Aborted."""
+        refuses. Raises `Duplicate`, Aborted, or FailedPrecondition (FILE_BLOCKED) if one of several
+        is blocked."""
         try:
             async with self._database.pipeline() as tx:
                 rows = await insert(tx, finished)
-        except FailedPrecondition as error:  # a quota refuses it
-            return [error] if len(finished) == 1 else await self._add_what_fits(finished)
+        except FailedPrecondition as error:  # a quota or a blocklist refuses it
+            if len(finished) == 1:
+                return [error]
+            if error.reason is not Reason.QUOTA_EXCEEDED:
+                raise  # they are added separately
+            return await self._add_what_fits(finished)
         time = (await rows.fetchall())[0]["create_time"]  # of the transaction
         return [one.upload(time) for one in finished]
 
@@ -295,6 +301,9 @@ class Finisher:
         async with self._database.connection() as db:
             upload = await queries.get(db, claim.subject_id)
             known = await queries.parts(db, claim.subject_id)
+            if upload is not None:
+                screened = await policies.screens(db, upload.owner.org_id)
+                upload = replace(upload, screened=screened)
         if upload is None or upload.state is not UploadState.VERIFYING:
             async with self._database.connection() as db:
                 await claimed_jobs.finish(db, claim, JobState.SUCCEEDED)
@@ -341,7 +350,19 @@ class Finisher:
                 await self._fail(tx, upload_id, Fault(error.reason, error.message))
             raise
         failpoint("upload.finish.before")
-        async with self._turns.turn(charged), self._database.transaction() as tx:
+        try:
+            async with self._turns.turn(charged):
+                await self._finish(upload, new)
+        except FailedPrecondition as error:
+            if error.reason is Reason.FILE_BLOCKED:
+                async with self._turns.turn(charged), self._database.transaction() as tx:
+                    await self._fail(tx, upload_id, Fault(error.reason, error.message))
+            raise
+        failpoint("upload.finish.after")
+
+    async def _finish(self, upload: Upload, new: NewMedia) -> None:
+        upload_id = upload.upload_id
+        async with self._database.transaction() as tx:
             if await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
                 await media_queries.insert(tx, [new])
                 await tx.enqueue(*intake_of(new))
@@ -349,13 +370,12 @@ class Finisher:
                 await changing.withdraw(tx, JobKind.FINISH, upload_id)
                 tx.emit(UploadChanged(upload_id, UploadState.FINISHED, upload.epoch))
             failpoint("upload.finish.inside")
-        failpoint("upload.finish.after")
 
     async def _check(
         self, upload: Upload, parts: list[Part], declared: Checksums, sha256: bytes | None
     ) -> NewMedia:
-        """Joins the parts into the blob and verifies it. If a SHA-256 is declared and `sha256` is
-        None, reads the blob to compute it."""
+        """Joins the parts into the blob and verifies it. If the SHA-256 is declared, or may be
+        blocked, and `sha256` is None, reads the blob to compute it."""
         size = sum(part.size for part in parts)
         check_complete(upload.spec, size)
         check_not_empty(size)
@@ -368,7 +388,7 @@ class Finisher:
         head = await self._store.head(key, size, HEAD)
         acceptance = self._acceptance.of(upload)
         content_type, kind = acceptance.check_content(head, upload.spec.content_type)
-        if declared.sha256 is not None and sha256 is None:
+        if sha256 is None and (declared.sha256 is not None or upload.screened):
             sha256 = await self._store.sha256(key, size)
             check_checksums(declared, Checksums(None, sha256))
         blob = Blob(upload.blob_id, self._store.name, key, size, Checksums(crc32c, sha256))

@@ -163,6 +163,8 @@ class Upload:
     project_role: Role = Role.NONE
     # Those that applied when it was created.
     policies: Policies = NO_POLICIES
+    # Whether a list of blocked files applies to it, if it was loaded to be completed.
+    screened: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,11 @@ PROJECT_ROLE = f"""
     case when u.project_id = '' then {Role.OWNER:d}
     else {role("u", project_keys("u"), owned=False)} end
 """
+SCREENED = """
+    exists (
+        select from blocked_files f where f.scope in ('service:', 'organization:' || u.org_id)
+    )
+"""
 TABLE = Table("uploads", "u", "upload_id", "media_id")
 NEWEST = (Key("create_time", descending=True), Key("upload_id", descending=True))
 
@@ -84,6 +89,7 @@ def record(row: Mapping[str, Any]) -> Upload:
         role=Role(row.get("role") or Role.NONE),
         project_role=Role(row.get("project_role") or Role.NONE),
         policies=policies_from(row["policies"]),
+        screened=bool(row.get("screened")),
     )
 
 
@@ -224,11 +230,12 @@ async def lock(db: Connection, upload_id: str) -> Upload | None:
 
 
 async def lock_to_finish(db: Connection, upload_id: str, principal: Principal) -> Upload | None:
-    """Like `lock`, also with the role of the caller on the upload's project."""
+    """Like `lock`, also with the role of the caller on the upload's project, and with
+    `Upload.screened`."""
     query = SQL(
-        "select {}, {} as project_role from {} cross join uploads u"
+        "select {}, {} as project_role, {} as screened from {} cross join uploads u"
         " where u.upload_id = %s for update of u"
-    ).format(COLUMNS, SQL(PROJECT_ROLE), SQL(CALLER))
+    ).format(COLUMNS, SQL(PROJECT_ROLE), SQL(SCREENED), SQL(CALLER))
     rows = await db.execute(query, (*caller_params(principal), upload_id))
     row = await rows.fetchone()
     return record(row) if row else None

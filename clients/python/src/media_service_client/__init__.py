@@ -14,7 +14,7 @@ from mediaservice.v1.audit_pb2 import AuditEntry
 from mediaservice.v1.credentials_service_pb2 import ApiKey, ServiceAccount
 from mediaservice.v1.job_pb2 import Job
 from mediaservice.v1.media_pb2 import Media
-from mediaservice.v1.policy_service_pb2 import Policy, PolicyPreset, ResourcePolicy
+from mediaservice.v1.policy_service_pb2 import BlockedFile, Policy, PolicyPreset, ResourcePolicy
 from mediaservice.v1.privacy_service_pb2 import Erasure
 from mediaservice.v1.processing_service_pb2 import OperationInfo
 from mediaservice.v1.upload_pb2 import Upload
@@ -29,6 +29,7 @@ __all__ = [
     "AsyncClient",
     "AuditEntry",
     "Backoff",
+    "BlockedFile",
     "Client",
     "Erasure",
     "Grant",

@@ -678,6 +678,34 @@ class AsyncClient:
         async for piece in self._transport.watch("ExportUser", request):
             yield piece.data
 
+    async def block_file(
+        self, resource: str, sha256: str, *, note: str = ""
+    ) -> policy_service_pb2.BlockedFile:
+        """Blocks a file by its SHA-256, in "service:" or "organization:ID". `note`: why."""
+        request = policy_service_pb2.BlockFileRequest(resource=resource, sha256=sha256, note=note)
+        blocked: policy_service_pb2.BlockedFile = await self._transport.run(
+            calls.call("BlockFile", request, self._backoff)
+        )
+        return blocked
+
+    async def unblock_file(self, resource: str, sha256: str) -> None:
+        """Allows a blocked file again."""
+        request = policy_service_pb2.UnblockFileRequest(resource=resource, sha256=sha256)
+        await self._transport.run(calls.call("UnblockFile", request, self._backoff))
+
+    async def blocked_files(self, resource: str) -> AsyncIterator[policy_service_pb2.BlockedFile]:
+        """The blocked files of "service:" or "organization:ID", by SHA-256."""
+        request = policy_service_pb2.ListBlockedFilesRequest(resource=resource)
+        while True:
+            response = await self._transport.run(
+                calls.call("ListBlockedFiles", request, self._backoff)
+            )
+            for blocked in response.blocked_files:
+                yield blocked
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
     async def operations(self) -> Sequence[processing_service_pb2.OperationInfo]:
         """What pipelines can do, with parameters and examples."""
         request = processing_service_pb2.ListOperationsRequest()

@@ -8,6 +8,7 @@ from media_service.codecs.inspection import Info, Inspection, kind_of
 from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
+from media_service.db.refusals import file_blocked
 from media_service.db.transaction import Transaction
 from media_service.errors import Fault, InvalidArgument
 from media_service.failpoints import failpoint
@@ -21,6 +22,7 @@ from media_service.media.expiry import delete
 from media_service.media.model import Kind, Media, MediaState, Placeholder
 from media_service.media.policy import Policies
 from media_service.media.service import policies_of
+from media_service.policies import queries as blocklist
 from media_service.renditions.presets import Presets
 from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.thumbnails import ThumbnailRenderer
@@ -66,7 +68,9 @@ class IngestHandler(JobHandler):
             return
         media, policies = begun
         progress.report("hash", 0)
-        await self._hash(media)
+        if fault := await self._hash(media):
+            await self._refuse(claim, fault)
+            return
         blob = media.blob
         progress.report("inspect", 30)
         async with self._store.as_file(blob.key, blob.size_bytes) as path:
@@ -123,8 +127,8 @@ class IngestHandler(JobHandler):
             tx.emit(MediaChanged(claim.subject_id))
 
     async def _refuse(self, claim: Claim, fault: Fault) -> None:
-        """Ends the job of a media that a policy does not accept. The media is FAILED and deleted,
-        and soon purged, so that it counts no longer for quotas."""
+        """Ends the job of a media that a policy or a blocklist does not accept. The media is FAILED
+        and deleted, and soon purged, so that it counts no longer for quotas."""
         async with self._database.transaction() as tx:
             media = await queries.lock(tx, claim.subject_id)
             if not await claimed_jobs.finish(tx, claim, JobState.FAILED, fault):
@@ -157,15 +161,21 @@ class IngestHandler(JobHandler):
                 tx.emit(MediaChanged(media.media_id))
             return media, await policies_of(tx, media.owner.org_id, media.project_id)
 
-    async def _hash(self, media: Media) -> None:
-        """Computes and records the SHA-256 if it is unknown. It is kept even if the job fails."""
+    async def _hash(self, media: Media) -> Fault | None:
+        """Computes and records the SHA-256 if it is unknown. It is kept even if the job fails.
+        Returns why the file is refused, if it was blocked after its upload began to complete."""
         blob = media.blob
         if blob.checksums.sha256 is None:
             sha256 = await self._store.sha256(blob.key, blob.size_bytes)
             async with self._database.transaction() as tx:
                 await queries.set_sha256(tx, media, sha256)
+                blocked = await blocklist.is_blocked(tx, media.owner.org_id, sha256)
                 tx.emit(MediaChanged(media.media_id))
             failpoint("ingest.hash.after")
+            if blocked:
+                error = file_blocked(sha256.hex())
+                return Fault(error.reason, error.message, error.metadata)
+        return None
 
 
 def refusal(media: Media, info: Info, policies: Policies) -> Fault | None:

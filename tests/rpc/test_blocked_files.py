@@ -1,0 +1,120 @@
+"""Blocked files are refused before anybody can read them."""
+
+import asyncio
+import hashlib
+from typing import Any
+
+import grpc
+import pytest
+from mediaservice.v1 import media_pb2, policy_service_pb2
+
+from tests.support.media.small_files import jpeg
+from tests.support.rpc.audit import entries
+from tests.support.rpc.catalogue import get, names, until_done
+from tests.support.rpc.parts import complete, put
+from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.sharing import (
+    create_organization,
+    create_project,
+    grant,
+    make_administrator,
+    store_in,
+)
+from tests.support.rpc.ways import WAYS
+
+PHOTO = jpeg()
+SHA256 = hashlib.sha256(PHOTO).hexdigest()
+ACME = "organization:acme"
+
+
+@pytest.fixture
+async def admin(service: Running) -> Caller:
+    await make_administrator(service, "root")
+    return await service.caller("root")
+
+
+async def block(caller: Caller, resource: str, sha256: str = SHA256, note: str = "") -> Any:
+    request = policy_service_pb2.BlockFileRequest(resource=resource, sha256=sha256, note=note)
+    return await caller.call(caller.policies.BlockFile, request)
+
+
+async def unblock(caller: Caller, resource: str, sha256: str = SHA256) -> None:
+    request = policy_service_pb2.UnblockFileRequest(resource=resource, sha256=sha256)
+    await caller.call(caller.policies.UnblockFile, request)
+
+
+async def listed(caller: Caller, resource: str) -> list[str]:
+    """The hashes on a list, page by page."""
+    found: list[str] = []
+    request = policy_service_pb2.ListBlockedFilesRequest(resource=resource, page_size=1)
+    while True:
+        page = await caller.call(caller.policies.ListBlockedFiles, request)
+        found += [blocked.sha256 for blocked in page.blocked_files]
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
+
+
+async def test_a_blocked_file_is_refused_however_it_arrives(
+    service: Running, ann: Caller, admin: Caller
+) -> None:
+    project = (await create_project(ann)).project_id
+    earlier = await store_in(ann, project, PHOTO)
+    blocked = await block(admin, "service:", SHA256.upper(), "case 17")
+    assert (blocked.resource, blocked.sha256, blocked.note) == ("service:", SHA256, "case 17")
+    for send in WAYS:
+        refusal = await refused(send(ann, project, PHOTO))
+        assert (refusal.code, refusal.reason, refusal.metadata) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "FILE_BLOCKED",
+            {"sha256": SHA256},
+        ), send
+        await send(ann, project, PHOTO + b"\0")
+    assert len(await names(ann)) == 1 + len(WAYS), "only what is not blocked, and what was before"
+    assert await ann.content(earlier.media_id) == PHOTO
+    others = asyncio.gather(*[ann.store(PHOTO + bytes([number])) for number in range(20)])
+    assert (await refused(ann.store(PHOTO))).reason == "FILE_BLOCKED"
+    assert len(await others) == 20, "they share transactions"
+    await unblock(admin, "service:")
+    await ann.store(PHOTO)
+    actions = await entries(service, "action", "actor")
+    assert {("files.block", "root"), ("files.unblock", "root")} <= set(actions)
+
+
+async def test_the_list_of_an_organization_applies_in_it_alone(
+    ann: Caller, bob: Caller, admin: Caller
+) -> None:
+    await create_organization(admin, "acme")
+    await grant(admin, ACME, "user:ann", "EDITOR")
+    project = (await create_project(ann, organization_id="acme")).project_id
+    assert (await refused(block(ann, ACME))).metadata == {"role": "MANAGER"}
+    assert (await refused(block(bob, ACME))).reason == "RESOURCE_NOT_FOUND"
+    assert (await refused(block(ann, "service:"))).reason == "RESOURCE_NOT_FOUND"
+    assert (await refused(block(admin, f"project:{project}"))).fields == ["resource"]
+    assert (await refused(block(admin, ACME, "abc"))).fields == ["sha256"]
+    await grant(admin, ACME, "user:ann", "MANAGER")
+    await block(ann, ACME)
+    await block(ann, ACME, note="again")
+    await block(ann, ACME, "0" * 64)
+    assert await listed(ann, ACME) == ["0" * 64, SHA256]
+    assert await listed(admin, "service:") == []
+    assert (await refused(store_in(ann, project, PHOTO))).reason == "FILE_BLOCKED"
+    await ann.store(PHOTO)
+    await bob.store(PHOTO)
+    await unblock(ann, ACME)
+    await unblock(ann, ACME)
+    await store_in(ann, project, PHOTO)
+
+
+async def test_a_file_that_is_blocked_before_its_hash_is_known_is_refused_by_inspection(
+    start: Start, ann: Caller, admin: Caller
+) -> None:
+    upload = await ann.create()
+    await put(ann, upload.upload_id, 1, PHOTO)
+    media = (await complete(ann, upload.upload_id)).media
+    assert not media.checksums.sha256
+    await block(admin, "service:")
+    await start(work=True)
+    found = await until_done(ann, media.media_id)
+    assert (found.state, found.HasField("delete_time")) == (media_pb2.Media.FAILED, True)
+    assert "blocked" in (await get(ann, media.media_id)).error.message
