@@ -55,6 +55,8 @@ def rpc(contract: Contract, method: MethodDescriptor) -> Iterator[str]:
     if rule.resource:
         needs += f", as {rule_pb2.Rule.Role.Name(rule.minimum_role)} of `{rule.resource}`"
     yield f"- Permission: {needs}"
+    if rule.link:
+        yield f"- Share links: `{rule_pb2.Rule.Link.Name(rule.link)}`"
     if rule.audit:
         yield f"- Audited as: `{rule.audit}`"
 

@@ -38,6 +38,7 @@ from media_service.db.audit_entry import Category
 from media_service.db.database import Database
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
+from media_service.downloads.revocation import UrlRevocation
 from media_service.downloads.service import DownloadService
 from media_service.downloads.waiting import Waiting
 from media_service.errors import MediaError, Reason, Unavailable
@@ -91,6 +92,10 @@ from media_service.scanning.engines import open_engine
 from media_service.scanning.policy import ScanPolicy, policy_from
 from media_service.scanning.rescans import wake_scans
 from media_service.scanning.scanner import Scanner, nothing
+from media_service.share_links.opening import LinkOpener
+from media_service.share_links.passwords import Passwords
+from media_service.share_links.service import ShareLinkService
+from media_service.share_links.sessions import LinkSessions
 from media_service.sharing.creation import Creation
 from media_service.sharing.grants import GrantService
 from media_service.sharing.groups import GroupService
@@ -420,6 +425,7 @@ async def server(
             rest_url=config.rest_url,
             timeout=config.stream_timeout,
         )
+        sessions, passwords = LinkSessions(signer), Passwords()
         reader = MediaReader(parts.database)
         forthcoming = Forthcoming(parts.database, standard_renditions(config))
         downloads = DownloadService(reader, PublicReader(parts.database), forthcoming, parts.stores)
@@ -453,12 +459,15 @@ async def server(
             PolicyService(parts.database),
             PrivacyService(parts.database),
             Blocklist(parts.database),
+            ShareLinkService(parts.database, passwords),
+            LinkOpener(parts.database, sessions, passwords),
+            UrlRevocation(parts.database),
         )
         certificates = ClientCertificates(config.client_certificates, config.certificate_proxies)
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
         rpc = RpcServer(
             services,
-            Authenticator(verifier, KeyVerifier(parts.database, last_use), certificates),
+            Authenticator(verifier, KeyVerifier(parts.database, last_use), sessions, certificates),
             rates,
             page_tokens,
             ReportSigner(keys[0]),

@@ -1,8 +1,9 @@
 """The role on one thing and the lists of things agree with a model, for random organizations,
-projects, groups, grants, expiries and claims."""
+projects, groups, grants, expiries, claims and share links."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from media_service.access.lists import Key, page_of
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition, scope
-from media_service.access.principal import Principal
+from media_service.access.principal import LINK, LinkMode, Principal
 from media_service.access.queries import visible
 from media_service.access.role import Role
 from media_service.blobs.model import Blob
@@ -20,6 +21,8 @@ from media_service.db.transaction import Connection
 from media_service.ids import new_id
 from media_service.media import queries
 from media_service.media.model import Kind, NewMedia
+from media_service.share_links import queries as share_links
+from media_service.share_links.model import NewLink
 from media_service.sharing import queries as sharing
 from media_service.sharing.model import Grant
 from media_service.storage.checksums import Checksums
@@ -32,6 +35,7 @@ USERS = ["ann", "bob", "cat"]
 GROUPS = {"g1": "acme", "g2": "globex"}
 PROJECTS = ["p1", "p2", "p3", "p4"]
 VISIBLE = visible("m", "media_id")
+READING = [LinkMode.VIEW, LinkMode.DOWNLOAD]
 NEWEST = (Key("create_time", True), Key("media_id", True))
 
 
@@ -152,6 +156,69 @@ async def test_roles_and_lists_agree_with_the_model(database: Database, batch: i
             await build(db, world)
         async with database.connection() as db:
             await compare(db, world, seed)
+
+
+async def read_by(db: Connection, caller: Principal) -> set[str]:
+    may = scope(caller)
+    query = f"with {may.sql} select media_id::text as id from media m where {VISIBLE}"  # noqa: S608
+    rows = await db.execute(query.encode(), may.params)
+    return {row["id"] async for row in rows}
+
+
+def targets_of(world: World, random: Random) -> Iterator[tuple[str, list[str]]]:
+    """Several media of each organization, and each project, with their organizations."""
+    for org in ("", *ORGANIZATIONS):
+        some = [f"media:{each.media_id}" for each in world.media if each.owner.org_id == org]
+        if some:
+            yield org, random.sample(some, random.randint(1, len(some)))
+    for project, owner in world.projects.items():
+        yield owner.org_id, [f"project:{project}"]
+
+
+@pytest.mark.parametrize("batch", range(examples(1, 30)))
+async def test_share_links_agree_with_the_model(database: Database, batch: int) -> None:
+    """A link shows the targets on which its creator is MANAGER, and nothing else."""
+    shown = 0
+    for seed in range(batch * 10, batch * 10 + 10):
+        random = Random(seed)  # noqa: S311
+        world = random_world(random)
+        async with database.transaction() as db:
+            await build(db, world)
+        async with database.connection() as db:
+            for org, targets in targets_of(world, random):
+                creator = random.choice(world.callers)
+                lasting = replace(creator, administrator=False)
+                shared = {
+                    each.media_id
+                    for each in world.media
+                    if f"media:{each.media_id}" in targets
+                    and model_role(world, lasting, each.owner, keys_of(each)) >= Role.MANAGER
+                }
+                for project, owner in world.projects.items():
+                    keys = {f"project:{project}", f"organization:{owner.org_id}"}
+                    managed = model_role(world, lasting, owner, keys) >= Role.MANAGER
+                    if f"project:{project}" in targets and managed:
+                        shared |= {m.media_id for m in world.media if m.project_id == project}
+                new = NewLink(targets=targets, mode=random.choice(READING))
+                link_id = new_id()
+                secret = random.randbytes(32)
+                await share_links.insert(db, link_id, secret, new, org, creator, None)
+                link = Principal(link_id, org, type=LINK, link_mode=new.mode)
+                asked = [(each.media_id, link) for each in world.media]
+                asked += [(world.media[0].media_id, creator)]  # in one statement with others
+                found = [each for each in (await queries.get_asked(db, asked))[:-1] if each]
+                roles = {each.media_id: each.role for each in found}
+                assert roles == {
+                    each.media_id: Role.VIEWER if each.media_id in shared else Role.NONE
+                    for each in world.media
+                }, (seed, targets)
+                assert await read_by(db, link) == shared, (seed, targets)
+                page = await queries.page(db, scope(link), [], NEWEST, 50)
+                assert {each.media_id for each in page} == shared, (seed, targets)
+                shown += len(shared)
+                await share_links.revoke(db, link_id)
+                assert await read_by(db, link) == set()
+    assert shown
 
 
 async def compare(db: Connection, world: World, seed: int) -> None:

@@ -23,6 +23,7 @@ OTHERS = {
     "renditions": {"name"},
     "schema_migrations": {"name"},
     "service_accounts": {"display_name"},
+    "share_links": {"claimed_issuer", "claimed_org_id", "display_name"},
     "stores": {"name"},
     "api_keys": {"display_name"},
     "watch_tickets": {"resource_field"},

@@ -160,6 +160,20 @@ def erasing(client: httpx.Client) -> dict[str, str]:
     return {"ERASURE": answer.json()["erasureId"]}
 
 
+def sharing(client: httpx.Client) -> dict[str, str]:
+    """A media, a project, and a share link."""
+    names = image(client)
+    project = client.post("/v1/projects", json={"displayName": "Vacation"}).raise_for_status()
+    body = {"targets": [f"media:{names['MEDIA']}"], "mode": "VIEW"}
+    created = client.post("/v1/shareLinks", json=body).raise_for_status().json()
+    return {
+        **names,
+        "PROJECT": project.json()["projectId"],
+        "SHARE_LINK": created["shareLink"]["shareLinkId"],
+        "SECRET": created["secret"],
+    }
+
+
 PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "CompleteUpload": uploaded,
     "WatchUpload": finished,
@@ -189,6 +203,7 @@ OF_SERVICE = {
     "QuotaService": administering,
     "PolicyService": administering,
     "PrivacyService": erasing,
+    "ShareLinkService": sharing,
 }
 
 

@@ -101,3 +101,8 @@ def test_the_recipe_for_an_api_key_works(shell: Shell) -> None:
 def test_the_recipe_for_a_team_works(shell: Shell) -> None:
     left = "! MEDIA_TOKEN=$(media-service token --user bob) media-service project list | grep ."
     shell.paste("\n".join([ADDRESSES, recipes("A team with a project"), left]))
+
+
+def test_the_recipe_for_a_share_link_works(shell: Shell) -> None:
+    ended = '[ -z "$(MEDIA_TOKEN=$SESSION media-service ls)" ]'
+    shell.paste("\n".join([ADDRESSES, recipes("A share link"), ended]))

@@ -19,6 +19,7 @@ from tests.support.media.small_files import jpeg
 from tests.support.rpc.front import Open
 from tests.support.rpc.server import SECRET, refused, token
 
+PASSWORD = "password0canary0password"
 CANARY = "canary0canary0canary0canary0canary0"
 URLS = (
     f"x://me:{CANARY}@host/a",
@@ -89,7 +90,27 @@ async def test_no_credential_of_a_call_is_in_logs_and_errors(
         link = (await ann.post(f"{path}:signUrl", json={})).json()["url"]
         secrets.add(max(urlsplit(link).path.split("/"), key=len).rpartition(".")[2])
         note(await http.get(urlsplit(link).path))
-        for credential in (CANARY, forged, unknown, f"{unknown}x", key, f"a.{CANARY}.b"):
+        wanted = {"targets": [f"media:{media['mediaId']}"], "mode": "VIEW", "password": PASSWORD}
+        share = (await ann.post("/v1/shareLinks", json=wanted)).json()
+        secret, link_id = str(share["secret"]), share["shareLink"]["shareLinkId"]
+        opening = {"secret": secret, "password": PASSWORD}
+        session = (await http.post("/v1/shareLinks:open", json=opening)).json()["sessionToken"]
+        secrets |= {secret, secret[4:], PASSWORD, session, session.rpartition(".")[2]}
+        for body in (
+            {"secret": f"{secret}x"},
+            {"secret": secret},
+            {**opening, "password": f"{PASSWORD}x"},
+            {**opening, "sessionToken": f"{session}x"},
+            {**opening, "unknown": PASSWORD},
+            {"secret": secret * 9},
+        ):
+            note(await http.post("/v1/shareLinks:open", json=body))
+        note(await ann.get(f"/v1/shareLinks/{link_id}"))
+        note(await ann.post("/v1/shareLinks", json={**wanted, "password": PASSWORD * 9}))
+        for credential in (
+            *(CANARY, forged, unknown, f"{unknown}x", key, f"a.{CANARY}.b"),
+            *(session, f"{session}x", secret),
+        ):
             for headers in (
                 {"authorization": f"Bearer {credential}"},
                 {"authorization": f"Basic {credential}"},
@@ -105,6 +126,8 @@ async def test_no_credential_of_a_call_is_in_logs_and_errors(
             caller = await to.service.bearer(credential)
             call = caller.call(caller.media.ListMedia, media_service_pb2.ListMediaRequest())
             shown.append(str(await refused(call)))
+        note(await ann.post(f"/v1/shareLinks/{link_id}:revoke", json={}))
+        note(await http.post("/v1/shareLinks:open", json=opening))
         note(await ann.post(f"/v1/apiKeys/{created['apiKey']['apiKeyId']}:revoke", json={}))
         note(await http.get("/v1/media", headers={"x-api-key": key}))
         note(await ann.get("/v1/apiKeys"))

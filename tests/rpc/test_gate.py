@@ -21,6 +21,7 @@ from mediaservice.v1 import (
 from mediaservice.v1.rule_pb2 import Rule
 
 from media_service.access.access_tokens import TokenVerifier
+from media_service.access.link_signer import LinkSigner
 from media_service.access.role import Role
 from media_service.audit.writer import AuditWriter
 from media_service.clock import now
@@ -39,6 +40,7 @@ from media_service.rpc.gate import Gate
 from media_service.rpc.method_rules import MethodRule, read_rules
 from media_service.rpc.running_calls import RunningCalls
 from media_service.rpc.server import SERVICES
+from media_service.share_links.sessions import LinkSessions
 from media_service.watches.tickets import WatchTickets
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.server import SECRET, Caller, Running, refused, token
@@ -72,7 +74,7 @@ async def call_raw(
 
 def test_only_links_public_content_and_health_need_no_token() -> None:
     public = {method.name for service, method in ALL_CALLS if (service, method) not in CALLS}
-    links = {"GetSigned", "PutSigned"}
+    links = {"GetSigned", "PutSigned", "OpenShareLink"}
     assert public == {*links, "GetPublic", "ListOperations", "CheckLiveness", "CheckReadiness"}
 
 
@@ -168,7 +170,8 @@ async def faulty_stub() -> Any:
     server = grpc.aio.server()
     nowhere = Database("postgresql://nowhere", 2)  # no call here has a ticket or an API key
     keys, certificates = KeyVerifier(nowhere, LastUse(nowhere)), ClientCertificates({}, ())
-    authenticator = Authenticator(verifier, keys, certificates)
+    sessions = LinkSessions(LinkSigner([SECRET]))
+    authenticator = Authenticator(verifier, keys, sessions, certificates)
     tickets = WatchTickets(nowhere)
     off = RateLimiter(MemoryRates(), Limit("caller", None), Limit("address", None))
     audit = Audit(AuditWriter(nowhere, lambda *_: None))
@@ -279,4 +282,5 @@ def test_a_method_without_an_access_rule_is_rejected_at_startup() -> None:
         media_service_pb2.PurgeMediaRequest,
         purge.rest,
         Rule.READING_UNSPECIFIED,
+        frozenset(),
     )

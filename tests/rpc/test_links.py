@@ -1,5 +1,6 @@
 """Links that read without a token: what they open, and that they reveal nothing else."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ import grpc
 import jwt
 import pytest
 from mediaservice.v1 import (
+    download_service_pb2,
     media_pb2,
     media_service_pb2,
 )
@@ -19,9 +21,10 @@ from media_service.config import ConfigError
 from media_service.ids import new_id
 from tests.support.media.small_files import jpeg
 from tests.support.renditions import give
-from tests.support.rpc.links import Anybody, link, signed, somebody, token_of
+from tests.support.rpc.links import Answer, Anybody, link, signed, somebody, token_of
 from tests.support.rpc.server import SECRET, Caller, Running, Start, refused
 from tests.support.rpc.server import token as access_token
+from tests.support.rpc.sharing import grant, make_administrator
 
 DATA = jpeg()
 HOUR = timedelta(hours=1)
@@ -283,3 +286,48 @@ async def test_content_of_a_store_without_urls_is_served_by_the_service(
 ) -> None:
     media = await ann.store(DATA)
     assert (await anybody.read(await link(ann, media.media_id, direct=True))).content == DATA
+
+
+async def revoke_urls(caller: Caller, **which: str) -> None:
+    request = download_service_pb2.RevokeSignedUrlsRequest(**which)
+    await caller.call(caller.downloads.RevokeSignedUrls, request)
+
+
+async def test_links_of_a_media_or_of_a_signer_can_be_revoked(
+    service: Running, ann: Caller, bob: Caller, anybody: Anybody
+) -> None:
+    first, second = [(await ann.store(DATA)).media_id for _ in range(2)]
+    for media_id in (first, second):
+        await grant(ann, f"media:{media_id}", "user:bob", "VIEWER")
+    request = media_service_pb2.ListMediaRequest(sign_read_urls=True)
+
+    async def links_of(caller: Caller) -> dict[str, str]:
+        """By media, alternately from a list and by themselves."""
+        listed = (await caller.call(caller.media.ListMedia, request)).media
+        found = {media.media_id: token_of(media.read_url) for media in listed}
+        return {**found, first: await link(caller, first)}
+
+    async def working(tokens: dict[str, str]) -> set[str]:
+        read = {media_id: anybody.read(token) for media_id, token in tokens.items()}
+        found = await asyncio.gather(*read.values(), return_exceptions=True)
+        return {name for name, each in zip(read, found, strict=True) if isinstance(each, Answer)}
+
+    of_ann, of_bob = await links_of(ann), await links_of(bob)
+    before = OURS.sign("read", claims(second), now() + HOUR)
+    refusal = await refused(revoke_urls(bob, media_id=first))
+    assert refusal.reason == "ROLE_REQUIRED"
+    await revoke_urls(ann, media_id=first)
+    assert await working(of_ann) == await working(of_bob) == {second}
+    await revoke_urls(bob, signer="me")
+    assert await working(of_bob) == set()
+    assert await working(of_ann) == {second}
+    assert (
+        await working(await links_of(bob)) == await working(await links_of(ann)) == {first, second}
+    )
+    assert (await refused(revoke_urls(bob, signer="user:ann"))).reason == "ROLE_REQUIRED"
+    await make_administrator(service, "bob")
+    await revoke_urls(bob, signer="user:ann")
+    assert await working(of_ann) == set()
+    # A link of an earlier release names no key.
+    assert await working({second: before}) == {second}
+    assert (await refused(revoke_urls(ann))).reason == "INVALID_FIELD"

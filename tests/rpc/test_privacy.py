@@ -24,6 +24,7 @@ from tests.support.media.small_files import jpeg
 from tests.support.rpc.credentials import account, api_key
 from tests.support.rpc.quotas import set_quota
 from tests.support.rpc.server import Caller, Running, refused, token
+from tests.support.rpc.share_links import share
 from tests.support.rpc.sharing import (
     add_member,
     create_group,
@@ -133,6 +134,9 @@ async def test_an_erased_user_leaves_nothing_that_names_them(
         ann.downloads.SignUrl, download_service_pb2.SignUrlRequest(media_id=media.media_id)
     )
     assert link.url
+    await share(ann, f"media:{in_own.media_id}")
+    revocation = download_service_pb2.RevokeSignedUrlsRequest(signer="me")
+    await ann.call(ann.downloads.RevokeSignedUrls, revocation)
 
     named = await tables_with(working, ANN, robot)
     exported = await export(ann)
@@ -154,6 +158,7 @@ async def test_an_erased_user_leaves_nothing_that_names_them(
     assert rows["projects", "PSEUDONYMIZED"] == 1
     assert rows["service_accounts", "REMOVED"] == 1
     assert rows["api_keys", "REMOVED"] == 1
+    assert rows["share_links", "REMOVED"] == rows["signed_url_keys", "REMOVED"] == 1
     assert rows["quotas", "REMOVED"] == 3
     for gone in (media, deleted, in_own, of_robot):
         request = media_service_pb2.GetMediaRequest(media_id=gone.media_id)

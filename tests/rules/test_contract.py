@@ -34,6 +34,7 @@ PERMISSIONS = {
     *("access.read", "access.write", "quotas.read", "quotas.write"),
     *("policies.read", "policies.write"),
     *("users.erase", "users.export"),
+    *("links.read", "links.write"),
 }
 ACTIONS = {
     *("media.update", "media.delete", "media.undelete", "media.purge", "media.sign"),
@@ -46,6 +47,7 @@ ACTIONS = {
     *("projects.create", "projects.update", "projects.transfer", "projects.delete"),
     *("quotas.set", "quotas.recalculate", "users.erase", "users.export"),
     *("policies.set", "files.block", "files.unblock"),
+    *("share_links.create", "share_links.open", "share_links.revoke", "signed_urls.revoke"),
     *("groups.create", "groups.delete", "groups.add_member", "groups.remove_member"),
 }
 
@@ -63,6 +65,15 @@ def test_permissions_and_actions_are_named_resource_dot_verb(method: MethodDescr
 @each_method
 def test_tickets_are_accepted_where_the_request_has_a_ticket(method: MethodDescriptor) -> None:
     assert rule_of(method).ticket is ("ticket" in method.input_type.fields_by_name)
+
+
+@each_method
+def test_links_read_only_what_is_read_and_have_no_other_permission(
+    method: MethodDescriptor,
+) -> None:
+    rule = rule_of(method)
+    assert rule.link != Rule.READ_LINKS or rule.permission == "media.read"
+    assert rule.link != Rule.UPLOAD_LINKS or rule.permission in {"uploads.read", "uploads.write"}
 
 
 def test_every_permission_is_required_by_a_method() -> None:
@@ -83,7 +94,7 @@ def test_a_role_is_required_on_a_resource_that_the_request_names(method: MethodD
         assert message is not None
         assert message.fields_by_name[last].type == FieldDescriptor.TYPE_STRING
         # What others do, and who else has access, is for those who manage it.
-        managed = rule.permission == "audit.read" or method.name == "ListGrants"
+        managed = rule.permission in {"audit.read", "links.read"} or method.name == "ListGrants"
         reads = rule.permission.endswith(".read") and not managed
         assert (rule.minimum_role == Rule.VIEWER) == reads
 

@@ -253,6 +253,32 @@ class GetStreamRequest(_message.Message):
 Global___GetStreamRequest: _TypeAlias = GetStreamRequest  # noqa: Y015
 
 @_typing.final
+class RevokeSignedUrlsRequest(_message.Message):
+    """Which signed URLs RevokeSignedUrls ends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    SIGNER_FIELD_NUMBER: _builtins.int
+    media_id: _builtins.str
+    """Those of this media."""
+    signer: _builtins.str
+    """Those that this caller signed: `me`, or for administrators also `user:ID` or `service_account:ID`."""
+    def __init__(
+        self,
+        *,
+        media_id: _builtins.str = ...,
+        signer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_id", b"media_id", "signer", b"signer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeSignedUrlsRequest: _TypeAlias = RevokeSignedUrlsRequest  # noqa: Y015
+
+@_typing.final
 class SignUrlRequest(_message.Message):
     """What the URL of SignUrl reads, and for how long."""
 

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from mediaservice.v1 import download_service_pb2 as mediaservice_dot_v1_dot_download__service__pb2
 
 GRPC_GENERATED_VERSION = '1.66.2'
@@ -71,6 +72,11 @@ class DownloadServiceStub(object):
                 '/mediaservice.v1.DownloadService/GetSigned',
                 request_serializer=mediaservice_dot_v1_dot_download__service__pb2.GetSignedRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.RevokeSignedUrls = channel.unary_unary(
+                '/mediaservice.v1.DownloadService/RevokeSignedUrls',
+                request_serializer=mediaservice_dot_v1_dot_download__service__pb2.RevokeSignedUrlsRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
         self.GetPublic = channel.unary_stream(
                 '/mediaservice.v1.DownloadService/GetPublic',
@@ -204,6 +210,25 @@ class DownloadServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeSignedUrls(self, request, context):
+        """Ends signed URLs at once: all of a media, or all that a caller has signed. URLs of the object store itself (`direct`),
+        and those of a release before this method existed, work until they expire. Browsers may show content that they have
+        read before for another five minutes.
+
+        Those of a media end for everybody, which requires the role MANAGER on it. Everybody may end their own, and
+        administrators those of others.
+
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/signedUrls:revoke --json "{\"mediaId\": \"$MEDIA\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"signer": "me"}' $GRPC mediaservice.v1.DownloadService/RevokeSignedUrls
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPublic(self, request, context):
         """Serves public content by the path in a `public_url`, as GetContent does. Shared caches may keep it for an
         hour.
@@ -258,6 +283,11 @@ def add_DownloadServiceServicer_to_server(servicer, server):
                     servicer.GetSigned,
                     request_deserializer=mediaservice_dot_v1_dot_download__service__pb2.GetSignedRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'RevokeSignedUrls': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeSignedUrls,
+                    request_deserializer=mediaservice_dot_v1_dot_download__service__pb2.RevokeSignedUrlsRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'GetPublic': grpc.unary_stream_rpc_method_handler(
                     servicer.GetPublic,
@@ -434,6 +464,33 @@ class DownloadService(object):
             '/mediaservice.v1.DownloadService/GetSigned',
             mediaservice_dot_v1_dot_download__service__pb2.GetSignedRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeSignedUrls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.DownloadService/RevokeSignedUrls',
+            mediaservice_dot_v1_dot_download__service__pb2.RevokeSignedUrlsRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.api import httpbody_pb2 as _httpbody_pb2
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from mediaservice.v1 import download_service_pb2 as _download_service_pb2
 import abc as _abc_1
@@ -132,6 +133,21 @@ class DownloadServiceStub:
 
         curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl --json '{}' | grep -o 'http[^"]*')
     """
+    RevokeSignedUrls: _grpc.UnaryUnaryMultiCallable[_download_service_pb2.RevokeSignedUrlsRequest, _empty_pb2.Empty]
+    """Ends signed URLs at once: all of a media, or all that a caller has signed. URLs of the object store itself (`direct`),
+    and those of a release before this method existed, work until they expire. Browsers may show content that they have
+    read before for another five minutes.
+
+    Those of a media end for everybody, which requires the role MANAGER on it. Everybody may end their own, and
+    administrators those of others.
+
+    Permission: media.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/signedUrls:revoke --json "{\\"mediaId\\": \\"$MEDIA\\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"signer": "me"}' $GRPC mediaservice.v1.DownloadService/RevokeSignedUrls
+    """
     GetPublic: _grpc.UnaryStreamMultiCallable[_download_service_pb2.GetPublicRequest, _httpbody_pb2.HttpBody]
     """Serves public content by the path in a `public_url`, as GetContent does. Shared caches may keep it for an
     hour.
@@ -253,6 +269,21 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
     Example:
 
         curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl --json '{}' | grep -o 'http[^"]*')
+    """
+    RevokeSignedUrls: _aio.UnaryUnaryMultiCallable[_download_service_pb2.RevokeSignedUrlsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Ends signed URLs at once: all of a media, or all that a caller has signed. URLs of the object store itself (`direct`),
+    and those of a release before this method existed, work until they expire. Browsers may show content that they have
+    read before for another five minutes.
+
+    Those of a media end for everybody, which requires the role MANAGER on it. Everybody may end their own, and
+    administrators those of others.
+
+    Permission: media.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/signedUrls:revoke --json "{\\"mediaId\\": \\"$MEDIA\\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"signer": "me"}' $GRPC mediaservice.v1.DownloadService/RevokeSignedUrls
     """
     GetPublic: _aio.UnaryStreamMultiCallable[_download_service_pb2.GetPublicRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Serves public content by the path in a `public_url`, as GetContent does. Shared caches may keep it for an
@@ -408,6 +439,27 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         Example:
 
             curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl --json '{}' | grep -o 'http[^"]*')
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeSignedUrls(
+        self,
+        request: _download_service_pb2.RevokeSignedUrlsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Ends signed URLs at once: all of a media, or all that a caller has signed. URLs of the object store itself (`direct`),
+        and those of a release before this method existed, work until they expire. Browsers may show content that they have
+        read before for another five minutes.
+
+        Those of a media end for everybody, which requires the role MANAGER on it. Everybody may end their own, and
+        administrators those of others.
+
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/signedUrls:revoke --json "{\\"mediaId\\": \\"$MEDIA\\"}"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"signer": "me"}' $GRPC mediaservice.v1.DownloadService/RevokeSignedUrls
         """
 
     @_abc_1.abstractmethod

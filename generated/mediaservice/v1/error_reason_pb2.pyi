@@ -101,6 +101,12 @@ class ErrorReason(_message.Message):
         """The caller may see the resource, but not do this: it needs `role` or a higher one. Ask a manager of the resource for
         it.
         """
+        SHARE_LINK_METHOD_NOT_ALLOWED: ErrorReason._Value.ValueType  # 108
+        """The session of a share link with this `mode` cannot call this method. Sign in, or ask for a link with another mode."""
+        DOWNLOAD_NOT_ALLOWED: ErrorReason._Value.ValueType  # 109
+        """The share link lets its visitors view the media, but not download the original. Read a rendition or an image
+        instead.
+        """
         ORGANIZATION_NOT_FOUND: ErrorReason._Value.ValueType  # 150
         """Sharing
 
@@ -125,6 +131,21 @@ class ErrorReason(_message.Message):
         """
         PROJECT_NOT_EMPTY: ErrorReason._Value.ValueType  # 156
         """The project `project_id` has media or uploads. Purge them, or give them to another project with TransferMedia."""
+        SHARE_LINK_NOT_FOUND: ErrorReason._Value.ValueType  # 160
+        """No share link has this `share_link_id`, or the caller neither created it nor manages one of its targets. From
+        OpenShareLink, where the key is empty: no link has this secret, it was revoked, or its creator may no longer share
+        the targets.
+        """
+        SHARE_LINK_EXPIRED: ErrorReason._Value.ValueType  # 161
+        """The share link has expired. Ask its sender for a new one."""
+        SHARE_LINK_USED_UP: ErrorReason._Value.ValueType  # 162
+        """The share link was opened as many times as it may be (`max_uses`). Ask its sender for a new one."""
+        SHARE_LINK_PASSWORD_REQUIRED: ErrorReason._Value.ValueType  # 163
+        """The share link opens only with a password. Ask for it, and send it as `password`."""
+        SHARE_LINK_PASSWORD_WRONG: ErrorReason._Value.ValueType  # 164
+        """The password of the share link is wrong."""
+        SHARE_LINK_FULL: ErrorReason._Value.ValueType  # 165
+        """By this share link, `max_files` files were uploaded, which is its limit. Ask its sender for a new one."""
         ERASURE_NOT_FOUND: ErrorReason._Value.ValueType  # 180
         """Privacy
 
@@ -365,10 +386,10 @@ class ErrorReason(_message.Message):
         WATCH_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 910
         """The caller already has `limit` watches open in this server process. Close one, or poll the resource."""
         RATE_LIMITED: ErrorReason._Value.ValueType  # 912
-        """The caller, the client's address or the gateway's share of it (`limit`: "caller", "address" or "gateway") has used
-        up its rate limit of `quota` units in `window_seconds` seconds, and has `remaining` units left, fewer than the call
-        costs. Wait as long as the error says. The operator sets the limits (`MEDIA_RATE_CALLER`, `MEDIA_RATE_ADDRESS`,
-        `MEDIA_RATE_GATEWAY`).
+        """The caller, the client's address, the gateway's share of it, or the share link, by wrong passwords (`limit`: "caller",
+        "address", "gateway" or "share_link") has used up its rate limit of `quota` units in `window_seconds` seconds, and
+        has `remaining` units left, fewer than the call costs. Wait as long as the error says. The operator sets the limits
+        (`MEDIA_RATE_CALLER`, `MEDIA_RATE_ADDRESS`, `MEDIA_RATE_GATEWAY`), except that of share links.
         """
         RATE_STORE_UNAVAILABLE: ErrorReason._Value.ValueType  # 915
         """The store of rates (`MEDIA_RATE_STORE`) does not work. Calls do not fail for it: each server counts alone meanwhile.
@@ -436,6 +457,12 @@ class ErrorReason(_message.Message):
     """The caller may see the resource, but not do this: it needs `role` or a higher one. Ask a manager of the resource for
     it.
     """
+    SHARE_LINK_METHOD_NOT_ALLOWED: ErrorReason.Value.ValueType  # 108
+    """The session of a share link with this `mode` cannot call this method. Sign in, or ask for a link with another mode."""
+    DOWNLOAD_NOT_ALLOWED: ErrorReason.Value.ValueType  # 109
+    """The share link lets its visitors view the media, but not download the original. Read a rendition or an image
+    instead.
+    """
     ORGANIZATION_NOT_FOUND: ErrorReason.Value.ValueType  # 150
     """Sharing
 
@@ -460,6 +487,21 @@ class ErrorReason(_message.Message):
     """
     PROJECT_NOT_EMPTY: ErrorReason.Value.ValueType  # 156
     """The project `project_id` has media or uploads. Purge them, or give them to another project with TransferMedia."""
+    SHARE_LINK_NOT_FOUND: ErrorReason.Value.ValueType  # 160
+    """No share link has this `share_link_id`, or the caller neither created it nor manages one of its targets. From
+    OpenShareLink, where the key is empty: no link has this secret, it was revoked, or its creator may no longer share
+    the targets.
+    """
+    SHARE_LINK_EXPIRED: ErrorReason.Value.ValueType  # 161
+    """The share link has expired. Ask its sender for a new one."""
+    SHARE_LINK_USED_UP: ErrorReason.Value.ValueType  # 162
+    """The share link was opened as many times as it may be (`max_uses`). Ask its sender for a new one."""
+    SHARE_LINK_PASSWORD_REQUIRED: ErrorReason.Value.ValueType  # 163
+    """The share link opens only with a password. Ask for it, and send it as `password`."""
+    SHARE_LINK_PASSWORD_WRONG: ErrorReason.Value.ValueType  # 164
+    """The password of the share link is wrong."""
+    SHARE_LINK_FULL: ErrorReason.Value.ValueType  # 165
+    """By this share link, `max_files` files were uploaded, which is its limit. Ask its sender for a new one."""
     ERASURE_NOT_FOUND: ErrorReason.Value.ValueType  # 180
     """Privacy
 
@@ -700,10 +742,10 @@ class ErrorReason(_message.Message):
     WATCH_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 910
     """The caller already has `limit` watches open in this server process. Close one, or poll the resource."""
     RATE_LIMITED: ErrorReason.Value.ValueType  # 912
-    """The caller, the client's address or the gateway's share of it (`limit`: "caller", "address" or "gateway") has used
-    up its rate limit of `quota` units in `window_seconds` seconds, and has `remaining` units left, fewer than the call
-    costs. Wait as long as the error says. The operator sets the limits (`MEDIA_RATE_CALLER`, `MEDIA_RATE_ADDRESS`,
-    `MEDIA_RATE_GATEWAY`).
+    """The caller, the client's address, the gateway's share of it, or the share link, by wrong passwords (`limit`: "caller",
+    "address", "gateway" or "share_link") has used up its rate limit of `quota` units in `window_seconds` seconds, and
+    has `remaining` units left, fewer than the call costs. Wait as long as the error says. The operator sets the limits
+    (`MEDIA_RATE_CALLER`, `MEDIA_RATE_ADDRESS`, `MEDIA_RATE_GATEWAY`), except that of share links.
     """
     RATE_STORE_UNAVAILABLE: ErrorReason.Value.ValueType  # 915
     """The store of rates (`MEDIA_RATE_STORE`) does not work. Calls do not fail for it: each server counts alone meanwhile.

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amediaservice/v1/rule.proto\x12\x0fmediaservice.v1\x1a google/protobuf/descriptor.proto\"\xd0\x03\n\x04Rule\x12\x1e\n\npermission\x18\x01 \x01(\tR\npermission\x12\x16\n\x06public\x18\x02 \x01(\x08R\x06public\x12\x1a\n\x08resource\x18\x03 \x01(\tR\x08resource\x12=\n\x0cminimum_role\x18\x04 \x01(\x0e\x32\x1a.mediaservice.v1.Rule.RoleR\x0bminimumRole\x12\x14\n\x05\x61udit\x18\x05 \x01(\tR\x05\x61udit\x12\x12\n\x04\x63ost\x18\x06 \x01(\x05R\x04\x63ost\x12\x16\n\x06ticket\x18\x07 \x01(\x08R\x06ticket\x12\x19\n\x08\x63ost_per\x18\x08 \x01(\tR\x07\x63ostPer\x12\x37\n\x07reading\x18\t \x01(\x0e\x32\x1d.mediaservice.v1.Rule.ReadingR\x07reading\"[\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\n\n\x06VIEWER\x10\x01\x12\r\n\tCOMMENTER\x10\x02\x12\n\n\x06\x45\x44ITOR\x10\x03\x12\x0b\n\x07MANAGER\x10\x04\x12\t\n\x05OWNER\x10\x05\"B\n\x07Reading\x12\x17\n\x13READING_UNSPECIFIED\x10\x00\x12\x08\n\x04VIEW\x10\x01\x12\x14\n\x10VIEW_OR_DOWNLOAD\x10\x02:M\n\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\xb9\xae\xc6\xa5\x01 \x01(\x0b\x32\x15.mediaservice.v1.RuleR\x04ruleBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amediaservice/v1/rule.proto\x12\x0fmediaservice.v1\x1a google/protobuf/descriptor.proto\"\xc0\x04\n\x04Rule\x12\x1e\n\npermission\x18\x01 \x01(\tR\npermission\x12\x16\n\x06public\x18\x02 \x01(\x08R\x06public\x12\x1a\n\x08resource\x18\x03 \x01(\tR\x08resource\x12=\n\x0cminimum_role\x18\x04 \x01(\x0e\x32\x1a.mediaservice.v1.Rule.RoleR\x0bminimumRole\x12\x14\n\x05\x61udit\x18\x05 \x01(\tR\x05\x61udit\x12\x12\n\x04\x63ost\x18\x06 \x01(\x05R\x04\x63ost\x12\x16\n\x06ticket\x18\x07 \x01(\x08R\x06ticket\x12\x19\n\x08\x63ost_per\x18\x08 \x01(\tR\x07\x63ostPer\x12\x37\n\x07reading\x18\t \x01(\x0e\x32\x1d.mediaservice.v1.Rule.ReadingR\x07reading\x12.\n\x04link\x18\n \x01(\x0e\x32\x1a.mediaservice.v1.Rule.LinkR\x04link\"[\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\n\n\x06VIEWER\x10\x01\x12\r\n\tCOMMENTER\x10\x02\x12\n\n\x06\x45\x44ITOR\x10\x03\x12\x0b\n\x07MANAGER\x10\x04\x12\t\n\x05OWNER\x10\x05\"B\n\x07Reading\x12\x17\n\x13READING_UNSPECIFIED\x10\x00\x12\x08\n\x04VIEW\x10\x01\x12\x14\n\x10VIEW_OR_DOWNLOAD\x10\x02\">\n\x04Link\x12\x14\n\x10LINK_UNSPECIFIED\x10\x00\x12\x0e\n\nREAD_LINKS\x10\x01\x12\x10\n\x0cUPLOAD_LINKS\x10\x02:M\n\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\xb9\xae\xc6\xa5\x01 \x01(\x0b\x32\x15.mediaservice.v1.RuleR\x04ruleBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.mediaservice.v1P\001Z\036mediaservice/v1;mediaservicev1\252\002\017MediaService.V1'
   _globals['_RULE']._serialized_start=82
-  _globals['_RULE']._serialized_end=546
-  _globals['_RULE_ROLE']._serialized_start=387
-  _globals['_RULE_ROLE']._serialized_end=478
-  _globals['_RULE_READING']._serialized_start=480
-  _globals['_RULE_READING']._serialized_end=546
+  _globals['_RULE']._serialized_end=658
+  _globals['_RULE_ROLE']._serialized_start=435
+  _globals['_RULE_ROLE']._serialized_end=526
+  _globals['_RULE_READING']._serialized_start=528
+  _globals['_RULE_READING']._serialized_end=594
+  _globals['_RULE_LINK']._serialized_start=596
+  _globals['_RULE_LINK']._serialized_end=658
 # @@protoc_insertion_point(module_scope)

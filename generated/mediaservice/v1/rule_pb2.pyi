@@ -83,6 +83,29 @@ class Rule(_message.Message):
     VIEW_OR_DOWNLOAD: Rule.Reading.ValueType  # 2
     """A download if it reads an original, otherwise a view."""
 
+    class _Link:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _LinkEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Rule._Link.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        LINK_UNSPECIFIED: Rule._Link.ValueType  # 0
+        """None."""
+        READ_LINKS: Rule._Link.ValueType  # 1
+        """Those of links with the mode VIEW or DOWNLOAD."""
+        UPLOAD_LINKS: Rule._Link.ValueType  # 2
+        """Those of links with the mode UPLOAD."""
+
+    class Link(_Link, metaclass=_LinkEnumTypeWrapper):
+        """Which sessions of share links (ShareLinkService) may call a method."""
+
+    LINK_UNSPECIFIED: Rule.Link.ValueType  # 0
+    """None."""
+    READ_LINKS: Rule.Link.ValueType  # 1
+    """Those of links with the mode VIEW or DOWNLOAD."""
+    UPLOAD_LINKS: Rule.Link.ValueType  # 2
+    """Those of links with the mode UPLOAD."""
+
     PERMISSION_FIELD_NUMBER: _builtins.int
     PUBLIC_FIELD_NUMBER: _builtins.int
     RESOURCE_FIELD_NUMBER: _builtins.int
@@ -92,6 +115,7 @@ class Rule(_message.Message):
     TICKET_FIELD_NUMBER: _builtins.int
     COST_PER_FIELD_NUMBER: _builtins.int
     READING_FIELD_NUMBER: _builtins.int
+    LINK_FIELD_NUMBER: _builtins.int
     permission: _builtins.str
     """The permission that the caller's token must include, as "resource.verb": "media.read". A token
     without a `scope` claim includes all permissions of its user.
@@ -120,6 +144,8 @@ class Rule(_message.Message):
     """What a call counts as that reads content from its first byte. Reads of later ranges belong to it. One caller's
     views of one version of a media within ten minutes count as one view.
     """
+    link: Global___Rule.Link.ValueType
+    """Which sessions of share links may call the method. All others are refused with SHARE_LINK_METHOD_NOT_ALLOWED."""
     def __init__(
         self,
         *,
@@ -132,10 +158,11 @@ class Rule(_message.Message):
         ticket: _builtins.bool = ...,
         cost_per: _builtins.str = ...,
         reading: Global___Rule.Reading.ValueType = ...,
+        link: Global___Rule.Link.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "cost", b"cost", "cost_per", b"cost_per", "minimum_role", b"minimum_role", "permission", b"permission", "public", b"public", "reading", b"reading", "resource", b"resource", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "cost", b"cost", "cost_per", b"cost_per", "link", b"link", "minimum_role", b"minimum_role", "permission", b"permission", "public", b"public", "reading", b"reading", "resource", b"resource", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -107,6 +107,7 @@ class LinkSigner:
             "org_issuer": signer.org_issuer,
             "administrator": signer.administrator,
             "account": signer.account,
+            "link_mode": signer.link_mode,
         }
         plain = json.dumps({name: value for name, value in fields.items() if value})
         nonce = os.urandom(NONCE_BYTES)

@@ -1,8 +1,20 @@
 """The authenticated caller."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from media_service.access.owner import Owner
+
+# The type of a caller that opened a share link. Its subject is the id of the link.
+LINK = "link"
+
+
+class LinkMode(StrEnum):
+    """What a share link allows: to read, in the mode VIEW no originals, or to upload."""
+
+    VIEW = "VIEW"
+    DOWNLOAD = "DOWNLOAD"
+    UPLOAD = "UPLOAD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,13 +22,14 @@ class Principal:
     """A caller with verified credentials.
 
     A user is a subject of an issuer: an equal subject of another issuer is another user. `issuer`
-    is empty for the service's own issuer (see `access_tokens`). `type`: "user" or
-    "service_account", whose id is the subject. `org_id`: the organization that the token claims; it
-    narrows the caller to that organization. The claim counts as membership if the organization is
-    bound to `org_issuer`, which is empty for the service's own issuer. `scopes` None: every
-    permission of the user. `administrator`: whether MEDIA_ADMIN_CLAIM makes the caller one.
-    `api_key_id`: of the API key of this call, if it has one. `account`: the name of the user or the
-    organization that a service account belongs to, such as "user:ann".
+    is empty for the service's own issuer (see `access_tokens`). `type`: "user", "service_account"
+    or "link"; the id of the last two is the subject. `org_id`: the organization that the token
+    claims; it narrows the caller to that organization. The claim counts as membership if the
+    organization is bound to `org_issuer`, which is empty for the service's own issuer. `scopes`
+    None: every permission of the user. `administrator`: whether MEDIA_ADMIN_CLAIM makes the caller
+    one. `api_key_id`: of the API key of this call, if it has one. `account`: the name of the user
+    or the organization that a service account belongs to, such as "user:ann". `link_mode`: a
+    `LinkMode`; empty for callers that are no share link.
     """
 
     subject: str
@@ -29,6 +42,7 @@ class Principal:
     api_key_id: str = ""
     org_issuer: str = ""
     account: str = ""
+    link_mode: str = ""
 
     @property
     def id(self) -> str:
@@ -55,6 +69,11 @@ class Principal:
         """The same as `charged_name`, for places that owners share."""
         kind, _, id_ = self.charged_name.partition(":")
         return Owner(kind, id_)
+
+    @property
+    def may_download(self) -> bool:
+        """Whether it may read the originals of the media that it sees."""
+        return self.link_mode != LinkMode.VIEW
 
     def holds(self, permission: str) -> bool:
         """Whether the token's scope covers a permission such as "media.read"; "media.*" does."""

@@ -9,6 +9,9 @@ keys to one of the caller's principals, provided that the caller belongs to its 
 things on which the caller has a role, for lists. Both are made of the same parts, and
 tests/database/test_access.py compares both with a model. No part contains a percent sign, which
 psycopg would read as a placeholder.
+
+A share link has no grants, and `role` gives it no role. What it may read or write is computed by
+`shared` from its row, in statements of its own, so that nobody else's statements get longer.
 """
 
 from collections.abc import Sequence
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from media_service.access.principal import Principal
+from media_service.access.principal import LINK, LinkMode, Principal
 from media_service.access.role import Role
 
 COLUMNS = "principal, owner_type, owner_id, org_id, issuer, administrator"
@@ -135,7 +138,7 @@ def role(
     to_caller = f"any(array({principals(caller, at)}))"
     return f"""
         case
-            when {caller}.principal is null then 0
+            when {caller}.principal is null or {caller}.owner_type = '{LINK}' then 0
             when {caller}.org_id = '' and {thing}.org_id = '' and {mine} then {Role.OWNER:d}
             else greatest(
                 0,
@@ -209,6 +212,96 @@ def media_keys(thing: str, media_id: str) -> tuple[str, ...]:
     return (f"'media:' || {thing}.{media_id}", owner_key(thing), *project_keys(thing))
 
 
+# The principal on whose behalf a share link `l` shares. What a claim of an administrator gives does
+# not count: it cannot be taken back.
+CREATOR = """(
+    select l.owner_type || ':' || l.owner_id as principal, l.owner_type, l.owner_id,
+           l.claimed_org_id as org_id, l.claimed_issuer as issuer, false as administrator
+) creator"""
+MEDIA_OF_CREATOR = role("lm", media_keys("lm", "media_id"), caller="creator")
+PROJECT_OF_CREATOR = role("lp", project_keys("lp"), caller="creator")
+# Whether a share link `l` works.
+WORKS = f"""(
+    l.revoke_time is null and {valid("l")}
+    and case when l.owner_type = 'service_account' then exists (
+        select from service_accounts a
+        where a.service_account_id = l.owner_id::uuid and a.delete_time is null
+    ) else true end
+)"""
+
+
+def shared(caller: str) -> str:
+    """What a link that calls shares now, with its mode: the targets on which its creator is still
+    MANAGER, as long as the link works."""
+    return f"""
+        select t.resource, l.mode
+        from share_links l
+        cross join lateral {CREATOR}
+        cross join lateral unnest(l.targets) as t (resource)
+        where l.share_link_id = case
+                when {caller}.owner_type = '{LINK}' then {caller}.owner_id::uuid
+            end
+          and l.org_id = {caller}.org_id and {WORKS}
+          and {Role.MANAGER:d} <= case
+                when starts_with(t.resource, 'media:') then (
+                    select {MEDIA_OF_CREATOR} from media lm
+                    where lm.media_id = substr(t.resource, 7)::uuid and lm.org_id = l.org_id
+                )
+                else (
+                    select {PROJECT_OF_CREATOR} from projects lp
+                    where lp.project_id = substr(t.resource, 9) and lp.org_id = l.org_id
+                )
+            end
+    """
+
+
+def role_of_link(
+    keys: Sequence[str], role_sql: str, modes: Sequence[str], shared_role: Role
+) -> str:
+    """The role of a caller that may be a link: `shared_role` if it shares one of the keys in one of
+    these modes. `role_sql`: the role of any other caller."""
+    listed = ", ".join(f"'{mode}'" for mode in modes)
+    return f"""
+        case when c.owner_type = '{LINK}' then coalesce((
+            select {shared_role:d} from ({shared("c")}) s
+            where s.mode in ({listed}) and s.resource in ({", ".join(keys)}) limit 1
+        ), 0) else {role_sql} end
+    """
+
+
+READING = (LinkMode.VIEW.value, LinkMode.DOWNLOAD.value)
+UPLOADING = (LinkMode.UPLOAD.value,)
+
+
+def readable_by_link(role_sql: str) -> str:
+    """The role on a media `m` of a caller that may be a link, for which deleted media do not exist.
+    `role_sql`: the role of any other caller."""
+    keys = (
+        "case when m.delete_time is null then 'media:' || m.media_id end",
+        "case when m.delete_time is null then 'project:' || m.project_id end",
+    )
+    return role_of_link(keys, role_sql, READING, Role.VIEWER)
+
+
+def writable_by_link(project: str, role_sql: str) -> str:
+    """The role of a caller that may be a link, if it may upload into the project with this key.
+    `role_sql`: the role of any other caller."""
+    return role_of_link((project,), role_sql, UPLOADING, Role.EDITOR)
+
+
+def scope_of_link(minimum: Role) -> str:
+    """Like `scope_sql`, for a link. Its page must leave out deleted media."""
+    return f"""
+        caller as materialized (select c.* from {CALLER}),
+        caller_organizations as materialized (select c.org_id from caller c),
+        reached as materialized (
+            select s.resource collate "C" as resource from caller c, lateral ({shared("c")}) s
+            where s.mode in {READING} and {Role.VIEWER:d} >= {minimum:d}
+        ),
+        administered as materialized (select '' as org_id where false)
+    """
+
+
 def scope_sql(minimum: Role) -> str:
     """Common table expressions for `visible`, with the parameters of `CALLER`."""
     return f"""
@@ -271,4 +364,6 @@ class Scope:
 
 
 def scope_of(principal: Principal, minimum: Role) -> Scope:
+    if principal.type == LINK:
+        return Scope(scope_of_link(minimum), caller_params(principal))
     return Scope(scope_sql(minimum), caller_params(principal))

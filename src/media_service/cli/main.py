@@ -57,6 +57,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "media_service.cli.api_key:api_key",
         "Create, list and revoke API keys of service accounts.",
     ),
+    "share-link": (
+        "media_service.cli.share_link:share_link",
+        "Share media with people who have no account.",
+    ),
     "audit": ("media_service.cli.audit:audit", "Read and verify the audit log."),
     "erase": ("media_service.cli.privacy:erase", "Erase a person, and verify that."),
     "export-user": (

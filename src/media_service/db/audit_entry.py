@@ -32,6 +32,8 @@ class Category(StrEnum):
 SHARES = {
     *("media.sign", "media.hand_out", "media.publish", "uploads.sign", "audit.export"),
     *("grants.set", "grants.delete", "users.export"),
+    "signed_urls.revoke",
+    *("share_links.create", "share_links.open", "share_links.revoke"),
 }
 
 

@@ -9,6 +9,7 @@ from media_service.errors import FailedPrecondition, MediaError, Reason
 
 QUOTA_EXCEEDED = "MQ001"
 FILE_BLOCKED = "MB001"
+SHARE_LINK_FULL = "MS001"
 
 
 def refusal_of(error: psycopg.Error) -> MediaError | None:
@@ -21,6 +22,16 @@ def file_blocked(sha256: str) -> FailedPrecondition:
     """The error for a file on a blocklist."""
     return FailedPrecondition(
         Reason.FILE_BLOCKED, "This file is blocked. Nobody may upload it.", sha256=sha256
+    )
+
+
+def share_link_full(max_files: int) -> FailedPrecondition:
+    """The error for a guest's upload beyond the limit of the share link."""
+    return FailedPrecondition(
+        Reason.SHARE_LINK_FULL,
+        f"By this share link, {max_files} files were uploaded, which is its limit. Ask its sender"
+        " for a new one.",
+        max_files=max_files,
     )
 
 
@@ -43,4 +54,5 @@ def quota_exceeded(
 REFUSALS: Mapping[str, Callable[..., MediaError]] = {
     QUOTA_EXCEEDED: quota_exceeded,
     FILE_BLOCKED: file_blocked,
+    SHARE_LINK_FULL: share_link_full,
 }

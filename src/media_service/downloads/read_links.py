@@ -8,7 +8,7 @@ from functools import partial
 from urllib.parse import quote
 
 from media_service.access.link_signer import LinkSigner, invalid
-from media_service.access.principal import Principal
+from media_service.access.principal import LINK, Principal
 from media_service.access.role import Role
 from media_service.clock import now
 from media_service.codecs.pipeline.pipeline import Pipeline, stored_pipeline
@@ -61,8 +61,8 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class ReadUrls:
-    """URLs that give access to a media without an access token. `renditions` has the URLs of
-    renditions by name."""
+    """URLs that give access to a media without an access token. `original` is empty if the caller
+    may not download it. `renditions` has the URLs of renditions by name."""
 
     original: str
     renditions: Mapping[str, str]
@@ -135,13 +135,13 @@ class ReadLinks:
             await self._playback.check(media)
             return sign(claims, MASTER, expire=expire_time(ttl), attachment=False)
         try:
-            content = await self._downloads.content(media, rendition, version)
+            content = await self._downloads.content(signer, media, rendition, version)
         except Unavailable as error:
             if direct or error.reason is not Reason.MEDIA_NOT_READY:
                 raise
             path = path_name(with_extension(media.filename, "", f"-{rendition}"))
             return sign(claims, path, expire=expire_time(ttl), attachment=attachment)
-        if direct:
+        if direct and signer.type != LINK:  # a URL of the store would outlast the share link
             ttl = -(-ttl // SECOND) * SECOND  # stores accept only whole seconds
             expire = (now() + ttl).replace(microsecond=0)
             if url := await self._downloads.store_url(content, ttl, attachment=attachment):
@@ -189,7 +189,9 @@ class ReadLinks:
             name: sign({"rendition": name}, self._path(media, name)).url
             for name in (rendition.name for rendition in media.renditions)
         }
-        url = sign({"rendition": ""}, path_name(original.filename)).url
+        url = ""
+        if principal.may_download:
+            url = sign({"rendition": ""}, path_name(original.filename)).url
         note("media.sign")
         return ReadUrls(url, renditions, expire)
 
@@ -209,7 +211,12 @@ class ReadLinks:
         expire: datetime,
         attachment: bool,
     ) -> Link:
-        claims = {"media": media.media_id, **target, "attachment": attachment}
+        claims = {
+            "media": media.media_id,
+            **target,
+            "attachment": attachment,
+            "keys": media.url_keys,
+        }
         token = self._signer.sign(PURPOSE, claims, expire, signer)
         url = f"{self._rest_url}/v1/signed/{token}/{path}"
         return Link(url, expire, token)
@@ -218,16 +225,21 @@ class ReadLinks:
         """Opens the target of a link. `path` is the file of a stream. For `accept`, see
         `RenderService.find`.
 
-        Raises PermissionDenied (LINK_INVALID) if the link was modified, is expired, its target is
-        gone, or its signer may no longer read the media. Raises Unavailable (MEDIA_NOT_READY), and
-        InvalidArgument (MEDIA_CORRUPT) for a render.
+        Raises PermissionDenied (LINK_INVALID) if the link was modified, is expired or revoked, its
+        target is gone, or its signer may no longer read the media. Raises Unavailable
+        (MEDIA_NOT_READY), and InvalidArgument (MEDIA_CORRUPT) for a render.
         """
-        if call := current_call.get():
+        call = current_call.get()
+        if call:
             call.credential_id = link_id(token)
         claims = self._signer.open(PURPOSE, token)
         signer = self._signer.signer(claims)
+        if call and signer and signer.type == LINK:
+            call.caller = signer.owner
         media = await self._reader.find(claims["media"], signer)
         if media is None or (signer and media.role < Role.VIEWER):
+            raise invalid()
+        if claims.get("keys", media.url_keys) != media.url_keys:
             raise invalid()
         content: Content | RenderSpec
         try:
@@ -238,7 +250,8 @@ class ReadLinks:
             elif claims["rendition"] == STREAM:
                 content = await self._playback.open(media, path)
             else:
-                content = await self._downloads.content(available(media), claims["rendition"])
+                rendition = claims["rendition"]
+                content = await self._downloads.content(signer, available(media), rendition)
         except (NotFound, FailedPrecondition):
             raise invalid() from None
         return Opened(content, claims["attachment"], datetime.fromtimestamp(claims["exp"], UTC))

@@ -8,7 +8,7 @@ from datetime import timedelta
 from media_service.access.principal import Principal
 from media_service.db.audit_entry import SERVICE, AuditedCall, Category, current_call
 from media_service.downloads.disposition import content_disposition
-from media_service.errors import NotFound, OutOfRange, Reason
+from media_service.errors import NotFound, OutOfRange, PermissionDenied, Reason
 from media_service.media.content import Content, Use, stored
 from media_service.media.filenames import with_extension
 from media_service.media.model import Media, MediaState, Rendition
@@ -52,9 +52,11 @@ class DownloadService:
         """Returns the original of the caller's media, or a rendition. `version` 0 means the current
         version.
         Raises NotFound (MEDIA_NOT_FOUND, VERSION_NOT_FOUND, RENDITION_NOT_FOUND),
-        FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED), Unavailable (MEDIA_NOT_READY).
+        FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED), PermissionDenied
+        (DOWNLOAD_NOT_ALLOWED), Unavailable (MEDIA_NOT_READY).
         """
-        return await self.content(await self.media(principal, media_id), rendition, version)
+        media = await self.media(principal, media_id)
+        return await self.content(principal, media, rendition, version)
 
     async def media(self, principal: Principal, media_id: str) -> Media:
         """Returns the caller's media if its content may be read, now or soon. Raises NotFound
@@ -64,9 +66,14 @@ class DownloadService:
             return media
         return available(media)
 
-    async def content(self, media: Media, rendition: str, version: int = 0) -> Content:
-        """Raises NotFound (VERSION_NOT_FOUND, RENDITION_NOT_FOUND), Unavailable
-        (MEDIA_NOT_READY)."""
+    async def content(
+        self, principal: Principal | None, media: Media, rendition: str, version: int = 0
+    ) -> Content:
+        """Returns the original or a rendition of a media that the caller may read. Raises NotFound
+        (VERSION_NOT_FOUND, RENDITION_NOT_FOUND), PermissionDenied (DOWNLOAD_NOT_ALLOWED),
+        Unavailable (MEDIA_NOT_READY)."""
+        if not rendition and principal and not principal.may_download:
+            raise not_downloadable()
         check_version(scanned(media), version)
         if not rendition:
             return self.original(media)
@@ -145,6 +152,14 @@ class DownloadService:
         disposition = content_disposition(content.filename, content_type, attachment=attachment)
         driver = self._stores[body.store].driver
         return await driver.sign_read(body.key, ttl, content_type, disposition)
+
+
+def not_downloadable() -> PermissionDenied:
+    return PermissionDenied(
+        Reason.DOWNLOAD_NOT_ALLOWED,
+        "This share link lets its visitors view the media, but not download the original. Read a"
+        " rendition or an image instead.",
+    )
 
 
 def rendition_content(media: Media, rendition: Rendition, filename: str) -> Content:

@@ -174,8 +174,8 @@ class NewMedia:
 class Media:
     """One media with the blob and the virus scan of its current version. `info` and `private_info`
     are the results of inspection. `info` is None until inspection ends. `uploaded_type` is the
-    content type that the first bytes indicated, which inspection may have changed. `role`: of the
-    caller for whom it was loaded."""
+    content type that the first bytes indicated, which inspection may have changed. `role` and
+    `signer_url_key`: of the caller for whom it was loaded."""
 
     media_id: str
     owner: Owner
@@ -211,7 +211,14 @@ class Media:
     visibility: Visibility = Visibility.PRIVATE
     renditions: tuple[Rendition, ...] = ()
     scan: Scan = NOT_SCANNED
+    url_key: int = 0
+    signer_url_key: int = 0
     role: Role = Role.NONE
+
+    @property
+    def url_keys(self) -> str:
+        """The keys that its signed URLs name: its own, and that of their signer."""
+        return f"{self.url_key}.{self.signer_url_key}"
 
     @property
     def changed_from(self) -> str:

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from media_service.access.lists import Key, Table, order_sql, page_of
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
-from media_service.access.principal import Principal
+from media_service.access.principal import LINK, Principal
 from media_service.access.queries import (
     CALLER,
     CALLERS,
@@ -19,6 +19,7 @@ from media_service.access.queries import (
     caller_params,
     for_callers,
     media_keys,
+    readable_by_link,
     role,
 )
 from media_service.access.queries import (
@@ -72,28 +73,60 @@ RENDITIONS = """
 """
 
 
-def select(renditions: str, role: str = "0", media: str = "media m") -> str:
+def select(
+    renditions: str, role: str = "0", media: str = "media m", signer_url_key: str = "0"
+) -> str:
+    """`signer_url_key`: see `signer_url_key`."""
     return f"""
         select m.*, m.media_id::text as media_id, b.blob_id::text as blob_id, b.store, b.key,
                b.size_bytes as blob_size, b.crc32c, b.sha256, v.content_type as uploaded_type,
                v.scan_state, v.scan_held, v.scan_reason, v.scan_threat, v.scan_engine, v.scan_time,
-               {renditions} as renditions, {role} as role
+               {renditions} as renditions, {signer_url_key} as signer_url_key, {role} as role
         from {media}
         join media_versions v on v.media_id = m.media_id and v.version = m.version
         join blobs b on b.blob_id = v.blob_id
     """
 
 
+def signer_url_key(caller: str) -> str:
+    """The key that a caller's signed URLs name."""
+    return (
+        "coalesce((select k.url_key from signed_url_keys k"
+        f" where k.principal = {caller}.principal), 0)"
+    )
+
+
 SELECT = select(RENDITIONS)
+# In pages.
+LISTED = select(
+    RENDITIONS,
+    media="caller cross join media m",
+    signer_url_key=signer_url_key("caller"),
+)
 
 KEYS = media_keys("m", "media_id")
 ROLE = role("m", KEYS)
 TABLE = Table("media", "m", "media_id", "media_id")
-# The media that callers ask for, each with the role of its caller.
-ASKED, BARE_ASKED = (
-    select(renditions, f"c.position, {ROLE}", f"{CALLERS} join media m on m.media_id = c.id")
-    for renditions in (RENDITIONS, "null")
-)
+
+
+def asked_for(renditions: str, role: str) -> str:
+    """The media that callers ask for, each with the role of its caller."""
+    return select(
+        renditions,
+        f"c.position, {role}",
+        f"{CALLERS} join media m on m.media_id = c.id",
+        signer_url_key("c"),
+    )
+
+
+# By whether they are bare, and whether a share link is among the callers.
+ASKED = {
+    (bare, links): asked_for(
+        "null" if bare else RENDITIONS, readable_by_link(ROLE) if links else ROLE
+    )
+    for bare in (False, True)
+    for links in (False, True)
+}
 
 
 def record(row: Mapping[str, Any]) -> Media:
@@ -148,6 +181,8 @@ def record(row: Mapping[str, Any]) -> Media:
             row["scan_engine"],
             row["scan_time"],
         ),
+        url_key=row["url_key"],
+        signer_url_key=row["signer_url_key"],
         role=Role(row["role"]),
     )
 
@@ -188,7 +223,8 @@ async def get_asked(
     `bare`, leaves out their renditions."""
     if not asked:
         return []
-    query, params = for_callers(BARE_ASKED if bare else ASKED, asked)
+    links = any(principal and principal.type == LINK for _, principal in asked)
+    query, params = for_callers(ASKED[bare, links], asked)
     rows = await db.execute(query.encode(), params)
     found = {row["position"]: record(row) async for row in rows}
     return [found.get(position) for position in range(1, len(asked) + 1)]
@@ -235,7 +271,7 @@ async def page(
     """Returns at most `limit` media in scope that meet all conditions."""
     page = page_of(TABLE, scope, where, keys, limit)
     order_by = order_sql("m", keys)
-    query = f"with {page.sql} {SELECT} join page on page.id = m.media_id order by {order_by}"
+    query = f"with {page.sql} {LISTED} join page on page.id = m.media_id order by {order_by}"
     rows = await db.execute(query.encode(), page.params)
     return [record(row) async for row in rows]
 
@@ -445,6 +481,20 @@ async def touch(db: Connection, media_id: str) -> None:
     await db.execute(
         "update media set revision = revision + 1, update_time = now() where media_id = %s",
         (media_id,),
+    )
+
+
+async def change_url_key(db: Connection, media_id: str) -> None:
+    """Ends the signed URLs of a media."""
+    await db.execute("update media set url_key = url_key + 1 where media_id = %s", (media_id,))
+
+
+async def change_signer_key(db: Connection, principal: str) -> None:
+    """Ends the URLs that a caller has signed."""
+    await db.execute(
+        "insert into signed_url_keys as k (principal, url_key) values (%s, 1)"
+        " on conflict (principal) do update set url_key = k.url_key + 1",
+        (principal,),
     )
 
 

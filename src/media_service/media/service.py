@@ -9,7 +9,7 @@ from media_service.access.lists import after_sql
 from media_service.access.owner import Owner
 from media_service.access.page_tokens import PageTokens
 from media_service.access.policy import Condition, authorize, owned_by, scope
-from media_service.access.principal import Principal
+from media_service.access.principal import LINK, Principal
 from media_service.access.role import Role
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
@@ -185,7 +185,7 @@ class MediaService:
         keys = parse_order(order_by)
         condition = parse_filter(filter_text)
         query = ("media", principal.owner, filter_text, order_by, show_deleted, owner, project_id)
-        if not show_deleted:
+        if not show_deleted or principal.type == LINK:
             where.append(Condition("m.delete_time is null", ()))
         if project_id:
             where.append(Condition("m.project_id <> '' and m.project_id = %s", (project_id,)))

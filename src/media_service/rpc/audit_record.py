@@ -44,13 +44,14 @@ REQUEST_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 HIDING = {
     *("MEDIA_NOT_FOUND", "UPLOAD_NOT_FOUND", "JOB_NOT_FOUND", "PROJECT_NOT_FOUND"),
     *("ORGANIZATION_NOT_FOUND", "GROUP_NOT_FOUND", "RESOURCE_NOT_FOUND"),
-    *("SERVICE_ACCOUNT_NOT_FOUND", "API_KEY_NOT_FOUND"),
+    *("SERVICE_ACCOUNT_NOT_FOUND", "API_KEY_NOT_FOUND", "SHARE_LINK_NOT_FOUND"),
 }
 REFUSALS = {code_pb2.PERMISSION_DENIED, code_pb2.UNAUTHENTICATED}
 # What a message may name, besides jobs, uploads and media.
 NAMED = {
     "service_account_id": "",
     "api_key_id": "",
+    "share_link_id": "",
     "project_id": "project:",
     "group_id": "group:",
     "organization_id": "organization:",

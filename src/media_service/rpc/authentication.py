@@ -12,6 +12,7 @@ from media_service.credentials.verifier import KeyVerifier
 from media_service.errors import Reason, Unauthenticated
 from media_service.rpc.caller import current_principal
 from media_service.rpc.client_certificates import Certificate, ClientCertificates
+from media_service.share_links.sessions import LinkSessions
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
@@ -23,13 +24,18 @@ CHECK_SECONDS = 10.0
 
 
 class Authenticator:
-    """Verifies access tokens, API keys and client certificates."""
+    """Verifies access tokens, API keys, sessions of share links, and client certificates."""
 
     def __init__(
-        self, tokens: TokenVerifier, keys: KeyVerifier, certificates: ClientCertificates
+        self,
+        tokens: TokenVerifier,
+        keys: KeyVerifier,
+        links: LinkSessions,
+        certificates: ClientCertificates,
     ) -> None:
         self._tokens = tokens
         self._keys = keys
+        self._links = links
         self._certificates = certificates
 
     def credential(self, context: Context) -> Credential | None:
@@ -41,7 +47,11 @@ class Authenticator:
         """Whether a credential was verified before. The TLS handshake verifies certificates."""
         if not isinstance(credential, str):
             return credential is not None
-        return self._tokens.remembers(credential) or self._keys.remembers(credential)
+        return (
+            self._tokens.remembers(credential)
+            or self._keys.remembers(credential)
+            or self._links.remembers(credential)
+        )
 
     async def verify(self, credential: Credential | None) -> Principal:
         """Raises Unauthenticated (TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED), and Unavailable
@@ -52,6 +62,8 @@ class Authenticator:
             return await self._keys.account(credential.service_account_id)
         if self._keys.accepts(credential):
             return await self._keys.verify(credential)
+        if self._links.accepts(credential):
+            return self._links.verify(credential)
         return await self._tokens.verify(credential)
 
     async def check(self, principal: Principal) -> None:

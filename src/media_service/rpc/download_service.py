@@ -6,12 +6,14 @@ from typing import Any, TypeAlias
 
 import grpc
 from crc32c import crc32c as crc32c_of
+from google.protobuf import empty_pb2
 from mediaservice.v1 import download_service_pb2, download_service_pb2_grpc
 
 from media_service.clock import now
 from media_service.codecs.pipeline.validation import parsed_pipeline
 from media_service.downloads.playback import STREAMS, PlaybackService
 from media_service.downloads.read_links import TTL, ReadLinks
+from media_service.downloads.revocation import UrlRevocation
 from media_service.downloads.service import DownloadService, resolve
 from media_service.downloads.waiting import Waiting
 from media_service.media.content import Content
@@ -49,6 +51,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         links: ReadLinks,
         public_urls: PublicUrls,
         waiting: Waiting,
+        revocation: UrlRevocation,
     ) -> None:
         self._downloads = downloads
         self._renders = renders
@@ -56,6 +59,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         self._links = links
         self._public_urls = public_urls
         self._waiting = waiting
+        self._revocation = revocation
 
     async def Download(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.DownloadRequest, context: Context
@@ -83,7 +87,8 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         self, request: download_service_pb2.DownloadRequest
     ) -> tuple[Media, Content]:
         media = await self._downloads.media(caller(), request.media_id)
-        return media, await self._downloads.content(media, request.rendition, request.version)
+        content = await self._downloads.content(caller(), media, request.rendition, request.version)
+        return media, content
 
     async def GetContent(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetContentRequest, context: Context
@@ -186,6 +191,15 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
             caching=caching,
             attachment=opened.attachment,
         )
+
+    async def RevokeSignedUrls(  # noqa: N802
+        self, request: download_service_pb2.RevokeSignedUrlsRequest, context: Context
+    ) -> empty_pb2.Empty:
+        if request.media_id:
+            await self._revocation.of_media(caller(), request.media_id.lower())
+        else:
+            await self._revocation.of_signer(caller(), request.signer)
+        return empty_pb2.Empty()
 
     async def GetPublic(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetPublicRequest, context: Context

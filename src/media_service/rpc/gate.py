@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import Message
 
 from media_service.access.policy import Guard, current_guard
-from media_service.access.principal import Principal
+from media_service.access.principal import LINK, Principal
 from media_service.errors import PermissionDenied, Reason
 from media_service.rates.limiter import RateLimiter
 from media_service.rpc import http, wire
@@ -172,6 +172,7 @@ class Gate:
         record.admit(principal)
         await self._charge_caller(rule.cost)
         check_scope(principal, rule)
+        check_link(principal, rule)
 
     async def _charge_caller(self, cost: int) -> None:
         await self._rates.charge(self._rates.caller, caller().charged_name, cost)
@@ -240,6 +241,15 @@ def check_scope(principal: Principal, rule: MethodRule) -> None:
             Reason.SCOPE_MISSING,
             f"The token's scope does not include {rule.permission}.",
             permission=rule.permission,
+        )
+
+
+def check_link(principal: Principal, rule: MethodRule) -> None:
+    if principal.type == LINK and principal.link_mode not in rule.links:
+        raise PermissionDenied(
+            Reason.SHARE_LINK_METHOD_NOT_ALLOWED,
+            f"A share link with the mode {principal.link_mode} does not allow this call.",
+            mode=principal.link_mode,
         )
 
 

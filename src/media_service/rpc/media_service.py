@@ -59,7 +59,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         return media_to_message(
             media,
             self._public_urls,
-            full=request.view == media_pb2.Media.FULL,
+            full=request.view == media_pb2.Media.FULL and caller().may_download,
             read_urls=self._links.read_urls(caller(), media) if request.sign_read_urls else None,
         )
 

@@ -8,9 +8,17 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from mediaservice.v1 import rule_pb2
+from mediaservice.v1.rule_pb2 import Rule
 
+from media_service.access.principal import LinkMode
 from media_service.access.role import Role
 from media_service.rpc.rest_names import RestNames
+
+LINKS: Mapping[int, frozenset[str]] = {
+    Rule.LINK_UNSPECIFIED: frozenset(),
+    Rule.READ_LINKS: frozenset({LinkMode.VIEW, LinkMode.DOWNLOAD}),
+    Rule.UPLOAD_LINKS: frozenset({LinkMode.UPLOAD}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +27,8 @@ class MethodRule:
     names the resource, and `minimum_role`: the role that the caller needs on it. `cost`: the units
     of a rate limit that a call uses, or each element of the field `cost_per` if there is one.
     `ticket`: whether a watch ticket can replace the token. `request`: the type of request messages.
-    `rest`: the field names of errors over REST. `reading`: what a read of content counts as."""
+    `rest`: the field names of errors over REST. `reading`: what a read of content counts as.
+    `links`: the modes of the share links whose sessions may call it."""
 
     permission: str
     audit: str
@@ -31,6 +40,7 @@ class MethodRule:
     request: type[Message]
     rest: RestNames
     reading: int
+    links: frozenset[str]
 
     @property
     def action(self) -> str:
@@ -62,5 +72,6 @@ def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule
                 GetMessageClass(method.input_type),
                 RestNames.of(method.input_type, method.output_type, http.body),
                 rule.reading,
+                LINKS[rule.link],
             )
     return rules

@@ -33,6 +33,8 @@ from mediaservice.v1 import (
     processing_service_pb2_grpc,
     quota_service_pb2,
     quota_service_pb2_grpc,
+    share_link_service_pb2,
+    share_link_service_pb2_grpc,
     upload_service_pb2,
     upload_service_pb2_grpc,
     watch_service_pb2,
@@ -45,6 +47,7 @@ from media_service.audit.service import AuditService
 from media_service.credentials.service import CredentialsService
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
+from media_service.downloads.revocation import UrlRevocation
 from media_service.downloads.service import DownloadService
 from media_service.downloads.waiting import Waiting
 from media_service.jobs.service import JobService
@@ -81,10 +84,13 @@ from media_service.rpc.readiness import Readiness
 from media_service.rpc.reflection import ReflectionServicer
 from media_service.rpc.running_calls import RunningCalls
 from media_service.rpc.server_options import OPTIONS
+from media_service.rpc.share_link_service import ShareLinkServicer
 from media_service.rpc.stream_reset import new_task
 from media_service.rpc.upload_service import UploadServicer
 from media_service.rpc.watch_limiter import WatchLimiter
 from media_service.rpc.watch_service import WatchServicer
+from media_service.share_links.opening import LinkOpener
+from media_service.share_links.service import ShareLinkService
 from media_service.sharing.grants import GrantService
 from media_service.sharing.groups import GroupService
 from media_service.sharing.organizations import OrganizationService
@@ -106,6 +112,7 @@ SERVICES = [
     quota_service_pb2.DESCRIPTOR.services_by_name["QuotaService"],
     policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"],
     privacy_service_pb2.DESCRIPTOR.services_by_name["PrivacyService"],
+    share_link_service_pb2.DESCRIPTOR.services_by_name["ShareLinkService"],
     health_service_pb2.DESCRIPTOR.services_by_name["HealthService"],
 ]
 
@@ -148,6 +155,9 @@ class Services:
     policies: PolicyService
     privacy: PrivacyService
     blocklist: Blocklist
+    share_links: ShareLinkService
+    link_opener: LinkOpener
+    url_revocation: UrlRevocation
 
 
 @dataclass(frozen=True)
@@ -225,6 +235,7 @@ class RpcServer:
                 services.links,
                 public_urls,
                 services.waiting,
+                services.url_revocation,
             ),
             gate,
         )
@@ -279,6 +290,9 @@ class RpcServer:
         )
         privacy_service_pb2_grpc.add_PrivacyServiceServicer_to_server(
             PrivacyServicer(services.privacy, report_signer), gate
+        )
+        share_link_service_pb2_grpc.add_ShareLinkServiceServicer_to_server(
+            ShareLinkServicer(services.share_links, services.link_opener, page_tokens), gate
         )
         health_service_pb2_grpc.add_HealthServiceServicer_to_server(HealthServicer(readiness), gate)
         open_gate = cast(

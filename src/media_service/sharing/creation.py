@@ -6,7 +6,7 @@ from typing import Any
 
 from media_service.access.owner import Owner
 from media_service.access.policy import authorize, decided, role_required
-from media_service.access.principal import Principal
+from media_service.access.principal import LINK, Principal
 from media_service.access.role import Role
 from media_service.db.database import Database
 from media_service.db.transaction import Connection
@@ -62,7 +62,7 @@ class Creation:
         for destination in dict.fromkeys(destinations):
             # What a user without an organization creates is theirs, without a query.
             own = destination.owner in {None, principal.owner} and not destination.project_id
-            if own and not principal.org_id:
+            if own and not principal.org_id and principal.type != LINK:
                 found[destination] = Placement(principal.owner)
             else:
                 others.append(destination)
@@ -84,6 +84,8 @@ async def placement_or_refusal(
 
 async def placement_in(db: Connection, principal: Principal, destination: Destination) -> Placement:
     """Raises the errors of `Creation.place`."""
+    if principal.type == LINK:
+        return await placement_for_guest(db, principal, destination)
     org_id, project = principal.org_id, None
     if destination.project_id:
         project = await load_project(db, principal, destination.project_id)
@@ -95,6 +97,19 @@ async def placement_in(db: Connection, principal: Principal, destination: Destin
     if destination.published and found.role < Role.MANAGER:  # as for a media that exists
         raise role_required(Role.MANAGER)
     return Placement(owner, found.policies if project is None else project.policies)
+
+
+async def placement_for_guest(
+    db: Connection, guest: Principal, destination: Destination
+) -> Placement:
+    """What a guest uploads belongs to the owner of the project. Raises the errors of
+    `Creation.place`."""
+    project = await load_project(db, guest, destination.project_id)
+    if destination.owner not in {None, project.owner}:
+        raise owner_not_allowed()
+    if destination.published:
+        raise role_required(Role.MANAGER)
+    return Placement(project.owner, project.policies)
 
 
 async def check_owner(db: Connection, principal: Principal, owner: Owner, org_id: str) -> Located:

@@ -7,7 +7,7 @@ from typing import Any
 from media_service.access.lists import Key, Table, after_sql, order_sql, page_of
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
-from media_service.access.principal import Principal
+from media_service.access.principal import LINK, Principal
 from media_service.access.queries import (
     CALLER,
     CALLER_UNTIL,
@@ -24,6 +24,7 @@ from media_service.access.queries import (
     project_keys,
     role,
     valid,
+    writable_by_link,
 )
 from media_service.access.role import Role
 from media_service.db.transaction import Connection
@@ -32,6 +33,7 @@ from media_service.sharing.resources import Resource
 
 # Roles, with the alias that the statements below give the thing.
 PROJECT_ROLE = role("p", project_keys("p"))
+PROJECT_ROLE_OF_LINK = writable_by_link("'project:' || p.project_id", "0")
 ORGANIZATION_KEYS = (organization_key("t"),)
 ORGANIZATION_ROLE = role("t", ORGANIZATION_KEYS, owned=False)
 ORGANIZATION = "(select o.*, o.organization_id as org_id from organizations o) t"
@@ -89,8 +91,9 @@ NEWEST = (Key("create_time", descending=True), Key("project_id", descending=True
 
 
 async def project(db: Connection, project_id: str, principal: Principal) -> Project | None:
+    role_sql = PROJECT_ROLE_OF_LINK if principal.type == LINK else PROJECT_ROLE
     rows = await db.execute(
-        f"select p.*, {PROJECT_ROLE} as role, {policies('p', 'p.project_id')} as policies"
+        f"select p.*, {role_sql} as role, {policies('p', 'p.project_id')} as policies"
         f" from {CALLER} cross join projects p where p.project_id = %s".encode(),
         (*caller_params(principal), project_id),
     )

@@ -255,8 +255,11 @@ class Finisher:
         blob = Blob(new.blob_id, self._store.name, key, len(data), checksums)
         media = media_of(new, kind, content_type, blob, self._new_scan)
         try:
+            finished = Finished(new, media, current_call.get())
+            # What a share link refuses would fail the uploads of others in the same transaction.
+            alone = new.share_link_id is not None
             async with self._shared_turns.turn(charged):
-                upload = await self._add(Finished(new, media, current_call.get()))
+                upload = await (self._add_alone(finished) if alone else self._add(finished))
             if isinstance(upload, MediaError):
                 raise upload
         except Unavailable:
@@ -268,6 +271,10 @@ class Finisher:
             raise
         failpoint("upload.one-step.after")
         return UploadResult(upload, media.created(upload.create_time))
+
+    async def _add_alone(self, finished: Finished) -> Upload | MediaError:
+        (added,) = await self._add_many([finished])
+        return added
 
     async def _add_many(self, finished: Sequence[Finished]) -> Sequence[Upload | MediaError]:
         """Adds uploads and their media in one transaction. Returns an error for those that a quota

@@ -68,12 +68,14 @@ class UploadSpec:
 @dataclass(frozen=True, slots=True)
 class NewUpload:
     """An upload to create, with the ids of the upload, its media and its blob. `key` makes the
-    creation idempotent. `policies`: those that apply to it."""
+    creation idempotent. `policies`: those that apply to it. `share_link_id`: of the link by which a
+    guest uploads."""
 
     spec: UploadSpec
     owner: Owner
     key: RequestKey | None = None
     policies: Policies = NO_POLICIES
+    share_link_id: str | None = None
     upload_id: str = field(default_factory=new_id)
     media_id: str = field(default_factory=new_id)
     blob_id: str = field(default_factory=new_id)

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 from cachetools import TTLCache
 
 from media_service.access.owner import Owner
-from media_service.access.principal import Principal
+from media_service.access.principal import LINK, Principal
 from media_service.db.database import Database
 from media_service.errors import Reason, ResourceExhausted
 from media_service.uploads import queries
@@ -101,7 +101,9 @@ class Admitted:
 
 def sharing_owner(principal: Principal, owner: Owner) -> Owner:
     """Whose limit counts: a service account shares that of the user or the organization that it
-    belongs to."""
+    belongs to. Guests have a limit of their own, that of their share link."""
+    if principal.type == LINK:
+        return principal.owner
     if not principal.account or (owner.type, owner.id) != (principal.type, principal.id):
         return owner
     return Owner(principal.charged.type, principal.charged.id, principal.org_id)

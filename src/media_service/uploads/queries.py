@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from media_service.access.lists import Key, Table, after_sql, order_sql, page_of
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
-from media_service.access.principal import Principal
+from media_service.access.principal import LINK, Principal
 from media_service.access.queries import (
     CALLER,
     Scope,
@@ -19,6 +19,7 @@ from media_service.access.queries import (
     media_keys,
     project_keys,
     role,
+    writable_by_link,
 )
 from media_service.access.role import Role
 from media_service.db.database import json_bytes
@@ -53,8 +54,20 @@ SCREENED = """
         select from blocked_files f where f.scope in ('service:', 'organization:' || u.org_id)
     )
 """
+# Of a guest, who may write the uploads of their link, as long as it works.
+GUEST_ROLE = writable_by_link(
+    "case when u.share_link_id::text = c.owner_id then 'project:' || u.project_id end", "0"
+)
 TABLE = Table("uploads", "u", "upload_id", "media_id")
 NEWEST = (Key("create_time", descending=True), Key("upload_id", descending=True))
+
+
+def role_sql(principal: Principal | None) -> SQL:
+    return SQL(GUEST_ROLE if principal and principal.type == LINK else ROLE)
+
+
+def project_role_sql(principal: Principal | None) -> SQL:
+    return SQL(GUEST_ROLE if principal and principal.type == LINK else PROJECT_ROLE)
 
 
 def record(row: Mapping[str, Any]) -> Upload:
@@ -103,8 +116,8 @@ async def insert(
         insert into uploads as u
             (upload_id, media_id, org_id, owner_type, owner_id, state, filename, content_type,
              size_bytes, max_size_bytes, crc32c, sha256, project_id, attributes, policies, blob_id,
-             store_session, epoch, expire_time)
-        values (%s, %s, %s, %s, %s, 'ACTIVE', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+             store_session, epoch, share_link_id, expire_time)
+        values (%s, %s, %s, %s, %s, 'ACTIVE', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
                 now() + %s)
         on conflict do nothing
         returning {}
@@ -127,6 +140,7 @@ async def insert(
             new.blob_id,
             store_session,
             epoch,
+            new.share_link_id,
             expiry,
         ),
     )
@@ -154,6 +168,7 @@ async def insert_finished(
             "project_id": new.spec.project_id,
             "attributes": attributes_to_json(new.spec.attributes),
             "blob_id": new.blob_id,
+            "share_link_id": new.share_link_id,
             "committed_size": one.blob.size_bytes,
         }
         for new, one in zip(uploads, media, strict=True)
@@ -162,15 +177,16 @@ async def insert_finished(
         """
         insert into uploads (upload_id, media_id, org_id, owner_type, owner_id, state, filename,
                              content_type, size_bytes, max_size_bytes, crc32c, sha256, project_id,
-                             attributes, blob_id, epoch, committed_size, expire_time)
+                             attributes, blob_id, share_link_id, epoch, committed_size,
+                             expire_time)
         select upload_id, media_id, org_id, owner_type, owner_id, 'FINISHED', filename,
                content_type, size_bytes, max_size_bytes, crc32c, sha256, project_id, attributes,
-               blob_id, 1, committed_size, now()
+               blob_id, share_link_id, 1, committed_size, now()
         from json_to_recordset(%s::json) as added (
             upload_id uuid, media_id uuid, org_id text, owner_type text, owner_id text,
             filename text, content_type text, size_bytes bigint, max_size_bytes bigint,
             crc32c bigint, sha256 bytea, project_id text, attributes jsonb, blob_id uuid,
-            committed_size bigint
+            share_link_id uuid, committed_size bigint
         )
         returning create_time
         """,
@@ -179,14 +195,17 @@ async def insert_finished(
 
 
 async def count_open(db: Connection, owner: Owner, most: int) -> int:
-    """The unfinished uploads of an owner and of the service accounts that belong to it. Counts up
-    to `most`."""
+    """The unfinished uploads of an owner and of the service accounts that belong to it, or those by
+    a share link. Counts up to `most`."""
+    if owner.type == LINK:
+        return await count_open_by_guests(db, owner.id)
     name = (owner.org_id, owner.type, owner.id)
     rows = await db.execute(
         """
         select count(*) as count from (
             select from uploads
             where state = 'ACTIVE' and org_id = %s and owner_type = %s and owner_id = %s
+              and share_link_id is null
             union all
             select from service_accounts a
             join uploads u on u.state = 'ACTIVE' and u.org_id = a.org_id
@@ -201,10 +220,19 @@ async def count_open(db: Connection, owner: Owner, most: int) -> int:
     return int(row["count"]) if row else 0
 
 
+async def count_open_by_guests(db: Connection, share_link_id: str) -> int:
+    rows = await db.execute(
+        "select count(*) as count from uploads where state = 'ACTIVE' and share_link_id = %s",
+        (share_link_id,),
+    )
+    row = await rows.fetchone()
+    return int(row["count"]) if row else 0
+
+
 async def get(db: Connection, upload_id: str, principal: Principal | None = None) -> Upload | None:
     """Returns an upload, with the role of the caller."""
     query = SQL("select {}, {} as role from {} cross join uploads u where u.upload_id = %s").format(
-        COLUMNS, SQL(ROLE), SQL(CALLER)
+        COLUMNS, role_sql(principal), SQL(CALLER)
     )
     rows = await db.execute(query, (*caller_params(principal), upload_id))
     row = await rows.fetchone()
@@ -216,7 +244,7 @@ async def get_to_write(db: Connection, upload_id: str, principal: Principal) -> 
     query = SQL(
         "select {}, {} as role, {} as project_role from {} cross join uploads u"
         " where u.upload_id = %s"
-    ).format(COLUMNS, SQL(ROLE), SQL(PROJECT_ROLE), SQL(CALLER))
+    ).format(COLUMNS, role_sql(principal), project_role_sql(principal), SQL(CALLER))
     rows = await db.execute(query, (*caller_params(principal), upload_id))
     row = await rows.fetchone()
     return record(row) if row else None
@@ -235,7 +263,7 @@ async def lock_to_finish(db: Connection, upload_id: str, principal: Principal) -
     query = SQL(
         "select {}, {} as project_role, {} as screened from {} cross join uploads u"
         " where u.upload_id = %s for update of u"
-    ).format(COLUMNS, SQL(PROJECT_ROLE), SQL(SCREENED), SQL(CALLER))
+    ).format(COLUMNS, project_role_sql(principal), SQL(SCREENED), SQL(CALLER))
     rows = await db.execute(query, (*caller_params(principal), upload_id))
     row = await rows.fetchone()
     return record(row) if row else None

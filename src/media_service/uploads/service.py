@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from media_service.access.fair_places import Place
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition, owned_by, scope
-from media_service.access.principal import Principal
+from media_service.access.principal import LINK, Principal
 from media_service.db.database import Database
 from media_service.db.events import UploadChanged
 from media_service.db.new_job import NewJob
@@ -26,6 +26,7 @@ from media_service.jobs.model import JobKind
 from media_service.media import queries as media_queries
 from media_service.media.model import Visibility
 from media_service.media.policy import policies_from
+from media_service.share_links import queries as share_links
 from media_service.sharing.creation import Creation, Destination, Placement
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
@@ -113,11 +114,13 @@ class UploadService:
         """Creates sessions; see `Creator.create`."""
         destinations = [destination_of(spec) for spec, _ in requests]
         placements = await self._creation.placements(principal, destinations)
-        found_for = [placements[destination] for destination in destinations]
-        wanted = [
-            found if isinstance(found, MediaError) else new_upload(spec, found, key)
-            for (spec, key), found in zip(requests, found_for, strict=True)
-        ]
+        wanted: list[NewUpload | MediaError] = []
+        for (spec, key), destination in zip(requests, destinations, strict=True):
+            found = placements[destination]
+            if isinstance(found, MediaError):
+                wanted.append(found)
+            else:
+                wanted.append(await self._new(principal, spec, found, key))
         accepted = Counter(new.owner for new in wanted if isinstance(new, NewUpload))
         with ExitStack() as stack:
             admitted = [
@@ -239,7 +242,8 @@ class UploadService:
         If `key` was used before, a resumable stream continues the existing session. A stream that
         is not resumable must have the same bytes, and gets the first result.
         """
-        new = new_upload(spec, await self._creation.place(principal, destination_of(spec)), key)
+        placement = await self._creation.place(principal, destination_of(spec))
+        new = await self._new(principal, spec, placement, key)
         self._acceptance.of(new).check_spec(new.spec)
         with (
             self._runner.admit(principal.charged) as place,
@@ -271,7 +275,8 @@ class UploadService:
         self, principal: Principal, spec: UploadSpec, chunk: Chunk, key: RequestKey | None = None
     ) -> UploadResult:
         """Stores a file that arrived in one chunk, without a stream or a session."""
-        new = new_upload(spec, await self._creation.place(principal, destination_of(spec)), key)
+        placement = await self._creation.place(principal, destination_of(spec))
+        new = await self._new(principal, spec, placement, key)
         acceptance = self._acceptance.of(new)
         acceptance.check_spec(new.spec)
         check_chunk(chunk, 0, 0, new, acceptance)
@@ -288,6 +293,19 @@ class UploadService:
         elif known.state is not UploadState.VERIFYING:
             return await self.append(principal, known.upload_id, one(chunk))
         return await self.get(principal, known.upload_id)
+
+    async def _new(
+        self, principal: Principal, spec: UploadSpec, placement: Placement, key: RequestKey | None
+    ) -> NewUpload:
+        """The upload of a guest is private, and limited as its share link says."""
+        if principal.type != LINK:
+            return new_upload(spec, placement, key)
+        async with self._database.connection() as db:
+            most = await share_links.max_file_size(db, principal.subject)
+        if most is not None:
+            spec = replace(spec, max_size_bytes=min(most, spec.max_size_bytes or most))
+        new = new_upload(replace(spec, visibility_stated=True), placement, key)
+        return replace(new, share_link_id=principal.subject)
 
     async def _claim(self, new: NewUpload, *, resumable: bool = True) -> Upload | None:
         """Claims the key of an upload, if it has one, for the duration of a lease. Returns the

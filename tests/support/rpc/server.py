@@ -26,6 +26,7 @@ from mediaservice.v1 import (
     privacy_service_pb2_grpc,
     processing_service_pb2_grpc,
     quota_service_pb2_grpc,
+    share_link_service_pb2_grpc,
     upload_pb2,
     upload_service_pb2,
     upload_service_pb2_grpc,
@@ -69,6 +70,7 @@ class Caller:
         self.quotas = quota_service_pb2_grpc.QuotaServiceStub(self.channel)
         self.policies = policy_service_pb2_grpc.PolicyServiceStub(self.channel)
         self.privacy = privacy_service_pb2_grpc.PrivacyServiceStub(self.channel)
+        self.share_links = share_link_service_pb2_grpc.ShareLinkServiceStub(self.channel)
         self.access = access_service_pb2_grpc.AccessServiceStub(self.channel)
 
     async def call(

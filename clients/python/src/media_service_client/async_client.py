@@ -24,6 +24,7 @@ from mediaservice.v1 import (
     privacy_service_pb2,
     processing_service_pb2,
     rule_pb2,
+    share_link_service_pb2,
     upload_pb2,
     upload_service_pb2,
 )
@@ -705,6 +706,70 @@ class AsyncClient:
             if not response.next_page_token:
                 return
             request.page_token = response.next_page_token
+
+    async def create_share_link(
+        self,
+        targets: Iterable[str],
+        mode: share_link_service_pb2.ShareLink.Mode.ValueType,
+        *,
+        display_name: str = "",
+        expire_time: datetime | None = None,
+        max_uses: int = 0,
+        password: str = "",
+        max_files: int = 0,
+        max_file_size_bytes: int = 0,
+    ) -> share_link_service_pb2.CreateShareLinkResponse:
+        """The `secret` of a new share link, which cannot be shown again, and its `share_link`.
+        `targets`: "media:ID" of each media, or "project:ID". Limits of 0 do not exist; those of
+        files are for guests who upload."""
+        request = share_link_service_pb2.CreateShareLinkRequest(
+            targets=targets,
+            mode=mode,
+            display_name=display_name,
+            max_uses=max_uses,
+            password=password,
+            max_files=max_files,
+            max_file_size_bytes=max_file_size_bytes,
+        )
+        if expire_time is not None:
+            request.expire_time.FromDatetime(expire_time)
+        created: share_link_service_pb2.CreateShareLinkResponse = await self._transport.run(
+            calls.call("CreateShareLink", request, self._backoff)
+        )
+        return created
+
+    async def share_links(
+        self, *, target: str = ""
+    ) -> AsyncIterator[share_link_service_pb2.ShareLink]:
+        """The share links to a target, such as "media:ID", or the caller's own, newest first."""
+        request = share_link_service_pb2.ListShareLinksRequest(target=target)
+        while True:
+            response = await self._transport.run(
+                calls.call("ListShareLinks", request, self._backoff)
+            )
+            for link in response.share_links:
+                yield link
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    async def revoke_share_link(self, share_link_id: str) -> share_link_service_pb2.ShareLink:
+        """Ends a share link and its sessions at once."""
+        request = share_link_service_pb2.RevokeShareLinkRequest(share_link_id=share_link_id)
+        revoked: share_link_service_pb2.ShareLink = await self._transport.run(
+            calls.call("RevokeShareLink", request, self._backoff)
+        )
+        return revoked
+
+    async def open_share_link(
+        self, secret: str, *, password: str = ""
+    ) -> share_link_service_pb2.OpenShareLinkResponse:
+        """The `session_token` of a share link, which is the `token` of another client."""
+        request = share_link_service_pb2.OpenShareLinkRequest(secret=secret, password=password)
+        opened: share_link_service_pb2.OpenShareLinkResponse = await self._transport.run(
+            calls.call("OpenShareLink", request, self._backoff)
+        )
+        return opened
 
     async def operations(self) -> Sequence[processing_service_pb2.OperationInfo]:
         """What pipelines can do, with parameters and examples."""

@@ -16,6 +16,7 @@ from mediaservice.v1 import (
     policy_service_pb2_grpc,
     privacy_service_pb2_grpc,
     processing_service_pb2_grpc,
+    share_link_service_pb2_grpc,
     upload_service_pb2_grpc,
 )
 
@@ -72,4 +73,5 @@ def rpcs(channel: Any) -> Mapping[str, Any]:
         **vars(access_service_pb2_grpc.AccessServiceStub(channel)),
         **vars(credentials_service_pb2_grpc.CredentialsServiceStub(channel)),
         **vars(privacy_service_pb2_grpc.PrivacyServiceStub(channel)),
+        **vars(share_link_service_pb2_grpc.ShareLinkServiceStub(channel)),
     }

@@ -11,7 +11,7 @@ from media_service.access.principal import Principal
 from media_service.access.queries import CALLER, caller_params
 from media_service.db.transaction import Connection
 from media_service.uploads.model import Part, Upload
-from media_service.uploads.queries import COLUMNS, PROJECT_ROLE, ROLE, record
+from media_service.uploads.queries import COLUMNS, project_role_sql, record, role_sql
 
 SELECT = """
     select number, size_bytes, crc32c, epoch, sealed, stored, signed, replaceable
@@ -77,7 +77,7 @@ async def find(
         from {} cross join uploads u
         left join upload_parts p on p.upload_id = u.upload_id and p.number = %s
         where u.upload_id = %s
-        """).format(COLUMNS, SQL(ROLE), SQL(PROJECT_ROLE), SQL(CALLER)),
+        """).format(COLUMNS, role_sql(principal), project_role_sql(principal), SQL(CALLER)),
         (*caller_params(principal), number, upload_id),
     )
     row = await rows.fetchone()

@@ -1,0 +1,148 @@
+"""Use cases of those who share by links."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from media_service.access.policy import authorize, scope
+from media_service.access.principal import LinkMode, Principal
+from media_service.access.role import Role
+from media_service.clock import now
+from media_service.db.database import Database
+from media_service.db.transaction import Connection
+from media_service.ids import new_id
+from media_service.jobs.periodic import Batches
+from media_service.share_links import queries
+from media_service.share_links.errors import invalid, share_link_not_found
+from media_service.share_links.model import NewLink, ShareLink
+from media_service.share_links.passwords import Passwords
+from media_service.share_links.secret_text import new_secret, secret_hash
+from media_service.sharing import queries as sharing
+from media_service.sharing.errors import resource_not_found
+from media_service.sharing.resources import Resource, parse_resource
+
+# How long links that have ended are listed, and attempts with a password are kept.
+KEPT = timedelta(days=90)
+ATTEMPTS_KEPT = timedelta(days=1)
+BATCH = 1000
+
+
+class ShareLinkService:
+    def __init__(self, database: Database, passwords: Passwords) -> None:
+        self._database = database
+        self._passwords = passwords
+
+    async def create(
+        self, principal: Principal, new: NewLink, password: str
+    ) -> tuple[ShareLink, str]:
+        """Returns the link and its secret. Raises NotFound (RESOURCE_NOT_FOUND), PermissionDenied
+        (ROLE_REQUIRED), InvalidArgument (INVALID_FIELD)."""
+        resources = [parse_resource(target, "targets") for target in new.targets]
+        check_targets(resources, new)
+        if new.expire_time is not None and new.expire_time <= now():
+            raise invalid("expire_time", "must be in the future")
+        # What a claim of an administrator gives does not count later, either.
+        creator = replace(principal, administrator=False)
+        password_hash = await self._passwords.hash(password) if password else None
+        secret, share_link_id = new_secret(), new_id()
+        async with self._database.transaction() as tx:
+            org_id = await organization_of(tx, creator, resources)
+            link = await queries.insert(
+                tx,
+                share_link_id,
+                secret_hash(secret),
+                replace(new, targets=[str(resource) for resource in resources]),
+                org_id,
+                creator,
+                password_hash,
+            )
+            media = [each.id for each in resources if each.kind == "media"]
+            projects = [each.id for each in resources if each.kind == "project"]
+            tx.audit(
+                org_id=org_id,
+                media_id=media[0] if len(media) == 1 else "",
+                project_id=projects[0] if projects else "",
+                resource_id=share_link_id,
+            )
+        return link, secret
+
+    async def get(self, principal: Principal, share_link_id: str) -> ShareLink:
+        """Raises NotFound (SHARE_LINK_NOT_FOUND)."""
+        async with self._database.connection() as db:
+            return await load(db, principal, share_link_id)
+
+    async def page(
+        self, principal: Principal, after: tuple[datetime, str] | None, limit: int
+    ) -> list[ShareLink]:
+        """The links of the caller."""
+        where = scope(principal, Role.MANAGER)
+        async with self._database.connection() as db:
+            return await queries.page(db, where, after, limit)
+
+    async def page_of_target(
+        self, principal: Principal, target: str, after: tuple[datetime, str] | None, limit: int
+    ) -> list[ShareLink]:
+        """The links to a target. Raises NotFound (RESOURCE_NOT_FOUND), PermissionDenied
+        (ROLE_REQUIRED)."""
+        resource = parse_resource(target, "target")
+        async with self._database.connection() as db:
+            await organization_of(db, principal, [resource])
+            return await queries.page_of_target(db, str(resource), after, limit)
+
+    async def revoke(self, principal: Principal, share_link_id: str) -> ShareLink:
+        """Idempotent. Raises NotFound (SHARE_LINK_NOT_FOUND)."""
+        async with self._database.transaction() as tx:
+            link = await load(tx, principal, share_link_id)
+            if link.revoke_time is None:
+                await queries.revoke(tx, share_link_id)
+                tx.audit(org_id=link.creator.org_id, resource_id=share_link_id)
+            return await load(tx, principal, share_link_id)
+
+
+def check_targets(resources: Sequence[Resource], new: NewLink) -> None:
+    kinds = {resource.kind for resource in resources}
+    if kinds != {"media"} and (kinds != {"project"} or len(resources) > 1):
+        raise invalid("targets", "must be media, or one project")
+    if new.mode is LinkMode.UPLOAD:
+        if kinds != {"project"}:
+            raise invalid("targets", "must be one project if the mode is UPLOAD")
+        return
+    for field, limit in (
+        ("max_files", new.max_files),
+        ("max_file_size_bytes", new.max_file_size),
+    ):
+        if limit is not None:
+            raise invalid(field, "can only be set if the mode is UPLOAD")
+
+
+async def organization_of(
+    db: Connection, principal: Principal, resources: Sequence[Resource]
+) -> str:
+    """The organization of resources that the caller may share. Raises the errors of `create`."""
+    found = set()
+    for resource in resources:
+        located = await sharing.locate(db, resource, principal)
+        missing = resource_not_found(str(resource))
+        found.add(authorize(located, missing, Role.MANAGER).org_id)
+    if len(found) > 1:
+        raise invalid("targets", "must be in the same organization")
+    return found.pop()
+
+
+async def load(db: Connection, principal: Principal, share_link_id: str) -> ShareLink:
+    """Returns a link if the caller may manage it. Whoever has a lower role on its target need not
+    know that it exists."""
+    link = await queries.get(db, share_link_id, principal)
+    missing = share_link_not_found(share_link_id)
+    managed = link if link and link.role >= Role.MANAGER else None
+    return authorize(managed, missing, Role.MANAGER)
+
+
+async def remove_ended_links(database: Database) -> Batches:
+    while True:
+        async with database.connection() as db:
+            removed = await queries.remove_ended(db, KEPT, BATCH)
+            await queries.remove_attempts(db, ATTEMPTS_KEPT)
+        yield removed
+        if removed < BATCH:
+            return

@@ -1,0 +1,104 @@
+"""Share links by which guests upload into a project."""
+
+from typing import Any
+
+from mediaservice.v1 import quota_service_pb2, upload_pb2, upload_service_pb2
+from mediaservice.v1.upload_pb2 import Upload
+
+from tests.support.media.small_files import jpeg
+from tests.support.rpc.audit import entries
+from tests.support.rpc.catalogue import get as get_media
+from tests.support.rpc.server import Caller, Running, refused
+from tests.support.rpc.share_links import get, media_of, revoke_link, share, visitor
+from tests.support.rpc.sharing import create_project, store_in
+
+FILE = jpeg()
+Measure = quota_service_pb2.QuotaMeasure.Name
+
+
+async def reason(call: Any) -> str:
+    return (await refused(call)).reason
+
+
+def message(project: str, data: bytes = FILE, **spec: Any) -> upload_service_pb2.WriteUploadRequest:
+    given = upload_pb2.UploadSpec(project_id=project, filename="guest.jpg", **spec)
+    return upload_service_pb2.WriteUploadRequest(spec=given, data=data, finish=True)
+
+
+async def finish(guest: Caller, upload_id: str) -> Upload:
+    await guest.write(
+        [upload_service_pb2.WriteUploadRequest(upload_id=upload_id, offset=0, data=FILE)]
+    )
+    request = upload_service_pb2.CompleteUploadRequest(upload_id=upload_id)
+    return await guest.call(guest.uploads.CompleteUpload, request)
+
+
+async def abort(guest: Caller, upload_id: str) -> None:
+    request = upload_service_pb2.AbortUploadRequest(upload_id=upload_id)
+    await guest.call(guest.uploads.AbortUpload, request)
+
+
+async def test_guests_upload_into_a_project_and_see_nothing_else(
+    service: Running, ann: Caller, bob: Caller
+) -> None:
+    project = (await create_project(ann)).project_id
+    other = (await create_project(ann)).project_id
+    private = (await store_in(ann, project, FILE)).media_id
+    media = await ann.store(FILE)
+    wanted = share(ann, f"media:{media.media_id}", mode="UPLOAD")
+    assert (await refused(wanted)).fields == ["targets"]
+    refusal = await refused(share(ann, f"project:{project}", max_files=1))
+    assert refusal.fields == ["max_files"]
+    limits = {"max_files": 3, "max_file_size_bytes": len(FILE)}
+    created = await share(ann, f"project:{project}", mode="UPLOAD", **limits)
+    link_id = created.share_link.share_link_id
+    guest = await visitor(service, created.secret)
+    second = await visitor(service, created.secret)
+
+    stored = await guest.write([message(project)])
+    assert (stored.state, stored.owner.id) == (Upload.FINISHED, "ann")
+    assert stored.media_id in await media_of(ann, project_id=project)
+    session = await guest.create(project_id=project, filename="slow.jpg")
+    assert (await finish(guest, session.upload_id)).state == Upload.FINISHED
+    # Who pays is the project, and its owner.
+    paid = quota_service_pb2.GetQuotaRequest(account=f"project:{project}")
+    quota = await ann.call(ann.quotas.GetQuota, paid)
+    used = {Measure.Name(each.limit.measure): each.used for each in quota.entries}
+    assert (used["MEDIA"], used["BYTES"]) == (3, 3 * len(FILE))
+
+    assert await media_of(bob) == set()
+    for media_id in (private, stored.media_id):
+        denied = "SHARE_LINK_METHOD_NOT_ALLOWED"
+        assert await reason(get_media(guest, media_id)) == denied
+        assert await reason(guest.content(media_id)) == denied
+    assert await reason(media_of(guest)) == "SHARE_LINK_METHOD_NOT_ALLOWED"
+    for spec, why in (
+        ({"project_id": other}, "PROJECT_NOT_FOUND"),
+        ({}, "PROJECT_NOT_FOUND"),
+        ({"project_id": project, "owner": {"type": "user", "id": "bob"}}, "OWNER_NOT_ALLOWED"),
+        ({"project_id": project, "visibility": "PUBLIC"}, "ROLE_REQUIRED"),
+        ({"project_id": project, "size_bytes": len(FILE) + 1}, "SIZE_EXCEEDED"),
+    ):
+        assert await reason(guest.create(**spec)) == why
+    assert await reason(guest.write([message(project, FILE + b"x")])) == "SIZE_EXCEEDED"
+    # Links read no uploads of others.
+    ours = await ann.create(project_id=project)
+    assert await reason(guest.get_upload(ours.upload_id)) == "UPLOAD_NOT_FOUND"
+    elsewhere = await share(ann, f"project:{project}", mode="UPLOAD")
+    stranger = await visitor(service, elsewhere.secret)
+    assert await reason(stranger.get_upload(session.upload_id)) == "UPLOAD_NOT_FOUND"
+
+    # The third file; one that is given up makes room.
+    open_ = await second.create(project_id=project)
+    full = await refused(guest.write([message(project)]))
+    assert (full.reason, full.metadata) == ("SHARE_LINK_FULL", {"max_files": "3"})
+    assert await reason(guest.create(project_id=project)) == "SHARE_LINK_FULL"
+    await abort(second, open_.upload_id)
+    last = await guest.create(project_id=project)
+    assert (await get(ann, link_id)).files == 3
+    # A revoked link takes no more bytes, also not of an upload that was begun.
+    await revoke_link(ann, link_id)
+    assert await reason(finish(guest, last.upload_id)) == "UPLOAD_NOT_FOUND"
+    assert await reason(guest.create(project_id=project)) == "PROJECT_NOT_FOUND"
+    found = await entries(service, "action", "actor_type", "actor", "media_id")
+    assert ("media.create", "link", link_id, stored.media_id) in found

@@ -1,0 +1,45 @@
+"""`media-service share-link`, against a real server."""
+
+import asyncio
+import json
+from functools import partial
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from media_service.cli.main import cli
+from tests.support.media.small_files import jpeg
+from tests.support.rpc.server import Running, token
+
+PASSWORD = "correct horse"
+
+
+async def test_a_link_is_created_opened_listed_and_revoked(
+    service: Running, tmp_path: Path
+) -> None:
+    async def run(*arguments: str, stdin: str = "", credential: str = "") -> str:
+        environ = {
+            "MEDIA_ADDRESS": service.address,
+            "MEDIA_DATA_DIR": str(tmp_path),
+            "MEDIA_TOKEN": credential or token("ann"),
+        }
+        invoke = partial(CliRunner(env=environ).invoke, cli, arguments, input=stdin)
+        result = await asyncio.to_thread(invoke)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    media_id = (await (await service.caller("ann")).store(jpeg())).media_id
+    target = f"media:{media_id}"
+    options = ("--expires", "30d", "--max-uses", "3", "--name", "for Bob", "--password", "--json")
+    created = await run("share-link", "create", target, *options, stdin=f"{PASSWORD}\n" * 2)
+    made = json.loads(created[created.index("{") :])
+    link_id, secret = made["shareLink"]["shareLinkId"], made["secret"]
+    opened = await run("share-link", "open", secret, "--password", stdin=f"{PASSWORD}\n")
+    session = opened.split()[-1]
+    assert (await run("ls", "--json", credential=session)).count(media_id) == 1
+    fields = [link_id, "ACTIVE", "VIEW", "1/3", target, "for Bob"]
+    assert await run("share-link", "list") == "\t".join(fields) + "\n"
+    fields[1] = "REVOKED"
+    assert await run("share-link", "revoke", link_id) == "\t".join(fields) + "\n"
+    assert await run("share-link", "list", "--target", target) == "\t".join(fields) + "\n"
+    assert await run("ls", credential=session) == ""

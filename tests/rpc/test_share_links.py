@@ -1,0 +1,250 @@
+"""Share links: who has the secret sees the targets, as long as the link and its creator may."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from mediaservice.v1 import download_service_pb2, media_service_pb2
+
+from media_service.share_links import opening
+from tests.support.media.small_files import jpeg
+from tests.support.renditions import give
+from tests.support.rpc.audit import entries
+from tests.support.rpc.catalogue import delete, update
+from tests.support.rpc.catalogue import get as get_media
+from tests.support.rpc.links import somebody, token_of
+from tests.support.rpc.server import Caller, Running, Start, refusal, refused
+from tests.support.rpc.share_links import (
+    get,
+    listed,
+    media_of,
+    open_link,
+    revoke_link,
+    share,
+    visitor,
+)
+from tests.support.rpc.sharing import (
+    create_organization,
+    create_project,
+    grant,
+    make_administrator,
+    revoke,
+    store_in,
+)
+from tests.support.tools import eventually_async
+
+PASSWORD = "correct horse"
+OLDEST = Timestamp(seconds=1)
+
+
+async def read(caller: Caller, media_id: str, rendition: str = "") -> bytes:
+    request = download_service_pb2.GetContentRequest(media_id=media_id, rendition=rendition)
+    call = caller.downloads.GetContent(request, metadata=caller.metadata)
+    return b"".join([body.data async for body in call])
+
+
+async def sign(caller: Caller, media_id: str, **how: Any) -> str:
+    request = download_service_pb2.SignUrlRequest(media_id=media_id, **how)
+    return token_of((await caller.call(caller.downloads.SignUrl, request)).url)
+
+
+async def reason(call: Any) -> str:
+    return (await refused(call)).reason
+
+
+async def test_the_life_of_a_link_to_a_media(service: Running, ann: Caller, bob: Caller) -> None:
+    media_id = (await ann.store(jpeg(), "party.jpg")).media_id
+    other_id = (await ann.store(jpeg(), "private.jpg")).media_id
+    await give(service.environ, media_id, "small", b"small")
+    target = f"media:{media_id}"
+    assert await reason(share(bob, target)) == "RESOURCE_NOT_FOUND"
+    await grant(ann, target, "user:bob", "EDITOR")
+    assert await reason(share(bob, target)) == "ROLE_REQUIRED"
+    created = await share(ann, target, display_name="for the caterer")
+    link, secret = created.share_link, created.secret
+    assert (link.creator, link.uses, list(link.targets)) == ("user:ann", 0, [target])
+    assert await reason(open_link(service, f"{secret}x")) == "SHARE_LINK_NOT_FOUND"
+
+    guest = await visitor(service, secret)
+    assert (await get_media(guest, media_id)).filename == "party.jpg"
+    assert await media_of(guest) == await media_of(guest, show_deleted=True) == {media_id}
+    assert await reason(get_media(guest, other_id)) == "MEDIA_NOT_FOUND"
+    assert await read(guest, media_id, "small") == b"small"
+    # A link to view shows no original, also not by a signed URL.
+    assert await reason(read(guest, media_id)) == "DOWNLOAD_NOT_ALLOWED"
+    assert await reason(guest.content(media_id)) == "DOWNLOAD_NOT_ALLOWED"
+    assert await reason(sign(guest, media_id)) == "DOWNLOAD_NOT_ALLOWED"
+    request = media_service_pb2.GetMediaRequest(media_id=media_id, sign_read_urls=True)
+    urls = await guest.call(guest.media.GetMedia, request)
+    assert (urls.read_url, bool(urls.renditions[0].read_url)) == ("", True)
+    signed = await sign(guest, media_id, rendition="small", direct=True)
+    second = await share(ann, target, mode="DOWNLOAD")
+    other_link_id = second.share_link.share_link_id
+    downloads = await visitor(service, second.secret)
+    assert await read(downloads, media_id) == jpeg()
+    # Nothing but reading, also with the token of a session.
+    refusal = await refused(update(guest, ["title"], media_id=media_id, title="x"))
+    wanted = ("SHARE_LINK_METHOD_NOT_ALLOWED", {"mode": "VIEW"})
+    assert (refusal.reason, refusal.metadata) == wanted
+    for call in (share(guest, target), guest.create(), listed(guest), delete(guest, media_id)):
+        assert await reason(call) == "SHARE_LINK_METHOD_NOT_ALLOWED"
+
+    assert (await get(ann, link.share_link_id)).uses == 1
+    assert link.share_link_id in await listed(ann)
+    assert link.share_link_id in await listed(ann, target)
+    assert await listed(bob) == []
+    assert await reason(listed(bob, target)) == "ROLE_REQUIRED"
+    assert await reason(get(bob, link.share_link_id)) == "SHARE_LINK_NOT_FOUND"
+    assert await reason(revoke_link(bob, link.share_link_id)) == "SHARE_LINK_NOT_FOUND"
+    await grant(ann, target, "user:bob", "MANAGER")
+    assert (await revoke_link(bob, link.share_link_id)).HasField("revoke_time")
+    assert (await revoke_link(ann, link.share_link_id)).HasField("revoke_time")
+    async with somebody(service) as anybody:
+        assert await reason(anybody.read(signed)) == "LINK_INVALID"
+    assert await media_of(guest) == set()
+    assert await reason(get_media(guest, media_id)) == "MEDIA_NOT_FOUND"
+    assert await reason(read(guest, media_id, "small")) == "MEDIA_NOT_FOUND"
+    assert await reason(open_link(service, secret)) == "SHARE_LINK_NOT_FOUND"
+    found = await entries(service, "outcome", "action", "actor_type", "actor")
+    shares = [each[1:] for each in found if each[0] == "OK" and "share_links" in each[1]]
+    shares.remove(("share_links.open", "link", other_link_id))
+    assert shares == [
+        ("share_links.create", "user", "ann"),
+        ("share_links.open", "link", link.share_link_id),
+        ("share_links.create", "user", "ann"),
+        ("share_links.revoke", "user", "bob"),
+    ]
+
+
+async def test_a_link_shares_what_its_creator_may_share(
+    service: Running, ann: Caller, bob: Caller
+) -> None:
+    project = (await create_project(ann)).project_id
+    await grant(ann, f"project:{project}", "user:bob", "MANAGER")
+    old = (await store_in(ann, project, jpeg())).media_id
+    secret = (await share(bob, f"project:{project}", mode="DOWNLOAD")).secret
+    guest = await visitor(service, secret)
+    assert await media_of(guest) == {old}
+    new = (await store_in(ann, project, jpeg())).media_id
+    assert await media_of(guest) == await media_of(guest, project_id=project) == {old, new}
+    assert await read(guest, new) == jpeg()
+    await delete(ann, new)
+    assert await media_of(guest, show_deleted=True) == {old}
+    assert await reason(get_media(guest, new)) == "MEDIA_NOT_FOUND"
+    # It ends with the right of its creator to share, and comes back with it.
+    await grant(ann, f"project:{project}", "user:bob", "EDITOR")
+    assert await media_of(guest) == set()
+    assert await reason(get_media(guest, old)) == "MEDIA_NOT_FOUND"
+    assert await reason(open_link(service, secret)) == "SHARE_LINK_NOT_FOUND"
+    await grant(ann, f"project:{project}", "user:bob", "MANAGER")
+    assert await media_of(guest) == {old}
+    await revoke(ann, f"project:{project}", "user:bob")
+    assert await media_of(guest) == set()
+    # Several media, of which the creator may share one no more.
+    mine, given = (await bob.store(jpeg())).media_id, (await ann.store(jpeg())).media_id
+    await grant(ann, f"media:{given}", "user:bob", "MANAGER")
+    both = await visitor(service, (await share(bob, f"media:{mine}", f"media:{given}")).secret)
+    assert await media_of(both) == {mine, given}
+    await revoke(ann, f"media:{given}", "user:bob")
+    assert await media_of(both) == {mine}
+
+
+async def test_the_claim_of_an_administrator_shares_nothing(start: Start) -> None:
+    service = await start(admin_claim="roles=admin")
+    media_id = (await (await service.caller("ann")).store(jpeg())).media_id
+    root = await service.caller("root", roles=["admin"])
+    assert (await get_media(root, media_id)).media_id == media_id
+    assert await reason(share(root, f"media:{media_id}")) == "RESOURCE_NOT_FOUND"
+
+
+async def test_a_link_crosses_no_boundary_and_gets_no_grants(service: Running) -> None:
+    await make_administrator(service, "root")
+    root = await service.caller("root")
+    await create_organization(root, "acme")
+    eve = await service.caller("eve", org="acme")
+    inside = (await eve.store(jpeg())).media_id
+    outside = (await root.store(jpeg())).media_id
+    both = share(root, f"media:{inside}", f"media:{outside}")
+    assert (await refused(both)).fields == ["targets"]
+    assert (await refused(share(root, f"media:{inside}", "project:p1"))).fields == ["targets"]
+    created = await share(eve, f"media:{inside}")
+    guest = await visitor(service, created.secret)
+    assert await media_of(guest) == {inside}
+    # What everybody has, or all members of the organization, a link has not.
+    await grant(root, f"media:{outside}", "everybody", "VIEWER")
+    shown = (await eve.store(jpeg())).media_id
+    await grant(root, f"media:{shown}", "organization:acme", "VIEWER")
+    assert await media_of(guest) == {inside}
+    for media_id in (outside, shown):
+        assert await reason(get_media(guest, media_id)) == "MEDIA_NOT_FOUND"
+    assert await listed(eve) == [created.share_link.share_link_id]
+
+
+async def test_a_link_ends_when_it_is_used_up_or_expires(service: Running, ann: Caller) -> None:
+    media_id = (await ann.store(jpeg())).media_id
+    created = await share(ann, f"media:{media_id}", mode="DOWNLOAD", max_uses=5)
+    many = [open_link(service, created.secret) for _ in range(50)]
+    opened = await asyncio.gather(*many, return_exceptions=True)
+    refusals = [refusal(each) for each in opened if isinstance(each, grpc.RpcError)]
+    assert Counter(each.reason for each in refusals) == {"SHARE_LINK_USED_UP": 45}
+    assert (await get(ann, created.share_link.share_link_id)).uses == 5
+    # Reading is no use, and neither is renewing a session.
+    (first, *_) = [each for each in opened if not isinstance(each, BaseException)]
+    guest = await service.bearer(first.session_token)
+    assert [await read(guest, media_id) for _ in range(3)] == [jpeg()] * 3
+    again = await open_link(service, created.secret, session_token=first.session_token)
+    assert await read(await service.bearer(again.session_token), media_id) == jpeg()
+    other = await share(ann, f"media:{media_id}")
+    token = (await open_link(service, other.secret)).session_token
+    for session_token in (token, "mss_x", ann.token):
+        renewal = open_link(service, created.secret, session_token=session_token)
+        assert await reason(renewal) in {"SHARE_LINK_NOT_FOUND", "TOKEN_INVALID"}
+    forged = await service.bearer(f"{first.session_token}x")
+    assert await reason(media_of(forged)) == "TOKEN_INVALID"
+    assert (await refused(share(ann, f"media:{media_id}", expire_time=OLDEST))).fields == [
+        "expire_time"
+    ]
+    async with service.database() as db:
+        await db.execute("update share_links set expire_time = now()")
+    assert await media_of(guest) == set()
+    assert await reason(open_link(service, created.secret)) == "SHARE_LINK_EXPIRED"
+
+
+async def test_wrong_passwords_are_counted_for_their_network(
+    service: Running, ann: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "MAX_OF_NETWORK", 3)
+    monkeypatch.setattr(opening, "MAX_OF_ALL", 5)
+    created = await share(
+        ann, f"media:{(await ann.store(jpeg())).media_id}", password=PASSWORD, max_uses=2
+    )
+    assert created.share_link.has_password
+    secret, link_id = created.secret, created.share_link.share_link_id
+    assert await reason(open_link(service, secret)) == "SHARE_LINK_PASSWORD_REQUIRED"
+    wrong = [reason(open_link(service, secret, password="wrong")) for _ in range(8)]
+    answers = Counter(await asyncio.gather(*wrong))
+    assert answers == {"SHARE_LINK_PASSWORD_WRONG": 3, "RATE_LIMITED": 5}
+    limited = await refused(open_link(service, secret, password=PASSWORD))
+    assert (limited.reason, limited.metadata["limit"]) == ("RATE_LIMITED", "share_link")
+    async with service.database() as db:
+        await db.execute("update share_link_attempts set network = 'another'")
+    # Another network is not locked out, and right passwords do not count.
+    await open_link(service, secret, password=PASSWORD)
+    for _ in range(2):
+        assert await reason(open_link(service, secret, password="wrong")) == (
+            "SHARE_LINK_PASSWORD_WRONG"
+        )
+    assert await reason(open_link(service, secret, password=PASSWORD)) == "RATE_LIMITED"
+    async with service.database() as db:
+        await db.execute("update share_link_attempts set create_time = now() - interval '1 hour'")
+    await open_link(service, secret, password=PASSWORD)
+    assert await reason(open_link(service, secret, password=PASSWORD)) == "SHARE_LINK_USED_UP"
+
+    async def recorded() -> bool:
+        found = await entries(service, "category", "actor", "outcome")
+        return ("DENIAL", link_id, "SHARE_LINK_PASSWORD_WRONG") in found
+
+    await eventually_async(recorded)
