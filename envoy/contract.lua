@@ -33,8 +33,8 @@ local NOT_JSON = "The body is not valid JSON. Names and texts are in double quot
 local NOT_UTF8 = "The body is not UTF-8."
 local NOT_OBJECT = "The body must be a JSON object."
 local TOO_DEEP = "The body is nested too deeply for any message."
-local TOO_MANY = "The body has more than 180000 values, which no request needs. Send less, such as fewer items of a"
-  .. " batch."
+local TOO_MANY = "The body has more than 180000 values, where an object or a list counts as two. No request needs so"
+  .. " many. Send less, such as fewer items of a batch."
 local ESCAPED_SLASH = "The path has an escaped slash or backslash, %2F or %5C, which no id or name contains."
 local UNEXPECTED_BODY = "GET and HEAD requests have no body. Send parameters in the query."
 

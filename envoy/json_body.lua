@@ -10,8 +10,10 @@ local byte, find, sub = string.byte, string.find, string.sub
 -- As deep as the transcoder goes.
 local MAX_DEPTH = 100
 -- More than fit in any useful body of 1 MiB: 1000 uploads with 100 tags and 64 labels have 170000. Values cost much
--- more time than the bytes in them.
+-- more time than the bytes in them, and objects and lists twice as much as others, so they count as two.
 local MAX_VALUES = 180000
+-- No body has more, because the filter `buffer` refuses it.
+local MAX_BYTES = 1048576
 -- How many keys of maps are compared. The server refuses maps with more.
 local MAX_MAP_KEYS = 10000
 -- Of keys whose escapes are read, which takes time: the length, which no name reaches, and how many.
@@ -28,14 +30,14 @@ end
 local VALUE, FIRST_VALUE, KEY, FIRST_KEY, COLON, NEXT = 1, 2, 3, 4, 5, 6
 
 -- Of the open objects and lists, by depth. `held`: the message of an object, nil if it may have any keys; the field of
--- a list's elements. `places`: the current key or index.
-local held, is_list, numbers, starts, places = {}, {}, {}, {}, {}
+-- a list's elements. `numbers`: the number of an object in all bodies: its position, counted on from `before`; 0 of a
+-- list. `places`: the current key or index.
+local held, numbers, places, before = {}, {}, {}, 0
 -- The number of the object that last had a field, by depth and field.
 local given = {}
 for index = 1, (MAX_DEPTH + 1) * SLOTS do
   given[index] = 0
 end
-local objects = 0
 
 -- Whether a byte is white space; whether it is part of a number or a word.
 local IN_SPACE, IN_WORD = {}, {}
@@ -70,6 +72,7 @@ end
 --
 -- Loops over bytes are what the compiler of Lua is good at. 1 MiB takes less than 10 milliseconds, whatever is in it.
 local function first_fault(text, body, path)
+  before = before + MAX_BYTES
   local state, at, depth, field, list = VALUE, 1, 0, body, false
   local unescapings, compared, map_keys = 0, 0, {}
   local size, values = #text, 0
@@ -88,7 +91,7 @@ local function first_fault(text, body, path)
         end
       elseif c == (list and 93 or 125) then
         depth = depth - 1
-        list = is_list[depth]
+        list = numbers[depth] == 0
       else
         return at, depth
       end
@@ -97,7 +100,7 @@ local function first_fault(text, body, path)
       if values > MAX_VALUES then
         return at, depth, nil, TOO_MANY
       elseif c == 123 or c == 91 then
-        list = c == 91
+        list, values = c == 91, values + 1
         if depth == 0 and list then
           return at, depth
         elseif list and not field.list or field.scalar and not list then
@@ -108,14 +111,14 @@ local function first_fault(text, body, path)
           return at, depth, nil, TOO_DEEP
         elseif list then
           state, field = FIRST_VALUE, field.element
-          held[depth], is_list[depth], places[depth] = field, true, 0
+          held[depth], numbers[depth], places[depth] = field, 0, 0
         else
-          state, objects = FIRST_KEY, objects + 1
-          held[depth], is_list[depth], numbers[depth], starts[depth] = field.of, false, objects, at
+          state = FIRST_KEY
+          held[depth], numbers[depth] = field.of, before + at
         end
       elseif c == 93 and state == FIRST_VALUE then
         state, depth, values = NEXT, depth - 1, values - 1
-        list = is_list[depth]
+        list = numbers[depth] == 0
       elseif depth == 0 then
         return at, depth
       elseif c == 34 then
@@ -165,11 +168,11 @@ local function first_fault(text, body, path)
             return at, depth, field.json, DIFFERS
           end
         elseif message.map then
-          local earlier = map_keys[depth] or {}
-          if earlier[key] == numbers[depth] then
+          local known = map_keys[depth] or {}
+          if known[key] == numbers[depth] then
             return at, depth, key, TWICE
           end
-          earlier[key], map_keys[depth], places[depth] = numbers[depth], earlier, key
+          known[key], map_keys[depth], places[depth] = numbers[depth], known, key
           compared, field = compared + 1, message.value
         else
           return at, depth, key
@@ -180,7 +183,7 @@ local function first_fault(text, body, path)
       end
     elseif c == 125 and state == FIRST_KEY then
       state, depth = NEXT, depth - 1
-      list = is_list[depth]
+      list = numbers[depth] == 0
     else
       return at, depth
     end
@@ -196,7 +199,7 @@ local function path_to(depth, last)
   local path = ""
   for level = 1, depth do
     local place = level < depth and places[level] or last
-    if is_list[level] then
+    if numbers[level] == 0 then
       path = path .. "[" .. place .. "]"
     else
       path = path .. (path == "" and "" or ".") .. shown(place)
@@ -233,7 +236,8 @@ end
 local function advice(text, request, key, depth)
   local message, whole = held[depth], MESSAGES[request.message]
   if message == MESSAGES["mediaservice.v1.Operation"] then
-    local object = text:sub(starts[depth], starts[depth] + MAX_SEARCHED)
+    local start = numbers[depth] - before
+    local object = text:sub(start, start + MAX_SEARCHED)
     local form = operation(message, object:sub(1, object:find("}", 1, true)), key)
     if form then
       return "write the operation as `" .. form .. "`"
