@@ -1471,7 +1471,9 @@ class Operation(_message.Message):
             STRIP: Operation.Metadata._Policy.ValueType  # 1
             """Removes all metadata."""
             KEEP: Operation.Metadata._Policy.ValueType  # 2
-            """Keeps EXIF tags, except locations, thumbnails and maker notes. TIFF and GIF cannot store them."""
+            """Keeps EXIF tags about the image, its artist and copyright, and the model of the camera. Removes locations,
+            thumbnails, maker notes, comments, serial numbers and the owner of the camera. TIFF and GIF cannot store tags.
+            """
 
         class Policy(_Policy, metaclass=_PolicyEnumTypeWrapper):
             """What happens to metadata."""
@@ -1481,7 +1483,9 @@ class Operation(_message.Message):
         STRIP: Operation.Metadata.Policy.ValueType  # 1
         """Removes all metadata."""
         KEEP: Operation.Metadata.Policy.ValueType  # 2
-        """Keeps EXIF tags, except locations, thumbnails and maker notes. TIFF and GIF cannot store them."""
+        """Keeps EXIF tags about the image, its artist and copyright, and the model of the camera. Removes locations,
+        thumbnails, maker notes, comments, serial numbers and the owner of the camera. TIFF and GIF cannot store tags.
+        """
 
         POLICY_FIELD_NUMBER: _builtins.int
         policy: Global___Operation.Metadata.Policy.ValueType

@@ -1,5 +1,5 @@
-"""Filters EXIF metadata: keeps tags about the image and the camera, but not positions, thumbnails
-or maker notes.
+"""Filters EXIF metadata: keeps tags about the image, its artist and the model of the camera, but no
+positions, thumbnails, maker notes, and nothing that identifies the owner or the camera.
 
 The block is parsed and written here, because libvips rewrites text in ASCII.
 """
@@ -23,13 +23,16 @@ SHORT, LONG = 3, 4
 # The capacity of a JPEG segment, minus the bytes that libvips adds.
 MAX_BYTES = 60_000
 
-# Description, make, model, software, date, artist, computer, rating, copyright; Windows' own.
-IMAGE_TAGS = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x8298}
-IMAGE_TAGS |= set(range(0x9C9B, 0x9CA0))
+# Description, make, model, software, date, artist, rating, copyright; Windows' title, keywords and
+# subject.
+IMAGE_TAGS = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x4746, 0x8298}
+IMAGE_TAGS |= {0x9C9B, 0x9C9E, 0x9C9F}
 CAMERA_IFD = 0x8769
 # Maker note, pixel sizes, related sound file, interoperability directory, subject location.
 HIDDEN = {0x927C, 0xA002, 0xA003, 0xA004, 0xA005, 0xA214}
-CAMERA_TAGS = set(range(0x829A, 0xA500)) - HIDDEN - {CAMERA_IFD, 0x8825}
+# Comment of the user, id of the image, owner, serial numbers of the camera and the lens.
+IDENTIFYING = {0x9286, 0xA420, 0xA430, 0xA431, 0xA435}
+CAMERA_TAGS = set(range(0x829A, 0xA500)) - HIDDEN - IDENTIFYING - {CAMERA_IFD, 0x8825}
 COLOR_SPACE, SRGB = 0xA001, 1
 
 

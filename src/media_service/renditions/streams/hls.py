@@ -56,7 +56,9 @@ def alternatives(kind: str, group: str, tracks: Sequence[Track], folder: str) ->
     audio track is the default."""
     names: set[str] = set()
     for track in tracks:
-        name = plain(track.title) or track.language or group.capitalize()
+        # The title of the only track helps nobody to select it, and may be personal.
+        title = plain(track.title) if len(tracks) > 1 else ""
+        name = title or track.language or group.capitalize()
         if name in names:  # names must be unique
             name = f"{name} {track.name[1:]}"
         names.add(name)
