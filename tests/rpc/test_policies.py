@@ -74,6 +74,13 @@ async def test_every_kind_of_upload_follows_the_policy_of_its_project(
             "TYPE_NOT_ALLOWED",
             "FILE_TOO_LARGE",
         }
+    batch = upload_service_pb2.BatchCreateUploadsRequest()
+    for declared in ("image/png", "image/jpeg"):
+        batch.requests.add().spec.MergeFrom(
+            upload_pb2.UploadSpec(project_id=project, content_type=declared)
+        )
+    results = (await ann.call(ann.uploads.BatchCreateUploads, batch)).results
+    assert [result.WhichOneof("result") for result in results] == ["error", "upload"]
     await ann.store(png())  # in no project
 
 

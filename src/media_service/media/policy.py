@@ -133,7 +133,7 @@ def check_pixels(found: int, most: int) -> None:
     if found > most:
         raise InvalidArgument(
             Reason.PIXEL_LIMIT_EXCEEDED,
-            f"The image has {found} pixels; at most {most} are accepted.",
+            f"The image or frame has {found} pixels; at most {most} are accepted.",
         )
 
 
