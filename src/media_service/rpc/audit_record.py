@@ -4,12 +4,13 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 import grpc
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from mediaservice.v1.rule_pb2 import Rule
@@ -76,7 +77,7 @@ class Audit:
         return Record(rule, call, self._writer)
 
 
-@dataclass
+@dataclass(slots=True)
 class Record:
     """One call: who did what to which resource, with which outcome."""
 
@@ -213,15 +214,19 @@ def ip_address_in(text: str) -> str:
 
 def uuid_in(message: Message, name: str) -> str:
     """The id in a field of a message, if it is one."""
-    value = getattr(message, name, "")
-    return value.lower() if isinstance(value, str) and UUID.fullmatch(value) else ""
+    if name not in string_fields(message.DESCRIPTOR):
+        return ""
+    value = getattr(message, name)
+    return value.lower() if value and UUID.fullmatch(value) else ""
 
 
 def subject_of(message: Message) -> str:
     """The id of the message's resource; empty if it names none."""
-    ids = (getattr(message, name, "") for name in ("job_id", "upload_id", "media_id", *NAMED))
-    named = (each for each in ids if isinstance(each, str) and each.isprintable())
-    return next(filter(None, named), "") or subject_of_result(message)
+    for name in string_fields(message.DESCRIPTOR):
+        value: str = getattr(message, name)
+        if value and value.isprintable():
+            return value
+    return subject_of_result(message)
 
 
 def resource_of(message: Message) -> str:
@@ -230,11 +235,24 @@ def resource_of(message: Message) -> str:
     found = uuid_in(message, "job_id") or uuid_in(message, "upload_id")
     if found or uuid_in(message, "media_id"):
         return found
-    for name, prefix in NAMED.items():
-        value = getattr(message, name, "")
-        if isinstance(value, str) and value and value.isprintable():
-            return f"{prefix}{value}"[:MAX_RESOURCE]
+    for name in string_fields(message.DESCRIPTOR):
+        value: str = getattr(message, name)
+        if name in NAMED and value and value.isprintable():
+            return f"{NAMED[name]}{value}"[:MAX_RESOURCE]
     return ""
+
+
+@cache
+def string_fields(message: Descriptor) -> tuple[str, ...]:
+    """The fields of a message that may name its resource, the most specific one first. To ask a
+    message for a field that it does not have would cost an exception at each call."""
+    names = ("job_id", "upload_id", "media_id", *NAMED)
+    fields = (message.fields_by_name.get(name) for name in names)
+    return tuple(
+        field.name
+        for field in fields
+        if field and field.type == field.TYPE_STRING and not field.is_repeated
+    )
 
 
 def denial_in(error: status_pb2.Status) -> str:
