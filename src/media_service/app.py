@@ -57,7 +57,6 @@ from media_service.policies.service import PolicyService
 from media_service.privacy.service import PrivacyService
 from media_service.quotas.service import QuotaService
 from media_service.rates.drivers.memory import MemoryRates
-from media_service.rates.drivers.valkey import ValkeyRates
 from media_service.rates.fallback import FallbackRates
 from media_service.rates.limiter import RateLimiter
 from media_service.rates.model import Limit
@@ -350,6 +349,10 @@ async def rate_limiter(config: Config) -> AsyncIterator[RateLimiter]:
     if not config.rate_store:
         yield RateLimiter(MemoryRates(), caller, address)
         return
+    from media_service.rates.drivers.valkey import (  # noqa: PLC0415 - its library takes 5 MB
+        ValkeyRates,
+    )
+
     try:
         shared = ValkeyRates(config.rate_store)
     except ValueError as error:

@@ -1,7 +1,10 @@
-"""Makes glibc's malloc keep the memory of message buffers, and return memory only when asked to.
+"""Makes glibc's malloc keep the memory of message buffers, return memory only when asked to, and
+share it among threads.
 
 By default, every buffer of 512 KiB is a new mapping, or its memory returns to the kernel when it is
-freed. Then page faults take most of the CPU time of a download.
+freed. Then page faults take most of the CPU time of a download. And by default, threads take memory
+from up to eight arenas for each processor, none of which uses what is free in another: a tenth more
+with thousands of streams.
 """
 
 import ctypes
@@ -11,6 +14,10 @@ from typing import Any
 # <malloc.h>
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
+M_ARENA_MAX = -8
+
+# Threads seldom allocate at the same time: most hold the interpreter lock.
+ARENAS = 1
 
 
 def glibc(function: str) -> Any:
@@ -20,10 +27,11 @@ def glibc(function: str) -> Any:
     return getattr(ctypes.CDLL(None), function, None)
 
 
-def keep_buffers() -> None:
+def tune_malloc() -> None:
     if mallopt := glibc("mallopt"):
         mallopt(M_MMAP_THRESHOLD, 32 << 20)
         mallopt(M_TRIM_THRESHOLD, 64 << 20)
+        mallopt(M_ARENA_MAX, ARENAS)
 
 
 def return_free_memory() -> None:

@@ -12,7 +12,7 @@ import click
 import uvloop
 
 from media_service.cli.garbage_collection import FullCollections, collect_rarely
-from media_service.cli.malloc_tuning import keep_buffers, return_free_memory
+from media_service.cli.malloc_tuning import return_free_memory, tune_malloc
 from media_service.cli.open_file_limit import allow_open_files
 from media_service.codecs.sandbox.protections import kernel, lacking
 from media_service.config import REQUIRED, Config, ConfigError, load
@@ -86,7 +86,7 @@ def run(name: str, main: Main, config: Config) -> None:
     except ValueError as error:
         raise Misconfigured(f"{VARIABLE} must be {error}") from None
     allow_open_files()
-    keep_buffers()
+    tune_malloc()
     # By default, a thread that returns from the disk may wait 5 ms for the interpreter lock.
     sys.setswitchinterval(0.0002)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
