@@ -23,6 +23,7 @@ from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.drivers.gcs.driver import GcsDriver
 from tests.support.stores.gcs_server import GCS_BUCKET
 from tests.support.stores.service_account import EMAIL, service_account
+from tests.support.tools import NO_TLS
 
 HOUR = timedelta(hours=1)
 NAME = PartName(1, 7)
@@ -76,7 +77,7 @@ async def test_a_part_sent_to_a_signed_url_is_joined_like_any_other(
         "x-goog-if-generation-match": "0",
     }
     answer = httpx.put(
-        request.url, content=b"first", headers=dict(request.headers), trust_env=False
+        request.url, content=b"first", headers=dict(request.headers), trust_env=False, verify=NO_TLS
     )
     assert answer.status_code == 200
     last = await put(signing, key, session, b" last", 2)
@@ -95,7 +96,9 @@ async def test_a_late_part_does_not_change_the_blob(signing: GcsDriver, key: str
     request = await signing.sign_part(key, session, NAME, 4, crc32c(b"late"), HOUR)
     assert request is not None
     await signing.complete(key, session, [await put(signing, key, session, b"whole")])
-    httpx.put(request.url, content=b"late", headers=dict(request.headers), trust_env=False)
+    httpx.put(
+        request.url, content=b"late", headers=dict(request.headers), trust_env=False, verify=NO_TLS
+    )
     assert await content(signing, key) == b"whole"
     (left,) = [blob async for blob in signing.list_open()]
     assert left.key == key
@@ -114,8 +117,8 @@ async def test_a_signed_url_reads_the_blob(
     assert asked["response-content-type"] == ["image/png"]
     assert asked["response-content-disposition"] == [NASTY]
     assert asked["X-Goog-Expires"] == ["3600"]
-    assert httpx.get(url, trust_env=False).content == b"0123456789"
-    piece = httpx.get(url, headers={"Range": "bytes=2-4"}, trust_env=False)
+    assert httpx.get(url, trust_env=False, verify=NO_TLS).content == b"0123456789"
+    piece = httpx.get(url, headers={"Range": "bytes=2-4"}, trust_env=False, verify=NO_TLS)
     assert (piece.status_code, piece.content) == (206, b"234")
 
 

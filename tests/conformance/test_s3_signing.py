@@ -13,7 +13,7 @@ from media_service.storage.conformance.blobs import content, put, store
 from media_service.storage.driver import PartName, SignedRequest, StoredPart
 from media_service.storage.drivers.s3.driver import S3Driver
 from tests.support.stores.s3_server import BUCKET
-from tests.support.tools import eventually
+from tests.support.tools import NO_TLS, eventually
 
 FIRST = b"first " * 1_000_000
 HOUR = timedelta(hours=1)
@@ -30,7 +30,9 @@ async def signed(
 
 def send(request: SignedRequest, data: bytes, **headers: str) -> int:
     headers = {**request.headers, **{name.replace("_", "-"): v for name, v in headers.items()}}
-    return httpx.put(request.url, content=data, headers=headers, trust_env=False).status_code
+    return httpx.put(
+        request.url, content=data, headers=headers, trust_env=False, verify=NO_TLS
+    ).status_code
 
 
 def checksum_of(data: bytes) -> str:
@@ -101,7 +103,9 @@ async def test_only_the_signed_bytes_are_accepted(
 async def test_a_signed_part_needs_its_checksum(s3: S3Driver, key: str) -> None:
     session = await s3.begin(key)
     request = await signed(s3, key, session, b"data")
-    assert httpx.put(request.url, content=b"data", trust_env=False).status_code == 403
+    assert (
+        httpx.put(request.url, content=b"data", trust_env=False, verify=NO_TLS).status_code == 403
+    )
     assert await s3.stored_parts(key, session, [NAME]) == {}
 
 
@@ -120,8 +124,8 @@ async def test_a_changed_part_url_is_refused(s3: S3Driver, key: str, old: str, n
 
 async def test_a_part_url_cannot_be_used_to_read_or_list(s3: S3Driver, key: str) -> None:
     request = await signed(s3, key, await s3.begin(key), b"data")
-    assert httpx.get(request.url, trust_env=False).status_code == 403
-    assert httpx.delete(request.url, trust_env=False).status_code == 403
+    assert httpx.get(request.url, trust_env=False, verify=NO_TLS).status_code == 403
+    assert httpx.delete(request.url, trust_env=False, verify=NO_TLS).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -168,7 +172,7 @@ async def test_no_part_is_signed_for_a_store_that_does_not_check_it(
         assert await driver.sign_part(key, session, NAME, 4, crc32c(b"data"), HOUR) is None
     await other_process.close()
     await seaweed.complete(key, session, [await put(seaweed, key, session, b"data")])
-    answer = httpx.get(await reader(seaweed, key), trust_env=False)
+    answer = httpx.get(await reader(seaweed, key), trust_env=False, verify=NO_TLS)
     assert answer.content == b"data"
 
 
@@ -186,11 +190,11 @@ async def reader(s3: S3Driver, key: str, lifetime: timedelta = HOUR) -> str:
 async def test_a_signed_url_reads_the_blob(s3: S3Driver, key: str) -> None:
     await store(s3, key, b"0123456789")
     url = await reader(s3, key)
-    whole = httpx.get(url, trust_env=False)
+    whole = httpx.get(url, trust_env=False, verify=NO_TLS)
     assert (whole.status_code, whole.content) == (200, b"0123456789")
     assert whole.headers["content-type"] == "image/png"
     assert whole.headers["content-disposition"] == NASTY
-    piece = httpx.get(url, headers={"Range": "bytes=2-4"}, trust_env=False)
+    piece = httpx.get(url, headers={"Range": "bytes=2-4"}, trust_env=False, verify=NO_TLS)
     assert (piece.status_code, piece.content) == (206, b"234")
 
 
@@ -200,7 +204,7 @@ async def test_without_overrides_the_store_chooses_the_response_headers(
     await s3.put(key, b"data", "image/webp")
     url = await s3.sign_read(key, HOUR, "", "")
     assert url is not None
-    answer = httpx.get(url, trust_env=False)
+    answer = httpx.get(url, trust_env=False, verify=NO_TLS)
     assert (answer.content, answer.headers["content-type"]) == (b"data", "image/webp")
     assert "content-disposition" not in answer.headers
 
@@ -214,7 +218,7 @@ async def test_a_changed_read_url_is_refused(s3: S3Driver, key: str, old: str, n
     await store(s3, f"{key}x", b"not yours")
     url = await reader(s3, key)
     assert old in url
-    answer = httpx.get(url.replace(old, new, 1), trust_env=False)
+    answer = httpx.get(url.replace(old, new, 1), trust_env=False, verify=NO_TLS)
     assert answer.status_code == 403
     assert b"yours" not in answer.content
 
@@ -222,4 +226,4 @@ async def test_a_changed_read_url_is_refused(s3: S3Driver, key: str, old: str, n
 async def test_a_read_url_expires(s3: S3Driver, key: str) -> None:
     await store(s3, key, b"data")
     url = await reader(s3, key, timedelta(seconds=1))
-    eventually(lambda: httpx.get(url, trust_env=False).status_code == 403)
+    eventually(lambda: httpx.get(url, trust_env=False, verify=NO_TLS).status_code == 403)

@@ -17,6 +17,7 @@ from media_service.storage.driver import PartName, StoredPart
 from media_service.storage.drivers.s3 import copy as s3_copy
 from media_service.storage.drivers.s3.driver import S3Driver
 from tests.support.stores.faulty_network import Fault, network_before
+from tests.support.tools import NO_TLS
 
 MIB = 1 << 20
 HOUR = timedelta(hours=1)
@@ -45,12 +46,16 @@ async def test_a_signed_part_belongs_to_the_session_it_was_signed_for(
     live = await s3.sign_part(key, session, second.name, 6, crc32c(b"second"), HOUR)
     assert dead is not None
     assert live is not None
-    sent = httpx.put(dead.url, content=b"dead", headers=dead.headers, trust_env=False)
+    sent = httpx.put(
+        dead.url, content=b"dead", headers=dead.headers, trust_env=False, verify=NO_TLS
+    )
     assert sent.status_code == 200
     names = [first.name, second.name]
     expected = first.size, crc32c(whole(s3, b"first"))
     assert await s3.stored_parts(key, session, names) == {first.name: expected}
-    sent = httpx.put(live.url, content=b"second", headers=live.headers, trust_env=False)
+    sent = httpx.put(
+        live.url, content=b"second", headers=live.headers, trust_env=False, verify=NO_TLS
+    )
     assert sent.status_code == 200
     assert await s3.stored_parts(key, session, names) == {
         first.name: expected,

@@ -7,7 +7,7 @@ import httpx
 from tests.support.crash.cluster import Cluster, cluster_on, roll_under_load
 from tests.support.crash.deployment import new_deployment
 from tests.support.silent_database import frozen
-from tests.support.tools import eventually_async
+from tests.support.tools import NO_TLS, eventually_async
 
 READY = {"state": "SERVING", "reasons": [], "degraded": []}
 
@@ -27,7 +27,7 @@ async def test_callers_notice_no_rolling_restart(postgres: str, template: str) -
 
 async def a_frozen_database_is_reported(cluster: Cluster, postgres: str) -> None:
     """Envoy asks the servers that are not ready if all of them are."""
-    async with httpx.AsyncClient(base_url=cluster.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=cluster.url, trust_env=False, verify=NO_TLS) as http:
         with frozen(postgres):
             await eventually_async(partial(is_reported, http))
             assert (await http.get("/healthz/live")).json() == READY

@@ -12,7 +12,7 @@ import pytest
 from tests.support.grpcurl import Grpcurl
 from tests.support.service import S3_KEYS, Service, bucket, environment, running
 from tests.support.stores.s3_server import s3_server
-from tests.support.tools import require_tool
+from tests.support.tools import NO_TLS, require_tool
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,9 @@ def service(browser_origin: str) -> Iterator[Service]:
 @pytest.fixture
 def http(service: Service) -> Iterator[httpx.Client]:
     """A REST client without a token."""
-    with httpx.Client(base_url=service.base_url, timeout=30, trust_env=False) as client:
+    with httpx.Client(
+        base_url=service.base_url, timeout=30, trust_env=False, verify=NO_TLS
+    ) as client:
         yield client
 
 
@@ -42,7 +44,7 @@ def alice(service: Service) -> Iterator[httpx.Client]:
     """A REST client of the user alice."""
     headers = service.bearer("alice")
     with httpx.Client(
-        base_url=service.base_url, headers=headers, timeout=30, trust_env=False
+        base_url=service.base_url, headers=headers, timeout=30, trust_env=False, verify=NO_TLS
     ) as client:
         yield client
 

@@ -19,6 +19,7 @@ from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.ports import free_port
 from tests.support.rest import refusal
 from tests.support.service import Service, environment, running
+from tests.support.tools import NO_TLS
 
 Message = upload_service_pb2.WriteUploadRequest
 
@@ -46,7 +47,9 @@ def test_too_many_uploads_are_429_with_retry_after(one_at_once: Service) -> None
     bearer = one_at_once.bearer("alice")
     with (
         grpc.insecure_channel(one_at_once.grpc_address) as channel,
-        httpx.Client(base_url=one_at_once.base_url, headers=bearer, trust_env=False) as http,
+        httpx.Client(
+            base_url=one_at_once.base_url, headers=bearer, trust_env=False, verify=NO_TLS
+        ) as http,
     ):
         uploads = upload_service_pb2_grpc.UploadServiceStub(channel)
         call = uploads.WriteUpload.future(messages(), metadata=tuple(bearer.items()))

@@ -11,7 +11,7 @@ from tests.support.envoy import answered, running_envoy
 from tests.support.media.small_files import jpeg
 from tests.support.ports import free_port
 from tests.support.rest import create, patch, refusal, store
-from tests.support.tools import eventually
+from tests.support.tools import NO_TLS, eventually
 
 ORIGIN = "https://app.example"
 # Readable for every page (https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name).
@@ -172,7 +172,7 @@ def test_a_page_can_read_that_envoy_is_overloaded(
         url = f"{envoy.url}/v1/media"
         eventually(lambda: answered(url) and envoy.stat(OVERLOADED) == 1)
         for origin in (*allowed, *refused):
-            answer = httpx.get(url, headers={"origin": origin})
+            answer = httpx.get(url, headers={"origin": origin}, verify=NO_TLS)
             assert refusal(answer) == (503, "UPSTREAM_UNAVAILABLE")
             assert readable_by(answer, origin) == (origin in allowed)
             with httpx.Client(base_url=envoy.url) as http:

@@ -27,7 +27,7 @@ from tests.support.media.numbered_frames import counted
 from tests.support.media.small_files import jpeg
 from tests.support.rest import NO_MEDIA, client_of, settled, store
 from tests.support.service import STOP_SECONDS, Service, alive, environment, running, start
-from tests.support.tools import eventually
+from tests.support.tools import NO_TLS, eventually
 
 
 @pytest.fixture
@@ -83,14 +83,20 @@ def test_a_second_dev_is_ready_to_use_and_has_its_own_secret(
     with running(environment(folder)) as second:
         token = next(x for x in second.welcome if "TOKEN=" in x).partition("=")[2]
         headers = {"authorization": f"Bearer {token}"}
-        answer = httpx.get(f"{second.base_url}/v1/media", headers=headers, trust_env=False)
+        answer = httpx.get(
+            f"{second.base_url}/v1/media", headers=headers, trust_env=False, verify=NO_TLS
+        )
         assert answer.json() == NO_MEDIA
-        with httpx.Client(base_url=second.base_url, headers=headers, trust_env=False) as user:
+        with httpx.Client(
+            base_url=second.base_url, headers=headers, trust_env=False, verify=NO_TLS
+        ) as user:
             media = store(user, counted(1), "video.mp4")["mediaId"]
             presets = {"stream", "poster", "storyboard", "preview"}
             eventually(lambda: presets <= renditions(user, media), 60)
         # The first service has another key.
-        answer = httpx.get(f"{service.base_url}/v1/media", headers=headers, trust_env=False)
+        answer = httpx.get(
+            f"{service.base_url}/v1/media", headers=headers, trust_env=False, verify=NO_TLS
+        )
         assert answer.status_code == 401
         assert stat.S_IMODE((folder / "jwt-secret").stat().st_mode) == 0o600
         assert stat.S_IMODE((folder / "raw").stat().st_mode) == 0o700
@@ -134,7 +140,9 @@ def test_dev_and_its_processes_warn_that_the_machine_lacks_landlock(
 def test_pages_of_localhost_may_call_dev(degraded: tuple[Service, Path]) -> None:
     def granted(origin: str) -> str:
         headers = {"origin": origin, "access-control-request-method": "POST"}
-        answer = httpx.options(f"{degraded[0].base_url}/v1/media:upload", headers=headers)
+        answer = httpx.options(
+            f"{degraded[0].base_url}/v1/media:upload", headers=headers, verify=NO_TLS
+        )
         assert answer.status_code == 200
         return str(answer.headers.get("access-control-allow-origin", ""))
 
@@ -182,7 +190,7 @@ def test_dev_signs_links_when_tokens_are_verified_by_a_key_set(folder: Path) -> 
     token = jwt.encode({"sub": "alice", "exp": now() + timedelta(hours=1)}, key, algorithm="ES256")
     with running(environment(folder, MEDIA_JWT_JWKS=keys.as_uri())) as service:
         headers = {"authorization": f"Bearer {token}"}
-        base: dict[str, Any] = {"base_url": service.base_url, "trust_env": False}
+        base: dict[str, Any] = {"base_url": service.base_url, "trust_env": False, "verify": NO_TLS}
         with httpx.Client(headers=headers, **base) as alice, httpx.Client(**base) as anybody:
             media = store(alice, jpeg())["mediaId"]
             url = alice.get(f"/v1/media/{media}", params={"signReadUrls": "true"}).json()["readUrl"]

@@ -12,7 +12,7 @@ from media_service.ids import new_id
 from tests.support.envoy import answered, running_envoy
 from tests.support.ports import free_port
 from tests.support.service import Service
-from tests.support.tools import eventually
+from tests.support.tools import NO_TLS, eventually
 
 ORIGIN = "https://app.example"
 LIST = "/mediaservice.v1.MediaService/ListMedia"
@@ -259,11 +259,11 @@ def test_an_unreachable_service_is_503_with_retry_after(tmp_path: Path) -> None:
     with running_envoy(tmp_path, free_port()) as envoy:
         url = f"{envoy.url}/v1/media"
         answer = eventually(lambda: answered(url))
-        head = httpx.head(url)
+        head = httpx.head(url, verify=NO_TLS)
         web = {"content-type": "application/grpc-web+proto"}
-        call = httpx.post(f"{envoy.url}{LIST}", headers=web, content=bytes(5))
+        call = httpx.post(f"{envoy.url}{LIST}", headers=web, content=bytes(5), verify=NO_TLS)
         garbled = dict.fromkeys(("content-type", "accept"), "application/grpc-web-text")
-        refused = httpx.post(f"{envoy.url}{LIST}", headers=garbled, content=b"%%%%")
+        refused = httpx.post(f"{envoy.url}{LIST}", headers=garbled, content=b"%%%%", verify=NO_TLS)
     assert (answer.status_code, reason(answer)) == (503, "UPSTREAM_UNAVAILABLE")
     assert answer.headers["retry-after"] == "1"
     assert answer.json()["details"][1]["retryDelay"] == "1s"

@@ -13,7 +13,7 @@ from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rest import content, create, media_of, offset_of, patch, refusal, stored_files
 from tests.support.rest_parts import complete, named, put, send, sign
 from tests.support.service import Service
-from tests.support.tools import eventually
+from tests.support.tools import NO_TLS, eventually
 
 MIB = 1 << 20
 
@@ -21,7 +21,9 @@ MIB = 1 << 20
 @pytest.fixture
 def stranger(service: Service) -> Iterator[httpx.Client]:
     """A client without a token."""
-    with httpx.Client(base_url=service.base_url, timeout=30, trust_env=False) as client:
+    with httpx.Client(
+        base_url=service.base_url, timeout=30, trust_env=False, verify=NO_TLS
+    ) as client:
         yield client
 
 
@@ -202,7 +204,7 @@ def expired(client: httpx.Client, token: str) -> httpx.Response | None:
 def test_other_users_cannot_sign(service: Service, alice: httpx.Client) -> None:
     upload = create(alice)
     with httpx.Client(
-        base_url=service.base_url, headers=service.bearer("bob"), trust_env=False
+        base_url=service.base_url, headers=service.bearer("bob"), trust_env=False, verify=NO_TLS
     ) as bob:
         answer = bob.post(f"/v1/uploads/{upload}:sign", json={"parts": [named(1, b"a")]})
         assert refusal(answer) == (404, "UPLOAD_NOT_FOUND")

@@ -38,7 +38,7 @@ from tests.support.service import S3_KEYS as KEYS
 from tests.support.service import Service, bucket
 from tests.support.stores.s3_files import files_below, objects
 from tests.support.stores.s3_server import ACCESS, BUCKET, SECRET
-from tests.support.tools import eventually
+from tests.support.tools import NO_TLS, eventually
 
 MIB = 1 << 20
 PART = 8 * MIB
@@ -135,7 +135,7 @@ def test_a_direct_link_points_to_the_bucket(user: httpx.Client, endpoint: str) -
     assert answer["url"].startswith(f"{endpoint}/{BUCKET}/")
     expire = datetime.fromisoformat(answer["expireTime"])
     assert before + timedelta(seconds=90) <= expire <= now() + timedelta(seconds=91)
-    with httpx.Client(trust_env=False) as anybody:
+    with httpx.Client(trust_env=False, verify=NO_TLS) as anybody:
         read = anybody.get(answer["url"], headers={"range": "bytes=10-19"})
         assert (read.status_code, read.content) == (206, data[10:20])
         assert read.headers["content-type"] == "image/jpeg"
@@ -207,7 +207,7 @@ def test_only_public_renditions_are_in_the_public_bucket(
     assert stored_type(endpoint, key) == "image/webp"
     # It is served without the CDN as well.
     path = url.removeprefix("https://cdn.example/for/all")
-    with httpx.Client(base_url=on_s3.base_url, trust_env=False) as anybody:
+    with httpx.Client(base_url=on_s3.base_url, trust_env=False, verify=NO_TLS) as anybody:
         assert anybody.get(f"/v1/public{path}").content == data
     show(user, media, "PRIVATE")
     eventually(lambda: not files_below(public))

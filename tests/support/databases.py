@@ -73,8 +73,11 @@ where datname = current_database() and pid <> pg_backend_pid()
 class CleanDatabases:
     """Migrated databases without rows, for one test after another.
 
-    A database is emptied after each test, which takes a fifth of the time of creating one. If a
+    A database is emptied after each test, which takes a tenth of the time of creating one. If a
     test changed the schema or wrote many rows, its database is dropped instead.
+
+    Each database keeps the connection that empties it, because a new one would first have to load
+    the definitions of all tables.
     """
 
     def __init__(self, postgres: str, template: str) -> None:
@@ -83,6 +86,7 @@ class CleanDatabases:
         with psycopg.connect(with_database(postgres, template)) as connection:
             self._schema = schema_of(connection)
         self._clean: list[str] = []
+        self._connections: dict[str, psycopg.Connection] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -95,9 +99,8 @@ class CleanDatabases:
     def take(self) -> Iterator[str]:
         """Yields the URL of a database that is the caller's for the context."""
         name = self._clean.pop() if self._clean else self._create()
-        url = with_database(self._postgres, name)
-        yield url
-        if self._empty(url):
+        yield with_database(self._postgres, name)
+        if self._empty(self._connection(name)):
             self._clean.append(name)
         else:
             self._drop(name)
@@ -109,29 +112,49 @@ class CleanDatabases:
         administer(self._postgres, clone)
         return name
 
-    def _empty(self, url: str) -> bool:
+    def _connection(self, name: str) -> psycopg.Connection:
+        kept = self._connections.get(name)
+        if kept and answers(kept):
+            return kept
+        url = with_database(self._postgres, name)
+        connection = psycopg.connect(url, autocommit=True, prepare_threshold=0)
+        # Foreign keys are not checked.
+        connection.execute("set session_replication_role = replica")
+        self._connections[name] = connection
+        return connection
+
+    def _empty(self, connection: psycopg.Connection) -> bool:
         """Deletes all rows. Returns whether the database is then like a new one."""
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(END_OTHERS)
-            if schema_of(connection) != self._schema:
-                return False
-            tables = connection.execute(TABLES).fetchall()
-            if any(size > MAX_TABLE_BYTES for _, size in tables):
-                return False
-            # Foreign keys are not checked.
-            connection.execute("set session_replication_role = replica")
+        connection.execute(END_OTHERS)
+        if schema_of(connection) != self._schema:
+            return False
+        tables = connection.execute(TABLES).fetchall()
+        if any(size > MAX_TABLE_BYTES for _, size in tables):
+            return False
+        with connection.pipeline():
             for table, size in tables:
                 if size:
                     connection.execute(sql.SQL("delete from {}").format(sql.Identifier(table)))
-            return True
+        return True
 
     def _drop(self, name: str) -> None:
+        if connection := self._connections.pop(name, None):
+            connection.close()
         administer(self._postgres, f"drop database {name} with (force)")
 
 
 def administer(postgres: str, statement: str) -> None:
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+def answers(connection: psycopg.Connection) -> bool:
+    """Whether no test has ended it."""
+    try:
+        connection.execute("select 1")
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def schema_of(connection: psycopg.Connection) -> object:

@@ -12,6 +12,7 @@ import httpx
 from media_service.config import load
 from media_service.envoy_config import render
 from tests.support.ports import free_port
+from tests.support.tools import NO_TLS
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Envoy:
     log: Path
 
     def stat(self, name: str) -> int:
-        lines = httpx.get(f"{self.admin}/stats", params={"filter": f"^{name}$"}).text.splitlines()
+        query = {"filter": f"^{name}$"}
+        lines = httpx.get(f"{self.admin}/stats", params=query, verify=NO_TLS).text.splitlines()
         return sum(int(line.rpartition(": ")[2]) for line in lines)
 
 
@@ -56,6 +58,6 @@ def running_envoy(folder: Path, grpc_port: int, **settings: str) -> Iterator[Env
 def answered(url: str) -> httpx.Response | None:
     """The response; None while nothing listens there."""
     try:
-        return httpx.get(url)
+        return httpx.get(url, verify=NO_TLS)
     except httpx.ConnectError:
         return None

@@ -15,6 +15,7 @@ from mediaservice.v1 import media_service_pb2, media_service_pb2_grpc
 
 from tests.support.rpc.server import refusal
 from tests.support.silent_database import frozen
+from tests.support.tools import NO_TLS
 
 OK = "OK"
 REFUSED = "DATABASE_UNAVAILABLE"
@@ -51,6 +52,7 @@ async def open_callers(
             limits=httpx.Limits(max_keepalive_connections=0),
             timeout=CALL_SECONDS,
             trust_env=False,
+            verify=NO_TLS,
         )
     )
 

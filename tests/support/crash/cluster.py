@@ -26,7 +26,7 @@ from tests.support.crash.deployment import Deployment, Running
 from tests.support.ports import free_port
 from tests.support.rpc.server import token
 from tests.support.service import STOP_SECONDS
-from tests.support.tools import await_answer, eventually
+from tests.support.tools import NO_TLS, await_answer, eventually
 
 SERVERS = 2
 # Longer than Envoy needs to see that a server is ready.
@@ -90,7 +90,8 @@ def cluster_on(deployment: Deployment) -> Iterator[Cluster]:
             envoy = subprocess.Popen(command, stdout=log, stderr=log)
             try:
                 await_answer(f"{cluster.url}/healthz", envoy)
-                eventually(lambda: httpx.get(f"{cluster.url}/healthz/ready").status_code == 200)
+                ready = f"{cluster.url}/healthz/ready"
+                eventually(lambda: httpx.get(ready, verify=NO_TLS).status_code == 200)
                 yield cluster
             finally:
                 envoy.terminate()
@@ -114,7 +115,7 @@ class RestUser:
         self._tally = tally
         headers = {"authorization": f"Bearer {token(name)}"}
         self._client = httpx.AsyncClient(
-            base_url=cluster.url, headers=headers, timeout=60, trust_env=False
+            base_url=cluster.url, headers=headers, timeout=60, trust_env=False, verify=NO_TLS
         )
 
     async def run(self, stop: asyncio.Event) -> None:
