@@ -51,15 +51,16 @@ end
 -- Names under which clients of other services send credentials in a query, without - and _, in lower case.
 local CREDENTIALS = {accesstoken = true, apikey = true, authorization = true, bearer = true, idtoken = true, xapikey = true}
 
-local IN_URL = "The query has an access token or an API key. URLs are kept in histories and logs, so revoke it. Send"
-  .. " another one in the header `authorization: Bearer TOKEN`, or an API key in `x-api-key`."
+local IN_URL = "The query has an access token, an API key, or the secret of a share link. URLs are kept in histories and"
+  .. " logs, so revoke it. Send another one in the header `authorization: Bearer TOKEN`, an API key in `x-api-key`, or"
+  .. " the secret of a share link in the body of OpenShareLink."
 
--- Whether a text begins like an API key, or is a JSON Web Token.
+-- Whether a text begins like an API key, or the secret or a session of a share link, or is a JSON Web Token.
 local function is_credential(text)
-  return text:find("^msk_") or text:find("^eyJ[%w_-]+%.[%w_-]+%.[%w_-]+$") or text:find("^[Bb]earer[ +]")
+  return text:find("^ms[kls]_") or text:find("^eyJ[%w_-]+%.[%w_-]+%.[%w_-]+$") or text:find("^[Bb]earer[ +]")
 end
 
--- The name of the parameter of a query that has an access token or an API key; nil if none has. What is no name is not
+-- The name of the parameter of a query that has one of these; nil if none has. What is no name is not
 -- repeated, for it may be the key itself.
 local function credential_in(path)
   for parameter in (path:match("%?(.*)$") or ""):gmatch("[^&]+") do

@@ -10,7 +10,7 @@ from tests.support.rpc.server import token
 from tests.support.tools import eventually_async
 
 KEY = new_key().text
-IN_URL = "The query has an access token or an API key."
+IN_URL = "The query has an access token, an API key, or the secret of a share link."
 
 
 async def create(client: httpx.AsyncClient, path: str, body: object) -> dict[str, object]:
@@ -65,6 +65,8 @@ async def test_credentials_in_a_url_are_refused_and_not_logged(front: Open) -> N
         f"a=b&x=%6Dsk_{KEY[4:]}": "x",
         "authorization=Bearer%20hush": "authorization",
         "auth=Bearer+hush": "auth",
+        "secret=msl_hush": "secret",
+        "a=mss_hush": "a",
         KEY: "query",
         f"{KEY}=1": "query",
         f"<{KEY}>={KEY}": "query",
