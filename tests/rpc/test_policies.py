@@ -22,11 +22,12 @@ from tests.support.batches import changed_by
 from tests.support.media.format_files import make_audio, make_video
 from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rpc.audit import entries
-from tests.support.rpc.catalogue import get, until_done, update
+from tests.support.rpc.catalogue import get, listed, until_done, update
 from tests.support.rpc.parts import MIB
 from tests.support.rpc.policies import get_policy, set_policy
 from tests.support.rpc.quotas import set_quota, usage
 from tests.support.rpc.server import Caller, Running, refused
+from tests.support.rpc.share_links import share, visitor
 from tests.support.rpc.sharing import (
     create_organization,
     create_project,
@@ -82,6 +83,18 @@ async def test_every_kind_of_upload_follows_the_policy_of_its_project(
     results = (await ann.call(ann.uploads.BatchCreateUploads, batch)).results
     assert [result.WhichOneof("result") for result in results] == ["error", "upload"]
     await ann.store(png())  # in no project
+
+
+async def test_a_guest_is_under_the_policy_of_the_project_and_publishes_nothing(
+    service: Running, ann: Caller, project: str
+) -> None:
+    settings = {"allowed_types": ["image/jpeg"], "default_visibility": "PUBLIC"}
+    await set_policy(ann, f"project:{project}", **settings)
+    guest = await visitor(service, (await share(ann, f"project:{project}", mode="UPLOAD")).secret)
+    assert (await refused(store_in(guest, project, png()))).reason == "TYPE_NOT_ALLOWED"
+    await store_in(guest, project, jpeg())
+    (media,) = await listed(ann, project_id=project)
+    assert media.visibility == Media.PRIVATE
 
 
 async def test_a_project_narrows_the_limits_of_its_organization_and_overrides_its_defaults(
