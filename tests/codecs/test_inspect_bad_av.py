@@ -1,6 +1,7 @@
 """Broken and hostile video and audio files."""
 
 import struct
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from media_service.codecs.demuxers import DEMUXERS
 from media_service.codecs.inspect.av import inspect
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.sandbox.forks import ForkServer
+from media_service.codecs.video.edits import Edits
+from media_service.codecs.video.source import AvSource
 from media_service.errors import InvalidArgument, MediaError, Reason
+from tests.support.media.audio import TYPES
 from tests.support.media.format_files import (
     ffmpeg,
     make_audio,
@@ -111,6 +115,52 @@ async def test_the_real_duration_of_audio_overrides_its_header(
     path.write_bytes(data)
     info = (await inspector.inspect(path, "AUDIO", "audio/flac")).info
     assert info.duration_seconds == pytest.approx(20, abs=0.1)
+
+
+def with_size(size: bytes, at: int) -> Callable[[bytes], bytes]:
+    """Writes `size` at a position."""
+    return lambda data: data[:at] + size + data[at + len(size) :]
+
+
+# Audio of which half is quiet, and so has a lower bit rate: (name, quiet first, options, change of
+# the file, seconds)
+UNTRUE: list[tuple[str, bool, tuple[str, ...], Callable[[bytes], bytes], float]] = [
+    ("a.mp3", True, ("-q:a", "4", "-write_xing", "0"), bytes, 40),
+    ("a.mp3", False, ("-q:a", "4", "-write_xing", "0"), bytes, 40),
+    # The header counts the frames of the first of two joined files, or of a whole one.
+    ("a.mp3", True, ("-q:a", "4"), lambda data: data + data, 80),
+    ("a.mp3", False, ("-b:a", "64k"), lambda data: data[: len(data) // 2], 20),
+    ("a.aac", True, ("-b:a", "128k"), bytes, 40),
+    ("a.aac", False, ("-b:a", "128k"), bytes, 40),
+    ("a.wav", True, (), with_size(bytes(4), 74), 40),
+    ("a.wav", True, (), with_size(b"\xff" * 4, 74), 40),
+    ("a.flac", True, (), with_size(bytes(4), 22), 40),
+    ("a.flac", True, (), with_size(struct.pack(">I", 30 * 44100), 22), 40),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "quiet_first", "options", "change", "seconds"), UNTRUE, ids=range(len(UNTRUE))
+)
+async def test_the_duration_of_audio_is_that_of_its_frames(
+    inspector: Inspector,
+    tmp_path: Path,
+    name: str,
+    quiet_first: bool,
+    options: tuple[str, ...],
+    change: Callable[[bytes], bytes],
+    seconds: float,
+) -> None:
+    quiet, loud = "0.001*sin(2000*t)", "0.5*random(0)"
+    halves = (quiet, loud) if quiet_first else (loud, quiet)
+    graph = f"aevalsrc='if(lt(t,20),{halves[0]},{halves[1]})':s=44100:d=40"
+    path = ffmpeg(tmp_path / name, "-f", "lavfi", "-i", graph, *options)
+    path.write_bytes(change(path.read_bytes()))
+    info = (await inspector.inspect(path, "AUDIO", TYPES[path.suffix])).info
+    assert info.duration_seconds == pytest.approx(seconds, abs=0.15)
+    source = AvSource.of(path, TYPES[path.suffix], info)
+    ends = await inspector.source_ends(source, Edits(0.0, info.duration_seconds))
+    assert ends.audio_track(0) == pytest.approx(seconds, abs=0.15)
 
 
 async def test_a_video_longer_than_a_week_is_corrupt(inspector: Inspector, tmp_path: Path) -> None:

@@ -300,3 +300,21 @@ async def test_audio_that_cannot_be_decoded_to_its_end_is_found(
     with pytest.raises(InvalidArgument, match=r"The audio of the result ends after") as refused:
         await make(path, ops)
     assert refused.value.reason is Reason.MEDIA_CORRUPT
+
+
+async def test_frames_without_time_stamps_that_cannot_be_decoded_are_found(
+    tmp_path: Path, make: Make
+) -> None:
+    """Of the frames in the second half, only the headers are left."""
+    path = generated(tmp_path / "a.aac", "sine=d=10", "-b:a", "64k")
+    assert await make(path, "audio:WAV")
+    data = bytearray(path.read_bytes())
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at + 3 : at + 6]) >> 5 & 0x1FFF
+        if at > len(data) // 2:
+            data[at + 7 : at + size] = bytes(size - 7)
+        at += size
+    path.write_bytes(data)
+    with pytest.raises(InvalidArgument, match=r"The audio of the result ends after"):
+        await make(path, "audio:WAV")

@@ -63,6 +63,7 @@ TYPES = {
     ".ogg": "audio/ogg",
     ".flac": "audio/flac",
     ".wav": "audio/wav",
+    ".aac": "audio/aac",
     ".mkv": "video/x-matroska",
 }
 

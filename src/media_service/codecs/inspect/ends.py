@@ -18,6 +18,8 @@ from media_service.codecs.inspect.timing import (
     END_BYTES,
     END_PACKETS,
     END_SECONDS,
+    WHOLE_BYTES,
+    WHOLE_PACKETS,
     Ending,
     is_timed,
     read_to_end,
@@ -53,10 +55,9 @@ def read_ends(
     margin: float | None,
 ) -> dict[str, Any]:
     """Returns the Ends of a range of the open file `media`, as JSON values. `track` is the index of
-    the video track among those that are not marked as cover art, or None for an audio file, whose
-    end is unknown if the format has no time stamps. Without `end`, decodes the whole file, which
-    must be short. With `margin`, the darkest frame in so many seconds at that end of the range, or
-    next to them, counts as the first or last one.
+    the video track among those that are not marked as cover art, or None for an audio file. Without
+    `end`, decodes the whole file, which must be short. With `margin`, the darkest frame in so many
+    seconds at that end of the range, or next to them, counts as the first or last one.
 
     Raises InvalidArgument (MEDIA_CORRUPT, INSPECTION_LIMIT_EXCEEDED).
     """
@@ -66,12 +67,13 @@ def read_ends(
     if end is None:
         return to_json(found)
     with open_media(media, content_type) as container:
-        if track is None and not is_timed(container):
-            return to_json(found)
         video = None if track is None else video_track(container, track).index
         audio = [each.index for each in container.streams.audio[:MAX_TRACKS]]
         tracks = {*audio} if video is None else {video, *audio}
-        ending = read_tracks(container, tracks, end)
+        if track is None and not is_timed(container):
+            ending = read_from_beginning(container, end)
+        else:
+            ending = read_tracks(container, tracks, end)
     if ending is not None:
         found = replace(
             found,
@@ -184,6 +186,13 @@ def read_tracks(container: Any, tracks: set[int], end: float) -> Ending | None:
         if tracks <= ending.tracks.keys():
             break
     return found
+
+
+def read_from_beginning(container: Any, end: float) -> Ending | None:
+    """Reads a file without time stamps, where those after a seek are estimated. Returns None if it
+    is too long."""
+    ending = read_to_end(container, WHOLE_PACKETS, WHOLE_BYTES, end)
+    return ending if ending.complete and ending.tracks else None
 
 
 def look(frame: Any) -> FrameLook:

@@ -37,7 +37,15 @@ REORDERED_SECONDS = 2.0
 END_TOLERANCE = 0.1
 # A higher rate of a video with a single frame is the time base of its container.
 MAX_UNMEASURED = 240.0
-TIMED_FORMATS = {"asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg", "rm"}
+# Formats of audio frames, of which many files have no header, or that of another file. FFmpeg
+# estimates their duration from the first bit rate. They are read whole up to this size, which takes
+# about two seconds: three hours of most MP3 files.
+FRAME_FORMATS = {"aac", "ac3", "amr", "dts", "eac3", "mp3"}
+WHOLE_PACKETS, WHOLE_BYTES = 500_000, 256 << 20
+# Formats whose packets have time stamps, and formats of samples, whose positions tell their times.
+TIMED_FORMATS = {"asf", "avi", "flac", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg", "rm"} | {
+    *("aiff", "au", "tta", "w64", "wav", "wv"),
+}
 # One week. A longer duration indicates a wrong clock.
 MAX_SECONDS = 7 * 24 * 3600
 
@@ -67,8 +75,11 @@ def duration_seconds(container: Any) -> float:
     """Returns the header's duration if the file ends at about that time. Otherwise, reads the file
     to the end, as for videos recorded by browsers, whose headers have no duration. Raises
     InvalidArgument (MEDIA_CORRUPT)."""
+    whole = whole_seconds(container)
     if container.duration is not None:
         claimed = max(0.0, float(container.duration / av.time_base))
+        if whole is not None and abs(claimed - whole) > END_TOLERANCE:
+            return whole
         confirmed = confirm(container, claimed)
         if confirmed is not None:
             return confirmed
@@ -78,6 +89,16 @@ def duration_seconds(container: Any) -> float:
         message = f"The time stamps of the file span {seconds:.0f} seconds."
         raise InvalidArgument(Reason.MEDIA_CORRUPT, message)
     return seconds
+
+
+def whole_seconds(container: Any) -> float | None:
+    """Returns when a file of audio frames ends. None: it has another format, or is too long to be
+    read whole."""
+    if format_name(container) not in FRAME_FORMATS:
+        return None
+    ending = read_to_end(container, WHOLE_PACKETS, WHOLE_BYTES)
+    rewind(container)
+    return ending.seconds if ending.complete and ending.tracks else None
 
 
 def confirm(container: Any, claimed: float) -> float | None:
@@ -117,8 +138,14 @@ def start_seconds(track: Any) -> float:
 
 
 def is_timed(container: Any) -> bool:
-    """Whether packets have time stamps. In other formats, they are estimated after a seek."""
-    return container.format.name.partition(",")[0] in TIMED_FORMATS
+    """Whether the times of packets are known. In other formats, they are estimated after a seek."""
+    return format_name(container) in TIMED_FORMATS
+
+
+def format_name(container: Any) -> str:
+    """FFmpeg's name of the format; the first one, if it has several."""
+    name: str = container.format.name
+    return name.partition(",")[0]
 
 
 def time_of(packet: Any) -> int | None:
