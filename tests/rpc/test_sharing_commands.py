@@ -105,7 +105,9 @@ async def test_a_policy_is_set_shown_and_removed(run: Run, ann: Caller) -> None:
     }
     bad = await run.result("ann", "policy", "set", resource, "--preset", "banner=resize:64x")
     assert "KIND:NAME=PIPELINE" in bad.stderr
-    removed = await run.result("ann", "policy", "set", resource)
+    empty = await run.result("ann", "policy", "set", resource)
+    assert "policy remove" in empty.stderr
+    removed = await run.result("ann", "policy", "remove", resource)
     assert json.loads(removed.stdout) == {"resource": resource}
 
 

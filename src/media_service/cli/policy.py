@@ -56,7 +56,6 @@ Examples:
   media-service policy set organization:acme --type 'image/*' --max-size 50MiB
   media-service policy set project:vacation-k3x9q2ma --default-visibility public --retention 365
   media-service policy set project:vacation-k3x9q2ma --preset image:banner=resize:1600x400:fit=COVER
-  media-service policy set project:vacation-k3x9q2ma   (removes the policy)
 """,
 )
 @click.argument("resource")
@@ -99,7 +98,7 @@ def set_policy(
     strip_metadata: bool,
     presets: tuple[str, ...],
 ) -> None:
-    """Sets the policy of a resource, in place of the earlier one. Without options, removes it."""
+    """Sets the policy of a resource, in place of the earlier one."""
     wanted = Policy(
         allowed_types=types,
         max_size_bytes=max_size,
@@ -113,7 +112,17 @@ def set_policy(
         wanted.max_visibility = Media.Visibility.Value(max_visibility)
     if default_visibility:
         wanted.default_visibility = Media.Visibility.Value(default_visibility)
+    if wanted == Policy():
+        raise click.UsageError("nothing is set; to remove the policy: media-service policy remove")
     show(client.set_policy(resource, wanted))
+
+
+@policy.command("remove", epilog="Example: media-service policy remove organization:acme")
+@click.argument("resource")
+@client_command
+def remove_policy(client: Client, resource: str) -> None:
+    """Removes the policy of a resource."""
+    show(client.set_policy(resource, Policy()))
 
 
 def show(found: ResourcePolicy) -> None:
