@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from media_service.cli.main import cli
 from tests.support.media.small_files import jpeg
-from tests.support.rpc.server import Running, token
+from tests.support.rpc.links import somebody, token_of
+from tests.support.rpc.server import Running, refused, token
 
 PASSWORD = "correct horse"
 
@@ -43,3 +44,8 @@ async def test_a_link_is_created_opened_listed_and_revoked(
     assert await run("share-link", "revoke", link_id) == "\t".join(fields) + "\n"
     assert await run("share-link", "list", "--target", target) == "\t".join(fields) + "\n"
     assert await run("ls", credential=session) == ""
+    url = (await run("link", media_id)).strip()
+    async with somebody(service) as anybody:
+        assert (await anybody.read(token_of(url))).content == jpeg()
+        assert await run("link", media_id, "--revoke") == ""
+        assert (await refused(anybody.read(token_of(url)))).reason == "LINK_INVALID"

@@ -251,7 +251,9 @@ class ListShareLinksRequest(_message.Message):
     page_token: _builtins.str
     """The `next_page_token` of the previous response. All other fields except `page_size` must be the same."""
     target: _builtins.str
-    """Only links to this target, `media:ID` or `project:ID`. Empty: the links that the caller created."""
+    """Only links to this target, `media:ID` or `project:ID`. Empty: the links that the caller created, or manages in an
+    organization.
+    """
     def __init__(
         self,
         *,

@@ -108,8 +108,8 @@ class ShareLinkServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetShareLink(self, request, context):
-        """Returns one share link, without its secret. Its creator may read it, and those who have the role MANAGER on one of its
-        targets.
+        """Returns one share link, without its secret. Its creator may read it, and those who have the role MANAGER on one of
+        its targets or on its organization.
 
         Permission: links.read. Errors: SHARE_LINK_NOT_FOUND. Safe to retry.
 
@@ -124,7 +124,8 @@ class ShareLinkServiceServicer(object):
 
     def ListShareLinks(self, request, context):
         """Lists share links, newest first: those to one `target`, for which the caller needs the role MANAGER on it, or those
-        that the caller created. Links that have ended are listed for 90 days.
+        that the caller created, and for MANAGERs of an organization and for administrators also those of others. Links that
+        have ended are listed for 90 days.
 
         Permission: links.read. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED, INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -139,7 +140,7 @@ class ShareLinkServiceServicer(object):
 
     def RevokeShareLink(self, request, context):
         """Ends a share link and its sessions: no later call with them succeeds on any server. Its creator may do so, and those
-        who have the role MANAGER on one of its targets. Revoking a revoked link returns it unchanged.
+        who have the role MANAGER on one of its targets or on its organization. Revoking a revoked link returns it unchanged.
 
         Permission: links.write. Errors: SHARE_LINK_NOT_FOUND. Safe to retry.
 

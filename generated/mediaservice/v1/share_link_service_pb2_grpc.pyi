@@ -60,8 +60,8 @@ class ShareLinkServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"targets\\": [\\"project:$PROJECT\\"], \\"mode\\": \\"DOWNLOAD\\"}" $GRPC mediaservice.v1.ShareLinkService/CreateShareLink
     """
     GetShareLink: _grpc.UnaryUnaryMultiCallable[_share_link_service_pb2.GetShareLinkRequest, _share_link_service_pb2.ShareLink]
-    """Returns one share link, without its secret. Its creator may read it, and those who have the role MANAGER on one of its
-    targets.
+    """Returns one share link, without its secret. Its creator may read it, and those who have the role MANAGER on one of
+    its targets or on its organization.
 
     Permission: links.read. Errors: SHARE_LINK_NOT_FOUND. Safe to retry.
 
@@ -72,7 +72,8 @@ class ShareLinkServiceStub:
     """
     ListShareLinks: _grpc.UnaryUnaryMultiCallable[_share_link_service_pb2.ListShareLinksRequest, _share_link_service_pb2.ListShareLinksResponse]
     """Lists share links, newest first: those to one `target`, for which the caller needs the role MANAGER on it, or those
-    that the caller created. Links that have ended are listed for 90 days.
+    that the caller created, and for MANAGERs of an organization and for administrators also those of others. Links that
+    have ended are listed for 90 days.
 
     Permission: links.read. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED, INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -83,7 +84,7 @@ class ShareLinkServiceStub:
     """
     RevokeShareLink: _grpc.UnaryUnaryMultiCallable[_share_link_service_pb2.RevokeShareLinkRequest, _share_link_service_pb2.ShareLink]
     """Ends a share link and its sessions: no later call with them succeeds on any server. Its creator may do so, and those
-    who have the role MANAGER on one of its targets. Revoking a revoked link returns it unchanged.
+    who have the role MANAGER on one of its targets or on its organization. Revoking a revoked link returns it unchanged.
 
     Permission: links.write. Errors: SHARE_LINK_NOT_FOUND. Safe to retry.
 
@@ -139,8 +140,8 @@ class ShareLinkServiceAsyncStub(ShareLinkServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"targets\\": [\\"project:$PROJECT\\"], \\"mode\\": \\"DOWNLOAD\\"}" $GRPC mediaservice.v1.ShareLinkService/CreateShareLink
     """
     GetShareLink: _aio.UnaryUnaryMultiCallable[_share_link_service_pb2.GetShareLinkRequest, _share_link_service_pb2.ShareLink]  # type: ignore[assignment]
-    """Returns one share link, without its secret. Its creator may read it, and those who have the role MANAGER on one of its
-    targets.
+    """Returns one share link, without its secret. Its creator may read it, and those who have the role MANAGER on one of
+    its targets or on its organization.
 
     Permission: links.read. Errors: SHARE_LINK_NOT_FOUND. Safe to retry.
 
@@ -151,7 +152,8 @@ class ShareLinkServiceAsyncStub(ShareLinkServiceStub):
     """
     ListShareLinks: _aio.UnaryUnaryMultiCallable[_share_link_service_pb2.ListShareLinksRequest, _share_link_service_pb2.ListShareLinksResponse]  # type: ignore[assignment]
     """Lists share links, newest first: those to one `target`, for which the caller needs the role MANAGER on it, or those
-    that the caller created. Links that have ended are listed for 90 days.
+    that the caller created, and for MANAGERs of an organization and for administrators also those of others. Links that
+    have ended are listed for 90 days.
 
     Permission: links.read. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED, INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -162,7 +164,7 @@ class ShareLinkServiceAsyncStub(ShareLinkServiceStub):
     """
     RevokeShareLink: _aio.UnaryUnaryMultiCallable[_share_link_service_pb2.RevokeShareLinkRequest, _share_link_service_pb2.ShareLink]  # type: ignore[assignment]
     """Ends a share link and its sessions: no later call with them succeeds on any server. Its creator may do so, and those
-    who have the role MANAGER on one of its targets. Revoking a revoked link returns it unchanged.
+    who have the role MANAGER on one of its targets or on its organization. Revoking a revoked link returns it unchanged.
 
     Permission: links.write. Errors: SHARE_LINK_NOT_FOUND. Safe to retry.
 
@@ -227,8 +229,8 @@ class ShareLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _share_link_service_pb2.GetShareLinkRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_share_link_service_pb2.ShareLink, _abc.Awaitable[_share_link_service_pb2.ShareLink]]:
-        """Returns one share link, without its secret. Its creator may read it, and those who have the role MANAGER on one of its
-        targets.
+        """Returns one share link, without its secret. Its creator may read it, and those who have the role MANAGER on one of
+        its targets or on its organization.
 
         Permission: links.read. Errors: SHARE_LINK_NOT_FOUND. Safe to retry.
 
@@ -245,7 +247,8 @@ class ShareLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_share_link_service_pb2.ListShareLinksResponse, _abc.Awaitable[_share_link_service_pb2.ListShareLinksResponse]]:
         """Lists share links, newest first: those to one `target`, for which the caller needs the role MANAGER on it, or those
-        that the caller created. Links that have ended are listed for 90 days.
+        that the caller created, and for MANAGERs of an organization and for administrators also those of others. Links that
+        have ended are listed for 90 days.
 
         Permission: links.read. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED, INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -262,7 +265,7 @@ class ShareLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_share_link_service_pb2.ShareLink, _abc.Awaitable[_share_link_service_pb2.ShareLink]]:
         """Ends a share link and its sessions: no later call with them succeeds on any server. Its creator may do so, and those
-        who have the role MANAGER on one of its targets. Revoking a revoked link returns it unchanged.
+        who have the role MANAGER on one of its targets or on its organization. Revoking a revoked link returns it unchanged.
 
         Permission: links.write. Errors: SHARE_LINK_NOT_FOUND. Safe to retry.
 

@@ -17,6 +17,7 @@ Examples:
   media-service link ID --expires 7d --attachment
   media-service link ID resize:300x200 convert:webp
   curl -o copy.jpg "$(media-service link ID)"
+  media-service link ID --revoke
 """
 )
 @click.argument("media_id", metavar="ID")
@@ -33,6 +34,7 @@ Examples:
     help="How long the URL is valid, such as 90s, 30m or 24h. Maximum: 7d.",
 )
 @click.option("--attachment", is_flag=True, help="Browsers save the file instead of showing it.")
+@click.option("--revoke", is_flag=True, help="End all URLs of the media instead.")
 @json_option
 @client_command
 def link(
@@ -42,11 +44,15 @@ def link(
     rendition: str,
     expires: timedelta,
     attachment: bool,
+    revoke: bool,
     json_: bool,
 ) -> None:
     """Prints a URL that reads a media without a token, until it expires or the media is deleted.
 
     With operations (see `media-service operations`), the URL reads their result."""
+    if revoke:
+        client.revoke_signed_urls(media_id=media_id)
+        return
     signed = client.sign_url(
         media_id,
         rendition=rendition,

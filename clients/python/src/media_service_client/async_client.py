@@ -224,6 +224,12 @@ class AsyncClient:
             )
         )
 
+    async def revoke_signed_urls(self, *, media_id: str = "", signer: str = "") -> None:
+        """Ends the signed URLs of a media, or those of a `signer`: "me", or for administrators
+        "user:ID"."""
+        request = download_service_pb2.RevokeSignedUrlsRequest(media_id=media_id, signer=signer)
+        await self._transport.run(calls.call("RevokeSignedUrls", request, self._backoff))
+
     async def delete(self, media_id: str, *, etag: str = "") -> media_pb2.Media:
         """Soft-deletes: it can be undeleted until `purge_time`."""
         return await self._transport.run(calls.delete(media_id, etag, self._backoff))
