@@ -2,9 +2,17 @@
 
 import struct
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
-from mediaservice.v1 import download_service_pb2
+import grpc
+import pytest
+from mediaservice.v1 import (
+    download_service_pb2,
+    media_pb2,
+    media_service_pb2,
+    upload_service_pb2,
+)
 
 from tests.support.media.private_files import (
     CREDIT,
@@ -17,7 +25,10 @@ from tests.support.media.private_files import (
     private_webp,
 )
 from tests.support.rpc.jobs import process
-from tests.support.rpc.server import Caller, Running, Start
+from tests.support.rpc.policies import set_policy
+from tests.support.rpc.quotas import set_quota, usage
+from tests.support.rpc.server import Caller, Running, Start, refusal
+from tests.support.rpc.sharing import create_project, make_administrator, store_in
 from tests.support.tools import eventually_async
 
 # The beginnings of blocks that may have it in another form, such as compressed.
@@ -108,3 +119,60 @@ async def render(caller: Caller, media_id: str, ops: str) -> bytes:
     request = download_service_pb2.RenderImageRequest(media_id=media_id, ops=ops)
     call = caller.downloads.RenderImage(request, metadata=caller.metadata)
     return b"".join([piece.data async for piece in call])
+
+
+async def test_a_policy_strips_originals_before_anybody_can_read_them(start: Start) -> None:
+    service = await start(work=True)
+    ann, root = await service.caller(), await service.caller("root")
+    await make_administrator(service, "root")
+    project_id = (await create_project(ann)).project_id
+    project = f"project:{project_id}"
+    await set_policy(ann, project, strip_metadata=True)
+    await set_quota(root, project, BYTES=10_000_000)
+    sent = private_jpeg(6)
+    message = upload_service_pb2.WriteUploadRequest(data=sent, finish=True)
+    message.spec.project_id = project_id
+    message.spec.checksums.sha256 = sha256(sent).digest()
+    created = (await ann.write([message])).media
+    content = await first_content(ann, created.media_id)
+    assert content != sent
+    assert SECRET.encode() not in content
+    media = await in_state(ann, created.media_id, media_pb2.Media.READY)
+    assert media.size_bytes == len(content)
+    assert media.checksums.sha256 == sha256(content).digest(), "of the stored bytes"
+    assert (media.image.width, media.image.height) == (48, 64), "it is still turned"
+    assert not media.image.HasField("location")
+    assert (await usage(root, project))["BYTES"] == (0, len(content))
+
+    async def removed() -> bool:
+        files = [path for path in (service.data_dir / "raw").rglob("*") if path.is_file()]
+        return not any(SECRET.encode() in path.read_bytes() for path in files)
+
+    await eventually_async(removed)
+    pdf = await store_in(ann, project_id, private_pdf(), "a.pdf")
+    failed = await in_state(ann, pdf.media_id, media_pb2.Media.FAILED)
+    assert "METADATA_NOT_REMOVABLE" in str(failed.error)
+    with pytest.raises(grpc.RpcError):
+        await ann.content(pdf.media_id)
+
+
+async def first_content(caller: Caller, media_id: str) -> bytes:
+    """The original, as soon as it can be read."""
+
+    async def read() -> bytes | None:
+        try:
+            return await caller.content(media_id)
+        except grpc.RpcError as error:
+            return None if refusal(error).reason == "MEDIA_NOT_READY" else b""
+
+    return await eventually_async(read)
+
+
+async def in_state(caller: Caller, media_id: str, state: int) -> media_pb2.Media:
+    request = media_service_pb2.GetMediaRequest(media_id=media_id, view=media_pb2.Media.FULL)
+
+    async def read() -> media_pb2.Media | None:
+        media = await caller.call(caller.media.GetMedia, request)
+        return media if media.state == state else None
+
+    return await eventually_async(read)

@@ -151,6 +151,10 @@ class ErrorReason(_message.Message):
 
         No erasure has the id `erasure_id`. EraseUser returns the id.
         """
+        METADATA_NOT_REMOVABLE: ErrorReason._Value.ValueType  # 181
+        """A policy removes the metadata of new originals (`strip_metadata`), which cannot be done with this file of the type
+        `content_type`. Convert it to JPEG, PNG, WebP, GIF, HEIF, AVIF, MP4, MP3, FLAC or WAV, and upload it again.
+        """
         INVALID_FIELD: ErrorReason._Value.ValueType  # 200
         """Requests
 
@@ -506,6 +510,10 @@ class ErrorReason(_message.Message):
     """Privacy
 
     No erasure has the id `erasure_id`. EraseUser returns the id.
+    """
+    METADATA_NOT_REMOVABLE: ErrorReason.Value.ValueType  # 181
+    """A policy removes the metadata of new originals (`strip_metadata`), which cannot be done with this file of the type
+    `content_type`. Convert it to JPEG, PNG, WebP, GIF, HEIF, AVIF, MP4, MP3, FLAC or WAV, and upload it again.
     """
     INVALID_FIELD: ErrorReason.Value.ValueType  # 200
     """Requests

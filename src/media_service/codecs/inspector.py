@@ -1,6 +1,7 @@
 """Inspects media files in sandboxed child processes. This process never opens a media file."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Literal, Self, overload
@@ -21,6 +22,8 @@ from media_service.codecs.limits import INSPECTION_LIMITS, TRUSTED_TYPES, inspec
 from media_service.codecs.sandbox.exit_cause import corrupt
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.codecs.sandbox.pool import Sandbox, size_of
+from media_service.codecs.strip.pieces import Piece
+from media_service.codecs.strip.stripper import pieces_from
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.source import AvSource
 from media_service.errors import InvalidArgument, Reason
@@ -31,6 +34,7 @@ AV = f"{INSPECT}.av:inspect"
 DOCUMENT = f"{INSPECT}.document:inspect"
 ENDS = f"{INSPECT}.ends:read_ends"
 LOOK = f"{INSPECT}.look:look_at_image"
+STRIP = "media_service.codecs.strip.plan:plan"
 # The task for each kind of media.
 TASKS = {"IMAGE": IMAGE, "VIDEO": AV, "AUDIO": AV, "DOCUMENT": DOCUMENT}
 
@@ -52,7 +56,9 @@ class Inspector:
             fork_server, [IMAGE, LOOK], INSPECTION_LIMITS, children, IMAGES_PER_CHILD
         )
         # Demuxers are a larger attack surface. Each file gets a new child.
-        self._others = Sandbox(fork_server, [AV, DOCUMENT, ENDS], INSPECTION_LIMITS, children, 1)
+        self._others = Sandbox(
+            fork_server, [AV, DOCUMENT, ENDS, STRIP], INSPECTION_LIMITS, children, 1
+        )
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -136,6 +142,15 @@ class Inspector:
                 raise
             log.warning("A result is not compared with its source: %s", error)
             return None
+
+    async def without_metadata(self, path: Path, content_type: str) -> Sequence[Piece]:
+        """The pieces of which the file without its metadata consists. Raises InvalidArgument
+        (METADATA_NOT_REMOVABLE), and the other errors of `inspect`."""
+        size = size_of(path)
+        answer = await self._others.run(
+            STRIP, path, last=True, limits=inspection_limits(size), content_type=content_type
+        )
+        return pieces_from(answer, size, content_type)
 
     async def look_at(self, path: Path, content_type: str) -> ImageLook:
         """Examines how an image looks that was rendered. Raises the errors of `inspect`."""

@@ -139,6 +139,7 @@ class NewMedia:
     project_id: str = ""
     attributes: Attributes = field(default_factory=Attributes)
     scan: Scan = NOT_SCANNED
+    strip_pending: bool = False
 
     def created(self, time: datetime) -> "Media":
         """Returns the media as created at `time`."""
@@ -167,6 +168,7 @@ class NewMedia:
             capture_time=stated.capture_time,
             expire_time=stated.expire_time,
             scan=self.scan,
+            strip_pending=self.strip_pending,
         )
 
 
@@ -211,6 +213,7 @@ class Media:
     visibility: Visibility = Visibility.PRIVATE
     renditions: tuple[Rendition, ...] = ()
     scan: Scan = NOT_SCANNED
+    strip_pending: bool = False
     url_key: int = 0
     signer_url_key: int = 0
     role: Role = Role.NONE
@@ -233,6 +236,7 @@ class Media:
             and self.delete_time is None
             and self.state is not MediaState.QUARANTINED
             and not self.scan.held
+            and not self.strip_pending
         )
 
     @property

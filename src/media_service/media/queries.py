@@ -81,6 +81,7 @@ def select(
         select m.*, m.media_id::text as media_id, b.blob_id::text as blob_id, b.store, b.key,
                b.size_bytes as blob_size, b.crc32c, b.sha256, v.content_type as uploaded_type,
                v.scan_state, v.scan_held, v.scan_reason, v.scan_threat, v.scan_engine, v.scan_time,
+               v.strip_pending,
                {renditions} as renditions, {signer_url_key} as signer_url_key, {role} as role
         from {media}
         join media_versions v on v.media_id = m.media_id and v.version = m.version
@@ -183,6 +184,7 @@ def record(row: Mapping[str, Any]) -> Media:
         ),
         url_key=row["url_key"],
         signer_url_key=row["signer_url_key"],
+        strip_pending=row["strip_pending"],
         role=Role(row["role"]),
     )
 
@@ -333,6 +335,7 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
             "sha256": json_bytes(media.blob.checksums.sha256),
             "scan_state": media.scan.state,
             "scan_held": media.scan.held,
+            "strip_pending": media.strip_pending,
         }
         for media in added
     ]
@@ -344,7 +347,8 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
                 content_type text, filename text, project_id text, title text, description text,
                 tags text[], labels jsonb, visibility text, capture_time timestamptz,
                 expire_time timestamptz, blob_id uuid, store text, key text, size bigint,
-                crc32c bigint, sha256 bytea, scan_state text, scan_held boolean
+                crc32c bigint, sha256 bytea, scan_state text, scan_held boolean,
+                strip_pending boolean
             )
         ), new_blobs as (
             insert into blobs (blob_id, store, key, size_bytes, crc32c, sha256)
@@ -358,8 +362,9 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
                    capture_time, expire_time
             from added
         )
-        insert into media_versions (media_id, version, blob_id, content_type, scan_state, scan_held)
-        select media_id, 1, blob_id, content_type, scan_state, scan_held from added
+        insert into media_versions (media_id, version, blob_id, content_type, scan_state, scan_held,
+                                    strip_pending)
+        select media_id, 1, blob_id, content_type, scan_state, scan_held, strip_pending from added
         """,
         (json.dumps(rows),),
     )
@@ -474,6 +479,20 @@ async def set_sha256(db: Connection, media: Media, sha256: bytes) -> None:
         "update blobs set sha256 = %s where blob_id = %s", (sha256, media.blob.blob_id)
     )
     await touch(db, media.media_id)
+
+
+async def replace_original(db: Connection, media: Media, blob_id: str, size: int) -> None:
+    """Gives the current version the bytes without metadata, so that it can be read."""
+    await db.execute(
+        "update media_versions set blob_id = %s, strip_pending = false"
+        " where media_id = %s and version = %s",
+        (blob_id, media.media_id, media.version),
+    )
+    await db.execute(
+        "update media set size_bytes = %s, revision = revision + 1, update_time = now()"
+        " where media_id = %s",
+        (size, media.media_id),
+    )
 
 
 async def touch(db: Connection, media_id: str) -> None:

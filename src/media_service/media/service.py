@@ -77,8 +77,14 @@ def readable(media: Media) -> Media:
 
 
 def scanned(media: Media) -> Media:
-    """Returns the media unless its content is held back until it is scanned for viruses. Raises
-    Unavailable (MEDIA_NOT_READY)."""
+    """Returns the media unless its content is held back until it is scanned for viruses, or until
+    its metadata is removed. Raises Unavailable (MEDIA_NOT_READY)."""
+    if media.strip_pending and media.state is not MediaState.QUARANTINED:
+        raise not_ready(
+            media.media_id,
+            "The media is held back until the metadata of its file has been removed. Try again"
+            " later, unless its state is FAILED.",
+        )
     if media.scan.held and media.state is not MediaState.QUARANTINED:
         raise not_ready(
             media.media_id,

@@ -94,6 +94,7 @@ def media_of(
         spec.project_id,
         spec.attributes,
         scan,
+        upload.policies.strip_metadata,
     )
 
 

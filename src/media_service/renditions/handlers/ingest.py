@@ -1,16 +1,22 @@
 """The job that hashes and inspects an uploaded file, so that its media is READY or FAILED."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
+from media_service.blobs.model import Blob
+from media_service.blobs.placing import LINGER, Placer, release
+from media_service.blobs.writing import measure, write_to
 from media_service.codecs.inspection import Info, Inspection, kind_of
 from media_service.codecs.inspector import Inspector
+from media_service.codecs.strip.stripper import write
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
 from media_service.db.refusals import file_blocked
 from media_service.db.transaction import Transaction
-from media_service.errors import Fault, InvalidArgument
+from media_service.errors import Fault, InvalidArgument, Reason
 from media_service.failpoints import failpoint
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
@@ -19,7 +25,7 @@ from media_service.jobs.queries import claimed_jobs, reading
 from media_service.media import queries
 from media_service.media.allowed_types import AllowedTypes
 from media_service.media.expiry import delete
-from media_service.media.model import Kind, Media, MediaState, Placeholder
+from media_service.media.model import Kind, Media, MediaState, Placeholder, ScanState
 from media_service.media.policy import Policies
 from media_service.media.service import policies_of
 from media_service.policies import queries as blocklist
@@ -27,6 +33,7 @@ from media_service.renditions.presets import Presets
 from media_service.renditions.rendition_store import RenditionStore
 from media_service.renditions.thumbnails import ThumbnailRenderer
 from media_service.storage.blob_store import BlobStore
+from media_service.temporary_files import temporary_file
 
 # How long a media that a policy refuses can be read, so that its owner learns why.
 KEPT_REFUSED = timedelta(days=1)
@@ -71,6 +78,18 @@ class IngestHandler(JobHandler):
         if fault := await self._hash(media):
             await self._refuse(claim, fault)
             return
+        if media.strip_pending:
+            progress.report("strip", 20)
+            try:
+                stripped = await self._strip(claim, media)
+            except InvalidArgument as error:
+                if error.reason is not Reason.METADATA_NOT_REMOVABLE:
+                    raise
+                await self._refuse(claim, Fault(error.reason, error.message, error.metadata))
+                return
+            if stripped is None:
+                return
+            media = stripped
         blob = media.blob
         progress.report("inspect", 30)
         async with self._store.as_file(blob.key, blob.size_bytes) as path:
@@ -86,6 +105,36 @@ class IngestHandler(JobHandler):
                 finish = partial(self._finish, claim, media, found, thumbnails.placeholder, presets)
                 await self._renditions.add_all(media.media_id, thumbnails.files, finish)
         failpoint("ingest.finish.after")
+
+    async def _strip(self, claim: Claim, media: Media) -> Media | None:
+        """Replaces the original by one without metadata, and returns the media. None: another
+        worker holds the job, or the media was purged. Raises InvalidArgument
+        (METADATA_NOT_REMOVABLE)."""
+        blob, form = media.blob, media.content_type
+        async with self._store.as_file(blob.key, blob.size_bytes) as path:
+            pieces = await self._inspector.without_metadata(path, form)
+            with temporary_file("media-render-") as file:
+                target = Path(file.name)
+                await asyncio.to_thread(write, path, pieces, target)
+                size, checksums = await asyncio.to_thread(measure, target)
+
+                async def take(tx: Transaction, new: Blob) -> bool:
+                    found = await queries.lock(tx, media.media_id)
+                    if found is None or not await claimed_jobs.hold(tx, claim):
+                        return False
+                    await queries.replace_original(tx, found, new.blob_id, size)
+                    # A scan may be reading it.
+                    scanning = found.scan.state is ScanState.PENDING
+                    await release(tx, blob.blob_id, LINGER if scanning else timedelta())
+                    tx.audit("media.strip", media_id=media.media_id, size=size)
+                    tx.emit(MediaChanged(media.media_id))
+                    return True
+
+                into = partial(write_to, self._store, target, size, form)
+                await Placer(self._database).place(self._store, size, checksums, into, take)
+        async with self._database.connection() as db:
+            found = await queries.get(db, media.media_id)
+        return found if found and not found.strip_pending else None
 
     def _as_found(self, media: Media, found: Inspection[Info]) -> Media:
         """Returns the media with the kind and the type that inspection found. Raises

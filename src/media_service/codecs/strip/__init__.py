@@ -1,0 +1,1 @@
+"""Removes metadata from files without encoding them again."""
