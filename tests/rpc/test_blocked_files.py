@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from mediaservice.v1 import media_pb2, policy_service_pb2
+from mediaservice.v1 import checksums_pb2, media_pb2, policy_service_pb2
 
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.audit import entries
@@ -75,7 +75,10 @@ async def test_a_blocked_file_is_refused_however_it_arrives(
     others = asyncio.gather(*[ann.store(PHOTO + bytes([number])) for number in range(20)])
     assert (await refused(ann.store(PHOTO))).reason == "FILE_BLOCKED"
     assert len(await others) == 20, "they share transactions"
+    declared = checksums_pb2.Checksums(sha256=bytes.fromhex(SHA256))
+    assert (await refused(ann.create(checksums=declared))).reason == "FILE_BLOCKED"
     await unblock(admin, "service:")
+    await ann.create(checksums=declared)
     await ann.store(PHOTO)
     actions = await entries(service, "action", "actor")
     assert {("files.block", "root"), ("files.unblock", "root")} <= set(actions)

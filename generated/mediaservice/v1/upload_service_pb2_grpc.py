@@ -154,8 +154,8 @@ class UploadServiceServicer(object):
     def CreateUpload(self, request, context):
         """Creates an upload.
 
-        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, VISIBILITY_NOT_ALLOWED, OWNER_NOT_ALLOWED,
-        IDEMPOTENCY_CONFLICT, UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
+        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, VISIBILITY_NOT_ALLOWED, FILE_BLOCKED,
+        OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
 
         Example:
 
@@ -336,8 +336,8 @@ class UploadServiceServicer(object):
         repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
 
         Permission: uploads.write. Errors: those of completion, INVALID_MULTIPART, INCOMPLETE_BODY, INVALID_HEADER,
-        SIZE_EXCEEDED, FILE_TOO_LARGE, OWNER_NOT_ALLOWED, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT,
-        IDEMPOTENCY_IN_PROGRESS. Safe to retry with an idempotency key; without one, a retry stores a second media.
+        SIZE_EXCEEDED, FILE_TOO_LARGE, VISIBILITY_NOT_ALLOWED, OWNER_NOT_ALLOWED, STREAM_TOO_SLOW, SERVER_BUSY,
+        IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS. Safe to retry with an idempotency key; without one, a retry stores a second media.
 
         Example:
 

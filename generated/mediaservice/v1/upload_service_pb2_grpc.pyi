@@ -56,8 +56,8 @@ class UploadServiceStub:
     CreateUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.CreateUploadRequest, _upload_pb2.Upload]
     """Creates an upload.
 
-    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, VISIBILITY_NOT_ALLOWED, OWNER_NOT_ALLOWED,
-    IDEMPOTENCY_CONFLICT, UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
+    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, VISIBILITY_NOT_ALLOWED, FILE_BLOCKED,
+    OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
 
     Example:
 
@@ -206,8 +206,8 @@ class UploadServiceStub:
     repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
 
     Permission: uploads.write. Errors: those of completion, INVALID_MULTIPART, INCOMPLETE_BODY, INVALID_HEADER,
-    SIZE_EXCEEDED, FILE_TOO_LARGE, OWNER_NOT_ALLOWED, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT,
-    IDEMPOTENCY_IN_PROGRESS. Safe to retry with an idempotency key; without one, a retry stores a second media.
+    SIZE_EXCEEDED, FILE_TOO_LARGE, VISIBILITY_NOT_ALLOWED, OWNER_NOT_ALLOWED, STREAM_TOO_SLOW, SERVER_BUSY,
+    IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS. Safe to retry with an idempotency key; without one, a retry stores a second media.
 
     Example:
 
@@ -311,8 +311,8 @@ class UploadServiceAsyncStub(UploadServiceStub):
     CreateUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.CreateUploadRequest, _upload_pb2.Upload]  # type: ignore[assignment]
     """Creates an upload.
 
-    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, VISIBILITY_NOT_ALLOWED, OWNER_NOT_ALLOWED,
-    IDEMPOTENCY_CONFLICT, UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
+    Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, VISIBILITY_NOT_ALLOWED, FILE_BLOCKED,
+    OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
 
     Example:
 
@@ -461,8 +461,8 @@ class UploadServiceAsyncStub(UploadServiceStub):
     repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
 
     Permission: uploads.write. Errors: those of completion, INVALID_MULTIPART, INCOMPLETE_BODY, INVALID_HEADER,
-    SIZE_EXCEEDED, FILE_TOO_LARGE, OWNER_NOT_ALLOWED, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT,
-    IDEMPOTENCY_IN_PROGRESS. Safe to retry with an idempotency key; without one, a retry stores a second media.
+    SIZE_EXCEEDED, FILE_TOO_LARGE, VISIBILITY_NOT_ALLOWED, OWNER_NOT_ALLOWED, STREAM_TOO_SLOW, SERVER_BUSY,
+    IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS. Safe to retry with an idempotency key; without one, a retry stores a second media.
 
     Example:
 
@@ -569,8 +569,8 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_upload_pb2.Upload, _abc.Awaitable[_upload_pb2.Upload]]:
         """Creates an upload.
 
-        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, VISIBILITY_NOT_ALLOWED, OWNER_NOT_ALLOWED,
-        IDEMPOTENCY_CONFLICT, UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
+        Permission: uploads.write. Errors: FILE_TOO_LARGE, TYPE_NOT_ALLOWED, VISIBILITY_NOT_ALLOWED, FILE_BLOCKED,
+        OWNER_NOT_ALLOWED, IDEMPOTENCY_CONFLICT, UPLOAD_LIMIT_EXCEEDED. Safe to retry with a request id.
 
         Example:
 
@@ -767,8 +767,8 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
 
         Permission: uploads.write. Errors: those of completion, INVALID_MULTIPART, INCOMPLETE_BODY, INVALID_HEADER,
-        SIZE_EXCEEDED, FILE_TOO_LARGE, OWNER_NOT_ALLOWED, STREAM_TOO_SLOW, SERVER_BUSY, IDEMPOTENCY_CONFLICT,
-        IDEMPOTENCY_IN_PROGRESS. Safe to retry with an idempotency key; without one, a retry stores a second media.
+        SIZE_EXCEEDED, FILE_TOO_LARGE, VISIBILITY_NOT_ALLOWED, OWNER_NOT_ALLOWED, STREAM_TOO_SLOW, SERVER_BUSY,
+        IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS. Safe to retry with an idempotency key; without one, a retry stores a second media.
 
         Example:
 
