@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from media_service.config import load
 from media_service.downloads import waiting
 from media_service.ids import new_id
 from media_service.storage.blob_store import open_store
+from tests.support.databases import CleanDatabases
 from tests.support.rpc.front import Open, opener
 from tests.support.rpc.server import (
     NO_PRESETS,
@@ -26,10 +27,10 @@ from tests.support.stores.s3_server import ACCESS, BUCKET
 from tests.support.stores.s3_server import SECRET as S3_SECRET
 
 
-@pytest.fixture
-async def start(database_url: str, tmp_path: Path, fork_server: ForkServer) -> AsyncIterator[Start]:
-    """Starts servers on the test's own database and directory, with the given settings. `opener`
-    opens their stores."""
+@asynccontextmanager
+async def starter(database_url: str, folder: Path, fork_server: ForkServer) -> AsyncIterator[Start]:
+    """Starts servers on a database and a directory, with the given settings, which run for the
+    context. `opener` opens their stores."""
     forks = nullcontext(fork_server)
     async with AsyncExitStack() as stack:
 
@@ -37,7 +38,7 @@ async def start(database_url: str, tmp_path: Path, fork_server: ForkServer) -> A
             *, work: bool = False, opener: app.Opener = open_store, **settings: str
         ) -> Running:
             environ = {
-                "MEDIA_DATA_DIR": str(tmp_path),
+                "MEDIA_DATA_DIR": str(folder),
                 "MEDIA_DATABASE_URL": database_url,
                 "MEDIA_DATABASE_POOL_SIZE": "8",
                 "MEDIA_JWT_SECRET": SECRET,
@@ -52,9 +53,28 @@ async def start(database_url: str, tmp_path: Path, fork_server: ForkServer) -> A
                 stack.push_async_callback(stop, worker)
                 await ready.wait()
             channels = await stack.enter_async_context(AsyncExitStack())
-            return Running(f"127.0.0.1:{rpc.port}", tmp_path, database_url, channels, environ)
+            return Running(f"127.0.0.1:{rpc.port}", folder, database_url, channels, environ)
 
         yield start_one
+
+
+@pytest.fixture
+async def start(database_url: str, tmp_path: Path, fork_server: ForkServer) -> AsyncIterator[Start]:
+    """Starts servers on the test's own database and directory."""
+    async with starter(database_url, tmp_path, fork_server) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+async def shared_service(
+    databases: CleanDatabases, tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer
+) -> AsyncIterator[Running]:
+    """One server without a worker for all tests of a file, for tests that do not mind what the
+    others have stored."""
+    folder = tmp_path_factory.mktemp("shared")
+    with databases.take() as url:
+        async with starter(url, folder, fork_server) as start:
+            yield await start()
 
 
 async def stop(task: asyncio.Task[None]) -> None:

@@ -54,6 +54,11 @@ def path(service: Any, method: Any) -> str:
     return f"/{service.full_name}/{method.name}"
 
 
+@pytest.fixture
+def service(shared_service: Running) -> Running:
+    return shared_service
+
+
 CALLS = [call for call in ALL_CALLS if RULES[path(*call)].permission]
 
 

@@ -87,13 +87,13 @@ class AuditWriter(PeriodicFlush):
 
     async def _tick(self, time: datetime | None) -> None:
         """Ends the windows that are over, and writes everything that waits. `time` None: ends all
-        windows."""
+        windows, because the writer stops."""
         for entry in self._repeats.ended(time):
             self._append(replace(entry, time=now()))
         try:
             while self._waiting:
                 await self._write_or_report(min(BATCH, len(self._waiting)))
-            if monotonic() >= self._next_beat:
+            if time is not None and monotonic() >= self._next_beat:
                 await self._write(0)
             self._failing = False
         except MediaError as error:
@@ -141,6 +141,8 @@ class AuditWriter(PeriodicFlush):
             await self._tick(None)
         for entry in self._waiting:
             log.error("an audit entry could not be written: %s", entry)
+        if not self._next_beat:  # it is not registered
+            return
         try:
             async with self._database.connection() as db:
                 await writing.unregister(db, self._writer_id)

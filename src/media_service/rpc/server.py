@@ -1,9 +1,10 @@
 """The gRPC server: servicers behind the gate, health, reflection, TLS."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -73,7 +74,7 @@ from media_service.rpc.gate import Gate
 from media_service.rpc.health import HealthReporter, HealthServicer
 from media_service.rpc.job_service import JobServicer
 from media_service.rpc.media_service import MediaServicer
-from media_service.rpc.method_rules import read_rules
+from media_service.rpc.method_rules import MethodRule, read_rules
 from media_service.rpc.open_gate import OpenGate
 from media_service.rpc.policy_service import PolicyServicer
 from media_service.rpc.privacy_service import PrivacyServicer
@@ -160,6 +161,12 @@ class Services:
     url_revocation: UrlRevocation
 
 
+@cache
+def service_rules() -> Mapping[str, MethodRule]:
+    """The rules of all methods of `SERVICES`."""
+    return read_rules(SERVICES)
+
+
 @dataclass(frozen=True)
 class ClientTls:
     """Another port, on which clients need a certificate of these authorities."""
@@ -200,7 +207,7 @@ class RpcServer:
         watches = WatchLimiter(MAX_WATCHES, WATCH_LIFE)
         self._watches, self._calls = watches, RunningCalls()
         self._waiting = services.waiting
-        rules = read_rules(SERVICES)
+        rules = service_rules()
         gate = cast(
             "grpc.aio.Server",
             Gate(
