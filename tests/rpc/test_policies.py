@@ -10,8 +10,10 @@ import pytest
 from google.rpc import error_details_pb2
 from mediaservice.v1 import (
     access_service_pb2,
+    download_service_pb2,
     media_pb2,
     policy_service_pb2,
+    processing_service_pb2,
     upload_pb2,
     upload_service_pb2,
 )
@@ -22,7 +24,7 @@ from tests.support.batches import changed_by
 from tests.support.media.format_files import make_audio, make_video
 from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rpc.audit import entries
-from tests.support.rpc.catalogue import get, listed, until_done, update
+from tests.support.rpc.catalogue import get, listed, undelete, until_done, update
 from tests.support.rpc.parts import MIB
 from tests.support.rpc.policies import get_policy, set_policy
 from tests.support.rpc.quotas import set_quota, usage
@@ -282,6 +284,32 @@ async def test_inspection_refuses_what_the_first_bytes_do_not_tell(
         assert (info.reason, dict(info.metadata)) == (reason, metadata)
         assert found.purge_time.seconds - found.delete_time.seconds == 24 * 3600
         assert (await refused(ann.content(stored.media_id))).reason == "MEDIA_DELETED"
+    await set_policy(ann, f"project:{project}", max_pixels=128 * 72 - 1)
+    stored = await store_in(ann, project, video)
+    assert "pixels" in (await until_done(ann, stored.media_id)).error.message
+
+    await set_policy(ann, f"project:{project}", max_pixels=128 * 72)
+    await undelete(ann, stored.media_id)
+    request = processing_service_pb2.ReprocessMediaRequest(media_id=stored.media_id)
+    await ann.call(ann.processing.ReprocessMedia, request)
+
+    async def accepted() -> bool:
+        return (await get(ann, stored.media_id)).state == Media.READY
+
+    await eventually_async(accepted)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_rendition_that_a_policy_adds_is_expected_before_inspection(
+    ann: Caller, project: str
+) -> None:
+    preset = policy_service_pb2.PolicyPreset(kind=Media.IMAGE, name="banner", ops="resize:32x")
+    await set_policy(ann, f"project:{project}", presets=[preset])
+    inside, outside = await store_in(ann, project, jpeg()), await ann.store(jpeg())
+    for media, reason in ((inside, "MEDIA_NOT_READY"), (outside, "RENDITION_NOT_FOUND")):
+        request = download_service_pb2.DownloadRequest(media_id=media.media_id, rendition="banner")
+        call = ann.downloads.Download(request, metadata=ann.metadata)
+        assert (await refused(anext(aiter(call)))).reason == reason
 
 
 async def test_a_stream_is_refused_by_its_first_mebibyte(ann: Caller, project: str) -> None:
