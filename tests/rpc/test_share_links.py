@@ -1,6 +1,7 @@
 """Share links: who has the secret sees the targets, as long as the link and its creator may."""
 
 import asyncio
+import time
 from collections import Counter
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.support.rpc.credentials import account, api_key
 from tests.support.rpc.links import somebody, token_of
 from tests.support.rpc.server import Caller, Running, Start, refusal, refused
 from tests.support.rpc.share_links import (
+    change,
     get,
     listed,
     media_of,
@@ -228,6 +230,37 @@ async def test_a_link_ends_when_it_is_used_up_or_expires(service: Running, ann: 
         await db.execute("update share_links set expire_time = now()")
     assert await media_of(guest) == set()
     assert await reason(open_link(service, created.secret)) == "SHARE_LINK_EXPIRED"
+
+
+async def test_a_link_is_changed_and_keeps_its_secret(
+    service: Running, ann: Caller, bob: Caller
+) -> None:
+    media_id = (await ann.store(jpeg())).media_id
+    created = await share(ann, f"media:{media_id}", max_uses=1)
+    secret, link_id = created.secret, created.share_link.share_link_id
+    await open_link(service, secret)
+    assert await reason(open_link(service, secret)) == "SHARE_LINK_USED_UP"
+    assert (await change(ann, link_id, max_uses=3, display_name="for Bob")).max_uses == 3
+    await open_link(service, secret)
+    assert await reason(change(bob, link_id, max_uses=9)) == "SHARE_LINK_NOT_FOUND"
+    assert await reason(change(ann, link_id, "mode")) == "INVALID_UPDATE_MASK"
+    assert (await refused(change(ann, link_id, expire_time=OLDEST))).fields == ["expire_time"]
+    soon = Timestamp(seconds=int(time.time()) + 3600)
+    changed = await change(
+        ann, link_id, "password", "expire_time", "max_uses", password=PASSWORD, expire_time=soon
+    )
+    assert (changed.has_password, changed.max_uses, changed.expire_time) == (True, 0, soon)
+    assert changed.display_name == "for Bob"
+    assert await reason(open_link(service, secret)) == "SHARE_LINK_PASSWORD_REQUIRED"
+    async with service.database() as db:
+        await db.execute("update share_links set expire_time = now()")
+    assert await reason(open_link(service, secret, password=PASSWORD)) == "SHARE_LINK_EXPIRED"
+    open_again = await change(ann, link_id, "password", "expire_time")
+    assert (open_again.has_password, open_again.HasField("expire_time")) == (False, False)
+    guest = await visitor(service, secret)
+    assert await media_of(guest) == {media_id}
+    await revoke_link(ann, link_id)
+    assert await reason(change(ann, link_id, max_uses=9)) == "SHARE_LINK_NOT_FOUND"
 
 
 async def test_wrong_passwords_are_counted_for_their_network(

@@ -48,6 +48,7 @@ ACTIONS = {
     *("quotas.set", "quotas.recalculate", "users.erase", "users.export"),
     *("policies.set", "files.block", "files.unblock"),
     *("share_links.create", "share_links.open", "share_links.revoke", "signed_urls.revoke"),
+    "share_links.update",
     *("groups.create", "groups.delete", "groups.add_member", "groups.remove_member"),
 }
 

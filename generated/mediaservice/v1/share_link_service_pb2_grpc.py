@@ -62,6 +62,11 @@ class ShareLinkServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_share__link__service__pb2.ListShareLinksRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_share__link__service__pb2.ListShareLinksResponse.FromString,
                 _registered_method=True)
+        self.UpdateShareLink = channel.unary_unary(
+                '/mediaservice.v1.ShareLinkService/UpdateShareLink',
+                request_serializer=mediaservice_dot_v1_dot_share__link__service__pb2.UpdateShareLinkRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_share__link__service__pb2.ShareLink.FromString,
+                _registered_method=True)
         self.RevokeShareLink = channel.unary_unary(
                 '/mediaservice.v1.ShareLinkService/RevokeShareLink',
                 request_serializer=mediaservice_dot_v1_dot_share__link__service__pb2.RevokeShareLinkRequest.SerializeToString,
@@ -138,6 +143,23 @@ class ShareLinkServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateShareLink(self, request, context):
+        """Changes the name, the expiry, the number of uses or the password of a share link, whose secret stays. Its creator may
+        do so, and those who have the role MANAGER on one of its targets or on its organization. Sessions that are open stay
+        open, unless the link has ended.
+
+        Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; INVALID_UPDATE_MASK. Safe to
+        retry.
+
+        Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/shareLinks/$SHARE_LINK --json '{"maxUses": 100}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"share_link_id\": \"$SHARE_LINK\", \"update_mask\": {\"paths\": [\"expire_time\"]}}" $GRPC mediaservice.v1.ShareLinkService/UpdateShareLink
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeShareLink(self, request, context):
         """Ends a share link and its sessions: no later call with them succeeds on any server. Its creator may do so, and those
         who have the role MANAGER on one of its targets or on its organization. Revoking a revoked link returns it unchanged.
@@ -188,6 +210,11 @@ def add_ShareLinkServiceServicer_to_server(servicer, server):
                     servicer.ListShareLinks,
                     request_deserializer=mediaservice_dot_v1_dot_share__link__service__pb2.ListShareLinksRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_share__link__service__pb2.ListShareLinksResponse.SerializeToString,
+            ),
+            'UpdateShareLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateShareLink,
+                    request_deserializer=mediaservice_dot_v1_dot_share__link__service__pb2.UpdateShareLinkRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_share__link__service__pb2.ShareLink.SerializeToString,
             ),
             'RevokeShareLink': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeShareLink,
@@ -294,6 +321,33 @@ class ShareLinkService(object):
             '/mediaservice.v1.ShareLinkService/ListShareLinks',
             mediaservice_dot_v1_dot_share__link__service__pb2.ListShareLinksRequest.SerializeToString,
             mediaservice_dot_v1_dot_share__link__service__pb2.ListShareLinksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateShareLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.ShareLinkService/UpdateShareLink',
+            mediaservice_dot_v1_dot_share__link__service__pb2.UpdateShareLinkRequest.SerializeToString,
+            mediaservice_dot_v1_dot_share__link__service__pb2.ShareLink.FromString,
             options,
             channel_credentials,
             insecure,

@@ -82,6 +82,19 @@ class ShareLinkServiceStub:
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/shareLinks?target=media:$MEDIA"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.ShareLinkService/ListShareLinks
     """
+    UpdateShareLink: _grpc.UnaryUnaryMultiCallable[_share_link_service_pb2.UpdateShareLinkRequest, _share_link_service_pb2.ShareLink]
+    """Changes the name, the expiry, the number of uses or the password of a share link, whose secret stays. Its creator may
+    do so, and those who have the role MANAGER on one of its targets or on its organization. Sessions that are open stay
+    open, unless the link has ended.
+
+    Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; INVALID_UPDATE_MASK. Safe to
+    retry.
+
+    Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/shareLinks/$SHARE_LINK --json '{"maxUses": 100}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"share_link_id\\": \\"$SHARE_LINK\\", \\"update_mask\\": {\\"paths\\": [\\"expire_time\\"]}}" $GRPC mediaservice.v1.ShareLinkService/UpdateShareLink
+    """
     RevokeShareLink: _grpc.UnaryUnaryMultiCallable[_share_link_service_pb2.RevokeShareLinkRequest, _share_link_service_pb2.ShareLink]
     """Ends a share link and its sessions: no later call with them succeeds on any server. Its creator may do so, and those
     who have the role MANAGER on one of its targets or on its organization. Revoking a revoked link returns it unchanged.
@@ -161,6 +174,19 @@ class ShareLinkServiceAsyncStub(ShareLinkServiceStub):
 
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/shareLinks?target=media:$MEDIA"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.ShareLinkService/ListShareLinks
+    """
+    UpdateShareLink: _aio.UnaryUnaryMultiCallable[_share_link_service_pb2.UpdateShareLinkRequest, _share_link_service_pb2.ShareLink]  # type: ignore[assignment]
+    """Changes the name, the expiry, the number of uses or the password of a share link, whose secret stays. Its creator may
+    do so, and those who have the role MANAGER on one of its targets or on its organization. Sessions that are open stay
+    open, unless the link has ended.
+
+    Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; INVALID_UPDATE_MASK. Safe to
+    retry.
+
+    Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/shareLinks/$SHARE_LINK --json '{"maxUses": 100}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"share_link_id\\": \\"$SHARE_LINK\\", \\"update_mask\\": {\\"paths\\": [\\"expire_time\\"]}}" $GRPC mediaservice.v1.ShareLinkService/UpdateShareLink
     """
     RevokeShareLink: _aio.UnaryUnaryMultiCallable[_share_link_service_pb2.RevokeShareLinkRequest, _share_link_service_pb2.ShareLink]  # type: ignore[assignment]
     """Ends a share link and its sessions: no later call with them succeeds on any server. Its creator may do so, and those
@@ -256,6 +282,25 @@ class ShareLinkServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -H "Authorization: Bearer $TOKEN" "$REST/v1/shareLinks?target=media:$MEDIA"
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.ShareLinkService/ListShareLinks
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateShareLink(
+        self,
+        request: _share_link_service_pb2.UpdateShareLinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_share_link_service_pb2.ShareLink, _abc.Awaitable[_share_link_service_pb2.ShareLink]]:
+        """Changes the name, the expiry, the number of uses or the password of a share link, whose secret stays. Its creator may
+        do so, and those who have the role MANAGER on one of its targets or on its organization. Sessions that are open stay
+        open, unless the link has ended.
+
+        Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; INVALID_UPDATE_MASK. Safe to
+        retry.
+
+        Example:
+
+            curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/shareLinks/$SHARE_LINK --json '{"maxUses": 100}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"share_link_id\\": \\"$SHARE_LINK\\", \\"update_mask\\": {\\"paths\\": [\\"expire_time\\"]}}" $GRPC mediaservice.v1.ShareLinkService/UpdateShareLink
         """
 
     @_abc_1.abstractmethod

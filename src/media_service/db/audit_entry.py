@@ -33,7 +33,7 @@ SHARES = {
     *("media.sign", "media.hand_out", "media.publish", "uploads.sign", "audit.export"),
     *("grants.set", "grants.delete", "users.export"),
     "signed_urls.revoke",
-    *("share_links.create", "share_links.open", "share_links.revoke"),
+    *("share_links.create", "share_links.open", "share_links.update", "share_links.revoke"),
 }
 
 

@@ -15,7 +15,7 @@ from media_service.rpc.convert import optional_timestamp, time_from, timestamp
 from media_service.rpc.pagination import page, page_size
 from media_service.share_links.model import NewLink, ShareLink
 from media_service.share_links.opening import LinkOpener
-from media_service.share_links.service import ShareLinkService
+from media_service.share_links.service import CHANGEABLE, ShareLinkService
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Mode = share_link_service_pb2.ShareLink.Mode
@@ -77,6 +77,16 @@ class ShareLinkServicer(share_link_service_pb2_grpc.ShareLinkServiceServicer):
             share_links=links, next_page_token=next_page_token
         )
 
+    async def UpdateShareLink(  # noqa: N802
+        self, request: share_link_service_pb2.UpdateShareLinkRequest, context: Context
+    ) -> share_link_service_pb2.ShareLink:
+        names = list(request.update_mask.paths)
+        if not names:
+            names = [field.name for field, _ in request.ListFields() if field.name in CHANGEABLE]
+        changes = {name: value_from(request, name) for name in names}
+        link = await self._links.update(caller(), request.share_link_id.lower(), changes)
+        return link_to_message(link)
+
     async def RevokeShareLink(  # noqa: N802
         self, request: share_link_service_pb2.RevokeShareLinkRequest, context: Context
     ) -> share_link_service_pb2.ShareLink:
@@ -104,6 +114,15 @@ class ShareLinkServicer(share_link_service_pb2_grpc.ShareLinkServiceServicer):
             max_file_size_bytes=link.max_file_size or 0,
             files=link.files,
         )
+
+
+def value_from(request: share_link_service_pb2.UpdateShareLinkRequest, name: str) -> Any:
+    """A field of `CHANGEABLE`; None if it is removed. Of other fields, the name is refused."""
+    if name == "expire_time":
+        return time_from(request, name)
+    if name == "display_name":
+        return request.display_name
+    return getattr(request, name, None) or None
 
 
 def link_to_message(link: ShareLink) -> share_link_service_pb2.ShareLink:

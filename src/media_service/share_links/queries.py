@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from psycopg.sql import SQL
+
 from media_service.access.lists import Key, Table, after_sql, order_sql, page_of
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
@@ -157,6 +159,19 @@ async def page_of_target(
         (target, *later.params, limit),
     )
     return [record(row) async for row in rows]
+
+
+async def update(db: Connection, share_link_id: str, values: Mapping[str, Any]) -> None:
+    """Changes columns. Attempts with an earlier password are forgotten with it."""
+    columns = SQL(", ").join(SQL("{} = %s").format(SQL(name)) for name in values)
+    await db.execute(
+        SQL("update share_links set {} where share_link_id = %s").format(columns),
+        (*values.values(), share_link_id),
+    )
+    if "password_hash" in values:
+        await db.execute(
+            "delete from share_link_attempts where share_link_id = %s", (share_link_id,)
+        )
 
 
 async def revoke(db: Connection, share_link_id: str) -> None:

@@ -1,8 +1,9 @@
 """Use cases of those who share by links."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from media_service.access.policy import authorize, scope
 from media_service.access.principal import LinkMode, Principal
@@ -10,6 +11,7 @@ from media_service.access.role import Role
 from media_service.clock import now
 from media_service.db.database import Database
 from media_service.db.transaction import Connection
+from media_service.errors import InvalidArgument, Reason
 from media_service.ids import new_id
 from media_service.jobs.periodic import Batches
 from media_service.share_links import queries
@@ -25,6 +27,9 @@ from media_service.sharing.resources import Resource, parse_resource
 KEPT = timedelta(days=90)
 ATTEMPTS_KEPT = timedelta(days=1)
 BATCH = 1000
+CHANGEABLE = ("display_name", "expire_time", "max_uses", "password")
+# The unknown fields of an update that an error names.
+MAX_LISTED = 20
 
 
 class ShareLinkService:
@@ -39,8 +44,7 @@ class ShareLinkService:
         (ROLE_REQUIRED), InvalidArgument (INVALID_FIELD)."""
         resources = [parse_resource(target, "targets") for target in new.targets]
         check_targets(resources, new)
-        if new.expire_time is not None and new.expire_time <= now():
-            raise invalid("expire_time", "must be in the future")
+        check_expiry(new.expire_time)
         # What a claim of an administrator gives does not count later, either.
         creator = replace(principal, administrator=False)
         password_hash = await self._passwords.hash(password) if password else None
@@ -89,6 +93,26 @@ class ShareLinkService:
             await organization_of(db, principal, [resource])
             return await queries.page_of_target(db, str(resource), after, limit)
 
+    async def update(
+        self, principal: Principal, share_link_id: str, changes: Mapping[str, Any]
+    ) -> ShareLink:
+        """Changes some of the fields `CHANGEABLE`. Raises NotFound (SHARE_LINK_NOT_FOUND),
+        InvalidArgument (INVALID_UPDATE_MASK, INVALID_FIELD)."""
+        check_changeable(changes)
+        check_expiry(changes.get("expire_time"))
+        values = {name: value for name, value in changes.items() if name != "password"}
+        if "password" in changes:
+            password = changes["password"]
+            values["password_hash"] = await self._passwords.hash(password) if password else None
+        async with self._database.transaction() as tx:
+            link = await load(tx, principal, share_link_id)
+            if link.revoke_time is not None:
+                raise share_link_not_found(share_link_id)
+            if values:
+                await queries.update(tx, share_link_id, values)
+            tx.audit(org_id=link.creator.org_id, resource_id=share_link_id)
+            return await load(tx, principal, share_link_id)
+
     async def revoke(self, principal: Principal, share_link_id: str) -> ShareLink:
         """Idempotent. Raises NotFound (SHARE_LINK_NOT_FOUND)."""
         async with self._database.transaction() as tx:
@@ -97,6 +121,21 @@ class ShareLinkService:
                 await queries.revoke(tx, share_link_id)
                 tx.audit(org_id=link.creator.org_id, resource_id=share_link_id)
             return await load(tx, principal, share_link_id)
+
+
+def check_expiry(expire_time: datetime | None) -> None:
+    if expire_time is not None and expire_time <= now():
+        raise invalid("expire_time", "must be in the future")
+
+
+def check_changeable(names: Iterable[str]) -> None:
+    unknown = [name for name in names if name not in CHANGEABLE][:MAX_LISTED]
+    if unknown:
+        raise InvalidArgument(
+            Reason.INVALID_UPDATE_MASK,
+            f"{', '.join(unknown)} cannot be changed. Fields that can: {', '.join(CHANGEABLE)}.",
+            fields=tuple((f"update_mask.{name}", "cannot be changed") for name in unknown),
+        )
 
 
 def check_targets(resources: Sequence[Resource], new: NewLink) -> None:

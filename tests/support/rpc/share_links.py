@@ -3,6 +3,7 @@
 from typing import Any
 
 import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
 from mediaservice.v1 import media_service_pb2, share_link_service_pb2_grpc
 from mediaservice.v1 import share_link_service_pb2 as links
 
@@ -36,6 +37,13 @@ async def visitor(service: Running, secret: str, **fields: Any) -> Caller:
 async def get(caller: Caller, share_link_id: str) -> links.ShareLink:
     request = links.GetShareLinkRequest(share_link_id=share_link_id)
     return await caller.call(caller.share_links.GetShareLink, request)
+
+
+async def change(caller: Caller, share_link_id: str, *names: str, **fields: Any) -> links.ShareLink:
+    request = links.UpdateShareLinkRequest(
+        share_link_id=share_link_id, update_mask=FieldMask(paths=names), **fields
+    )
+    return await caller.call(caller.share_links.UpdateShareLink, request)
 
 
 async def revoke_link(caller: Caller, share_link_id: str) -> links.ShareLink:

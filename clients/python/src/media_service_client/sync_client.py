@@ -733,6 +733,19 @@ class Client:
                 return
             request.page_token = response.next_page_token
 
+    def update_share_link(
+        self, share_link_id: str, paths: Iterable[str], **fields: Any
+    ) -> share_link_service_pb2.ShareLink:
+        """Changes the fields in `paths` of a share link to those in `fields`, or removes them."""
+        request = share_link_service_pb2.UpdateShareLinkRequest(
+            share_link_id=share_link_id, **fields
+        )
+        request.update_mask.paths.extend(paths)
+        changed: share_link_service_pb2.ShareLink = self._transport.run(
+            calls.call("UpdateShareLink", request, self._backoff)
+        )
+        return changed
+
     def revoke_share_link(self, share_link_id: str) -> share_link_service_pb2.ShareLink:
         """Ends a share link and its sessions at once."""
         request = share_link_service_pb2.RevokeShareLinkRequest(share_link_id=share_link_id)
