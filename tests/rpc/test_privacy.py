@@ -22,9 +22,10 @@ from media_service.cli.main import cli
 from media_service.db.database import Database
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.credentials import account, api_key
+from tests.support.rpc.links import link, somebody
 from tests.support.rpc.quotas import set_quota
 from tests.support.rpc.server import Caller, Running, refused, token
-from tests.support.rpc.share_links import share
+from tests.support.rpc.share_links import media_of, open_link, share, visitor
 from tests.support.rpc.sharing import (
     add_member,
     create_group,
@@ -130,16 +131,19 @@ async def test_an_erased_user_leaves_nothing_that_names_them(
     open_upload = (await ann.create(filename="watched.jpg", size_bytes=10)).upload_id
     ticket = watch_service_pb2.CreateWatchTicketRequest(upload_id=open_upload)
     await ann.call(watches.CreateWatchTicket, ticket)
-    link = await ann.call(
-        ann.downloads.SignUrl, download_service_pb2.SignUrlRequest(media_id=media.media_id)
-    )
-    assert link.url
-    await share(ann, f"media:{in_own.media_id}")
+    urls = [await link(ann, each.media_id) for each in (media, kept)]
+    shared = await share(ann, f"project:{own}")
+    assert await media_of(await visitor(working, shared.secret))
     revocation = download_service_pb2.RevokeSignedUrlsRequest(signer="me")
     await ann.call(ann.downloads.RevokeSignedUrls, revocation)
+    urls += [await link(ann, each.media_id) for each in (media, kept)]
 
     named = await tables_with(working, ANN, robot)
     exported = await export(ann)
+    environ = {"MEDIA_ADDRESS": working.address, "MEDIA_TOKEN": token(ANN)}
+    command = CliRunner(env=environ).invoke
+    written = await asyncio.to_thread(command, cli, ["export-user"])
+    assert {json.loads(line)["type"] for line in written.stdout.splitlines()} >= {"media", "jobs"}
     assert {line["type"] for line in exported} >= named - {"audit_entries"}
     assert "secret_hash" not in json.dumps(exported)
     refusal = await refused(erase(ann, ANN))
@@ -166,6 +170,10 @@ async def test_an_erased_user_leaves_nothing_that_names_them(
     stays = media_service_pb2.GetMediaRequest(media_id=kept.media_id)
     assert (await bob.call(bob.media.GetMedia, stays)).owner.id == end.pseudonym
     assert await bob.content(of_bob.media_id) == jpeg()
+    async with somebody(working) as anybody:
+        for url in urls:
+            assert (await refused(anybody.read(url))).reason == "LINK_INVALID"
+    assert (await refused(open_link(working, shared.secret))).reason == "SHARE_LINK_NOT_FOUND"
     robot_again = await working.bearer(key.key)
     listing = robot_again.call(robot_again.media.ListMedia, media_service_pb2.ListMediaRequest())
     assert (await refused(listing)).reason == "TOKEN_INVALID"

@@ -62,9 +62,9 @@ class PrivacyServiceServicer(object):
         user's access where their tokens are issued: an erasure ends only when nothing is left.
 
         It removes the user's media outside of projects, also in organizations and soft-deleted ones, with all versions,
-        renditions and cached renders; their unfinished uploads; their memberships and grants; their service accounts with
-        the API keys, and what those own; their quotas and watch tickets; and their name and addresses in the audit log,
-        whose digests remain valid.
+        renditions and cached renders; their unfinished uploads; their memberships, grants and share links; their service
+        accounts with the API keys, and what those own; their quotas and watch tickets; and their name and addresses in the
+        audit log, whose digests remain valid.
 
         Media in projects that others pay for stay, and so do projects in which others have media: both then belong to the
         owner `erased:PSEUDONYM`. Projects in an organization then belong to the organization. A project may be left without

@@ -56,6 +56,8 @@ ROWS = (
         Step.CONTENT,
         Fate.PSEUDONYMIZED,
         by_owner=True,
-        changes=f"{TO_PSEUDONYM}, revision = revision + 1, update_time = now()",
+        # Signed URLs end.
+        changes=f"{TO_PSEUDONYM}, url_key = url_key + 1, revision = revision + 1,"
+        " update_time = now()",
     ),
 )
