@@ -4,6 +4,7 @@ projects, groups, grants, expiries, claims and share links."""
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from random import Random
 
 import pytest
@@ -291,22 +292,29 @@ async def test_lists_read_only_what_the_caller_may_see(database: Database) -> No
             " select 'p' || n, 'user', 'u' || n from numbers",
             "insert into service_accounts (service_account_id, owner_type, owner_id, display_name)"
             " select gen_random_uuid(), 'user', 'u' || n, '' from numbers",
+            "insert into api_keys (api_key_id, service_account_id, owner_type, owner_id, prefix,"
+            " secret_hash) select gen_random_uuid(), a.service_account_id, a.owner_type,"
+            " a.owner_id, a.owner_id, sha256('') from service_accounts a",
         ):
             numbers = "with numbers as (select n from generate_series(1, 20000) n)"
             await db.execute(f"{numbers} {statement}".encode())
-        await db.execute("analyze organizations, projects, service_accounts")
+        await db.execute("analyze organizations, projects, service_accounts, api_keys")
         await sharing.insert_project(db, "own", ann.owner, "")
         await sharing.put_grant(db, Grant("organization:o7", ann.grantee, Role.VIEWER))
         await sharing.put_grant(db, Grant("project:p7", ann.grantee, Role.VIEWER))
-        await credentials.insert_account(db, new_id(), ann.owner, "own")
+        await credentials.insert_account(db, account_id := new_id(), ann.owner, "own")
+        key = (new_id(), account_id, "own", sha256().digest(), "", None, None)
+        await credentials.insert_key(db, *key)
         before = await rows_read(db)
         organizations = await sharing.organization_page(db, scope(ann), None, 50)
         projects = await sharing.project_page(db, scope(ann), None, None, 50)
         accounts = await credentials.account_page(db, scope(ann, Role.MANAGER), None, 50)
+        keys = await credentials.key_page(db, scope(ann, Role.MANAGER), None, None, None, 50)
         read = await rows_read(db) - before
     assert [each.organization_id for each in organizations] == ["o7"]
     assert {each.project_id for each in projects} == {"own", "p7"}
     assert [each.display_name for each in accounts] == ["own"]
+    assert [each.prefix for each in keys] == ["own"]
     assert read < 100
 
 
@@ -315,7 +323,7 @@ async def rows_read(db: Connection) -> int:
     rows = await db.execute(
         "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int as number"
         " from pg_stat_xact_user_tables"
-        " where relname in ('organizations', 'projects', 'service_accounts')"
+        " where relname in ('organizations', 'projects', 'service_accounts', 'api_keys')"
     )
     row = await rows.fetchone()
     assert row

@@ -90,7 +90,9 @@ async def test_a_purged_media_leaves_no_renders(harness: RenditionHarness) -> No
 
 
 async def gone(asked: RenderSpec) -> RenderSpec:
-    return RenderSpec(asked.media, {}, parsed_pipeline("resize:22x"), negotiated=False)
+    return RenderSpec(
+        *(asked.media, {}, parsed_pipeline("resize:22x")), negotiated=False, charged=asked.charged
+    )
 
 
 async def test_a_render_that_nobody_requests_is_removed_after_a_month(

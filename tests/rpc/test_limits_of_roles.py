@@ -1,18 +1,21 @@
 """Nobody gets a higher role, or a longer one, than somebody with that role gave them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from mediaservice.v1 import access_service_pb2 as access
+from mediaservice.v1 import credentials_service_pb2 as credentials
 from mediaservice.v1 import media_pb2
 
 from media_service.clock import now
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.catalogue import names
 from tests.support.rpc.credentials import account, api_key, delete_account
-from tests.support.rpc.server import Caller, Running, refused
+from tests.support.rpc.server import Caller, Running, refusal, refused
 from tests.support.rpc.sharing import (
     add_member,
     add_project,
@@ -27,8 +30,13 @@ from tests.support.rpc.sharing import (
     role_on,
     store_in,
 )
+from tests.support.tools import eventually_async
 
 ACME = "organization:acme"
+WAITING = """
+    select count(*)::int from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'
+"""
 Join = Callable[..., Awaitable[Caller]]
 
 
@@ -58,6 +66,28 @@ def in_an_hour() -> Timestamp:
     return time
 
 
+async def revoke_key(caller: Caller, created: credentials.CreateApiKeyResponse) -> None:
+    request = credentials.RevokeApiKeyRequest(api_key_id=created.api_key.api_key_id)
+    await caller.call(caller.credentials.RevokeApiKey, request)
+
+
+async def at_once(service: Running, table: str, *calls: Awaitable[Any]) -> list[Any]:
+    """The results of concurrent calls: each waits to write into the table when the next begins."""
+    tasks: list[asyncio.Future[Any]] = []
+    async with service.database() as db, service.database() as observer:
+
+        async def all_wait() -> bool:
+            found = await (await observer.execute(WAITING)).fetchone()
+            return found == (len(tasks),)
+
+        async with db.transaction():
+            await db.execute(f"lock table {table} in share mode".encode())
+            for call in calls:
+                tasks.append(asyncio.ensure_future(call))
+                await eventually_async(all_wait)
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def delete_group(caller: Caller, group_id: str) -> None:
     await caller.call(caller.access.DeleteGroup, access.DeleteGroupRequest(group_id=group_id))
 
@@ -79,8 +109,11 @@ async def test_a_manager_does_not_control_a_service_account_with_a_higher_role(
     await grant(ann, ACME, name, "OWNER")
     assert (await refused(api_key(bob, robot))).metadata == {"role": "OWNER"}
     assert (await refused(delete_account(bob, robot))).metadata == {"role": "OWNER"}
-    assert await role_on(await service.bearer((await api_key(ann, robot)).key), ACME) == "OWNER"
+    created = await api_key(ann, robot)
+    assert (await refused(revoke_key(bob, created))).metadata == {"role": "OWNER"}
+    assert await role_on(await service.bearer(created.key), ACME) == "OWNER"
     await grant(ann, ACME, name, "MANAGER")
+    await revoke_key(bob, created)
     await api_key(bob, robot)
     await delete_account(bob, robot)
 
@@ -194,6 +227,52 @@ async def test_a_project_that_is_transferred_to_no_person_keeps_an_owner(
     request = access.TransferProjectRequest(project_id=project_id, owner=owner)
     await ann.call(ann.access.TransferProject, request)
     assert await role_on(ann, f"project:{project_id}") == "OWNER"
+
+
+# Changes at the same moment
+
+
+async def test_of_two_owners_who_remove_each_other_one_stays(
+    service: Running, root: Caller, join: Join
+) -> None:
+    ann, bob = await join("ann", "OWNER"), await join("bob", "OWNER")
+    found = await at_once(
+        *(service, "access_grants"),
+        *(revoke(ann, ACME, "user:bob"), revoke(bob, ACME, "user:ann")),
+    )
+    assert [each and refusal(each).reason for each in found] == [None, "RESOURCE_NOT_FOUND"]
+    assert await grants(root, ACME) == {"user:ann": "OWNER"}
+
+
+async def test_of_two_owners_by_a_group_who_remove_each_other_one_stays(
+    service: Running, root: Caller, join: Join
+) -> None:
+    ann, bob = await join("ann"), await join("bob")
+    group_id = (await create_group(root, "acme")).group_id
+    await grant(root, ACME, f"group:{group_id}", "OWNER")
+    for user in ("ann", "bob"):
+        await add_member(root, group_id, f"user:{user}")
+    first, second = await at_once(
+        *(service, "group_members"),
+        *(remove_member(ann, group_id, "user:bob"), remove_member(bob, group_id, "user:ann")),
+    )
+    assert first.group_id == group_id
+    assert refusal(second).reason == "GROUP_NOT_FOUND"
+    assert await role_on(ann, ACME) == "OWNER"
+
+
+async def test_a_manager_does_not_lower_a_role_that_is_just_granted(
+    service: Running, root: Caller, join: Join
+) -> None:
+    bob = await join("bob", "MANAGER")
+    first, second = await at_once(
+        *(service, "access_grants"),
+        grant(root, ACME, "user:olga", "OWNER"),
+        grant(bob, ACME, "user:olga", "VIEWER"),
+    )
+    assert first.grantee == "user:olga"
+    assert refusal(second).metadata == {"role": "OWNER"}
+    assert (await grants(root, ACME))["user:olga"] == "OWNER"
 
 
 # Roles that expire

@@ -16,6 +16,7 @@ from mediaservice.v1 import (
 )
 
 from media_service.access.link_signer import LinkSigner, key_from
+from media_service.access.principal import Principal
 from media_service.clock import now
 from media_service.config import ConfigError
 from media_service.ids import new_id
@@ -131,20 +132,23 @@ async def test_an_invalid_link_does_not_reveal_why(
 ) -> None:
     media = await ann.store(DATA)
     good = await link(ann, media.media_id)
+    good_claims, later, by = claims(media.media_id), now() + HOUR, Principal("ann")
     bad = {
         "made up": "made.up.token",
         "none": "x",
         "not ascii": "é.é.é",
         "padded": good + "=",
         "too much": f"{good}.{good}",
-        "of other keys": LinkSigner([NEW]).sign("read", claims(media.media_id), now() + HOUR),
-        "expired": OURS.sign("read", claims(media.media_id), now() - timedelta(seconds=1)),
-        "for writing": OURS.sign("write", claims(media.media_id), now() + HOUR),
-        "for all": OURS.sign("", claims(media.media_id), now() + HOUR),
-        "never there": OURS.sign("read", claims(new_id()), now() + HOUR),
-        "rendition gone": OURS.sign("read", claims(media.media_id, rendition="x"), now() + HOUR),
+        "of other keys": LinkSigner([NEW]).sign("read", good_claims, later, by),
+        "expired": OURS.sign("read", good_claims, now() - timedelta(seconds=1), by),
+        "for writing": OURS.sign("write", good_claims, later, by),
+        "for all": OURS.sign("", good_claims, later, by),
+        "of nobody": OURS.sign("read", good_claims, later),
+        "of a stranger": OURS.sign("read", good_claims, later, Principal("bob")),
+        "never there": OURS.sign("read", claims(new_id()), later, by),
+        "rendition gone": OURS.sign("read", claims(media.media_id, rendition="x"), later, by),
         "with an outdated pipeline": OURS.sign(
-            "read", claims(media.media_id, ops="compress:max_bytes=500"), now() + HOUR
+            "read", claims(media.media_id, ops="compress:max_bytes=500"), later, by
         ),
         "an access token": ann.token,
         "unsigned": jwt.encode(

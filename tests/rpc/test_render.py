@@ -18,9 +18,11 @@ from media_service.renders import cache
 from media_service.renders.buffered_renders import BufferedRenders
 from media_service.renders.places import RenderPlaces
 from tests.support.media.small_files import gif, jpeg, noise, png, video_bytes
+from tests.support.rpc.catalogue import get
 from tests.support.rpc.links import Anybody, link, somebody
 from tests.support.rpc.renders import Answer, render
 from tests.support.rpc.server import Caller, Running, Start, refused, unknown_id
+from tests.support.rpc.sharing import grant
 from tests.support.stores.local_files import blob_files
 from tests.support.tools import eventually_async
 
@@ -408,6 +410,33 @@ async def test_a_render_beyond_the_queue_is_refused_and_owners_share_it(
     assert {(await answer).size[0] for answer in kept_asking} <= set(range(1, 34))
     assert "width=50" in "".join(held.made[:4]), "dan waits for all of cat's"
     assert (await render(cat, media_id, width=40)).size == (40, 30)
+
+
+async def test_a_reader_takes_their_own_share_and_not_that_of_the_owner(
+    start: Start, held: Held
+) -> None:
+    service = await start(work=True, render_children="1")
+    cat, dan = await service.caller("cat"), await service.caller("dan")
+    media_id = await ready(cat, jpeg())
+    await grant(cat, f"media:{media_id}", "user:dan")
+    token = await link(dan, media_id, ops="resize:81x")
+    asked = [asyncio.create_task(render(dan, media_id, width=n)) for n in range(1, 66)]
+    await held.until(lambda: (held.asked, held.waiting) == (65, 2))
+    newest = asyncio.create_task(render(dan, media_id, width=66))
+    await held.until(lambda: held.asked == 66)
+    assert (await refused(render(dan, media_id, width=80))).reason == "RENDER_BUSY"
+    async with somebody(service) as anybody:
+        refusal = await refused(anybody.read(token))
+    assert refusal.reason == "RENDER_BUSY", "a link takes the share of its signer"
+    shared = asyncio.create_task(render(cat, media_id, width=66))
+    await get(cat, media_id)
+    own = asyncio.create_task(render(cat, media_id, width=30, quality=31))
+    assert (await refused(newest)).reason == "RENDER_BUSY", "it gave its place to cat"
+    held.go_on.set()
+    for answer in (own, shared):
+        assert (await answer).content
+    for answer in asked:
+        answer.cancel()
 
 
 async def test_a_failed_render_is_not_retried_at_once(

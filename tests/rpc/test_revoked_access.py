@@ -1,26 +1,38 @@
 """What a caller began or handed out ends with their role."""
 
 import asyncio
+from hashlib import sha256
 from typing import Any
 
 import jwt
 import pytest
-from mediaservice.v1 import media_pb2, upload_service_pb2
+from mediaservice.v1 import media_pb2, upload_pb2, upload_service_pb2
 
 from media_service.access.link_signer import LinkSigner, key_from
 from media_service.clock import now
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.audit import entries
 from tests.support.rpc.catalogue import get, names, update
+from tests.support.rpc.jobs import reason
 from tests.support.rpc.links import link, somebody
 from tests.support.rpc.parts import put, put_signed, sign
-from tests.support.rpc.server import HOUR, SECRET, Caller, Running, refused
+from tests.support.rpc.server import (
+    HOUR,
+    SECRET,
+    Caller,
+    Refusal,
+    Running,
+    Start,
+    refused,
+)
 from tests.support.rpc.sessions import complete, write
 from tests.support.rpc.sharing import create_project, grant, revoke
 from tests.support.tools import eventually_async
 
 Media = media_pb2.Media
+Upload = upload_pb2.Upload
 DATA = jpeg()
+OWNER_ANN = "owner:/user:ann"
 
 
 async def contributed(ann: Caller, bob: Caller, **spec: Any) -> tuple[str, str]:
@@ -61,8 +73,8 @@ async def test_a_removed_contributor_adds_nothing_to_the_project(ann: Caller, bo
     assert sorted(await names(ann, project_id=project_id)) == ["b.jpg", "c.jpg"]
 
 
-async def test_a_stream_that_runs_at_the_revocation_adds_no_media(ann: Caller, bob: Caller) -> None:
-    project, upload_id = await contributed(ann, bob)
+async def refused_at_the_end(ann: Caller, bob: Caller, resource: str, upload_id: str) -> Refusal:
+    """Ends bob's role on the resource while he sends an upload, and returns the refusal of it."""
     begun, revoked = asyncio.Event(), asyncio.Event()
 
     async def messages() -> Any:
@@ -78,9 +90,46 @@ async def test_a_stream_that_runs_at_the_revocation_adds_no_media(ann: Caller, b
         return (await bob.get_upload(upload_id)).committed_size_bytes == 100
 
     await eventually_async(takes)
-    await revoke(ann, project, "user:bob")
+    await revoke(ann, resource, "user:bob")
     revoked.set()
-    assert (await refused(call)).reason == "PROJECT_NOT_FOUND"
+    return await refused(call)
+
+
+async def test_a_stream_that_runs_at_the_revocation_adds_no_media(ann: Caller, bob: Caller) -> None:
+    project, upload_id = await contributed(ann, bob)
+    refusal = await refused_at_the_end(ann, bob, project, upload_id)
+    assert refusal.reason == "PROJECT_NOT_FOUND"
+    assert await names(ann) == []
+
+
+async def test_a_removed_contributor_adds_nothing_with_an_upload_that_is_verified(
+    start: Start,
+) -> None:
+    service = await start()
+    ann, bob = await service.caller("ann"), await service.caller("bob")
+    project, kept = await contributed(ann, bob)
+    other, lost = await contributed(ann, bob)
+    for upload_id in (kept, lost):
+        await write(bob, upload_id, DATA)
+        upload = await complete(bob, upload_id, sha256=sha256(DATA).digest())
+        assert upload.state == Upload.VERIFYING, "a job reads the bytes"
+    await revoke(ann, other, "user:bob")
+    await start(work=True)
+    ended = await bob.until_upload(lost, lambda it: it.state in {Upload.FINISHED, Upload.FAILED})
+    assert (ended.state, reason(ended)) == (Upload.FAILED, "PROJECT_NOT_FOUND")
+    assert await names(ann, project_id=other.partition(":")[2]) == []
+    await bob.until_upload(kept, lambda it: it.state == Upload.FINISHED)
+    assert await names(ann, project_id=project.partition(":")[2]) == ["a.jpg"]
+
+
+async def test_a_stream_for_an_owner_adds_no_media_after_the_revocation(
+    ann: Caller, bob: Caller
+) -> None:
+    await grant(ann, OWNER_ANN, "user:bob", "EDITOR")
+    owner = media_pb2.Owner(type="user", id="ann")
+    upload = await bob.create(filename="a.jpg", owner=owner)
+    refusal = await refused_at_the_end(ann, bob, OWNER_ANN, upload.upload_id)
+    assert refusal.reason == "UPLOAD_NOT_FOUND"
     assert await names(ann) == []
 
 
@@ -100,10 +149,10 @@ async def test_a_signed_link_ends_with_the_role_of_its_signer(
         assert (await refused(anybody.read(tokens[1]))).reason == "LINK_INVALID"
         for token in (tokens[0], tokens[2]):
             assert (await anybody.read(token)).content == DATA
-        # One of an earlier release names no signer.
+        # One of an earlier release names no signer, so nobody could end it.
         claims = {"media": media.media_id, "rendition": "", "attachment": False}
         older = LinkSigner([key_from(SECRET)]).sign("read", claims, now() + HOUR)
-        assert (await anybody.read(older)).content == DATA
+        assert (await refused(anybody.read(older))).reason == "LINK_INVALID"
 
 
 async def test_a_link_does_not_tell_who_signed_it(ann: Caller, service: Running) -> None:

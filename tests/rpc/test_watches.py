@@ -26,7 +26,7 @@ from mediaservice.v1 import (
 
 from media_service.access.principal import Principal
 from media_service.db.database import Database
-from media_service.watches.tickets import from_json, remove_expired_tickets, to_json
+from media_service.watches.tickets import remove_expired_tickets
 from tests.support.batches import changed_by
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.jobs import cancel, ended, get, process
@@ -501,4 +501,4 @@ async def test_a_watch_of_a_finished_job_is_one_event(working: Running) -> None:
 
 @given(st.builds(Principal))
 def test_a_ticket_round_trips_its_principal(principal: Principal) -> None:
-    assert from_json(json.loads(json.dumps(to_json(principal)))) == principal
+    assert Principal.from_json(json.loads(json.dumps(principal.as_json()))) == principal

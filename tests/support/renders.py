@@ -12,7 +12,8 @@ from tests.support.killable_renditions import RenditionHarness
 async def render_spec(
     harness: RenditionHarness, media_id: str, ops: str = "resize:20x"
 ) -> RenderSpec:
-    return RenderSpec(await harness.there(media_id), {}, parsed_pipeline(ops), negotiated=False)
+    media = await harness.there(media_id)
+    return RenderSpec(media, {}, parsed_pipeline(ops), negotiated=False, charged=media.owner)
 
 
 def made(data: bytes) -> Render:

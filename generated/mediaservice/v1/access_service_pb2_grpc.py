@@ -67,6 +67,16 @@ class AccessServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_access__service__pb2.ListOrganizationsRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_access__service__pb2.ListOrganizationsResponse.FromString,
                 _registered_method=True)
+        self.UpdateOrganization = channel.unary_unary(
+                '/mediaservice.v1.AccessService/UpdateOrganization',
+                request_serializer=mediaservice_dot_v1_dot_access__service__pb2.UpdateOrganizationRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_access__service__pb2.Organization.FromString,
+                _registered_method=True)
+        self.DeleteOrganization = channel.unary_unary(
+                '/mediaservice.v1.AccessService/DeleteOrganization',
+                request_serializer=mediaservice_dot_v1_dot_access__service__pb2.DeleteOrganizationRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.CreateProject = channel.unary_unary(
                 '/mediaservice.v1.AccessService/CreateProject',
                 request_serializer=mediaservice_dot_v1_dot_access__service__pb2.CreateProjectRequest.SerializeToString,
@@ -183,7 +193,7 @@ class AccessServiceServicer(object):
         added with SetGrant.
 
         Permission: access.write. Errors: ROLE_REQUIRED, RESOURCE_NOT_FOUND (the caller has no role on the installation), ORGANIZATION_EXISTS (also if an
-        earlier attempt succeeded). Safe to retry.
+        earlier attempt succeeded, or a deleted organization had the id). Safe to retry.
 
         Example:
 
@@ -203,6 +213,35 @@ class AccessServiceServicer(object):
 
         curl -H "Authorization: Bearer $TOKEN" $REST/v1/organizations
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{}' $GRPC mediaservice.v1.AccessService/ListOrganizations
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateOrganization(self, request, context):
+        """Renames an organization, or binds it to another issuer. Only administrators may change the issuer. Its id stays.
+
+        Permission: access.write. Errors: ORGANIZATION_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+        Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/organizations/$ORGANIZATION --json '{"displayName": "Acme Inc."}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"organization_id\": \"$ORGANIZATION\", \"display_name\": \"Acme Inc.\"}" $GRPC mediaservice.v1.AccessService/UpdateOrganization
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteOrganization(self, request, context):
+        """Deletes an organization without projects, media, unfinished uploads and service accounts, and with it its groups,
+        memberships, grants and quotas. Nobody belongs to it any more, whatever a token claims. Its id cannot be used again,
+        because the audit log names it.
+
+        Permission: access.write. Errors: ORGANIZATION_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED, ORGANIZATION_NOT_EMPTY. Safe to retry.
+
+        Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/organizations/$ORGANIZATION
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -471,6 +510,16 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     request_deserializer=mediaservice_dot_v1_dot_access__service__pb2.ListOrganizationsRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_access__service__pb2.ListOrganizationsResponse.SerializeToString,
             ),
+            'UpdateOrganization': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateOrganization,
+                    request_deserializer=mediaservice_dot_v1_dot_access__service__pb2.UpdateOrganizationRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_access__service__pb2.Organization.SerializeToString,
+            ),
+            'DeleteOrganization': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteOrganization,
+                    request_deserializer=mediaservice_dot_v1_dot_access__service__pb2.DeleteOrganizationRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
             'CreateProject': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateProject,
                     request_deserializer=mediaservice_dot_v1_dot_access__service__pb2.CreateProjectRequest.FromString,
@@ -632,6 +681,60 @@ class AccessService(object):
             '/mediaservice.v1.AccessService/ListOrganizations',
             mediaservice_dot_v1_dot_access__service__pb2.ListOrganizationsRequest.SerializeToString,
             mediaservice_dot_v1_dot_access__service__pb2.ListOrganizationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateOrganization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.AccessService/UpdateOrganization',
+            mediaservice_dot_v1_dot_access__service__pb2.UpdateOrganizationRequest.SerializeToString,
+            mediaservice_dot_v1_dot_access__service__pb2.Organization.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteOrganization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.AccessService/DeleteOrganization',
+            mediaservice_dot_v1_dot_access__service__pb2.DeleteOrganizationRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

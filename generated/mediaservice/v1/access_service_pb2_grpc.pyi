@@ -61,7 +61,7 @@ class AccessServiceStub:
     added with SetGrant.
 
     Permission: access.write. Errors: ROLE_REQUIRED, RESOURCE_NOT_FOUND (the caller has no role on the installation), ORGANIZATION_EXISTS (also if an
-    earlier attempt succeeded). Safe to retry.
+    earlier attempt succeeded, or a deleted organization had the id). Safe to retry.
 
     Example:
 
@@ -77,6 +77,27 @@ class AccessServiceStub:
 
         curl -H "Authorization: Bearer $TOKEN" $REST/v1/organizations
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{}' $GRPC mediaservice.v1.AccessService/ListOrganizations
+    """
+    UpdateOrganization: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.UpdateOrganizationRequest, _access_service_pb2.Organization]
+    """Renames an organization, or binds it to another issuer. Only administrators may change the issuer. Its id stays.
+
+    Permission: access.write. Errors: ORGANIZATION_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+    Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/organizations/$ORGANIZATION --json '{"displayName": "Acme Inc."}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"organization_id\\": \\"$ORGANIZATION\\", \\"display_name\\": \\"Acme Inc.\\"}" $GRPC mediaservice.v1.AccessService/UpdateOrganization
+    """
+    DeleteOrganization: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.DeleteOrganizationRequest, _empty_pb2.Empty]
+    """Deletes an organization without projects, media, unfinished uploads and service accounts, and with it its groups,
+    memberships, grants and quotas. Nobody belongs to it any more, whatever a token claims. Its id cannot be used again,
+    because the audit log names it.
+
+    Permission: access.write. Errors: ORGANIZATION_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED, ORGANIZATION_NOT_EMPTY. Safe to retry.
+
+    Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/organizations/$ORGANIZATION
     """
     CreateProject: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.CreateProjectRequest, _access_service_pb2.Project]
     """Creates a project, of which the caller becomes OWNER. Everybody may create projects of their own, and in the
@@ -292,7 +313,7 @@ class AccessServiceAsyncStub(AccessServiceStub):
     added with SetGrant.
 
     Permission: access.write. Errors: ROLE_REQUIRED, RESOURCE_NOT_FOUND (the caller has no role on the installation), ORGANIZATION_EXISTS (also if an
-    earlier attempt succeeded). Safe to retry.
+    earlier attempt succeeded, or a deleted organization had the id). Safe to retry.
 
     Example:
 
@@ -308,6 +329,27 @@ class AccessServiceAsyncStub(AccessServiceStub):
 
         curl -H "Authorization: Bearer $TOKEN" $REST/v1/organizations
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{}' $GRPC mediaservice.v1.AccessService/ListOrganizations
+    """
+    UpdateOrganization: _aio.UnaryUnaryMultiCallable[_access_service_pb2.UpdateOrganizationRequest, _access_service_pb2.Organization]  # type: ignore[assignment]
+    """Renames an organization, or binds it to another issuer. Only administrators may change the issuer. Its id stays.
+
+    Permission: access.write. Errors: ORGANIZATION_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+    Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/organizations/$ORGANIZATION --json '{"displayName": "Acme Inc."}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"organization_id\\": \\"$ORGANIZATION\\", \\"display_name\\": \\"Acme Inc.\\"}" $GRPC mediaservice.v1.AccessService/UpdateOrganization
+    """
+    DeleteOrganization: _aio.UnaryUnaryMultiCallable[_access_service_pb2.DeleteOrganizationRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes an organization without projects, media, unfinished uploads and service accounts, and with it its groups,
+    memberships, grants and quotas. Nobody belongs to it any more, whatever a token claims. Its id cannot be used again,
+    because the audit log names it.
+
+    Permission: access.write. Errors: ORGANIZATION_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED, ORGANIZATION_NOT_EMPTY. Safe to retry.
+
+    Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/organizations/$ORGANIZATION
     """
     CreateProject: _aio.UnaryUnaryMultiCallable[_access_service_pb2.CreateProjectRequest, _access_service_pb2.Project]  # type: ignore[assignment]
     """Creates a project, of which the caller becomes OWNER. Everybody may create projects of their own, and in the
@@ -526,7 +568,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         added with SetGrant.
 
         Permission: access.write. Errors: ROLE_REQUIRED, RESOURCE_NOT_FOUND (the caller has no role on the installation), ORGANIZATION_EXISTS (also if an
-        earlier attempt succeeded). Safe to retry.
+        earlier attempt succeeded, or a deleted organization had the id). Safe to retry.
 
         Example:
 
@@ -548,6 +590,39 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -H "Authorization: Bearer $TOKEN" $REST/v1/organizations
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{}' $GRPC mediaservice.v1.AccessService/ListOrganizations
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateOrganization(
+        self,
+        request: _access_service_pb2.UpdateOrganizationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.Organization, _abc.Awaitable[_access_service_pb2.Organization]]:
+        """Renames an organization, or binds it to another issuer. Only administrators may change the issuer. Its id stays.
+
+        Permission: access.write. Errors: ORGANIZATION_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+
+        Example:
+
+            curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/organizations/$ORGANIZATION --json '{"displayName": "Acme Inc."}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"organization_id\\": \\"$ORGANIZATION\\", \\"display_name\\": \\"Acme Inc.\\"}" $GRPC mediaservice.v1.AccessService/UpdateOrganization
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteOrganization(
+        self,
+        request: _access_service_pb2.DeleteOrganizationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes an organization without projects, media, unfinished uploads and service accounts, and with it its groups,
+        memberships, grants and quotas. Nobody belongs to it any more, whatever a token claims. Its id cannot be used again,
+        because the audit log names it.
+
+        Permission: access.write. Errors: ORGANIZATION_NOT_FOUND (also if an earlier attempt succeeded), ROLE_REQUIRED, ORGANIZATION_NOT_EMPTY. Safe to retry.
+
+        Example:
+
+            curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/organizations/$ORGANIZATION
         """
 
     @_abc_1.abstractmethod

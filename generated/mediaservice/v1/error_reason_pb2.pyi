@@ -113,7 +113,7 @@ class ErrorReason(_message.Message):
         No organization has the id `organization_id`, or the caller does not belong to it.
         """
         ORGANIZATION_EXISTS: ErrorReason._Value.ValueType  # 151
-        """An organization has the id `organization_id` already. Choose another one."""
+        """An organization has the id `organization_id` already, or a deleted one had it. Choose another one."""
         PROJECT_NOT_FOUND: ErrorReason._Value.ValueType  # 152
         """No project has the id `project_id`, or the caller has no role on it. CreateProject creates one."""
         GROUP_NOT_FOUND: ErrorReason._Value.ValueType  # 153
@@ -131,6 +131,10 @@ class ErrorReason(_message.Message):
         """
         PROJECT_NOT_EMPTY: ErrorReason._Value.ValueType  # 156
         """The project `project_id` has media or uploads. Purge them, or give them to another project with TransferMedia."""
+        ORGANIZATION_NOT_EMPTY: ErrorReason._Value.ValueType  # 158
+        """The organization `organization_id` has projects, media, unfinished uploads or service accounts. Delete them first;
+        deleted media must be purged.
+        """
         SHARE_LINK_NOT_FOUND: ErrorReason._Value.ValueType  # 160
         """No share link has this `share_link_id`, or the caller neither created it nor manages one of its targets. From
         OpenShareLink, where the key is empty: no link has this secret, it was revoked, or its creator may no longer share
@@ -473,7 +477,7 @@ class ErrorReason(_message.Message):
     No organization has the id `organization_id`, or the caller does not belong to it.
     """
     ORGANIZATION_EXISTS: ErrorReason.Value.ValueType  # 151
-    """An organization has the id `organization_id` already. Choose another one."""
+    """An organization has the id `organization_id` already, or a deleted one had it. Choose another one."""
     PROJECT_NOT_FOUND: ErrorReason.Value.ValueType  # 152
     """No project has the id `project_id`, or the caller has no role on it. CreateProject creates one."""
     GROUP_NOT_FOUND: ErrorReason.Value.ValueType  # 153
@@ -491,6 +495,10 @@ class ErrorReason(_message.Message):
     """
     PROJECT_NOT_EMPTY: ErrorReason.Value.ValueType  # 156
     """The project `project_id` has media or uploads. Purge them, or give them to another project with TransferMedia."""
+    ORGANIZATION_NOT_EMPTY: ErrorReason.Value.ValueType  # 158
+    """The organization `organization_id` has projects, media, unfinished uploads or service accounts. Delete them first;
+    deleted media must be purged.
+    """
     SHARE_LINK_NOT_FOUND: ErrorReason.Value.ValueType  # 160
     """No share link has this `share_link_id`, or the caller neither created it nor manages one of its targets. From
     OpenShareLink, where the key is empty: no link has this secret, it was revoked, or its creator may no longer share

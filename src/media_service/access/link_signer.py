@@ -84,11 +84,11 @@ class LinkSigner:
                 break
         raise invalid()
 
-    def signer(self, claims: Mapping[str, Any]) -> Principal | None:
-        """Who signed the link with these claims, as far as it decides their role. None: a release
-        before this claim did. Raises PermissionDenied (LINK_INVALID)."""
+    def signer(self, claims: Mapping[str, Any]) -> Principal:
+        """Who signed the link with these claims, as far as it decides their role. Raises
+        PermissionDenied (LINK_INVALID), also if the link does not say it: nobody could end it."""
         if SIGNER not in claims:
-            return None
+            raise invalid()
         sealed = base64.urlsafe_b64decode(claims[SIGNER])
         nonce, encrypted = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
         for cipher in self._ciphers:

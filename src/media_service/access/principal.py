@@ -1,7 +1,9 @@
 """The authenticated caller."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any, Self
 
 from media_service.access.owner import Owner
 
@@ -43,6 +45,20 @@ class Principal:
     org_issuer: str = ""
     account: str = ""
     link_mode: str = ""
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        values: dict[str, Any] = {
+            name: frozenset(value) if isinstance(value, list) else value
+            for name, value in fields.items()
+        }
+        return cls(**values)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            name: sorted(value) if isinstance(value, frozenset) else value
+            for name, value in asdict(self).items()
+        }
 
     @property
     def id(self) -> str:

@@ -335,11 +335,6 @@ def visible(thing: str, media_id: str) -> str:
     return reachable(thing, f"{mine(thing)} or {among(media_keys(thing, media_id))}")
 
 
-def visible_owned(thing: str) -> str:
-    """Like `visible`, for what is in no project."""
-    return reachable(thing, f"{mine(thing)} or {among(owner_keys(thing))}")
-
-
 def mine(thing: str) -> str:
     return f"({thing}.owner_type, {thing}.owner_id) = (select owner_type, owner_id from caller)"
 

@@ -13,7 +13,7 @@ OF_ACCOUNT = """
 ROWS = (
     PersonalRows(
         "api_keys",
-        (),
+        OWNER_COLUMNS,
         OF_ACCOUNT,
         ("service_account_id", "api_key_id"),
         Step.ACCESS,

@@ -14,7 +14,6 @@ from media_service.access.queries import (
     caller_params,
     owner_keys,
     role,
-    visible_owned,
 )
 from media_service.access.role import Role
 from media_service.credentials.model import SERVICE_ACCOUNT, ApiKey, KeyState, ServiceAccount
@@ -22,13 +21,15 @@ from media_service.db.transaction import Connection, Rows
 
 ACCOUNT_COLUMNS = "a.*, a.service_account_id::text as service_account_id"
 KEY_COLUMNS = """
-    k.*, k.api_key_id::text as api_key_id, k.service_account_id::text as service_account_id,
-    a.org_id, a.owner_type, a.owner_id
+    k.*, k.api_key_id::text as api_key_id, k.service_account_id::text as service_account_id
 """
 KEYS = "api_keys k join service_accounts a using (service_account_id)"
 ROLE = role("a", owner_keys("a"))
 ACCOUNTS = Table("service_accounts", "a", "service_account_id", media_id=None, in_projects=False)
+# With the owner of their account.
+OWNED_KEYS = Table("api_keys", "k", "api_key_id", media_id=None, in_projects=False)
 NEWEST = (Key("create_time", descending=True), Key("service_account_id", descending=True))
+NEWEST_KEYS = (Key("create_time", descending=True), Key("api_key_id", descending=True))
 ACTIVE = "k.revoke_time is null and (k.expire_time is null or k.expire_time > now())"
 
 COUNT_KEYS = (
@@ -214,16 +215,18 @@ async def insert_key(
     expire_time: datetime | None,
 ) -> None:
     await db.execute(
-        "insert into api_keys (api_key_id, service_account_id, prefix, secret_hash, display_name,"
-        " scopes, expire_time) values (%s, %s, %s, %s, %s, %s, %s)",
+        "insert into api_keys (api_key_id, service_account_id, org_id, owner_type, owner_id,"
+        " prefix, secret_hash, display_name, scopes, expire_time)"
+        " select %s, a.service_account_id, a.org_id, a.owner_type, a.owner_id, %s, %s, %s, %s, %s"
+        " from service_accounts a where a.service_account_id = %s",
         (
             api_key_id,
-            service_account_id,
             prefix,
             secret_hash,
             display_name,
             None if scopes is None else list(scopes),
             expire_time,
+            service_account_id,
         ),
     )
 
@@ -252,20 +255,20 @@ async def key_page(
     after: tuple[datetime, str] | None,
     limit: int,
 ) -> list[ApiKey]:
-    """The keys of the accounts `a` in scope, newest first."""
-    where, params = [visible_owned("a")], [*scope.params]
+    """The keys of the accounts in scope, newest first."""
+    where = []
     for column, value in {"service_account_id": service_account_id, "prefix": prefix}.items():
         if value is not None:
-            where.append(f"k.{column} = %s")
-            params.append(value)
+            where.append(Condition(f"k.{column} = %s", (value,)))
     if after is not None:
-        where.append("(k.create_time, k.api_key_id) < (%s, %s::uuid)")
-        params += after
+        where.append(after_sql("k", NEWEST_KEYS, after))
+    page = page_of(OWNED_KEYS, scope, where, NEWEST_KEYS, limit)
     rows = await db.execute(
-        f"with {scope.sql} select {KEY_COLUMNS}, {Role.MANAGER:d} as role from {KEYS}"
-        f" where {' and '.join(where)}"
-        " order by k.create_time desc, k.api_key_id desc limit %s".encode(),
-        (*params, limit),
+        f"with {page.sql} select {KEY_COLUMNS}, {Role.MANAGER:d} as role"
+        f" from page join api_keys k on k.api_key_id = page.id"
+        " join service_accounts a using (service_account_id)"
+        f" order by {order_sql('k', NEWEST_KEYS)}".encode(),
+        page.params,
     )
     return [key_record(row) async for row in rows]
 

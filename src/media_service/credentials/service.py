@@ -126,13 +126,15 @@ class CredentialsService:
             return await queries.key_page(db, where, account_id, prefix, after, limit)
 
     async def revoke(self, principal: Principal, key_id: str) -> ApiKey:
-        """Idempotent. Raises NotFound (API_KEY_NOT_FOUND), PermissionDenied (USER_REQUIRED)."""
+        """Idempotent. Raises NotFound (API_KEY_NOT_FOUND), PermissionDenied (USER_REQUIRED,
+        ROLE_REQUIRED)."""
         require_user(principal)
         async with self._database.transaction() as tx:
             key = await load_key(tx, principal, key_id)
             if key.revoke_time is None:
+                await check_level(tx, principal, key)
                 await queries.revoke_key(tx, key_id)
-                tx.audit(resource_id=key_id)
+                tx.audit(org_id=key.owner.org_id, resource_id=key_id)
             return await load_key(tx, principal, key_id)
 
 
@@ -185,10 +187,12 @@ async def claim(tx: Transaction, key: RequestKey | None) -> tuple[str, bool]:
     return claimed, claimed != wanted
 
 
-async def check_level(tx: Transaction, principal: Principal, account: ServiceAccount) -> Role:
-    """Returns the highest role of an account. Its keys act with all its roles, so only a caller
-    with no lower one may create them, or delete the account. Raises PermissionDenied
-    (ROLE_REQUIRED)."""
+async def check_level(
+    tx: Transaction, principal: Principal, account: ServiceAccount | ApiKey
+) -> Role:
+    """Returns the highest role of an account, or of that of a key. Its keys act with all its roles,
+    so only a caller with no lower one may create and revoke them, or delete the account. Raises
+    PermissionDenied (ROLE_REQUIRED)."""
     acting = Principal(account.service_account_id, account.owner.org_id, type=SERVICE_ACCOUNT)
     highest = await sharing.highest_role_beyond(tx, acting, principal)
     if highest > account.role:

@@ -15,7 +15,8 @@ class NewJob:
     `Job`. `done`: the result exists already. `parent_id`: of the job that this is a subjob of;
     subjobs are numbered from 0. `anew`: it renders what exists
     already, too. `heavy`: it takes more than a few seconds. `actor_id`: of the user
-    who started it; empty: the service itself."""
+    who started it; empty: the service itself. `charged`: whose turns it takes (see
+    `Principal.charged`); None: the owner's."""
 
     kind: str
     subject_id: str
@@ -31,6 +32,7 @@ class NewJob:
     project_id: str = ""
     actor_id: str = ""
     anew: bool = False
+    charged: Owner | None = None
     job_id: str = field(default_factory=new_id)
 
     @property

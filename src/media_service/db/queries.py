@@ -31,6 +31,8 @@ async def insert_jobs(db: AsyncConnection[DictRow], added: Sequence[NewJob]) -> 
             "project_id": job.project_id,
             "actor_id": job.actor_id,
             "anew": job.anew,
+            "charged_type": job.charged.type if job.charged else None,
+            "charged_id": job.charged.id if job.charged else None,
         }
         for job in added
     ]
@@ -38,17 +40,19 @@ async def insert_jobs(db: AsyncConnection[DictRow], added: Sequence[NewJob]) -> 
         """
         insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
                           ready, run_time, pipeline, rendition, parent_id, subjob_number, heavy,
-                          project_id, actor_id, anew, progress_percent, end_time)
+                          project_id, actor_id, anew, charged_type, charged_id,
+                          progress_percent, end_time)
         select job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
                delay <= 0, now() + make_interval(secs => delay), pipeline, rendition,
-               parent_id, subjob_number, heavy, project_id, actor_id, anew,
+               parent_id, subjob_number, heavy, project_id, actor_id, anew, charged_type,
+               charged_id,
                case state when 'SUCCEEDED' then 100 else 0 end,
                case state when 'SUCCEEDED' then now() end
         from json_to_recordset(%s::json) as added (
             job_id uuid, kind text, subject_id uuid, state text, org_id text, owner_type text,
             owner_id text, priority smallint, delay float8, pipeline text,
             rendition text, parent_id uuid, subjob_number integer, heavy boolean, project_id text,
-            actor_id text, anew boolean
+            actor_id text, anew boolean, charged_type text, charged_id text
         )
         """,
         (json.dumps(rows),),

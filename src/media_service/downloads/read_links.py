@@ -237,7 +237,7 @@ class ReadLinks:
         if call and signer and signer.type == LINK:
             call.caller = signer.owner
         media = await self._reader.find(claims["media"], signer)
-        if media is None or (signer and media.role < Role.VIEWER):
+        if media is None or media.role < Role.VIEWER:
             raise invalid()
         if claims.get("keys", media.url_keys) != media.url_keys:
             raise invalid()
@@ -246,7 +246,7 @@ class ReadLinks:
             check_version(media, claims.get("version", 0))
             if "ops" in claims:
                 pipeline = linked_pipeline(claims["ops"])
-                content = await self._renders.find_linked(media, pipeline, accept)
+                content = await self._renders.find_linked(media, pipeline, accept, signer)
             elif claims["rendition"] == STREAM:
                 content = await self._playback.open(media, path)
             else:

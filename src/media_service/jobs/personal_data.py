@@ -9,6 +9,9 @@ from media_service.db.personal_data import (
     Step,
 )
 
+# Whose turns a job takes; without it, those of its owner.
+CHARGED = "(r.charged_type, r.charged_id) = (%(type)s, %(id)s)"
+
 ROWS = (
     PersonalRows(
         "jobs",
@@ -23,11 +26,12 @@ ROWS = (
     # On what belongs to others.
     PersonalRows(
         "jobs",
-        ("actor_id",),
-        "%(type)s = 'user' and r.actor_id = %(id)s",
+        ("actor_id", "charged_id", "turn_id"),
+        f"(%(type)s = 'user' and r.actor_id = %(id)s or {CHARGED})",
         ("create_time", "job_id"),
         Step.CONTAINERS,
         Fate.PSEUDONYMIZED,
-        changes="actor_id = ''",
+        changes="actor_id = case when actor_id = %(id)s then '' else actor_id end,"
+        " charged_type = null, charged_id = null",
     ),
 )

@@ -100,7 +100,7 @@ class JobService:
                 return job
             if job.state not in {JobState.FAILED, JobState.CANCELLED}:
                 raise not_retryable(job)
-            await changing.restart(tx, job_id)
+            await changing.restart(tx, job_id, principal.charged)
             tx.audit(media_id=job.media_id, resource_id=job_id)
             return await load(tx, principal, job_id)
 

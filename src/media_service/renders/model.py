@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+from media_service.access.owner import Owner
 from media_service.blobs.model import Blob
 from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.media.model import Media
@@ -21,12 +22,14 @@ RenderId = tuple[str, bytes]
 @dataclass(frozen=True)
 class RenderSpec:
     """An image to render from a media. `overlays` has the other media that the pipeline reads, by
-    id. `negotiated` means that the format depends on the Accept header."""
+    id. `negotiated` means that the format depends on the Accept header. `charged`: whose share of
+    the renders it takes, see `Principal.charged`."""
 
     media: Media
     overlays: Mapping[str, Media]
     pipeline: Pipeline
     negotiated: bool
+    charged: Owner
 
     @cached_property
     def key(self) -> bytes:

@@ -38,5 +38,5 @@ class RenderPlaces:
         return ResourceExhausted(
             Reason.RENDER_BUSY,
             f"The render queue of this server is full: {self._places.held} renders are running or"
-            f" waiting, {self._places.of(owner)} of them for this owner. Try again in a moment.",
+            f" waiting, {self._places.of(owner)} of them for this caller. Try again in a moment.",
         )

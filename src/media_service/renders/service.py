@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from media_service.access.fair_turns import FairTurns, Turn
+from media_service.access.owner import Owner
 from media_service.access.principal import Principal
 from media_service.blobs.writing import measure
 from media_service.codecs.image.source import ImageSource
@@ -24,6 +25,7 @@ from media_service.errors import (
     InvalidArgument,
     MediaError,
     Reason,
+    ResourceExhausted,
 )
 from media_service.media.content import Content, Use
 from media_service.media.filenames import with_extension
@@ -97,7 +99,7 @@ class RenderService:
         MEDIA_QUARANTINED, MEDIA_FAILED, OPERATION_NOT_APPLICABLE), Unavailable (MEDIA_NOT_READY).
         """
         media, overlays = await self.media(principal, media_id, pipeline, version)
-        return render_spec(media, overlays, pipeline, accept)
+        return render_spec(media, overlays, pipeline, accept, principal.charged)
 
     async def media(
         self, principal: Principal, media_id: str, pipeline: Pipeline, version: int = 0
@@ -110,14 +112,16 @@ class RenderService:
         overlays = [await self._reader.view(principal, each) for each in pipeline.overlays]
         return media, [overlay_of(media, overlay, overlay.media_id) for overlay in overlays]
 
-    async def find_linked(self, media: Media, pipeline: Pipeline, accept: str) -> RenderSpec:
+    async def find_linked(
+        self, media: Media, pipeline: Pipeline, accept: str, signer: Principal
+    ) -> RenderSpec:
         """Like `find`, for a signed link to the media. Overlays must be in its project, or belong
-        to its owner."""
+        to its owner. It takes the share of the signer, however many use the link."""
         overlays = []
         for overlay_id in pipeline.overlays:
             overlay = await self._reader.find(overlay_id)
             overlays.append(overlay_of(media, overlay, overlay_id))
-        return render_spec(image_of(media), overlays, pipeline, accept)
+        return render_spec(image_of(media), overlays, pipeline, accept, signer.charged)
 
     @asynccontextmanager
     async def content(self, spec: RenderSpec) -> AsyncIterator[Content]:
@@ -128,7 +132,7 @@ class RenderService:
         """
         render = self._cache.known(spec)
         if render is None:
-            render = await self._singleflight.run(spec.render_id, partial(self._find, spec))
+            render = await self._rendered(spec)
         with self._cache.hold(render):
             yield content_of(spec, render)
 
@@ -140,6 +144,22 @@ class RenderService:
         render = await self._singleflight.run((spec.render_id, "again"), compute)
         with self._cache.hold(render):
             yield content_of(spec, render)
+
+    async def _rendered(self, spec: RenderSpec) -> Render:
+        """Shares a render with others who request it, but not the refusal of their share."""
+        begun = False
+
+        async def begin() -> Render:
+            nonlocal begun
+            begun = True
+            return await self._find(spec)
+
+        try:
+            return await self._singleflight.run(spec.render_id, begin)
+        except ResourceExhausted as error:
+            if begun or error.reason is not Reason.RENDER_BUSY:
+                raise
+            return await self._singleflight.run((spec.render_id, spec.charged), begin)
 
     async def _find(self, spec: RenderSpec) -> Render:
         return await self._cache.find(spec) or await self._render_unless_failed(spec)
@@ -153,7 +173,7 @@ class RenderService:
             raise
 
     async def _render(self, spec: RenderSpec) -> Render:
-        owner = spec.media.owner
+        owner = spec.charged
         async with self._places.place(owner):
             try:
                 async with self._opening.turn(owner), self._originals(spec) as originals:
@@ -222,7 +242,7 @@ def suggesting_a_job() -> Iterator[None]:
 
 
 def render_spec(
-    media: Media, overlays: Sequence[Media], pipeline: Pipeline, accept: str
+    media: Media, overlays: Sequence[Media], pipeline: Pipeline, accept: str, charged: Owner
 ) -> RenderSpec:
     """Builds the spec of a render, and negotiates its format. Raises Unavailable (MEDIA_NOT_READY)
     and FailedPrecondition (MEDIA_FAILED)."""
@@ -230,11 +250,11 @@ def render_spec(
         check_ready(each)
     by_id = {overlay.media_id: overlay for overlay in overlays}
     if pipeline.format:
-        return RenderSpec(media, by_id, pipeline, negotiated=False)
+        return RenderSpec(media, by_id, pipeline, negotiated=False, charged=charged)
     side = longer_side(media, pipeline)
     if format_name := negotiate(accept, side, animated=is_animated(media)):
         pipeline = with_format(pipeline, format_name)
-    return RenderSpec(media, by_id, pipeline, negotiated=True)
+    return RenderSpec(media, by_id, pipeline, negotiated=True, charged=charged)
 
 
 def check_ready(media: Media) -> None:

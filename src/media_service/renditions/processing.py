@@ -156,6 +156,7 @@ def job_of(
         heavy=route.is_heavy(media.info),
         project_id=media.project_id,
         actor_id=principal.owner.id,
+        charged=principal.charged,
         job_id=request.job_id,
     )
 

@@ -59,6 +59,7 @@ class StandardRenditions:
                 media.owner,
                 project_id=media.project_id,
                 actor_id=principal.owner.id,
+                charged=principal.charged,
                 anew=True,
             )
             open_id = await reading.unfinished(tx, JobKind.INGEST, media_id)

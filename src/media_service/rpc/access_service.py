@@ -81,6 +81,23 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             organizations=organizations, next_page_token=token
         )
 
+    async def UpdateOrganization(  # noqa: N802
+        self, request: access_service_pb2.UpdateOrganizationRequest, context: Context
+    ) -> access_service_pb2.Organization:
+        changed = await self._organizations.update(
+            caller(),
+            request.organization_id,
+            request.display_name if request.HasField("display_name") else None,
+            request.issuer if request.HasField("issuer") else None,
+        )
+        return organization_to_message(changed)
+
+    async def DeleteOrganization(  # noqa: N802
+        self, request: access_service_pb2.DeleteOrganizationRequest, context: Context
+    ) -> empty_pb2.Empty:
+        await self._organizations.delete(caller(), request.organization_id)
+        return empty_pb2.Empty()
+
     # Projects
 
     async def CreateProject(  # noqa: N802

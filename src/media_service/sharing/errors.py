@@ -7,7 +7,16 @@ from media_service.errors import FailedPrecondition, NotFound, PermissionDenied,
 def organization_not_found(organization_id: str) -> NotFound:
     return NotFound(
         Reason.ORGANIZATION_NOT_FOUND,
-        "The organization does not exist, or the caller does not belong to it.",
+        "The organization does not exist, or the caller has no role on it.",
+        organization_id=organization_id,
+    )
+
+
+def organization_not_empty(organization_id: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        Reason.ORGANIZATION_NOT_EMPTY,
+        "The organization has projects, media, unfinished uploads or service accounts. Delete them"
+        " first, and purge deleted media.",
         organization_id=organization_id,
     )
 

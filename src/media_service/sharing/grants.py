@@ -56,6 +56,7 @@ class GrantService:
         if expire_time is not None and expire_time <= now():
             raise invalid("expire_time", "must be in the future")
         async with self._database.transaction() as tx:
+            await queries.lock_grants(tx, str(parsed))
             located = await load(tx, principal, parsed)
             await check_level(tx, located.role, parsed, grantee, role)
             await check_duration(tx, principal, parsed, role, expire_time)
@@ -70,6 +71,7 @@ class GrantService:
         parsed = parse_resource(resource)
         check_grantee(grantee)
         async with self._database.transaction() as tx:
+            await queries.lock_grants(tx, str(parsed))
             located = await own_grant(tx, principal, parsed, grantee)
             if located is None:
                 minimum = Role.VIEWER if grantee == principal.grantee else None

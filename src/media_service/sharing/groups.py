@@ -32,7 +32,7 @@ class GroupService:
         """Deletes a group, its members and its grants. Raises NotFound (GROUP_NOT_FOUND),
         PermissionDenied (ROLE_REQUIRED)."""
         async with self._database.transaction() as tx:
-            group = await load(tx, principal, group_id)
+            group = await load_to_change(tx, principal, group_id)
             await check_level(tx, group)
             await queries.delete_group(tx, group_id)
             await audit(tx, group)
@@ -55,7 +55,7 @@ class GroupService:
         InvalidArgument (INVALID_FIELD)."""
         check_member(member)
         async with self._database.transaction() as tx:
-            group = await load(tx, principal, group_id)
+            group = await load_to_change(tx, principal, group_id)
             highest = await check_level(tx, group)
             # A member stays, so the caller's role must, too.
             organization = Resource("organization", group.organization_id)
@@ -69,7 +69,7 @@ class GroupService:
         """Idempotent. Raises the errors of `add`."""
         check_member(member)
         async with self._database.transaction() as tx:
-            group = await load(tx, principal, group_id)
+            group = await load_to_change(tx, principal, group_id)
             await check_level(tx, group)
             await queries.remove_member(tx, group_id, member)
             await audit(tx, group, member)
@@ -106,6 +106,13 @@ async def check_level(db: Connection, group: Group) -> Role:
 async def load(db: Connection, principal: Principal, group_id: str) -> Group:
     """Returns a group if the caller has the role that the method requires on its organization."""
     return authorize(await queries.group(db, group_id, principal), group_not_found(group_id))
+
+
+async def load_to_change(tx: Transaction, principal: Principal, group_id: str) -> Group:
+    """Like `load`, while no other call changes the groups or the grants of the organization."""
+    group = await load(tx, principal, group_id)
+    await queries.lock_grants(tx, f"organization:{group.organization_id}")
+    return await load(tx, principal, group_id)
 
 
 async def load_organization(db: Connection, principal: Principal, organization_id: str) -> None:

@@ -64,6 +64,7 @@ class ProjectService:
         async with self._database.transaction() as tx:
             project = await load(tx, principal, project_id)
             before = project.owner
+            await queries.lock_grants(tx, f"project:{project_id}")
             await check_lasting_owner(tx, principal, Resource("project", project_id))
             await check_owner(tx, principal, owner, before.org_id)
             await queries.set_project_owner(tx, project_id, owner)

@@ -36,7 +36,12 @@ PROJECT_ROLE = role("p", project_keys("p"))
 PROJECT_ROLE_OF_LINK = writable_by_link("'project:' || p.project_id", "0")
 ORGANIZATION_KEYS = (organization_key("t"),)
 ORGANIZATION_ROLE = role("t", ORGANIZATION_KEYS, owned=False)
-ORGANIZATION = "(select o.*, o.organization_id as org_id from organizations o) t"
+LIVE = "o.delete_time is null"
+ORGANIZATION = f"(select o.*, o.organization_id as org_id from organizations o where {LIVE}) t"
+# The class of the advisory locks of grants; the second key is a hash of the resource.
+GRANTS_LOCK = 1
+# The issuer of a deleted organization, which no token has: nobody belongs to it by a claim.
+NO_ISSUER = "deleted:"
 BELONGS = f"t.org_id in ({organizations('c')})"
 
 NO_PROJECT = "''"
@@ -59,7 +64,8 @@ THINGS: dict[str, tuple[str, Sequence[str]]] = {
         owner_keys("t"),
     ),
     "organization": (
-        "(select organization_id as org_id from organizations where organization_id = %s) t",
+        "(select o.organization_id as org_id from organizations o"
+        f" where o.organization_id = %s and {LIVE}) t",
         ORGANIZATION_KEYS,
     ),
 }
@@ -192,13 +198,82 @@ def organization_record(row: Mapping[str, Any]) -> Organization:
 async def insert_organization(
     db: Connection, organization_id: str, display_name: str, issuer: str
 ) -> bool:
-    """Returns False if there is one with this id."""
+    """Returns False if there is one with this id, or was one."""
     done = await db.execute(
         "insert into organizations (organization_id, display_name, issuer) values (%s, %s, %s)"
         " on conflict do nothing",
         (organization_id, display_name, issuer),
     )
     return done.rowcount == 1
+
+
+async def lock_organization(db: Connection, organization_id: str) -> None:
+    await db.execute(
+        "select from organizations where organization_id = %s for update", (organization_id,)
+    )
+
+
+async def update_organization(
+    db: Connection, organization_id: str, display_name: str | None, issuer: str | None
+) -> None:
+    await db.execute(
+        "update organizations set display_name = coalesce(%s, display_name),"
+        " issuer = coalesce(%s, issuer), update_time = now() where organization_id = %s",
+        (display_name, issuer, organization_id),
+    )
+
+
+async def delete_organization(db: Connection, organization_id: str) -> bool:
+    """Deletes an organization, its groups, grants and quotas. Returns False if something is in it.
+    Its row stays, so that its id is not used again: ended jobs, the audit log and tokens name
+    it."""
+    done = await db.execute(
+        """
+        update organizations o
+        set delete_time = now(), update_time = now(), issuer = %s
+        where o.organization_id = %s
+          and not exists (select from projects p where p.org_id = o.organization_id)
+          and not exists (
+              select from media m where m.org_id = o.organization_id and m.org_id <> ''
+          )
+          and not exists (
+              select from uploads u
+              where u.org_id = o.organization_id and u.org_id <> ''
+                and u.state in ('ACTIVE', 'VERIFYING')
+          )
+          and not exists (
+              select from service_accounts a
+              where a.org_id = o.organization_id and a.delete_time is null
+          )
+        """,
+        (NO_ISSUER, organization_id),
+    )
+    if done.rowcount == 0:
+        return False
+    await db.execute(
+        """
+        delete from access_grants where grantee in (
+            select 'group:' || g.group_id from groups g where g.org_id = %s
+        )
+        """,
+        (organization_id,),
+    )
+    await db.execute("delete from groups where org_id = %s", (organization_id,))
+    name = f"organization:{organization_id}"
+    # Its owners: what begins with "owner:ID/". "0" comes after "/".
+    owners = (f"owner:{organization_id}/", f"owner:{organization_id}0")
+    await db.execute(
+        "delete from access_grants"
+        " where resource = %s or grantee = %s or resource >= %s and resource < %s",
+        (name, name, *owners),
+    )
+    await db.execute("delete from policies where resource = %s", (name,))
+    await db.execute("delete from blocked_files where scope = %s", (name,))
+    await db.execute(
+        "delete from quotas where account = %s or account >= %s and account < %s",
+        (name, *owners),
+    )
+    return True
 
 
 async def organization(
@@ -233,13 +308,15 @@ async def organization_page(
                     select distinct org_id collate "default" as org_id from caller_organizations
                 ) c, lateral (
                     select o.organization_id from organizations o
-                    where o.organization_id = c.org_id and o.organization_id > %s limit 1
+                    where o.organization_id = c.org_id and o.organization_id > %s and {LIVE}
+                    limit 1
                 ) o
                 union
                 (
                     select o.organization_id from administered a, lateral (
                         select o.organization_id from organizations o
                         where a.org_id in ('', o.organization_id) and o.organization_id > %s
+                          and {LIVE}
                         order by o.organization_id limit %s
                     ) o
                 )
@@ -446,12 +523,19 @@ async def grantee_organization(db: Connection, kind: str, grantee_id: str) -> st
     """The organization of a group or an organization. None if it does not exist."""
     query = {
         "group": "select org_id from groups where group_id = %s",
-        "organization": "select organization_id as org_id from organizations"
-        " where organization_id = %s",
+        "organization": "select o.organization_id as org_id from organizations o"
+        f" where o.organization_id = %s and {LIVE}",
     }[kind]
     rows = await db.execute(query.encode(), (grantee_id,))
     row = await rows.fetchone()
     return row["org_id"] if row else None
+
+
+async def lock_grants(db: Connection, resource: str) -> None:
+    """Makes changes of the grants on a resource wait for each other until the transaction ends, so
+    that each sees the roles that the one before has left. Of an organization, this includes changes
+    of its groups."""
+    await db.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", (GRANTS_LOCK, resource))
 
 
 async def grant(db: Connection, resource: str, grantee: str) -> Grant | None:

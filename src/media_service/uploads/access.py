@@ -23,6 +23,12 @@ async def load_to_write(db: Connection, principal: Principal, upload_id: str) ->
     return check_project(authorize(upload, upload_not_found(upload_id)))
 
 
+def check_completer(upload: Upload) -> Upload:
+    """Returns the upload if the caller may still add its media. Raises NotFound (UPLOAD_NOT_FOUND,
+    PROJECT_NOT_FOUND) and PermissionDenied (ROLE_REQUIRED)."""
+    return check_project(authorize(upload, upload_not_found(upload.upload_id), Role.EDITOR))
+
+
 def check_project(upload: Upload) -> Upload:
     """Returns the upload if the caller may still add media to its project. Raises NotFound
     (PROJECT_NOT_FOUND) and PermissionDenied (ROLE_REQUIRED)."""

@@ -28,6 +28,8 @@ from media_service.errors import (
     FailedPrecondition,
     Fault,
     MediaError,
+    NotFound,
+    PermissionDenied,
     Reason,
     ResourceExhausted,
     Unavailable,
@@ -55,7 +57,7 @@ from media_service.uploads.acceptance import (
     check_not_empty,
     merge,
 )
-from media_service.uploads.access import check_project
+from media_service.uploads.access import check_completer
 from media_service.uploads.errors import blob_removed, not_active, superseded
 from media_service.uploads.finish_turns import MOST_SHARED_TURNS, MOST_TURNS, FinishTurns
 from media_service.uploads.model import NewUpload, Part, Upload, UploadResult, UploadState
@@ -199,7 +201,7 @@ class Finisher:
                 raise not_active(upload)
             if epoch is not None and upload.epoch != epoch:
                 raise superseded(upload_id)
-            check_project(upload)
+            check_completer(upload)
             declared = merge(upload.spec.checksums, declared)
             known = await queries.parts(tx, upload_id)
             check_parts(upload, known, listed)
@@ -212,14 +214,16 @@ class Finisher:
             next_part = max([upload.next_part, *(part.number + 1 for part in stored)])
             read_back = declared.sha256 is not None and sha256 is None
             verifier = None if read_back else self._database.presence
-            await queries.begin_verifying(tx, upload_id, declared, size, next_part, verifier)
+            await queries.begin_verifying(
+                tx, upload_id, declared, size, next_part, verifier, principal
+            )
             delay = timedelta() if read_back else TAKE_OVER
             await tx.enqueue(NewJob(JobKind.FINISH, upload_id, delay=delay))
             tx.emit(UploadChanged(upload_id, UploadState.VERIFYING, upload.epoch + 1))
         failpoint("upload.verify.after")
         if read_back:
             return
-        await self._settle(upload, stored, declared, sha256, principal.charged)
+        await self._settle(upload, stored, declared, sha256, principal)
 
     async def take_over(self, upload_id: str) -> None:
         """Starts the job of an upload at once whose server died while it was VERIFYING. Without
@@ -312,13 +316,14 @@ class Finisher:
             if upload is not None:
                 screened = await policies.screens(db, upload.owner.org_id)
                 upload = replace(upload, screened=screened)
+            completer = await queries.completer(db, claim.subject_id)
         if upload is None or upload.state is not UploadState.VERIFYING:
             async with self._database.connection() as db:
                 await claimed_jobs.finish(db, claim, JobState.SUCCEEDED)
             return
         try:
             stored = [part for part in known if part.stored]
-            await self._settle(upload, stored, upload.spec.checksums, None, upload.owner)
+            await self._settle(upload, stored, upload.spec.checksums, None, completer)
         except TRANSIENT:
             raise
         except MediaError as error:
@@ -340,10 +345,11 @@ class Finisher:
         parts: list[Part],
         declared: Checksums,
         sha256: bytes | None,
-        charged: Owner,
+        completer: Principal | None,
     ) -> None:
-        """Ends an upload that is VERIFYING. Holds no turn while it waits for the store."""
-        upload_id = upload.upload_id
+        """Ends an upload that is VERIFYING. Adds its media if the caller who completes it still
+        may. Holds no turn while it waits for the store."""
+        upload_id, charged = upload.upload_id, completer.charged if completer else upload.owner
         try:
             new = await self._check(upload, parts, declared, sha256)
         except TRANSIENT:
@@ -354,23 +360,24 @@ class Finisher:
                 "The stored bytes of this upload cannot be read. Try again later.",
             ) from error
         except MediaError as error:
-            async with self._turns.turn(charged), self._database.transaction() as tx:
-                await self._fail(tx, upload_id, Fault(error.reason, error.message))
+            await self._refuse(upload_id, error, charged)
             raise
         failpoint("upload.finish.before")
         try:
             async with self._turns.turn(charged):
-                await self._finish(upload, new)
-        except FailedPrecondition as error:
-            if error.reason is Reason.FILE_BLOCKED:
-                async with self._turns.turn(charged), self._database.transaction() as tx:
-                    await self._fail(tx, upload_id, Fault(error.reason, error.message))
+                await self._finish(upload, new, completer)
+        except (NotFound, PermissionDenied, FailedPrecondition) as error:
+            if not isinstance(error, FailedPrecondition) or error.reason is Reason.FILE_BLOCKED:
+                await self._refuse(upload_id, error, charged)
             raise
         failpoint("upload.finish.after")
 
-    async def _finish(self, upload: Upload, new: NewMedia) -> None:
+    async def _finish(self, upload: Upload, new: NewMedia, completer: Principal | None) -> None:
+        """Raises the errors of `check_completer`, and FailedPrecondition (FILE_BLOCKED)."""
         upload_id = upload.upload_id
         async with self._database.transaction() as tx:
+            if completer and (locked := await queries.lock_to_finish(tx, upload_id, completer)):
+                check_completer(locked)
             if await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
                 await media_queries.insert(tx, [new])
                 await tx.enqueue(*intake_of(new))
@@ -401,6 +408,10 @@ class Finisher:
             check_checksums(declared, Checksums(None, sha256))
         blob = Blob(upload.blob_id, self._store.name, key, size, Checksums(crc32c, sha256))
         return media_of(upload, kind, content_type, blob, self._new_scan)
+
+    async def _refuse(self, upload_id: str, error: MediaError, charged: Owner) -> None:
+        async with self._turns.turn(charged), self._database.transaction() as tx:
+            await self._fail(tx, upload_id, Fault(error.reason, error.message))
 
     async def _fail(self, tx: Transaction, upload_id: str, fault: Fault) -> None:
         ended = await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FAILED, fault)

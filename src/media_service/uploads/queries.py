@@ -45,9 +45,11 @@ COLUMNS = SQL(
 )
 SELECT = SQL("select {} from uploads u ").format(COLUMNS)
 ROLE = role("u", media_keys("u", "media_id"))
+# Its owner needs no grant.
 PROJECT_ROLE = f"""
-    case when u.project_id = '' then {Role.OWNER:d}
-    else {role("u", project_keys("u"), owned=False)} end
+    case when u.project_id = '' then {Role.OWNER:d} else coalesce((
+        select {role("p", project_keys("p"))} from projects p where p.project_id = u.project_id
+    ), 0) end
 """
 SCREENED = """
     exists (
@@ -258,12 +260,12 @@ async def lock(db: Connection, upload_id: str) -> Upload | None:
 
 
 async def lock_to_finish(db: Connection, upload_id: str, principal: Principal) -> Upload | None:
-    """Like `lock`, also with the role of the caller on the upload's project, and with
-    `Upload.screened`."""
+    """Like `get_to_write`, also with `Upload.screened`, and locks the row until the transaction
+    ends."""
     query = SQL(
-        "select {}, {} as project_role, {} as screened from {} cross join uploads u"
+        "select {}, {} as role, {} as project_role, {} as screened from {} cross join uploads u"
         " where u.upload_id = %s for update of u"
-    ).format(COLUMNS, project_role_sql(principal), SQL(SCREENED), SQL(CALLER))
+    ).format(COLUMNS, role_sql(principal), project_role_sql(principal), SQL(SCREENED), SQL(CALLER))
     rows = await db.execute(query, (*caller_params(principal), upload_id))
     row = await rows.fetchone()
     return record(row) if row else None
@@ -487,19 +489,36 @@ async def begin_verifying(
     size: int,
     next_part: int,
     verifier: int | None = None,
+    completer: Principal | None = None,
 ) -> None:
     """Changes an upload from ACTIVE to VERIFYING, and increments the epoch to stop all writers.
 
     `checksums` are all that were declared. `size` is the total size of all stored parts. `verifier`
-    is the presence of the server that completes the upload, or None if a job does. The caller must
-    hold a lock on the row.
+    is the presence of the server that completes the upload, or None if a job does. `completer` is
+    the caller whose access decides whether it is completed. The caller of this function must hold a
+    lock on the row.
     """
     await db.execute(
         "update uploads set state = 'VERIFYING', epoch = epoch + 1, crc32c = coalesce(%s, crc32c),"
         " sha256 = coalesce(%s, sha256), committed_size = %s, next_part = %s, verifier = %s,"
-        " update_time = now() where upload_id = %s",
-        (checksums.crc32c, checksums.sha256, size, next_part, verifier, upload_id),
+        " completer = %s, update_time = now() where upload_id = %s",
+        (
+            checksums.crc32c,
+            checksums.sha256,
+            size,
+            next_part,
+            verifier,
+            Jsonb(completer.as_json()) if completer else None,
+            upload_id,
+        ),
     )
+
+
+async def completer(db: Connection, upload_id: str) -> Principal | None:
+    """The caller who completes an upload. None: an earlier release did not record it."""
+    rows = await db.execute("select completer from uploads where upload_id = %s", (upload_id,))
+    row = await rows.fetchone()
+    return Principal.from_json(row["completer"]) if row and row["completer"] else None
 
 
 async def verifier_is_gone(db: Connection, upload_id: str) -> bool:
@@ -525,8 +544,8 @@ async def end(
     """Changes the state from `before` to the final state `after`. Returns False if the upload was
     not in state `before`."""
     done = await db.execute(
-        "update uploads set state = %s, error_reason = %s, error_message = %s, update_time = now()"
-        " where upload_id = %s and state = %s",
+        "update uploads set state = %s, error_reason = %s, error_message = %s, completer = null,"
+        " update_time = now() where upload_id = %s and state = %s",
         (
             after,
             fault.reason if fault else None,

@@ -6,9 +6,8 @@ reconnects with the same URL and a key, which only that stream has told it.
 
 import hashlib
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from media_service.access.principal import Principal
 from media_service.clock import now
@@ -61,7 +60,7 @@ class WatchTickets:
                 digest(ticket.secret),
                 watched.field,
                 watched.id,
-                to_json(principal),
+                principal.as_json(),
                 ticket.expire_time,
             )
         return ticket
@@ -92,7 +91,7 @@ class WatchTickets:
                 "The ticket has expired, was used before, or is for another resource. Create a new"
                 " one with CreateWatchTicket.",
             )
-        return Opened(from_json(found), key)
+        return Opened(Principal.from_json(found), key)
 
 
 def digest(secret: str) -> bytes:
@@ -101,22 +100,6 @@ def digest(secret: str) -> bytes:
 
 def reconnect_digest(secret: str, key: str) -> bytes:
     return hashlib.sha256(digest(secret) + key.encode()).digest()
-
-
-def to_json(principal: Principal) -> dict[str, Any]:
-    fields = asdict(principal)
-    return {
-        name: sorted(value) if isinstance(value, frozenset) else value
-        for name, value in fields.items()
-    }
-
-
-def from_json(fields: dict[str, Any]) -> Principal:
-    values: dict[str, Any] = {
-        name: frozenset(value) if isinstance(value, list) else value
-        for name, value in fields.items()
-    }
-    return Principal(**values)
 
 
 async def remove_expired_tickets(database: Database) -> Batches:

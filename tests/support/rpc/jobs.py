@@ -12,6 +12,7 @@ from mediaservice.v1 import (
     media_pb2,
     operation_pb2,
     processing_service_pb2,
+    upload_pb2,
 )
 
 from tests.support.rpc.server import Caller, Running
@@ -84,12 +85,14 @@ async def rendition(caller: Caller, media_id: str, name: str) -> bytes:
     return b"".join([message.data async for message in call])
 
 
-def reason(failed: Job | Result) -> str:
-    """The reason of the job's failure."""
+def reason(failed: Job | Result | upload_pb2.Upload) -> str:
+    """The reason of the failure."""
     return str(error_info(failed).reason)
 
 
-def error_info(failed: Job | Result | media_pb2.Media) -> error_details_pb2.ErrorInfo:
+def error_info(
+    failed: Job | Result | media_pb2.Media | upload_pb2.Upload,
+) -> error_details_pb2.ErrorInfo:
     info = error_details_pb2.ErrorInfo()
     assert failed.error.details[0].Unpack(info)
     return info

@@ -19,9 +19,12 @@ async def share(
     return await caller.call(caller.share_links.CreateShareLink, request)
 
 
-async def open_link(service: Running, secret: str, **fields: Any) -> links.OpenShareLinkResponse:
-    """Without a token."""
-    async with grpc.aio.insecure_channel(service.address) as channel:
+async def open_link(
+    service: Running | str, secret: str, **fields: Any
+) -> links.OpenShareLinkResponse:
+    """Without a token. `service`: or its address."""
+    address = service if isinstance(service, str) else service.address
+    async with grpc.aio.insecure_channel(address) as channel:
         stub = share_link_service_pb2_grpc.ShareLinkServiceStub(channel)
         opened: links.OpenShareLinkResponse = await stub.OpenShareLink(
             links.OpenShareLinkRequest(secret=secret, **fields)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 
+from media_service.access.owner import Owner
 from media_service.db.events import JobChanged, JobRunnable, MediaChanged
 from media_service.db.transaction import Connection
 from media_service.errors import Fault, Reason
@@ -79,8 +80,14 @@ RESTART = SQL("""
 """)
 
 
-async def restart(db: Connection, job_id: str) -> None:
-    """Queues a FAILED or CANCELLED job again, and resets its attempts."""
+async def restart(db: Connection, job_id: str, charged: Owner | None = None) -> None:
+    """Queues a FAILED or CANCELLED job again, and resets its attempts. `charged`: whose turns it
+    takes from now on; None: as before."""
+    if charged:
+        await db.execute(
+            "update jobs set charged_type = %s, charged_id = %s where job_id = %s",
+            (charged.type, charged.id, job_id),
+        )
     await db.execute(RESTART.format(which=Identifier("job_id")), (job_id,))
     db.emit(JobChanged(job_id))
     db.emit(JobRunnable())

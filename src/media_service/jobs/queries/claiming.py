@@ -57,7 +57,8 @@ CLAIM = SQL("""
         stage = '', progress_percent = 0, error_reason = null, error_message = null
     where job_id in (select job_id from chosen)
     returning job_id::text as job_id, kind, subject_id::text as subject_id, attempt, fence, org_id,
-              owner_type, owner_id, pipeline, rendition, parent_id::text as parent_id,
+              turn_type as owner_type, turn_id as owner_id, pipeline, rendition,
+              parent_id::text as parent_id,
               subjob_number, heavy, lost_leases, outages, anew
 """)
 

@@ -3,6 +3,9 @@
 Turns are taken by **groups**: first by tenants, then by the owners in an organization. A tenant is
 an organization, written as an `Owner` without type and id, or an owner outside of organizations. So
 an organization gets as many turns as one such owner, however many of its users have jobs.
+
+The owner here is whose turns a job takes: the caller who started it, or else the owner of its
+media (`turn_type`, `turn_id`).
 """
 
 from collections.abc import Sequence
@@ -22,30 +25,30 @@ QUEUED = SQL("state = 'QUEUED' and ready and owner_type is not null {light}")
 # Parts of a walk, in its order: those that follow the row `w` come first.
 TENANTS = SQL("""
     (
-        select org_id, owner_type, owner_id, w.wrapped from jobs
+        select org_id, turn_type, turn_id, w.wrapped from jobs
         where {queued} and org_id = '' and w.org_id = ''
-          and (owner_type, owner_id) > (w.owner_type, w.owner_id)
-        order by owner_type, owner_id limit 1
+          and (turn_type, turn_id) > (w.turn_type, w.turn_id)
+        order by turn_type, turn_id limit 1
     ) union all (
         select org_id, '', '', w.wrapped from jobs
         where {queued} and org_id > w.org_id order by org_id limit 1
     ) union all (
-        select org_id, case org_id when '' then owner_type else '' end,
-               case org_id when '' then owner_id else '' end, true
+        select org_id, case org_id when '' then turn_type else '' end,
+               case org_id when '' then turn_id else '' end, true
         from jobs where {queued} and not w.wrapped
-        order by org_id, owner_type, owner_id limit 1
+        order by org_id, turn_type, turn_id limit 1
     )
 """)
 MEMBERS = SQL("""
     (
-        select org_id, owner_type, owner_id, w.wrapped from jobs
+        select org_id, turn_type, turn_id, w.wrapped from jobs
         where {queued} and org_id = %(org)s
-          and (owner_type, owner_id) > (w.owner_type, w.owner_id)
-        order by owner_type, owner_id limit 1
+          and (turn_type, turn_id) > (w.turn_type, w.turn_id)
+        order by turn_type, turn_id limit 1
     ) union all (
-        select org_id, owner_type, owner_id, true from jobs
+        select org_id, turn_type, turn_id, true from jobs
         where {queued} and org_id = %(org)s and not w.wrapped
-        order by owner_type, owner_id limit 1
+        order by turn_type, turn_id limit 1
     )
 """)
 # The groups with jobs to claim, in the order of their turns after the given one, which is the last,
@@ -53,21 +56,21 @@ MEMBERS = SQL("""
 # index, so that its cost does not depend on the number of waiting jobs. `light` has its own index.
 GROUPS = SQL("""
     recursive waiting as (
-        select 0 as step, %(org)s::text as org_id, %(type)s::text as owner_type,
-               %(id)s::text as owner_id, false as wrapped
+        select 0 as step, %(org)s::text as org_id, %(type)s::text as turn_type,
+               %(id)s::text as turn_id, false as wrapped
         union all
         select w.step + 1, next.*
         from waiting w cross join lateral (
             select * from ({parts}) part limit 1
         ) next
         where not next.wrapped
-           or (next.org_id, next.owner_type, next.owner_id) <= (%(org)s, %(type)s, %(id)s)
+           or (next.org_id, next.turn_type, next.turn_id) <= (%(org)s, %(type)s, %(id)s)
     ), groups as (
         select w.*, (
             select count(*) from jobs r
             where r.state = 'RUNNING' and r.holds_slot and r.owner_type is not null
               and r.org_id = w.org_id and (
-                w.owner_type = '' or (r.owner_type, r.owner_id) = (w.owner_type, w.owner_id)
+                w.turn_type = '' or (r.turn_type, r.turn_id) = (w.turn_type, w.turn_id)
               )
         ) as running
         from waiting w where step > 0
@@ -117,7 +120,7 @@ async def next_groups(db: Connection, parts: SQL, after: Owner, *, heavy: bool) 
     rows = await db.execute(
         SQL("""
         with {groups}
-        select owner_type, owner_id, org_id from (
+        select turn_type, turn_id, org_id from (
             select * from groups where running = 0
             union all
             (select * from groups where running > 0 order by running, step)
@@ -125,7 +128,7 @@ async def next_groups(db: Connection, parts: SQL, after: Owner, *, heavy: bool) 
         """).format(groups=groups(parts, heavy=heavy)),
         {**parameters(after), "candidates": CANDIDATES},
     )
-    return [Owner(row["owner_type"], row["owner_id"], row["org_id"]) async for row in rows]
+    return [Owner(row["turn_type"], row["turn_id"], row["org_id"]) async for row in rows]
 
 
 async def claim_of_owner(
@@ -137,7 +140,7 @@ async def claim_of_owner(
         SQL("""
         with chosen as (
             select job_id from jobs
-            where {queued} and org_id = %(org)s and owner_type = %(type)s and owner_id = %(id)s
+            where {queued} and org_id = %(org)s and turn_type = %(type)s and turn_id = %(id)s
             order by priority desc, run_time, job_id
             limit 1 for update skip locked
         )
@@ -165,7 +168,7 @@ async def is_awaited(db: Connection, group: Owner, slots: int, *, heavy: bool) -
             where state = 'RUNNING' and holds_slot and owner_type is null
         ) or exists (
             select from groups where running < %(slots)s
-              and (org_id, owner_type, owner_id) <> (%(org)s, %(type)s, %(id)s)
+              and (org_id, turn_type, turn_id) <> (%(org)s, %(type)s, %(id)s)
         ) as awaited
         """).format(groups=groups(peers(group), heavy=heavy)),
         {**parameters(group), "slots": slots},
@@ -179,7 +182,7 @@ async def held_slots(db: Connection, group: Owner) -> list[str]:
     rows = await db.execute(
         "select job_id::text as job_id from jobs where state = 'RUNNING' and holds_slot"
         " and owner_type is not null and org_id = %(org)s"
-        " and (%(type)s = '' or (owner_type, owner_id) = (%(type)s, %(id)s))"
+        " and (%(type)s = '' or (turn_type, turn_id) = (%(type)s, %(id)s))"
         " order by start_time desc, job_id",
         parameters(group),
     )

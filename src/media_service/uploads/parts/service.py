@@ -110,7 +110,7 @@ class PartService:
         link = ListedPart(signed["n"], signed.get("s"), signed.get("c"))
         signer = self._links.signer(signed)
         upload, found = await self._linked(signed, link, signer)
-        with self._runner.admit(signer.charged if signer else upload.owner) as place:
+        with self._runner.admit(signer.charged) as place:
             limit = self._most(upload)
             excess = self._excess(upload, limit)
             if link.size is not None:
@@ -125,7 +125,7 @@ class PartService:
                 return await self._runner.receive_stream(place, stream, storing, chunks)
 
     async def _linked(
-        self, signed: Mapping[str, Any], link: ListedPart, signer: Principal | None
+        self, signed: Mapping[str, Any], link: ListedPart, signer: Principal
     ) -> tuple[Upload, Part | None]:
         """Returns the upload and the part of a link. Raises PermissionDenied (LINK_INVALID) if the
         link is no longer valid."""

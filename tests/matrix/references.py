@@ -1,0 +1,217 @@
+"""The fields of requests that name a thing beside the resource of the method.
+
+A stranger sends each with a thing of others, and with one that does not exist: the answers must be
+equal. `$own` is a media of the stranger, and `$mine` their project.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.api import field_behavior_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from tests.matrix.rows import BY_NAME, Row
+from tests.matrix.world import (
+    ORGANIZATION,
+    PROJECT,
+    Place,
+    Target,
+    World,
+    account,
+    group,
+    listed,
+    media,
+    new_project,
+    project,
+)
+from tests.support.contract_rules import rule_of
+
+OUTPUT_ONLY = field_behavior_pb2.FieldBehavior.OUTPUT_ONLY
+# Fields that name things, besides those whose name ends in "_id".
+NAMING = {"resource", "target", "account", "grantee", "member", "ops", "owner", "filter"}
+# What is no name of a thing of others: keys of the caller, the id of what is created, users, who
+# need not exist, and what must be empty.
+NO_NAMES = {
+    *("request_id", "CreateOrganization.organization_id", "UploadSpec.media_id"),
+    *("member", "user_id"),
+}
+# What the rows of the matrix try, although the rule of the method does not name it.
+IN_ROWS = {
+    *("SetQuota.account", "RecalculateQuota.account"),
+    *("CreateWatchTicket.upload_id", "CreateWatchTicket.job_id", "GetErasure.erasure_id"),
+}
+STRANGER = "stranger"
+OWN = ("own", "mine")
+ACME_OWNER = {"type": "user", "id": "ann", "organizationId": "$organization"}
+
+
+async def with_own(world: World, place: Place, make: Any) -> Target:
+    """A target of others, and a media and a project of the stranger."""
+    target: Target = await make(world, place)
+    own = Place("", "", owner=("user", STRANGER))
+    mine = new_project()
+    await world.execute(
+        "insert into projects (project_id, owner_type, owner_id) values (%s, 'user', %s)",
+        *(mine, STRANGER),
+    )
+    return {**target, "own": await world.add_media(own), "mine": mine}
+
+
+def reference(name: str, make: Any, place: Place = PROJECT, **request: Any) -> Row:
+    async def target(world: World, place: Place) -> Target:
+        return await with_own(world, place, make)
+
+    return Row(name, request, target, place)
+
+
+def in_batch(**fields: Any) -> Row:
+    requests = [{"mediaId": "$own", **fields}]
+    return reference("ProcessingService.BatchProcessMedia", media, requests=requests)
+
+
+GRANTS: dict[str, dict[str, Any]] = {
+    "AccessService.SetGrant": {"role": "VIEWER"},
+    "AccessService.DeleteGrant": {},
+}
+
+
+def overlaid(name: str) -> list[dict[str, Any]]:
+    return [{name: {"mediaId": "$media"}}]
+
+
+OVERLAYS = ("compose", "watermark")
+COMPOSED = "resize:8x,compose:$media"
+UPLOADS: dict[str, dict[str, Any]] = {
+    "UploadService.CreateUpload": {},
+    "UploadService.UploadMedia": {"body": {"contentType": "image/jpeg", "data": "$jpeg"}},
+    "UploadService.WriteUpload": {"data": "$jpeg", "finish": True},
+}
+IN_PROJECT = {"filename": "a.jpg", "projectId": "$project"}
+FOR_ACME = {"filename": "a.jpg", "owner": ACME_OWNER}
+REFERENCES: dict[str, list[Row]] = {
+    "spec.project_id": [
+        *(reference(name, project, spec=IN_PROJECT, **more) for name, more in UPLOADS.items())
+    ],
+    "spec.owner": [
+        *(
+            reference(name, project, ORGANIZATION, spec=FOR_ACME, **more)
+            for name, more in UPLOADS.items()
+        )
+    ],
+    "requests.spec.project_id": [
+        reference("UploadService.BatchCreateUploads", project, requests=[{"spec": IN_PROJECT}])
+    ],
+    "requests.spec.owner": [
+        reference(
+            *("UploadService.BatchCreateUploads", project, ORGANIZATION),
+            requests=[{"spec": FOR_ACME}],
+        )
+    ],
+    "project_id": [
+        reference("MediaService.ListMedia", listed, projectId="$project"),
+        reference("UploadService.ListUploads", listed, projectId="$project"),
+        reference("JobService.ListJobs", listed, projectId="$project"),
+        reference("AccessService.TransferMedia", project, mediaId="$own", projectId="$project"),
+    ],
+    "media_id": [reference("JobService.ListJobs", listed, mediaId="$media")],
+    "filter": [reference("MediaService.ListMedia", listed, filter='project_id="$project"')],
+    "owner": [
+        reference("MediaService.ListMedia", project, ORGANIZATION, owner=ACME_OWNER),
+        reference("UploadService.ListUploads", project, ORGANIZATION, owner=ACME_OWNER),
+        reference("JobService.ListJobs", project, ORGANIZATION, owner=ACME_OWNER),
+        reference(
+            *("AccessService.CreateProject", project, ORGANIZATION),
+            displayName="x",
+            owner=ACME_OWNER,
+        ),
+        reference(
+            *("AccessService.TransferProject", project, ORGANIZATION),
+            projectId="$mine",
+            owner=ACME_OWNER,
+        ),
+        reference(
+            *("AccessService.TransferMedia", project, ORGANIZATION),
+            mediaId="$own",
+            owner=ACME_OWNER,
+        ),
+    ],
+    "organization_id": [
+        reference(
+            "AccessService.ListProjects", project, ORGANIZATION, organizationId="$organization"
+        )
+    ],
+    "grantee": [
+        *(
+            reference(
+                *(name, make, ORGANIZATION),
+                resource="media:$own",
+                grantee=f"{kind}:${kind}",
+                **more,
+            )
+            for kind, make in (("project", project), ("group", group), ("organization", group))
+            for name, more in GRANTS.items()
+        )
+    ],
+    "service_account_id": [
+        reference(
+            "CredentialsService.ListApiKeys", account, ORGANIZATION, serviceAccountId="$account"
+        )
+    ],
+    "ops": [
+        reference(name, media, mediaId="$own", ops=COMPOSED)
+        for name in (
+            *("DownloadService.RenderImage", "DownloadService.SignUrl"),
+            "ProcessingService.ProcessMedia",
+        )
+    ],
+    **{
+        f"operations.{name}.media_id": [
+            reference(
+                *("ProcessingService.ProcessMedia", media),
+                mediaId="$own",
+                operations=overlaid(name),
+            )
+        ]
+        for name in OVERLAYS
+    },
+    **{
+        f"requests.operations.{name}.media_id": [in_batch(operations=overlaid(name))]
+        for name in OVERLAYS
+    },
+    "policy.presets.ops": [
+        reference(
+            *("PolicyService.SetPolicy", media),
+            resource="project:$mine",
+            policy={"presets": [{"kind": "IMAGE", "name": "x", "ops": COMPOSED}]},
+        )
+    ],
+    "target": [reference("ShareLinkService.ListShareLinks", project, target="project:$project")],
+    "requests.ops": [in_batch(ops=COMPOSED)],
+}
+
+
+def names_of_others() -> Iterator[tuple[str, str]]:
+    """The methods and their fields that name a thing which is not their resource."""
+    for name, method in BY_NAME.items():
+        for path in naming(method.input_type, ()):
+            known = {*NO_NAMES, *IN_ROWS, f"{method.name}.{rule_of(method).resource}"}
+            if f"{method.name}.{path}" not in known:
+                yield name, path
+
+
+def naming(message: Descriptor, before: tuple[str, ...]) -> Iterator[str]:
+    for field in message.fields:
+        if OUTPUT_ONLY in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]:
+            continue
+        path = (*before, field.name)
+        if NO_NAMES & {field.name, f"{message.name}.{field.name}"}:
+            continue
+        if field.name.endswith("_id") or (field.name in NAMING and not is_step(field)):
+            yield ".".join(path)
+        elif (part := field.message_type) and part.full_name.startswith("mediaservice"):
+            yield from naming(part, path)
+
+
+def is_step(field: FieldDescriptor) -> bool:
+    """Whether it is an operation of a pipeline, such as `filter`."""
+    return field.containing_type is not None and field.containing_type.name == "Operation"
