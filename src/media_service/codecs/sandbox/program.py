@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from media_service.codecs.sandbox.environment import base_environment, folder_environment
 from media_service.codecs.sandbox.exit_cause import (
@@ -58,7 +59,7 @@ async def confined(
         "limits": dataclasses.asdict(limits),
     }
     try:
-        process = await asyncio.create_subprocess_exec(
+        process = await start(
             *(sys.executable, "-P", "-S", "-s", "-B"),
             *("-m", f"{__package__}.launch", json.dumps(setup)),
             stdin=subprocess.DEVNULL,
@@ -78,6 +79,32 @@ async def confined(
     finally:
         # A second cancellation must not interrupt it.
         await asyncio.shield(running.close())
+
+
+async def start(*command: str, **options: Any) -> asyncio.subprocess.Process:
+    """Starts a process. If that is cancelled, no process remains: uvloop would leave it running."""
+    starting = asyncio.create_task(asyncio.create_subprocess_exec(*command, **options))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.shield(end(starting))
+        raise
+
+
+async def end(starting: asyncio.Task[asyncio.subprocess.Process]) -> None:
+    """Kills a process as soon as it has started."""
+    try:
+        process = await starting
+    except OSError:  # it did not start
+        return
+    kill(process)
+    await process.communicate()
+
+
+def kill(process: asyncio.subprocess.Process) -> None:
+    """Kills a process and its group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 class Program:
@@ -118,8 +145,7 @@ class Program:
     async def close(self) -> None:
         """Kills the program if it is still running, and removes its folder."""
         if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            kill(self._process)
         self._reading_stderr.cancel()
         await asyncio.gather(self._reading_stderr, return_exceptions=True)
         await self._process.communicate()  # asyncio reports the exit only once the pipes are empty
