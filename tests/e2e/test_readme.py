@@ -92,17 +92,19 @@ def test_the_recipes_for_videos_work_right_after_the_upload(shell: Shell) -> Non
     assert shell.read("poster.jpg")
 
 
-def test_the_recipe_for_an_api_key_works(shell: Shell) -> None:
+def test_the_recipes_for_several_people_work_one_after_the_other(shell: Shell) -> None:
+    """What one of them leaves behind, such as a token of another user, does not break the next."""
+    as_bob = "MEDIA_TOKEN=$(media-service token --user bob)"
     shell.paste(
-        "\n".join([ADDRESSES, recipes("An API key"), "! MEDIA_TOKEN=$KEY media-service ls"])
+        "\n".join(
+            [
+                *(ADDRESSES, recipes("A team with a project")),
+                f"! {as_bob} media-service project list | grep .",
+                recipes("A share link"),
+                '[ -z "$(MEDIA_TOKEN=$SESSION media-service ls)" ]',
+                recipes("An API key"),
+                "! MEDIA_TOKEN=$KEY media-service ls",
+                *(recipes("A quota"), recipes("A policy for uploads")),
+            ]
+        )
     )
-
-
-def test_the_recipe_for_a_team_works(shell: Shell) -> None:
-    left = "! MEDIA_TOKEN=$(media-service token --user bob) media-service project list | grep ."
-    shell.paste("\n".join([ADDRESSES, recipes("A team with a project"), left]))
-
-
-def test_the_recipe_for_a_share_link_works(shell: Shell) -> None:
-    ended = '[ -z "$(MEDIA_TOKEN=$SESSION media-service ls)" ]'
-    shell.paste("\n".join([ADDRESSES, recipes("A share link"), ended]))
