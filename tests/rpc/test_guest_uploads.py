@@ -57,7 +57,10 @@ async def test_guests_upload_into_a_project_and_see_nothing_else(
     second = await visitor(service, created.secret)
 
     stored = await guest.write([message(project)])
-    assert (stored.state, stored.owner.id) == (Upload.FINISHED, "ann")
+    assert (stored.state, stored.HasField("owner")) == (Upload.FINISHED, False)
+    assert not stored.media.HasField("owner")
+    assert not stored.spec.HasField("owner")
+    assert (await get_media(ann, stored.media_id)).owner.id == "ann"
     assert stored.media_id in await media_of(ann, project_id=project)
     session = await guest.create(project_id=project, filename="slow.jpg")
     assert (await finish(guest, session.upload_id)).state == Upload.FINISHED

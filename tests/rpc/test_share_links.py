@@ -72,7 +72,8 @@ async def test_the_life_of_a_link_to_a_media(service: Running, ann: Caller, bob:
     assert await reason(open_link(service, f"{secret}x")) == "SHARE_LINK_NOT_FOUND"
 
     guest = await visitor(service, secret)
-    assert (await get_media(guest, media_id)).filename == "party.jpg"
+    seen = await get_media(guest, media_id)
+    assert (seen.filename, seen.HasField("owner")) == ("party.jpg", False)
     assert await media_of(guest) == await media_of(guest, show_deleted=True) == {media_id}
     assert await reason(get_media(guest, other_id)) == "MEDIA_NOT_FOUND"
     assert await read(guest, media_id, "small") == b"small"

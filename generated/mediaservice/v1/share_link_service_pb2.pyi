@@ -36,9 +36,11 @@ class ShareLink(_message.Message):
         MODE_UNSPECIFIED: ShareLink._Mode.ValueType  # 0
         """Not used."""
         VIEW: ShareLink._Mode.ValueType  # 1
-        """Read the metadata, the renditions, the streams and rendered images of the targets, but not the originals."""
+        """Read the metadata, the renditions, the streams and rendered images of the targets, but not the originals. The
+        metadata have no owner, no EXIF tags and no location.
+        """
         DOWNLOAD: ShareLink._Mode.ValueType  # 2
-        """Read everything, also the originals."""
+        """Read everything but the owner, also the originals."""
         UPLOAD: ShareLink._Mode.ValueType  # 3
         """Upload files into a project, and see nothing but their own uploads. The files belong to the owner of the project,
         who is charged for them, and are private.
@@ -50,9 +52,11 @@ class ShareLink(_message.Message):
     MODE_UNSPECIFIED: ShareLink.Mode.ValueType  # 0
     """Not used."""
     VIEW: ShareLink.Mode.ValueType  # 1
-    """Read the metadata, the renditions, the streams and rendered images of the targets, but not the originals."""
+    """Read the metadata, the renditions, the streams and rendered images of the targets, but not the originals. The
+    metadata have no owner, no EXIF tags and no location.
+    """
     DOWNLOAD: ShareLink.Mode.ValueType  # 2
-    """Read everything, also the originals."""
+    """Read everything but the owner, also the originals."""
     UPLOAD: ShareLink.Mode.ValueType  # 3
     """Upload files into a project, and see nothing but their own uploads. The files belong to the owner of the project,
     who is charged for them, and are private.

@@ -8,6 +8,7 @@ from google.type import latlng_pb2
 from mediaservice.v1 import checksums_pb2, media_pb2, rule_pb2, upload_pb2, upload_service_pb2
 
 from media_service.access.owner import Owner
+from media_service.access.principal import LINK
 from media_service.access.role import Role
 from media_service.codecs.inspection import (
     AudioInfo,
@@ -22,6 +23,7 @@ from media_service.downloads.read_links import ReadUrls
 from media_service.errors import InvalidArgument, Reason
 from media_service.media.filenames import clean
 from media_service.media.model import Attributes, Media, Rendition, Scan, Visibility
+from media_service.rpc.caller import current_principal
 from media_service.rpc.error_status import fault_status
 from media_service.rpc.field_validation import invalid_fields
 from media_service.rpc.public_urls import PublicUrls
@@ -72,7 +74,7 @@ def media_to_message(
     """`full`: with EXIF tags and locations. `read_urls`: URLs that read it without a token."""
     message = media_pb2.Media(
         media_id=media.media_id,
-        owner=owner_to_message(media.owner),
+        owner=shown_owner(media.owner),
         project_id=media.project_id,
         state=media_pb2.Media.State.Value(media.state),
         kind=media_pb2.Media.Kind.Value(media.kind),
@@ -131,6 +133,13 @@ def visibility_from(value: media_pb2.Media.Visibility.ValueType) -> Visibility:
     if value == media_pb2.Media.VISIBILITY_UNSPECIFIED:
         return Visibility.PRIVATE
     return Visibility(media_pb2.Media.Visibility.Name(value))
+
+
+def shown_owner(owner: Owner) -> media_pb2.Owner | None:
+    """None for the session of a share link: strangers do not learn who owns a media."""
+    principal = current_principal.get(None)
+    hidden = principal is not None and principal.type == LINK
+    return None if hidden else owner_to_message(owner)
 
 
 def owner_to_message(owner: Owner) -> media_pb2.Owner:
@@ -220,7 +229,7 @@ def spec_to_message(upload: Upload) -> upload_pb2.UploadSpec:
         max_size_bytes=spec.max_size_bytes,
         checksums=checksums_to_message(spec.checksums),
         project_id=spec.project_id,
-        owner=owner_to_message(upload.owner),
+        owner=shown_owner(upload.owner),
         title=stated.title,
         description=stated.description,
         tags=stated.tags,
@@ -239,7 +248,7 @@ def upload_to_message(result: UploadResult, public_urls: PublicUrls) -> upload_p
         media_id=upload.media_id,
         state=upload_pb2.Upload.State.Value(upload.state),
         spec=spec_to_message(upload),
-        owner=owner_to_message(upload.owner),
+        owner=shown_owner(upload.owner),
         project_id=upload.spec.project_id,
         committed_size_bytes=upload.committed_size,
         create_time=timestamp(upload.create_time),
