@@ -8,7 +8,7 @@ another id.
 from media_service.db.personal_data import Fate, PersonalRows, Step
 
 PERSON = "(select p.person_id from audit_people p where p.type = %(type)s and p.id = %(id)s)"
-OF_PERSON = f"r.person_id in {PERSON}"
+OF_PERSON = f"r.person_id = {PERSON}"
 
 ROWS = (
     PersonalRows(
@@ -23,10 +23,11 @@ ROWS = (
     PersonalRows(
         "audit_origins",
         ("address", "user_agent"),
-        f"exists (select from audit_entries e where e.person_id in {PERSON}"
-        " and e.time = r.time and e.entry_id = r.entry_id)",
+        f"(r.time, r.entry_id) in (select e.time, e.entry_id from audit_entries e"
+        f" where e.person_id = {PERSON})",
         ("time", "entry_id"),
         Step.LOG,
+        batch=5000,  # each one reads all entries of the person
         secret=("salt",),
     ),
     PersonalRows(

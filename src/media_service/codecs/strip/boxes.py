@@ -93,6 +93,8 @@ def movie(source: Source) -> Sequence[Piece]:
             tracks.append(box)
         elif box.kind not in OF_MOVIE:
             done.remove(box)
+    if not tracks:  # it may be compressed
+        raise NotStrippable
     chapters = {id_ for track in tracks for id_ in chapter_ids(source, track)}
     fragmented = any(box.kind == b"moof" for box in found)
     for track in tracks:
