@@ -40,6 +40,9 @@ async def test_a_link_is_created_opened_listed_and_revoked(
     assert (await run("ls", "--json", credential=session)).count(media_id) == 1
     fields = [link_id, "ACTIVE", "VIEW", "1/3", target, "for Bob"]
     assert await run("share-link", "list") == "\t".join(fields) + "\n"
+    fields[3] = "1/9"
+    changed = await run("share-link", "change", link_id, "--max-uses", "9", "--expires", "60d")
+    assert changed == "\t".join(fields) + "\n"
     fields[1] = "REVOKED"
     assert await run("share-link", "revoke", link_id) == "\t".join(fields) + "\n"
     assert await run("share-link", "list", "--target", target) == "\t".join(fields) + "\n"

@@ -65,7 +65,7 @@ def create(
 ) -> None:
     """Creates a share link to media:ID... or project:ID, and prints its secret. It cannot be shown
     again. A web page takes it from the fragment of its address: https://example.com/#SECRET."""
-    password = click.prompt("Password", hide_input=True, confirmation_prompt=True) if asks else ""
+    password = new_password() if asks else ""
     created = client.create_share_link(
         targets,
         ShareLink.Mode.Value(mode.upper()),
@@ -93,6 +93,36 @@ def list_(client: Client, target: str, json_: bool) -> None:
         print_link(link, as_json=json_)
 
 
+@share_link.command(epilog="Example: media-service share-link change LINK --expires 30d")
+@click.argument("link_id", metavar="LINK")
+@click.option("--name", metavar="NAME", help="What people call the link.")
+@click.option("--expires", type=Duration(), metavar="SPAN", help="How long it works from now on.")
+@click.option("--max-uses", type=click.IntRange(min=1), metavar="NUMBER", help="Of its whole life.")
+@click.option("--password", "asks", is_flag=True, help="Asks for a new password.")
+@json_option
+@client_command
+def change(
+    client: Client,
+    link_id: str,
+    name: str | None,
+    expires: timedelta | None,
+    max_uses: int | None,
+    asks: bool,
+    json_: bool,
+) -> None:
+    """Changes a share link. LINK is the id of the link; its secret stays."""
+    given = {
+        "display_name": name,
+        "expire_time": now() + expires if expires else None,
+        "max_uses": max_uses,
+        "password": new_password() if asks else None,
+    }
+    fields = {field: value for field, value in given.items() if value is not None}
+    if not fields:
+        raise click.UsageError("name at least one option")
+    print_link(client.update_share_link(link_id, fields, **fields), as_json=json_)
+
+
 @share_link.command()
 @click.argument("link_ids", nargs=-1, required=True, metavar="LINK...")
 @json_option
@@ -117,6 +147,11 @@ def open_(client: Client, secret: str, asks: bool, json_: bool) -> None:
         print_json(opened)
     else:
         click.echo(opened.session_token)
+
+
+def new_password() -> str:
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
 
 
 def print_link(link: ShareLink, *, as_json: bool) -> None:
