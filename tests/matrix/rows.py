@@ -356,6 +356,7 @@ ROWS: list[Row] = [
     *policy("PolicyService.SetPolicy", policy={"maxPixels": 1 << 30}),
     # Quotas
     *quota("QuotaService.GetQuota"),
+    *quota("QuotaService.GetUsage"),
     *quota("QuotaService.SetQuota", limits=[{"measure": "BYTES", "limit": 1 << 40}]),
     *quota("QuotaService.RecalculateQuota"),
     # Links

@@ -1,5 +1,7 @@
 """Quotas over REST."""
 
+from datetime import UTC, datetime
+
 from tests.support.media.small_files import jpeg
 from tests.support.rest import refusal
 from tests.support.rpc.front import Open
@@ -25,3 +27,14 @@ async def test_an_upload_beyond_a_quota_gets_409_with_what_is_used(front: Open) 
         assert failure["violations"][0]["subject"] == ANN
         found = (await ann.get("/v1/quotas", params={"account": ANN})).json()
         assert found["entries"][0]["used"] == str(size)
+        total = {"media": "1", "bytes": str(size), "renditionBytes": "0"}
+        counted = (await ann.get("/v1/quotas:usage", params={"account": ANN})).json()
+        assert counted == {
+            "account": ANN,
+            "total": total,
+            "kinds": [{"kind": "IMAGE", "amount": total}],
+            "projects": [{"projectId": "", "amount": total}],
+            "days": [{"date": datetime.now(UTC).date().isoformat(), "amount": total}],
+        }
+        hidden = await ann.get("/v1/quotas:usage", params={"account": "owner:/user:bob"})
+        assert refusal(hidden) == (404, "RESOURCE_NOT_FOUND")

@@ -1,38 +1,15 @@
 """The commands for organizations, projects, groups and grants, against a real server."""
 
-import asyncio
 import json
-from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from media_service.cli.main import cli
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.catalogue import names
-from tests.support.rpc.server import Caller, Running, token
+from tests.support.rpc.commands import Run
+from tests.support.rpc.server import Caller, Running
 from tests.support.rpc.sharing import create_project, store_in
-
-
-class Run:
-    def __init__(self, service: Running, folder: Path) -> None:
-        self._environ = {
-            "MEDIA_ADDRESS": service.address,
-            "MEDIA_DATA_DIR": str(folder),
-            "MEDIA_DATABASE_URL": service.database_url,
-        }
-
-    async def result(self, user: str, *arguments: str) -> Result:
-        environ = {**self._environ, "MEDIA_TOKEN": token(user)}
-        invoke = partial(CliRunner(env=environ).invoke, cli, arguments)
-        return await asyncio.to_thread(invoke)
-
-    async def __call__(self, user: str, *arguments: str) -> list[list[str]]:
-        """The fields of each line of the output."""
-        result = await self.result(user, *arguments)
-        assert result.exit_code == 0, result.output
-        return [line.split("\t") for line in result.stdout.splitlines()]
 
 
 @pytest.fixture

@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
 from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediaservice/v1/quota_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1amediaservice/v1/rule.proto\"G\n\x0fGetQuotaRequest\x12\x34\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01(\xb0\t2\n^[^\\x00]*$R\x07\x61\x63\x63ount\"\x8a\x01\n\x0fSetQuotaRequest\x12\x34\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01(\xb0\t2\n^[^\\x00]*$R\x07\x61\x63\x63ount\x12\x41\n\x06limits\x18\x02 \x03(\x0b\x32\x1b.mediaservice.v1.QuotaLimitB\x0c\xe2\x41\x01\x01\xbaH\x05\x92\x01\x02\x10\nR\x06limits\"O\n\x17RecalculateQuotaRequest\x12\x34\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01(\xb0\t2\n^[^\\x00]*$R\x07\x61\x63\x63ount\"\x89\x01\n\x18RecalculateQuotaResponse\x12\x32\n\x05quota\x18\x01 \x01(\x0b\x32\x16.mediaservice.v1.QuotaB\x04\xe2\x41\x01\x03R\x05quota\x12\x39\n\x06\x64rifts\x18\x02 \x03(\x0b\x32\x1b.mediaservice.v1.QuotaDriftB\x04\xe2\x41\x01\x03R\x06\x64rifts\"R\n\x0cQuotaMeasure\"B\n\x04Name\x12\x14\n\x10NAME_UNSPECIFIED\x10\x00\x12\t\n\x05\x42YTES\x10\x01\x12\t\n\x05MEDIA\x10\x02\x12\x0e\n\nFILE_BYTES\x10\x03\"\xcc\x01\n\nQuotaLimit\x12L\n\x07measure\x18\x01 \x01(\x0e\x32\".mediaservice.v1.QuotaMeasure.NameB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07measure\x12&\n\x05limit\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00H\x00R\x05limit\x88\x01\x01\x12/\n\nsoft_limit\x18\x03 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00H\x01R\tsoftLimit\x88\x01\x01\x42\x08\n\x06_limitB\r\n\x0b_soft_limit\"d\n\x05Quota\x12\x1e\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x61\x63\x63ount\x12;\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1b.mediaservice.v1.QuotaEntryB\x04\xe2\x41\x01\x03R\x07\x65ntries\"\xcd\x01\n\nQuotaEntry\x12\x37\n\x05limit\x18\x01 \x01(\x0b\x32\x1b.mediaservice.v1.QuotaLimitB\x04\xe2\x41\x01\x03R\x05limit\x12 \n\x08reserved\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x08reserved\x12\x18\n\x04used\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x04used\x12J\n\x10soft_exceed_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0esoftExceedTime\"\xa8\x02\n\nQuotaDrift\x12\x42\n\x07measure\x18\x01 \x01(\x0e\x32\".mediaservice.v1.QuotaMeasure.NameB\x04\xe2\x41\x01\x03R\x07measure\x12-\n\x0fledger_reserved\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x0eledgerReserved\x12%\n\x0bledger_used\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03R\nledgerUsed\x12/\n\x10\x63ounted_reserved\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x0f\x63ountedReserved\x12\'\n\x0c\x63ounted_used\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x0b\x63ountedUsed\x12&\n\x0b\x65xplanation\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x65xplanation2\xba\x03\n\x0cQuotaService\x12x\n\x08GetQuota\x12 .mediaservice.v1.GetQuotaRequest\x1a\x16.mediaservice.v1.Quota\"2\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/quotas\xca\xf3\xb2\xac\n\x1a\n\x0bquotas.read\x1a\x07\x61\x63\x63ount \x01\x30\x05\x12{\n\x08SetQuota\x12 .mediaservice.v1.SetQuotaRequest\x1a\x16.mediaservice.v1.Quota\"5\x82\xd3\xe4\x93\x02\x0f\"\n/v1/quotas:\x01*\xca\xf3\xb2\xac\n\x1a\n\x0cquotas.write*\nquotas.set\x12\xb2\x01\n\x10RecalculateQuota\x12(.mediaservice.v1.RecalculateQuotaRequest\x1a).mediaservice.v1.RecalculateQuotaResponse\"I\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/quotas:recalculate:\x01*\xca\xf3\xb2\xac\n\"\n\x0cquotas.write*\x12quotas.recalculateBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediaservice/v1/quota_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1amediaservice/v1/rule.proto\"k\n\x0fGetUsageRequest\x12\x34\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01(\xb0\t2\n^[^\\x00]*$R\x07\x61\x63\x63ount\x12\"\n\x04\x64\x61ys\x18\x02 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xee\x02(\x00R\x04\x64\x61ys\"\x8f\x02\n\x05Usage\x12\x1e\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x61\x63\x63ount\x12\x38\n\x05total\x18\x02 \x01(\x0b\x32\x1c.mediaservice.v1.UsageAmountB\x04\xe2\x41\x01\x03R\x05total\x12\x36\n\x05kinds\x18\x03 \x03(\x0b\x32\x1a.mediaservice.v1.KindUsageB\x04\xe2\x41\x01\x03R\x05kinds\x12?\n\x08projects\x18\x04 \x03(\x0b\x32\x1d.mediaservice.v1.ProjectUsageB\x04\xe2\x41\x01\x03R\x08projects\x12\x33\n\x04\x64\x61ys\x18\x05 \x03(\x0b\x32\x19.mediaservice.v1.DayUsageB\x04\xe2\x41\x01\x03R\x04\x64\x61ys\"t\n\x0bUsageAmount\x12\x1a\n\x05media\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x05media\x12\x1a\n\x05\x62ytes\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x05\x62ytes\x12-\n\x0frendition_bytes\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x0erenditionBytes\"~\n\tKindUsage\x12\x35\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.mediaservice.v1.Media.KindB\x04\xe2\x41\x01\x03R\x04kind\x12:\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x1c.mediaservice.v1.UsageAmountB\x04\xe2\x41\x01\x03R\x06\x61mount\"o\n\x0cProjectUsage\x12#\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tprojectId\x12:\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x1c.mediaservice.v1.UsageAmountB\x04\xe2\x41\x01\x03R\x06\x61mount\"`\n\x08\x44\x61yUsage\x12\x18\n\x04\x64\x61te\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04\x64\x61te\x12:\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x1c.mediaservice.v1.UsageAmountB\x04\xe2\x41\x01\x03R\x06\x61mount\"G\n\x0fGetQuotaRequest\x12\x34\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01(\xb0\t2\n^[^\\x00]*$R\x07\x61\x63\x63ount\"\x8a\x01\n\x0fSetQuotaRequest\x12\x34\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01(\xb0\t2\n^[^\\x00]*$R\x07\x61\x63\x63ount\x12\x41\n\x06limits\x18\x02 \x03(\x0b\x32\x1b.mediaservice.v1.QuotaLimitB\x0c\xe2\x41\x01\x01\xbaH\x05\x92\x01\x02\x10\nR\x06limits\"O\n\x17RecalculateQuotaRequest\x12\x34\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01(\xb0\t2\n^[^\\x00]*$R\x07\x61\x63\x63ount\"\x89\x01\n\x18RecalculateQuotaResponse\x12\x32\n\x05quota\x18\x01 \x01(\x0b\x32\x16.mediaservice.v1.QuotaB\x04\xe2\x41\x01\x03R\x05quota\x12\x39\n\x06\x64rifts\x18\x02 \x03(\x0b\x32\x1b.mediaservice.v1.QuotaDriftB\x04\xe2\x41\x01\x03R\x06\x64rifts\"R\n\x0cQuotaMeasure\"B\n\x04Name\x12\x14\n\x10NAME_UNSPECIFIED\x10\x00\x12\t\n\x05\x42YTES\x10\x01\x12\t\n\x05MEDIA\x10\x02\x12\x0e\n\nFILE_BYTES\x10\x03\"\xcc\x01\n\nQuotaLimit\x12L\n\x07measure\x18\x01 \x01(\x0e\x32\".mediaservice.v1.QuotaMeasure.NameB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07measure\x12&\n\x05limit\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00H\x00R\x05limit\x88\x01\x01\x12/\n\nsoft_limit\x18\x03 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00H\x01R\tsoftLimit\x88\x01\x01\x42\x08\n\x06_limitB\r\n\x0b_soft_limit\"d\n\x05Quota\x12\x1e\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x61\x63\x63ount\x12;\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1b.mediaservice.v1.QuotaEntryB\x04\xe2\x41\x01\x03R\x07\x65ntries\"\xcd\x01\n\nQuotaEntry\x12\x37\n\x05limit\x18\x01 \x01(\x0b\x32\x1b.mediaservice.v1.QuotaLimitB\x04\xe2\x41\x01\x03R\x05limit\x12 \n\x08reserved\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x08reserved\x12\x18\n\x04used\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x04used\x12J\n\x10soft_exceed_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0esoftExceedTime\"\xa8\x02\n\nQuotaDrift\x12\x42\n\x07measure\x18\x01 \x01(\x0e\x32\".mediaservice.v1.QuotaMeasure.NameB\x04\xe2\x41\x01\x03R\x07measure\x12-\n\x0fledger_reserved\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x0eledgerReserved\x12%\n\x0bledger_used\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03R\nledgerUsed\x12/\n\x10\x63ounted_reserved\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x0f\x63ountedReserved\x12\'\n\x0c\x63ounted_used\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x0b\x63ountedUsed\x12&\n\x0b\x65xplanation\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x65xplanation2\xba\x04\n\x0cQuotaService\x12x\n\x08GetQuota\x12 .mediaservice.v1.GetQuotaRequest\x1a\x16.mediaservice.v1.Quota\"2\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/quotas\xca\xf3\xb2\xac\n\x1a\n\x0bquotas.read\x1a\x07\x61\x63\x63ount \x01\x30\x05\x12~\n\x08GetUsage\x12 .mediaservice.v1.GetUsageRequest\x1a\x16.mediaservice.v1.Usage\"8\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/quotas:usage\xca\xf3\xb2\xac\n\x1a\n\x0bquotas.read\x1a\x07\x61\x63\x63ount \x01\x30\x32\x12{\n\x08SetQuota\x12 .mediaservice.v1.SetQuotaRequest\x1a\x16.mediaservice.v1.Quota\"5\x82\xd3\xe4\x93\x02\x0f\"\n/v1/quotas:\x01*\xca\xf3\xb2\xac\n\x1a\n\x0cquotas.write*\nquotas.set\x12\xb2\x01\n\x10RecalculateQuota\x12(.mediaservice.v1.RecalculateQuotaRequest\x1a).mediaservice.v1.RecalculateQuotaResponse\"I\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/quotas:recalculate:\x01*\xca\xf3\xb2\xac\n\"\n\x0cquotas.write*\x12quotas.recalculateBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +37,38 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mediaservice.v1.quota_servi
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.mediaservice.v1P\001Z\036mediaservice/v1;mediaservicev1\252\002\017MediaService.V1'
+  _globals['_GETUSAGEREQUEST'].fields_by_name['account']._loaded_options = None
+  _globals['_GETUSAGEREQUEST'].fields_by_name['account']._serialized_options = b'\342A\001\002\272H\023r\021\020\001(\260\t2\n^[^\\x00]*$'
+  _globals['_GETUSAGEREQUEST'].fields_by_name['days']._loaded_options = None
+  _globals['_GETUSAGEREQUEST'].fields_by_name['days']._serialized_options = b'\342A\001\001\272H\007\032\005\030\356\002(\000'
+  _globals['_USAGE'].fields_by_name['account']._loaded_options = None
+  _globals['_USAGE'].fields_by_name['account']._serialized_options = b'\342A\001\003'
+  _globals['_USAGE'].fields_by_name['total']._loaded_options = None
+  _globals['_USAGE'].fields_by_name['total']._serialized_options = b'\342A\001\003'
+  _globals['_USAGE'].fields_by_name['kinds']._loaded_options = None
+  _globals['_USAGE'].fields_by_name['kinds']._serialized_options = b'\342A\001\003'
+  _globals['_USAGE'].fields_by_name['projects']._loaded_options = None
+  _globals['_USAGE'].fields_by_name['projects']._serialized_options = b'\342A\001\003'
+  _globals['_USAGE'].fields_by_name['days']._loaded_options = None
+  _globals['_USAGE'].fields_by_name['days']._serialized_options = b'\342A\001\003'
+  _globals['_USAGEAMOUNT'].fields_by_name['media']._loaded_options = None
+  _globals['_USAGEAMOUNT'].fields_by_name['media']._serialized_options = b'\342A\001\003'
+  _globals['_USAGEAMOUNT'].fields_by_name['bytes']._loaded_options = None
+  _globals['_USAGEAMOUNT'].fields_by_name['bytes']._serialized_options = b'\342A\001\003'
+  _globals['_USAGEAMOUNT'].fields_by_name['rendition_bytes']._loaded_options = None
+  _globals['_USAGEAMOUNT'].fields_by_name['rendition_bytes']._serialized_options = b'\342A\001\003'
+  _globals['_KINDUSAGE'].fields_by_name['kind']._loaded_options = None
+  _globals['_KINDUSAGE'].fields_by_name['kind']._serialized_options = b'\342A\001\003'
+  _globals['_KINDUSAGE'].fields_by_name['amount']._loaded_options = None
+  _globals['_KINDUSAGE'].fields_by_name['amount']._serialized_options = b'\342A\001\003'
+  _globals['_PROJECTUSAGE'].fields_by_name['project_id']._loaded_options = None
+  _globals['_PROJECTUSAGE'].fields_by_name['project_id']._serialized_options = b'\342A\001\003'
+  _globals['_PROJECTUSAGE'].fields_by_name['amount']._loaded_options = None
+  _globals['_PROJECTUSAGE'].fields_by_name['amount']._serialized_options = b'\342A\001\003'
+  _globals['_DAYUSAGE'].fields_by_name['date']._loaded_options = None
+  _globals['_DAYUSAGE'].fields_by_name['date']._serialized_options = b'\342A\001\003'
+  _globals['_DAYUSAGE'].fields_by_name['amount']._loaded_options = None
+  _globals['_DAYUSAGE'].fields_by_name['amount']._serialized_options = b'\342A\001\003'
   _globals['_GETQUOTAREQUEST'].fields_by_name['account']._loaded_options = None
   _globals['_GETQUOTAREQUEST'].fields_by_name['account']._serialized_options = b'\342A\001\002\272H\023r\021\020\001(\260\t2\n^[^\\x00]*$'
   _globals['_SETQUOTAREQUEST'].fields_by_name['account']._loaded_options = None
@@ -80,30 +113,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTADRIFT'].fields_by_name['explanation']._serialized_options = b'\342A\001\003'
   _globals['_QUOTASERVICE'].methods_by_name['GetQuota']._loaded_options = None
   _globals['_QUOTASERVICE'].methods_by_name['GetQuota']._serialized_options = b'\202\323\344\223\002\014\022\n/v1/quotas\312\363\262\254\n\032\n\013quotas.read\032\007account \0010\005'
+  _globals['_QUOTASERVICE'].methods_by_name['GetUsage']._loaded_options = None
+  _globals['_QUOTASERVICE'].methods_by_name['GetUsage']._serialized_options = b'\202\323\344\223\002\022\022\020/v1/quotas:usage\312\363\262\254\n\032\n\013quotas.read\032\007account \00102'
   _globals['_QUOTASERVICE'].methods_by_name['SetQuota']._loaded_options = None
   _globals['_QUOTASERVICE'].methods_by_name['SetQuota']._serialized_options = b'\202\323\344\223\002\017\"\n/v1/quotas:\001*\312\363\262\254\n\032\n\014quotas.write*\nquotas.set'
   _globals['_QUOTASERVICE'].methods_by_name['RecalculateQuota']._loaded_options = None
   _globals['_QUOTASERVICE'].methods_by_name['RecalculateQuota']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/quotas:recalculate:\001*\312\363\262\254\n\"\n\014quotas.write*\022quotas.recalculate'
-  _globals['_GETQUOTAREQUEST']._serialized_start=180
-  _globals['_GETQUOTAREQUEST']._serialized_end=251
-  _globals['_SETQUOTAREQUEST']._serialized_start=254
-  _globals['_SETQUOTAREQUEST']._serialized_end=392
-  _globals['_RECALCULATEQUOTAREQUEST']._serialized_start=394
-  _globals['_RECALCULATEQUOTAREQUEST']._serialized_end=473
-  _globals['_RECALCULATEQUOTARESPONSE']._serialized_start=476
-  _globals['_RECALCULATEQUOTARESPONSE']._serialized_end=613
-  _globals['_QUOTAMEASURE']._serialized_start=615
-  _globals['_QUOTAMEASURE']._serialized_end=697
-  _globals['_QUOTAMEASURE_NAME']._serialized_start=631
-  _globals['_QUOTAMEASURE_NAME']._serialized_end=697
-  _globals['_QUOTALIMIT']._serialized_start=700
-  _globals['_QUOTALIMIT']._serialized_end=904
-  _globals['_QUOTA']._serialized_start=906
-  _globals['_QUOTA']._serialized_end=1006
-  _globals['_QUOTAENTRY']._serialized_start=1009
-  _globals['_QUOTAENTRY']._serialized_end=1214
-  _globals['_QUOTADRIFT']._serialized_start=1217
-  _globals['_QUOTADRIFT']._serialized_end=1513
-  _globals['_QUOTASERVICE']._serialized_start=1516
-  _globals['_QUOTASERVICE']._serialized_end=1958
+  _globals['_GETUSAGEREQUEST']._serialized_start=209
+  _globals['_GETUSAGEREQUEST']._serialized_end=316
+  _globals['_USAGE']._serialized_start=319
+  _globals['_USAGE']._serialized_end=590
+  _globals['_USAGEAMOUNT']._serialized_start=592
+  _globals['_USAGEAMOUNT']._serialized_end=708
+  _globals['_KINDUSAGE']._serialized_start=710
+  _globals['_KINDUSAGE']._serialized_end=836
+  _globals['_PROJECTUSAGE']._serialized_start=838
+  _globals['_PROJECTUSAGE']._serialized_end=949
+  _globals['_DAYUSAGE']._serialized_start=951
+  _globals['_DAYUSAGE']._serialized_end=1047
+  _globals['_GETQUOTAREQUEST']._serialized_start=1049
+  _globals['_GETQUOTAREQUEST']._serialized_end=1120
+  _globals['_SETQUOTAREQUEST']._serialized_start=1123
+  _globals['_SETQUOTAREQUEST']._serialized_end=1261
+  _globals['_RECALCULATEQUOTAREQUEST']._serialized_start=1263
+  _globals['_RECALCULATEQUOTAREQUEST']._serialized_end=1342
+  _globals['_RECALCULATEQUOTARESPONSE']._serialized_start=1345
+  _globals['_RECALCULATEQUOTARESPONSE']._serialized_end=1482
+  _globals['_QUOTAMEASURE']._serialized_start=1484
+  _globals['_QUOTAMEASURE']._serialized_end=1566
+  _globals['_QUOTAMEASURE_NAME']._serialized_start=1500
+  _globals['_QUOTAMEASURE_NAME']._serialized_end=1566
+  _globals['_QUOTALIMIT']._serialized_start=1569
+  _globals['_QUOTALIMIT']._serialized_end=1773
+  _globals['_QUOTA']._serialized_start=1775
+  _globals['_QUOTA']._serialized_end=1875
+  _globals['_QUOTAENTRY']._serialized_start=1878
+  _globals['_QUOTAENTRY']._serialized_end=2083
+  _globals['_QUOTADRIFT']._serialized_start=2086
+  _globals['_QUOTADRIFT']._serialized_end=2382
+  _globals['_QUOTASERVICE']._serialized_start=2385
+  _globals['_QUOTASERVICE']._serialized_end=2955
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from mediaservice.v1 import media_pb2 as _media_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,6 +20,192 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class GetUsageRequest(_message.Message):
+    """The account and the period of GetUsage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """The account, see QuotaService."""
+    days: _builtins.int
+    """How many days of UTC `days` covers, today included. 0: 30 days."""
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "days", b"days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUsageRequest: _TypeAlias = GetUsageRequest  # noqa: Y015
+
+@_typing.final
+class Usage(_message.Message):
+    """What an account stores, as GetUsage counts it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    PROJECTS_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """The account, see QuotaService."""
+    @_builtins.property
+    def total(self) -> Global___UsageAmount:
+        """Its media, and the bytes of their originals."""
+
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedCompositeFieldContainer[Global___KindUsage]:
+        """By kind, the most bytes first."""
+
+    @_builtins.property
+    def projects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProjectUsage]:
+        """By project, the most bytes first. At most 1000 projects."""
+
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___DayUsage]:
+        """What was added on each day of the period and is still stored, the oldest day first. Days without any are left out."""
+
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        total: Global___UsageAmount | None = ...,
+        kinds: _abc.Iterable[Global___KindUsage] | None = ...,
+        projects: _abc.Iterable[Global___ProjectUsage] | None = ...,
+        days: _abc.Iterable[Global___DayUsage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "days", b"days", "kinds", b"kinds", "projects", b"projects", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Usage: _TypeAlias = Usage  # noqa: Y015
+
+@_typing.final
+class UsageAmount(_message.Message):
+    """A number of media."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    RENDITION_BYTES_FIELD_NUMBER: _builtins.int
+    media: _builtins.int
+    """How many media. They include those that are deleted and not purged."""
+    bytes: _builtins.int
+    """The bytes of their originals."""
+    rendition_bytes: _builtins.int
+    """The bytes of their renditions, for which no account is charged."""
+    def __init__(
+        self,
+        *,
+        media: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        rendition_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "media", b"media", "rendition_bytes", b"rendition_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageAmount: _TypeAlias = UsageAmount  # noqa: Y015
+
+@_typing.final
+class KindUsage(_message.Message):
+    """What the media of one kind take."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    kind: _media_pb2.Media.Kind.ValueType
+    """The kind. KIND_UNSPECIFIED: not known yet."""
+    @_builtins.property
+    def amount(self) -> Global___UsageAmount:
+        """The media."""
+
+    def __init__(
+        self,
+        *,
+        kind: _media_pb2.Media.Kind.ValueType = ...,
+        amount: Global___UsageAmount | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KindUsage: _TypeAlias = KindUsage  # noqa: Y015
+
+@_typing.final
+class ProjectUsage(_message.Message):
+    """What the media of one project take."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project. Empty: the media in no project."""
+    @_builtins.property
+    def amount(self) -> Global___UsageAmount:
+        """The media."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        amount: Global___UsageAmount | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProjectUsage: _TypeAlias = ProjectUsage  # noqa: Y015
+
+@_typing.final
+class DayUsage(_message.Message):
+    """What the media of one day take."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    date: _builtins.str
+    """The day in UTC, as YYYY-MM-DD."""
+    @_builtins.property
+    def amount(self) -> Global___UsageAmount:
+        """The media."""
+
+    def __init__(
+        self,
+        *,
+        date: _builtins.str = ...,
+        amount: Global___UsageAmount | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "date", b"date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DayUsage: _TypeAlias = DayUsage  # noqa: Y015
 
 @_typing.final
 class GetQuotaRequest(_message.Message):

@@ -52,6 +52,11 @@ class QuotaServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_quota__service__pb2.GetQuotaRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_quota__service__pb2.Quota.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/mediaservice.v1.QuotaService/GetUsage',
+                request_serializer=mediaservice_dot_v1_dot_quota__service__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_quota__service__pb2.Usage.FromString,
+                _registered_method=True)
         self.SetQuota = channel.unary_unary(
                 '/mediaservice.v1.QuotaService/SetQuota',
                 request_serializer=mediaservice_dot_v1_dot_quota__service__pb2.SetQuotaRequest.SerializeToString,
@@ -94,6 +99,22 @@ class QuotaServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """Counts what an account stores, by kind, by project and by day.
+
+        It reads every media of the account, so do not poll it: GetQuota knows the total of an account with limits.
+
+        Permission: quotas.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/quotas:usage?account=project:$PROJECT&days=7"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"account\": \"project:$PROJECT\"}" $GRPC mediaservice.v1.QuotaService/GetUsage
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetQuota(self, request, context):
         """Sets the limits of an account, in place of all earlier ones. Managers of an organization may do that for its
         projects and owners, and administrators for every account.
@@ -131,6 +152,11 @@ def add_QuotaServiceServicer_to_server(servicer, server):
                     servicer.GetQuota,
                     request_deserializer=mediaservice_dot_v1_dot_quota__service__pb2.GetQuotaRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_quota__service__pb2.Quota.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=mediaservice_dot_v1_dot_quota__service__pb2.GetUsageRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_quota__service__pb2.Usage.SerializeToString,
             ),
             'SetQuota': grpc.unary_unary_rpc_method_handler(
                     servicer.SetQuota,
@@ -183,6 +209,33 @@ class QuotaService(object):
             '/mediaservice.v1.QuotaService/GetQuota',
             mediaservice_dot_v1_dot_quota__service__pb2.GetQuotaRequest.SerializeToString,
             mediaservice_dot_v1_dot_quota__service__pb2.Quota.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.QuotaService/GetUsage',
+            mediaservice_dot_v1_dot_quota__service__pb2.GetUsageRequest.SerializeToString,
+            mediaservice_dot_v1_dot_quota__service__pb2.Usage.FromString,
             options,
             channel_credentials,
             insecure,

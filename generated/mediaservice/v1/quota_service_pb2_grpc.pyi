@@ -56,6 +56,18 @@ class QuotaServiceStub:
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/quotas?account=project:$PROJECT"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"account\\": \\"project:$PROJECT\\"}" $GRPC mediaservice.v1.QuotaService/GetQuota
     """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.GetUsageRequest, _quota_service_pb2.Usage]
+    """Counts what an account stores, by kind, by project and by day.
+
+    It reads every media of the account, so do not poll it: GetQuota knows the total of an account with limits.
+
+    Permission: quotas.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/quotas:usage?account=project:$PROJECT&days=7"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"account\\": \\"project:$PROJECT\\"}" $GRPC mediaservice.v1.QuotaService/GetUsage
+    """
     SetQuota: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.SetQuotaRequest, _quota_service_pb2.Quota]
     """Sets the limits of an account, in place of all earlier ones. Managers of an organization may do that for its
     projects and owners, and administrators for every account.
@@ -106,6 +118,18 @@ class QuotaServiceAsyncStub(QuotaServiceStub):
 
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/quotas?account=project:$PROJECT"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"account\\": \\"project:$PROJECT\\"}" $GRPC mediaservice.v1.QuotaService/GetQuota
+    """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.GetUsageRequest, _quota_service_pb2.Usage]  # type: ignore[assignment]
+    """Counts what an account stores, by kind, by project and by day.
+
+    It reads every media of the account, so do not poll it: GetQuota knows the total of an account with limits.
+
+    Permission: quotas.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/quotas:usage?account=project:$PROJECT&days=7"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"account\\": \\"project:$PROJECT\\"}" $GRPC mediaservice.v1.QuotaService/GetUsage
     """
     SetQuota: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.SetQuotaRequest, _quota_service_pb2.Quota]  # type: ignore[assignment]
     """Sets the limits of an account, in place of all earlier ones. Managers of an organization may do that for its
@@ -160,6 +184,24 @@ class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -H "Authorization: Bearer $TOKEN" "$REST/v1/quotas?account=project:$PROJECT"
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"account\\": \\"project:$PROJECT\\"}" $GRPC mediaservice.v1.QuotaService/GetQuota
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _quota_service_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_quota_service_pb2.Usage, _abc.Awaitable[_quota_service_pb2.Usage]]:
+        """Counts what an account stores, by kind, by project and by day.
+
+        It reads every media of the account, so do not poll it: GetQuota knows the total of an account with limits.
+
+        Permission: quotas.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" "$REST/v1/quotas:usage?account=project:$PROJECT&days=7"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"account\\": \\"project:$PROJECT\\"}" $GRPC mediaservice.v1.QuotaService/GetUsage
         """
 
     @_abc_1.abstractmethod

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "group": ("media_service.cli.sharing:group", "Manage groups of an organization."),
     "project": ("media_service.cli.sharing:project", "Create and list projects."),
     "grant": ("media_service.cli.sharing:grant", "Give others access, and take it back."),
+    "quota": ("media_service.cli.quota:quota", "Limit what accounts store."),
     "policy": ("media_service.cli.policy:policy", "Limit what projects accept of uploads."),
     "block": ("media_service.cli.blocklist:block", "Block files by their SHA-256."),
     "admin": ("media_service.cli.admin:admin", "Make users administrators."),

@@ -5,21 +5,14 @@ from datetime import timedelta
 import click
 from google.protobuf.json_format import MessageToDict
 
-from media_service import config
 from media_service.cli.client_command import client_command
 from media_service.cli.duration import Duration
 from media_service.cli.json_output import print_json
+from media_service.cli.size import size
 from media_service_client import Client, Media, Policy, PolicyPreset, ResourcePolicy
 
 VISIBILITIES = [name for name, number in Media.Visibility.items() if number]
 KINDS = [name for name, number in Media.Kind.items() if number]
-
-
-def size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    try:
-        return None if value is None else config.size(value)
-    except ValueError as error:
-        raise click.BadParameter(f"must be {error}") from None
 
 
 def preset(text: str) -> PolicyPreset:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from media_service.access.owner import Owner
@@ -76,3 +76,24 @@ class Quota:
 
     account: str
     entries: Mapping[Measure, Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Media that an account pays for. `rendition_bytes`: for which it does not pay."""
+
+    media: int = 0
+    bytes: int = 0
+    rendition_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an account stores. `kinds` and `projects` begin with the most bytes. `days`: what was
+    added on each and is still stored; oldest first."""
+
+    account: str
+    total: Stored
+    kinds: Mapping[str, Stored]
+    projects: Mapping[str, Stored]
+    days: Mapping[date, Stored]

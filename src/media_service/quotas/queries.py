@@ -8,7 +8,7 @@ from typing import Any
 from media_service.db.refusals import quota_exceeded
 from media_service.db.transaction import Connection, Transaction
 from media_service.errors import MediaError
-from media_service.quotas.model import Amount, Charged, Entry, Limits, Measure
+from media_service.quotas.model import Amount, Charged, Entry, Limits, Measure, Stored, Usage
 from media_service.sharing.resources import Resource
 
 # The media and uploads `t` that an account pays for, as `accounts_of` says.
@@ -24,6 +24,8 @@ PROJECTS_OF_OWNER = """
         where (p.org_id, p.owner_type, p.owner_id) = ('', %(type)s, %(owner_id)s)
     )
 """
+# Of more projects, `usage` names those with the most bytes.
+MAX_PROJECTS = 1000
 RESERVED = "reserved_bytes(t.state, t.size_bytes, t.max_size_bytes, t.committed_size)"
 
 
@@ -172,15 +174,22 @@ async def remove(db: Connection, account: Resource) -> None:
     await db.execute("delete from quotas where account = %s", (str(account),))
 
 
+def of_account(account: Resource) -> tuple[list[str], dict[str, Any]]:
+    """The conditions for the media and uploads `t` that an account pays for, which exclude each
+    other, and their parameters."""
+    if account.kind != "owner":
+        return [OF_ACCOUNT[account.kind]], {"id": account.id}
+    owner = account.owner
+    params = {"org_id": owner.org_id, "type": owner.type, "owner_id": owner.id}
+    conditions = [OF_ACCOUNT["owner"]]
+    if not owner.org_id:
+        conditions.append(PROJECTS_OF_OWNER)
+    return conditions, params
+
+
 async def count(db: Connection, account: Resource) -> Mapping[Measure, Amount]:
     """Counts what an account uses, from the rows of uploads and media."""
-    conditions = [OF_ACCOUNT[account.kind]]
-    params: dict[str, Any] = {"id": account.id}
-    if account.kind == "owner":
-        owner = account.owner
-        params = {"org_id": owner.org_id, "type": owner.type, "owner_id": owner.id}
-        if not owner.org_id:
-            conditions.append(PROJECTS_OF_OWNER)
+    conditions, params = of_account(account)
     bytes_reserved = bytes_used = media_reserved = media_used = 0
     for condition in conditions:
         rows = await db.execute(
@@ -207,3 +216,41 @@ async def count(db: Connection, account: Resource) -> Mapping[Measure, Amount]:
         Measure.MEDIA: Amount(media_reserved, media_used),
         Measure.FILE_BYTES: Amount(),
     }
+
+
+async def usage(db: Connection, account: Resource, days: int) -> Usage:
+    """Counts what an account stores, in one pass over its media."""
+    conditions, params = of_account(account)
+    paid = " union all ".join(
+        "select t.media_id, t.kind, t.project_id, t.create_time, t.size_bytes"
+        f" from media t where {condition}"
+        for condition in conditions
+    )
+    rows = await db.execute(
+        f"""
+        with days as (select (now() at time zone 'utc')::date - %(days)s + 1 as first),
+        paid as (
+            select p.kind, p.project_id, p.size_bytes, r.bytes as rendition_bytes,
+                   case when (p.create_time at time zone 'utc')::date >= days.first
+                   then (p.create_time at time zone 'utc')::date end as day
+            from ({paid}) p cross join days
+            left join lateral (
+                select sum(b.size_bytes) as bytes from renditions r join blobs b using (blob_id)
+                where r.media_id = p.media_id
+            ) r on true
+        )
+        select kind, project_id, day, grouping(kind, project_id, day) as by, count(*) as media,
+               coalesce(sum(size_bytes), 0)::bigint as bytes,
+               coalesce(sum(rendition_bytes), 0)::bigint as rendition_bytes
+        from paid group by grouping sets ((kind), (project_id), (day), ())
+        order by bytes desc
+        """.encode(),
+        {**params, "days": days},
+    )
+    by: dict[int, dict[Any, Stored]] = {3: {}, 5: {}, 6: {}, 7: {}}
+    async for row in rows:
+        key = row["kind"] if row["by"] == 3 else row["project_id"] if row["by"] == 5 else row["day"]
+        by[row["by"]][key] = Stored(row["media"], row["bytes"], row["rendition_bytes"])
+    by[6].pop(None, None)  # earlier days
+    projects = dict(list(by[5].items())[:MAX_PROJECTS])
+    return Usage(str(account), by[7][None], by[3], projects, dict(sorted(by[6].items())))

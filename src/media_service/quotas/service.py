@@ -10,7 +10,7 @@ from media_service.db.database import Database
 from media_service.db.transaction import Connection, Transaction
 from media_service.errors import InvalidArgument, Reason
 from media_service.quotas import queries
-from media_service.quotas.model import Drift, Entry, Limits, Measure, Quota
+from media_service.quotas.model import Drift, Entry, Limits, Measure, Quota, Usage
 from media_service.sharing import queries as sharing
 from media_service.sharing.errors import resource_not_found
 from media_service.sharing.model import Located
@@ -19,6 +19,7 @@ from media_service.sharing.resources import Resource, parse_resource
 
 KINDS = {"organization", "project", "owner"}
 SERVICE = Resource("service", "")
+USAGE_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,14 @@ class QuotaService:
                 counted = await queries.count(db, parsed)
                 found = {each: Entry(Limits(), counted[each]) for each in Measure}
         return Quota(str(parsed), found)
+
+    async def usage(self, principal: Principal, account: str, days: int) -> Usage:
+        """Counts what an account stores. Raises NotFound (RESOURCE_NOT_FOUND)."""
+        parsed = parse_account(account)
+        async with self._database.connection() as db:
+            await load(db, principal, parsed)
+        async with self._database.long_connection() as db:
+            return await queries.usage(db, parsed, days or USAGE_DAYS)
 
     async def put(
         self, principal: Principal, account: str, limits: Mapping[Measure, Limits]

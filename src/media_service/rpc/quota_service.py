@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import grpc
-from mediaservice.v1 import quota_service_pb2, quota_service_pb2_grpc
+from mediaservice.v1 import media_pb2, quota_service_pb2, quota_service_pb2_grpc
 
 from media_service.errors import InvalidArgument, Reason
-from media_service.quotas.model import Drift, Limits, Measure, Quota
+from media_service.quotas.model import Drift, Limits, Measure, Quota, Stored, Usage
 from media_service.quotas.service import QuotaService
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import optional_timestamp
@@ -24,6 +24,11 @@ class QuotaServicer(quota_service_pb2_grpc.QuotaServiceServicer):
         self, request: quota_service_pb2.GetQuotaRequest, context: Context
     ) -> quota_service_pb2.Quota:
         return quota_to_message(await self._quotas.get(caller(), request.account))
+
+    async def GetUsage(  # noqa: N802
+        self, request: quota_service_pb2.GetUsageRequest, context: Context
+    ) -> quota_service_pb2.Usage:
+        return usage_to_message(await self._quotas.usage(caller(), request.account, request.days))
 
     async def SetQuota(  # noqa: N802
         self, request: quota_service_pb2.SetQuotaRequest, context: Context
@@ -80,4 +85,32 @@ def drift_to_message(drift: Drift) -> quota_service_pb2.QuotaDrift:
         counted_reserved=drift.counted.reserved,
         counted_used=drift.counted.used,
         explanation=drift.explanation,
+    )
+
+
+def usage_to_message(usage: Usage) -> quota_service_pb2.Usage:
+    return quota_service_pb2.Usage(
+        account=usage.account,
+        total=amount_to_message(usage.total),
+        kinds=[
+            quota_service_pb2.KindUsage(
+                kind=media_pb2.Media.Kind.Value(kind or "KIND_UNSPECIFIED"),
+                amount=amount_to_message(stored),
+            )
+            for kind, stored in usage.kinds.items()
+        ],
+        projects=[
+            quota_service_pb2.ProjectUsage(project_id=project, amount=amount_to_message(stored))
+            for project, stored in usage.projects.items()
+        ],
+        days=[
+            quota_service_pb2.DayUsage(date=day.isoformat(), amount=amount_to_message(stored))
+            for day, stored in usage.days.items()
+        ],
+    )
+
+
+def amount_to_message(stored: Stored) -> quota_service_pb2.UsageAmount:
+    return quota_service_pb2.UsageAmount(
+        media=stored.media, bytes=stored.bytes, rendition_bytes=stored.rendition_bytes
     )

@@ -17,6 +17,7 @@ from mediaservice.v1.media_pb2 import Media
 from mediaservice.v1.policy_service_pb2 import BlockedFile, Policy, PolicyPreset, ResourcePolicy
 from mediaservice.v1.privacy_service_pb2 import Erasure
 from mediaservice.v1.processing_service_pb2 import OperationInfo
+from mediaservice.v1.quota_service_pb2 import Quota, QuotaLimit, QuotaMeasure, Usage, UsageAmount
 from mediaservice.v1.share_link_service_pb2 import ShareLink
 from mediaservice.v1.upload_pb2 import Upload
 
@@ -43,8 +44,13 @@ __all__ = [
     "Policy",
     "PolicyPreset",
     "Project",
+    "Quota",
+    "QuotaLimit",
+    "QuotaMeasure",
     "ResourcePolicy",
     "ServiceAccount",
     "ShareLink",
     "Upload",
+    "Usage",
+    "UsageAmount",
 ]

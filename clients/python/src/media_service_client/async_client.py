@@ -23,6 +23,7 @@ from mediaservice.v1 import (
     policy_service_pb2,
     privacy_service_pb2,
     processing_service_pb2,
+    quota_service_pb2,
     rule_pb2,
     share_link_service_pb2,
     upload_pb2,
@@ -662,6 +663,41 @@ class AsyncClient:
             calls.call("SetPolicy", request, self._backoff)
         )
         return changed
+
+    async def quota(self, account: str) -> quota_service_pb2.Quota:
+        """The limits and the use of an account: "project:ID", "organization:ID" or
+        "owner:ORGANIZATION/TYPE:ID"."""
+        request = quota_service_pb2.GetQuotaRequest(account=account)
+        found: quota_service_pb2.Quota = await self._transport.run(
+            calls.call("GetQuota", request, self._backoff)
+        )
+        return found
+
+    async def set_quota(
+        self, account: str, limits: Iterable[quota_service_pb2.QuotaLimit]
+    ) -> quota_service_pb2.Quota:
+        """Sets the limits of an account, in place of all earlier ones. None: it has no quota."""
+        request = quota_service_pb2.SetQuotaRequest(account=account, limits=limits)
+        changed: quota_service_pb2.Quota = await self._transport.run(
+            calls.call("SetQuota", request, self._backoff)
+        )
+        return changed
+
+    async def recalculate_quota(self, account: str) -> quota_service_pb2.RecalculateQuotaResponse:
+        """Counts what an account uses again, and corrects its ledger."""
+        request = quota_service_pb2.RecalculateQuotaRequest(account=account)
+        found: quota_service_pb2.RecalculateQuotaResponse = await self._transport.run(
+            calls.call("RecalculateQuota", request, self._backoff)
+        )
+        return found
+
+    async def usage(self, account: str, *, days: int = 30) -> quota_service_pb2.Usage:
+        """What an account stores, by kind and project, and by day for the last days."""
+        request = quota_service_pb2.GetUsageRequest(account=account, days=days)
+        found: quota_service_pb2.Usage = await self._transport.run(
+            calls.call("GetUsage", request, self._backoff)
+        )
+        return found
 
     async def erase_user(self, user_id: str) -> privacy_service_pb2.Erasure:
         """Starts to erase a user, which only administrators may do."""

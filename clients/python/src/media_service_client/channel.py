@@ -16,6 +16,7 @@ from mediaservice.v1 import (
     policy_service_pb2_grpc,
     privacy_service_pb2_grpc,
     processing_service_pb2_grpc,
+    quota_service_pb2_grpc,
     share_link_service_pb2_grpc,
     upload_service_pb2_grpc,
 )
@@ -67,6 +68,7 @@ def rpcs(channel: Any) -> Mapping[str, Any]:
         **vars(download_service_pb2_grpc.DownloadServiceStub(channel)),
         **vars(media_service_pb2_grpc.MediaServiceStub(channel)),
         **vars(policy_service_pb2_grpc.PolicyServiceStub(channel)),
+        **vars(quota_service_pb2_grpc.QuotaServiceStub(channel)),
         **vars(processing_service_pb2_grpc.ProcessingServiceStub(channel)),
         **vars(job_service_pb2_grpc.JobServiceStub(channel)),
         **vars(audit_service_pb2_grpc.AuditServiceStub(channel)),
