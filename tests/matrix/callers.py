@@ -24,8 +24,10 @@ LINKS = {
     "expired_link": "DOWNLOAD",
     "revoked_link": "DOWNLOAD",
 }
+# Callers who are not authenticated.
+NOBODIES = ("nobody", "expired", "audience", "issuer", "revoked_key")
 CALLERS = (
-    *("nobody", "expired", "audience", "issuer", "revoked_key"),
+    *NOBODIES,
     *("stranger", "outsider", "elsewhere", "member", *ROLES),
     *("administrator", "service_account", "api_key", *LINKS),
 )

@@ -376,6 +376,11 @@ ROWS: list[Row] = [
     ),
     Row("ShareLinkService.GetShareLink", {"shareLinkId": "$link"}, share_link),
     Row("ShareLinkService.ListShareLinks", {"target": "media:$media"}, share_link, needle="$link"),
+    Row(
+        "ShareLinkService.UpdateShareLink",
+        {"shareLinkId": "$link", "displayName": "x"},
+        share_link,
+    ),
     Row("ShareLinkService.RevokeShareLink", {"shareLinkId": "$link"}, share_link),
     Row("ShareLinkService.OpenShareLink", {"secret": "$secret"}, share_link),
     # Blocked files

@@ -1,7 +1,7 @@
 """Tries the cells of a row."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.matrix.answers import HIDDEN, OK
@@ -23,17 +23,24 @@ class Tried:
     faults: list[str]
 
 
-async def tried(world: World, face: Face, row: Row, hidden: str) -> Tried:
-    """Calls the method as each caller. A target that a call may have changed is replaced. Whatever
-    is hidden must be answered exactly as if it did not exist."""
+async def tried(
+    world: World,
+    face: Face,
+    row: Row,
+    hidden: str,
+    callers: Sequence[str] = CALLERS,
+    twins: Container[str] = CALLERS,
+) -> Tried:
+    """Calls the method as each of the callers. A target that a call may have changed is replaced.
+    What is hidden from one of `twins` must be answered exactly as if it did not exist."""
     words, faults = {}, []
     target = None
-    for caller in CALLERS:
+    for caller in callers:
         target = target or await row.target(world, row.place)
         token = world.token(caller, row.place.org)
         answer = await face.call(row.method, row.message(target), token, row.headers)
         words[caller] = answer.word(hidden, fill(row.needle, target))
-        if words[caller] == HIDDEN:
+        if words[caller] == HIDDEN and caller in twins:
             other = unknown(target)
             same = await face.call(row.method, row.message(other), token, row.headers)
             if answer.without(row.named(target)) != same.without(row.named(other)):
@@ -44,9 +51,9 @@ async def tried(world: World, face: Face, row: Row, hidden: str) -> Tried:
 
 
 def differences(row: Row, expected: Expected, found: Expected) -> Iterator[str]:
-    for caller in CALLERS:
-        if expected.words[caller] != found.words[caller]:
-            yield f"{row.name} as {caller}: {found.words[caller]}, not {expected.words[caller]}"
+    for caller, word in found.words.items():
+        if word != expected.words[caller]:
+            yield f"{row.name} as {caller}: {word}, not {expected.words[caller]}"
 
 
 async def told_apart(world: World, face: Face, row: Row, caller: str, own: Sequence[str]) -> str:
