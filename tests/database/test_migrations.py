@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, cast
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from media_service.audit.digests import verify
+from media_service.audit.partitions import remove_old
+from media_service.audit.queries import reading
 from media_service.codecs.inspect import names
 from media_service.codecs.inspection import (
     AudioInfo,
@@ -22,8 +26,10 @@ from media_service.codecs.inspection import (
 from media_service.codecs.pipeline.text_form import canonical_text
 from media_service.codecs.pipeline.validation import parse
 from media_service.codecs.video.ladder import Ladder, Track
+from media_service.db.audit_entry import AuditEntry, Category, Origin
 from media_service.db.database import Database
 from media_service.db.migrate import migrate, migrations
+from tests.support.batches import changed_by
 from tests.support.databases import with_database
 
 
@@ -301,3 +307,35 @@ async def test_jobs_are_in_no_project_of_somebody_else(empty_database: str) -> N
         jobs = connection.execute("select owner_id, project_id from jobs order by owner_id")
         found = [(job["owner_id"], job["project_id"]) for job in jobs]
     assert found == [("ann", "wedding"), ("bob", "wedding"), ("eve", "")]
+
+
+async def test_older_names_in_the_audit_log_cannot_be_changed(empty_database: str) -> None:
+    rows = """
+        insert into audit_people (person_id, type, id) values
+            ('11111111-1111-4111-8111-111111111111', 'user', 'ann');
+        insert into audit_entries (
+            time, entry_id, category, action, actor_type, person_id, org_id, project_id, version,
+            resource_id, outcome, counted, requests, bytes, credential_id, request_id, origin_hash
+        ) values (now(), gen_random_uuid(), 'CHANGE', 'media.delete', 'user',
+                  '11111111-1111-4111-8111-111111111111', '', '', 1, '', 'OK', false, 1, 0, '', '',
+                  sha256(''))
+    """
+    (await migrate_with_rows(empty_database, "0035", rows)).close()
+    year = timedelta(days=365)
+    async with Database(empty_database, 2) as database:
+        assert not (await verify(database, year, None)).broken
+        async with database.transaction() as tx:
+            entry = AuditEntry(
+                category=Category.CHANGE, action="later", origin=Origin("user", "ann")
+            )
+            await tx.write_entries([entry])
+            assert await tx.person_id("user", "ann") != "11111111-1111-4111-8111-111111111111"
+        async with database.connection() as db:
+            found = await reading.page(
+                db, [reading.of_caller("user", "ann")], reading.OLDEST, limit=10
+            )
+            assert [each.action for each in found] == ["media.delete", "later"]
+            await db.execute("update audit_people set id = 'innocent' where former")
+        assert "was changed" in (await verify(database, year, None)).broken
+        assert await changed_by(remove_old(database, timedelta(0), year)) == 1
+        assert not (await verify(database, year, None)).broken

@@ -65,6 +65,7 @@ async def remove_old(
     for remove, before in (
         (queries.remove_views, time - KEEP_VIEWS),
         (queries.remove_people, time - keep_audit_addresses),
+        (queries.remove_former_names, time - keep_audit),
         (queries.remove_days, time - keep_audit),
     ):
         removed = BATCH

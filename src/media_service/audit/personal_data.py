@@ -7,7 +7,10 @@ another id.
 
 from media_service.db.personal_data import Fate, PersonalRows, Step
 
-PERSON = "(select p.person_id from audit_people p where p.type = %(type)s and p.id = %(id)s)"
+# One id, and perhaps a former one.
+PERSON = (
+    "any(array(select p.person_id from audit_people p where p.type = %(type)s and p.id = %(id)s))"
+)
 OF_PERSON = f"r.person_id = {PERSON}"
 
 ROWS = (

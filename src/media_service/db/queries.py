@@ -87,7 +87,7 @@ async def person_id(db: AsyncConnection[DictRow], kind: str, id_: str) -> str:
         insert into audit_people (person_id, type, id, salt)
         select {PERSON_ID}, type, id, salt
         from (select %s::text as type, %s::text as id, {NEW_SALT} as salt) named
-        on conflict (type, id) do update set id = excluded.id
+        on conflict (type, id) where not former do update set id = excluded.id
         returning person_id::text as person_id
         """.encode(),
         (kind, id_),
@@ -113,7 +113,8 @@ async def insert_audit_entries(
             select distinct actor_type, actor_id from given where actor_id <> ''
         ), known as (
             select p.person_id, p.type, p.id
-            from named n join audit_people p on p.type = n.actor_type and p.id = n.actor_id
+            from named n
+            join audit_people p on p.type = n.actor_type and p.id = n.actor_id and not p.former
         ), added as (
             insert into audit_people (person_id, type, id, salt)
             select {PERSON_ID}, type, id, salt from (
@@ -121,7 +122,7 @@ async def insert_audit_entries(
                 where not exists (select from known where type = actor_type and id = actor_id)
             ) unknown
             order by type, id
-            on conflict (type, id) do update set id = excluded.id
+            on conflict (type, id) where not former do update set id = excluded.id
             returning person_id, type, id
         ), complete as (
             select g.entry_id, g.category, g.action, g.actor_type, p.person_id, g.credential_id,

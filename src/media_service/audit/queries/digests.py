@@ -16,14 +16,18 @@ DEAD = timedelta(minutes=5)
 GRACE = timedelta(minutes=1)
 
 
+# A former id was not made of a name. An entry has a digest of it: see migration 0050.
 RENAMED = f"""
-    select person_id::text as person_id from audit_people
-    where person_id <> coalesce(
-        {PERSON_ID},
-        case when create_time < (
-            select apply_time from schema_migrations where starts_with(name, '0035')
-        ) then person_id else gen_random_uuid() end
-    )
+    select person_id::text as person_id from audit_people p
+    where person_id is distinct from {PERSON_ID}
+      and not exists (
+          select from audit_entries e
+          where e.time = p.name_time and e.entry_id = p.name_entry_id
+            and e.resource_id = p.type || ':' || p.person_id
+            and e.details = '{{"name_digest":"' || encode(
+                sha256(p.salt || convert_to(p.type || chr(10) || p.id, 'UTF8')), 'hex'
+            ) || '"}}'
+      )
     order by person_id limit 1
 """  # noqa: S608 - of constants
 
@@ -119,8 +123,7 @@ async def origins(
 
 
 async def renamed_person(db: Connection) -> str | None:
-    """The id of a caller whose name is not the one that the id was made of. An id that is older
-    than migration 0035 was not made of a name."""
+    """The id of a caller whose name is not the one that the id was made of."""
     rows = await db.execute(RENAMED.encode())
     row = await rows.fetchone()
     return row["person_id"] if row else None

@@ -101,6 +101,19 @@ async def remove_views(db: Connection, before: datetime, limit: int) -> int:
     return rows.rowcount
 
 
+async def remove_former_names(db: Connection, before: datetime, limit: int) -> int:
+    """Removes former ids of callers, whose entries have expired."""
+    done = await db.execute(
+        """
+        delete from audit_people where person_id in (
+            select person_id from audit_people where former and name_time < %s limit %s
+        )
+        """,
+        (before, limit),
+    )
+    return done.rowcount
+
+
 async def remove_days(db: Connection, before: date, limit: int) -> int:
     rows = await db.execute(
         """

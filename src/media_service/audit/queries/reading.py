@@ -35,7 +35,7 @@ def of_media(media_id: str) -> Condition:
 
 def of_caller(kind: str, id_: str) -> Condition:
     return Condition(
-        "e.person_id = (select person_id from audit_people where type = %s and id = %s)",
+        "e.person_id = any(array(select person_id from audit_people where type = %s and id = %s))",
         (kind, id_),
     )
 
