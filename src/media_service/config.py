@@ -254,7 +254,9 @@ class Config:
         masked=True,
     )
     database_pool_size: int = setting(
-        "16", integer(2, 500), "connections per process; receiving bytes uses at most half of them"
+        "16",
+        integer(2, 500),
+        "connections per process; transactions use at most three quarters, receiving bytes half",
     )
     database_timeout: timedelta = setting(
         "8s",

@@ -132,6 +132,31 @@ async def test_aborts_leave_connections_to_reads(start: Start) -> None:
     assert states == {upload_pb2.Upload.ABORTED}
 
 
+async def test_changes_leave_connections_to_reads(start: Start) -> None:
+    server = await start(database_pool_size="8")
+    ann, bob = await server.caller("ann"), await server.caller("bob")
+    kept = media_service_pb2.GetMediaRequest(media_id=(await bob.store(jpeg())).media_id)
+    doomed = [(await ann.store(jpeg())).media_id for _ in range(12)]
+    async with asyncio.timeout(PATIENCE_SECONDS), server.database() as database:
+        async with database.transaction():
+            await database.execute("lock table media in exclusive mode")
+            ends = [
+                asyncio.create_task(
+                    ann.call(
+                        ann.media.DeleteMedia,
+                        media_service_pb2.DeleteMediaRequest(media_id=media_id),
+                    )
+                )
+                for media_id in doomed
+            ]
+            while await waiting(server) < 6:
+                await asyncio.sleep(0.01)
+            for _ in range(30):  # in which the others would begin
+                await bob.call(bob.media.GetMedia, kept)
+                assert await waiting(server) == 6
+        await asyncio.gather(*ends)
+
+
 class SlowStore(LocalDriver):
     """Joins no parts before it is `released`, unless it is `quick`."""
 

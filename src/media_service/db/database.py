@@ -3,7 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    nullcontext,
+)
 from copy import copy
 from typing import Self
 
@@ -30,6 +35,12 @@ TIMEOUT_SECONDS = 8.0
 LONG_SECONDS = 600.0
 
 
+# A quarter of the connections is reserved for single statements, most of which read. So a burst of
+# changes, such as a thousand deletions, does not hold up reads.
+RESERVED_SHARE = 4
+LEAST_TRANSACTIONS = 2
+
+
 class Duplicate(Exception):
     """A row with this key exists already."""
 
@@ -54,6 +65,9 @@ class Database:
         self._beating: asyncio.Task[None] | None = None
         self._notifier = Notifier(url, timeout)
         self._turns = Turns(pool_size)
+        most = max(LEAST_TRANSACTIONS, pool_size - pool_size // RESERVED_SHARE)
+        self._transactions = Turns(most, within=self._turns)
+        self._share: Turns | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -98,7 +112,7 @@ class Database:
         """The same database, for callers that together may use at most so many connections. Others
         need not wait for them. Valid as long as this one is open."""
         limited = copy(self)
-        limited._turns = Turns(connections, within=self._turns)  # noqa: SLF001 - of this class
+        limited._share = Turns(connections, within=self._share)  # noqa: SLF001 - of this class
         return limited
 
     @property
@@ -119,9 +133,9 @@ class Database:
         return self._notifier.listen(kind, key, listener)
 
     @asynccontextmanager
-    async def _raw(self, *, long: bool = False) -> AsyncIterator[LimitedConnection]:
+    async def _raw(self, turns: Turns, *, long: bool = False) -> AsyncIterator[LimitedConnection]:
         try:
-            async with self._turns.turn():
+            async with self._share.turn() if self._share else nullcontext(), turns.turn():
                 if not self.available:  # which is in the log
                     raise unavailable()
                 if not self.migrated:
@@ -144,7 +158,7 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection on which every statement commits by itself."""
-        async with self._raw() as raw:
+        async with self._raw(self._turns) as raw:
             connection = Connection(raw)
             try:
                 yield connection
@@ -154,7 +168,7 @@ class Database:
     @asynccontextmanager
     async def long_connection(self) -> AsyncIterator[Connection]:
         """Like `connection`, for statements that read a whole table and may take minutes."""
-        async with self._raw(long=True) as raw:
+        async with self._raw(self._turns, long=True) as raw:
             connection = Connection(raw)
             try:
                 yield connection
@@ -165,7 +179,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A connection inside one transaction: committed at the end, rolled back on any error."""
         committed = False
-        async with self._raw() as raw:
+        async with self._raw(self._transactions) as raw:
             transaction = Transaction(raw)
             async with raw.transaction():
                 yield transaction
@@ -185,7 +199,7 @@ class Database:
         own errors roll it back, not those of the caller, who therefore checks before anything is
         written.
         """
-        async with self._raw() as raw:
+        async with self._raw(self._transactions) as raw:
             transaction = Transaction(raw)
             try:
                 async with raw.pipeline():
