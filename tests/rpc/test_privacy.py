@@ -206,6 +206,18 @@ async def test_only_administrators_export_others(service: Running) -> None:
     assert found["data"]["media_id"] == media.media_id
     assert "bob" not in json.dumps(await export(ann))
     assert (await refused(export(bob, "ann"))).reason == "RESOURCE_NOT_FOUND"
+    # An export reveals nothing about media that the caller may not see.
+    project = (await create_project(ann)).project_id
+    hidden = (await store_in(ann, project, jpeg())).media_id
+    wanted = media_service_pb2.GetMediaRequest(media_id=hidden)
+    assert (await refused(bob.call(bob.media.GetMedia, wanted))).reason == "MEDIA_NOT_FOUND"
+
+    async def denials() -> list[dict[str, Any]]:
+        lines = [line["data"] for line in await export(bob) if line["type"] == "audit_entries"]
+        return [data for data in lines if data["media_id"] == hidden]
+
+    (denial,) = await eventually_async(denials)
+    assert (denial["org_id"], denial["project_id"], denial["version"]) == ("", "", 0)
     refusal = await refused(erasure(root, media.media_id))
     assert (refusal.reason, refusal.metadata) == (
         "ERASURE_NOT_FOUND",

@@ -22,6 +22,9 @@ ROWS = (
         Step.LOG,
         Fate.PSEUDONYMIZED,
         secret=("origin_hash", "transaction_id"),
+        # A refusal reveals nothing about the media.
+        exported="to_jsonb(r) || case when r.category = 'DENIAL'"
+        """ then '{"org_id": "", "project_id": "", "version": 0}' else '{}' end::jsonb""",
     ),
     PersonalRows(
         "audit_origins",

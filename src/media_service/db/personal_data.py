@@ -74,7 +74,7 @@ class PersonalRows:
     clause that pseudonymizes a row. `ready` is a condition for rows that can be erased now; others
     are erased by a later pass. `erase` replaces the statement that erases `batch` rows. Without
     `erase` and `changes`, PSEUDONYMIZED rows stay as they are, because they name the person only
-    through another table. `secret` are columns that no export has.
+    through another table. `secret` are columns that no export has. `exported` is the row as JSON.
     """
 
     table: str
@@ -89,6 +89,7 @@ class PersonalRows:
     erase: Erase | None = None
     batch: int = BATCH
     secret: tuple[str, ...] = ()
+    exported: str = "to_jsonb(r)"
 
     @property
     def erasable(self) -> bool:
@@ -130,7 +131,7 @@ class PersonalRows:
         named = {f"key{n}": value for n, value in enumerate(after or ())}
         position = f"({key}) > ({', '.join(f'%({name})s' for name in named)})" if after else "true"
         rows = await db.execute(
-            f"select {key}, (to_jsonb(r) - %(secret)s::text[])::text as exported"
+            f"select {key}, ({self.exported} - %(secret)s::text[])::text as exported"
             f" from {self.table} r where ({self.of}) and {position}"
             f" order by {key} limit %(limit)s".encode(),
             {**person.params, **named, "secret": list(self.secret), "limit": limit},
