@@ -317,7 +317,7 @@ async def test_links_of_a_media_or_of_a_signer_can_be_revoked(
         return {name for name, each in zip(read, found, strict=True) if isinstance(each, Answer)}
 
     of_ann, of_bob = await links_of(ann), await links_of(bob)
-    before = OURS.sign("read", claims(second), now() + HOUR)
+    before = OURS.sign("read", claims(second), now() + HOUR, Principal("ann"))
     refusal = await refused(revoke_urls(bob, media_id=first))
     assert refusal.reason == "ROLE_REQUIRED"
     await revoke_urls(ann, media_id=first)
@@ -332,6 +332,6 @@ async def test_links_of_a_media_or_of_a_signer_can_be_revoked(
     await make_administrator(service, "bob")
     await revoke_urls(bob, signer="user:ann")
     assert await working(of_ann) == set()
-    # A link of an earlier release names no key.
+    # A link that was signed before there were keys names none.
     assert await working({second: before}) == {second}
     assert (await refused(revoke_urls(ann))).reason == "INVALID_FIELD"

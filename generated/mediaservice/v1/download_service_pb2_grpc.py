@@ -211,9 +211,8 @@ class DownloadServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RevokeSignedUrls(self, request, context):
-        """Ends signed URLs at once: all of a media, or all that a caller has signed. URLs of the object store itself (`direct`),
-        and those of a release before this method existed, work until they expire. Browsers may show content that they have
-        read before for another five minutes.
+        """Ends signed URLs at once: all of a media, or all that a caller has signed. URLs of the object store itself (`direct`)
+        work until they expire. Browsers may show content that they have read before for another five minutes.
 
         Those of a media end for everybody, which requires the role MANAGER on it. Everybody may end their own, and
         administrators those of others.

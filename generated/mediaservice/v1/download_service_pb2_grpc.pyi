@@ -134,9 +134,8 @@ class DownloadServiceStub:
         curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl --json '{}' | grep -o 'http[^"]*')
     """
     RevokeSignedUrls: _grpc.UnaryUnaryMultiCallable[_download_service_pb2.RevokeSignedUrlsRequest, _empty_pb2.Empty]
-    """Ends signed URLs at once: all of a media, or all that a caller has signed. URLs of the object store itself (`direct`),
-    and those of a release before this method existed, work until they expire. Browsers may show content that they have
-    read before for another five minutes.
+    """Ends signed URLs at once: all of a media, or all that a caller has signed. URLs of the object store itself (`direct`)
+    work until they expire. Browsers may show content that they have read before for another five minutes.
 
     Those of a media end for everybody, which requires the role MANAGER on it. Everybody may end their own, and
     administrators those of others.
@@ -271,9 +270,8 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
         curl -o original $(curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:signUrl --json '{}' | grep -o 'http[^"]*')
     """
     RevokeSignedUrls: _aio.UnaryUnaryMultiCallable[_download_service_pb2.RevokeSignedUrlsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Ends signed URLs at once: all of a media, or all that a caller has signed. URLs of the object store itself (`direct`),
-    and those of a release before this method existed, work until they expire. Browsers may show content that they have
-    read before for another five minutes.
+    """Ends signed URLs at once: all of a media, or all that a caller has signed. URLs of the object store itself (`direct`)
+    work until they expire. Browsers may show content that they have read before for another five minutes.
 
     Those of a media end for everybody, which requires the role MANAGER on it. Everybody may end their own, and
     administrators those of others.
@@ -447,9 +445,8 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _download_service_pb2.RevokeSignedUrlsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Ends signed URLs at once: all of a media, or all that a caller has signed. URLs of the object store itself (`direct`),
-        and those of a release before this method existed, work until they expire. Browsers may show content that they have
-        read before for another five minutes.
+        """Ends signed URLs at once: all of a media, or all that a caller has signed. URLs of the object store itself (`direct`)
+        work until they expire. Browsers may show content that they have read before for another five minutes.
 
         Those of a media end for everybody, which requires the role MANAGER on it. Everybody may end their own, and
         administrators those of others.
