@@ -8,6 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --
 
 UNIT := tests/unit tests/rules tests/client
 OTHERS := $(UNIT:%=--ignore=%)
+COLLECTED := .pytest_cache/collected
 
 # Without bytecode files, each of hundreds of processes compiles what it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,11 +28,14 @@ dev: compiled  ## Run the service on this machine.
 test: compiled  ## Run every check and every test.
 	@$(MAKE) --no-print-directory --jobs=2 unit suite
 
-# The first command only compiles the tests, which every worker would do otherwise. These tests mostly
-# wait, so more of them run concurrently than there are processors.
-suite: lint compiled
-	@-$(BIN)/python -m pytest --collect-only -q $(OTHERS) >/dev/null
+# These tests mostly wait, so more of them run concurrently than there are processors.
+suite: lint compiled $(COLLECTED)
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(OTHERS)
+
+# Collecting tests compiles them, which every worker would do otherwise.
+$(COLLECTED): $(READY) $(shell find tests -name '*.py')
+	@-$(BIN)/python -m pytest --collect-only -q $(OTHERS) >/dev/null
+	@mkdir -p $(@D) && touch $@
 
 # In one process: several would spend half their time on collecting and reporting.
 unit: $(READY)  ## Run the tests that need no service: unit, rules, client.
