@@ -87,8 +87,10 @@ class LimitedConnection(AsyncConnection[DictRow]):
     async def wait(
         self, gen: Any, interval: float = INTERVAL_SECONDS, timeout: float | None = None
     ) -> Any:
-        """psycopg calls this for each of its waits. `timeout` is that of `notifies`."""
+        """psycopg calls this for each of its waits. `timeout` is that of `notifies`, which waits
+        for an event of the socket alone, because it waits most of the time."""
         limit = self.seconds if timeout is None else timeout
+        interval = interval if timeout is None else max(interval, timeout)
         try:
             return await waiting.wait_async(
                 gen, self.pgconn.socket, interval=interval, timeout=limit
