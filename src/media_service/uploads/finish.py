@@ -164,7 +164,8 @@ class Finisher:
         self._acceptance = acceptance
         self._new_scan = new_scan
         self._add = Batcher(self._add_many)
-        self._turns = FinishTurns(MOST_TURNS)
+        # Apart from each other, so that what has begun ends before a worker takes it over.
+        self._beginning, self._ending = FinishTurns(MOST_TURNS), FinishTurns(MOST_TURNS)
         self._shared_turns = FinishTurns(MOST_SHARED_TURNS)
 
     async def finish_session(
@@ -193,7 +194,7 @@ class Finisher:
         error that makes the upload FAILED.
         """
         failpoint("upload.verify.before")
-        async with self._turns.turn(principal.charged), self._database.transaction() as tx:
+        async with self._beginning.turn(principal.charged), self._database.transaction() as tx:
             upload = await queries.lock_to_finish(tx, upload_id, principal)
             if upload is None or upload.state in {UploadState.VERIFYING, UploadState.FINISHED}:
                 return
@@ -364,7 +365,7 @@ class Finisher:
             raise
         failpoint("upload.finish.before")
         try:
-            async with self._turns.turn(charged):
+            async with self._ending.turn(charged):
                 await self._finish(upload, new, completer)
         except (NotFound, PermissionDenied, FailedPrecondition) as error:
             if not isinstance(error, FailedPrecondition) or error.reason is Reason.FILE_BLOCKED:
@@ -410,7 +411,7 @@ class Finisher:
         return media_of(upload, kind, content_type, blob, self._new_scan)
 
     async def _refuse(self, upload_id: str, error: MediaError, charged: Owner) -> None:
-        async with self._turns.turn(charged), self._database.transaction() as tx:
+        async with self._ending.turn(charged), self._database.transaction() as tx:
             await self._fail(tx, upload_id, Fault(error.reason, error.message))
 
     async def _fail(self, tx: Transaction, upload_id: str, fault: Fault) -> None:
