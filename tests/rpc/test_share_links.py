@@ -264,6 +264,32 @@ async def test_a_link_is_changed_and_keeps_its_secret(
     assert await reason(change(ann, link_id, max_uses=9)) == "SHARE_LINK_NOT_FOUND"
 
 
+async def test_only_a_manager_of_all_targets_changes_a_link(
+    service: Running, ann: Caller, bob: Caller
+) -> None:
+    hidden, given = [(await ann.store(jpeg())).media_id for _ in range(2)]
+    await grant(ann, f"media:{given}", "user:bob", "MANAGER")
+    targets = [f"media:{hidden}", f"media:{given}"]
+    created = await share(ann, *targets, password=PASSWORD, max_uses=1)
+    link_id = created.share_link.share_link_id
+    assert await reason(change(bob, link_id, "password", "max_uses")) == "ROLE_REQUIRED"
+    assert (await get(bob, link_id)).has_password
+    assert await reason(open_link(service, created.secret)) == "SHARE_LINK_PASSWORD_REQUIRED"
+    await grant(ann, targets[0], "user:bob", "MANAGER")
+    changed = await change(bob, link_id, "password", "max_uses", max_uses=2)
+    assert (changed.has_password, changed.max_uses) == (False, 2)
+    # A target that was purged is managed by nobody.
+    async with service.database() as db:
+        await db.execute("update share_links set targets[1] = 'media:' || gen_random_uuid()")
+    assert await reason(change(bob, link_id, max_uses=3)) == "ROLE_REQUIRED"
+    assert (await change(ann, link_id, "max_uses", "password", password=PASSWORD)).max_uses == 0
+    assert (await revoke_link(bob, link_id)).HasField("revoke_time")
+    found = await entries(service, "action", "details", "outcome")
+    wanted = '{"fields":"max_uses,password"}'
+    made = [each for each in found if each[0] == "share_links.update" and each[2] == "OK"]
+    assert [each[1] for each in made] == [wanted, wanted]
+
+
 async def test_wrong_passwords_are_counted_for_their_network(
     service: Running, ann: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,7 +179,8 @@ class AuditEntry(_message.Message):
     @_builtins.property
     def details(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What a change set, by name. Of grants: `grantee`, `role`, `expire_time`; of members of groups: `member`; of
-        transfers: `owner`. A user is `user:ID`, or after the user was erased, `user:` and a random UUID.
+        transfers: `owner`; of changes of share links: `fields`, the names of the fields, such as `max_uses,password`. A user
+        is `user:ID`, or after the user was erased, `user:` and a random UUID.
         """
 
     def __init__(

@@ -144,12 +144,12 @@ class ShareLinkServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateShareLink(self, request, context):
-        """Changes the name, the expiry, the number of uses or the password of a share link, whose secret stays. Its creator may
-        do so, and those who have the role MANAGER on one of its targets or on its organization. Sessions that are open stay
-        open, unless the link has ended.
+        """Changes the name, the expiry, the number of uses or the password of a share link. Its secret stays the same. The
+        caller must be the creator of the link, or have the role MANAGER on all of its targets or on its organization. Open
+        sessions stay open, unless the link has ended.
 
-        Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; INVALID_UPDATE_MASK. Safe to
-        retry.
+        Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
+        the role MANAGER on some of the targets only; INVALID_UPDATE_MASK. Safe to retry.
 
         Example:
 

@@ -83,12 +83,12 @@ class ShareLinkServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.ShareLinkService/ListShareLinks
     """
     UpdateShareLink: _grpc.UnaryUnaryMultiCallable[_share_link_service_pb2.UpdateShareLinkRequest, _share_link_service_pb2.ShareLink]
-    """Changes the name, the expiry, the number of uses or the password of a share link, whose secret stays. Its creator may
-    do so, and those who have the role MANAGER on one of its targets or on its organization. Sessions that are open stay
-    open, unless the link has ended.
+    """Changes the name, the expiry, the number of uses or the password of a share link. Its secret stays the same. The
+    caller must be the creator of the link, or have the role MANAGER on all of its targets or on its organization. Open
+    sessions stay open, unless the link has ended.
 
-    Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; INVALID_UPDATE_MASK. Safe to
-    retry.
+    Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
+    the role MANAGER on some of the targets only; INVALID_UPDATE_MASK. Safe to retry.
 
     Example:
 
@@ -176,12 +176,12 @@ class ShareLinkServiceAsyncStub(ShareLinkServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.ShareLinkService/ListShareLinks
     """
     UpdateShareLink: _aio.UnaryUnaryMultiCallable[_share_link_service_pb2.UpdateShareLinkRequest, _share_link_service_pb2.ShareLink]  # type: ignore[assignment]
-    """Changes the name, the expiry, the number of uses or the password of a share link, whose secret stays. Its creator may
-    do so, and those who have the role MANAGER on one of its targets or on its organization. Sessions that are open stay
-    open, unless the link has ended.
+    """Changes the name, the expiry, the number of uses or the password of a share link. Its secret stays the same. The
+    caller must be the creator of the link, or have the role MANAGER on all of its targets or on its organization. Open
+    sessions stay open, unless the link has ended.
 
-    Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; INVALID_UPDATE_MASK. Safe to
-    retry.
+    Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
+    the role MANAGER on some of the targets only; INVALID_UPDATE_MASK. Safe to retry.
 
     Example:
 
@@ -290,12 +290,12 @@ class ShareLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _share_link_service_pb2.UpdateShareLinkRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_share_link_service_pb2.ShareLink, _abc.Awaitable[_share_link_service_pb2.ShareLink]]:
-        """Changes the name, the expiry, the number of uses or the password of a share link, whose secret stays. Its creator may
-        do so, and those who have the role MANAGER on one of its targets or on its organization. Sessions that are open stay
-        open, unless the link has ended.
+        """Changes the name, the expiry, the number of uses or the password of a share link. Its secret stays the same. The
+        caller must be the creator of the link, or have the role MANAGER on all of its targets or on its organization. Open
+        sessions stay open, unless the link has ended.
 
-        Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; INVALID_UPDATE_MASK. Safe to
-        retry.
+        Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
+        the role MANAGER on some of the targets only; INVALID_UPDATE_MASK. Safe to retry.
 
         Example:
 

@@ -29,25 +29,35 @@ COLUMNS = """
 """
 TABLE = Table("share_links", "l", "share_link_id", media_id=None, in_projects=False)
 NEWEST = (Key("create_time", descending=True), Key("share_link_id", descending=True))
-# The caller's role on a link: that of its creator is OWNER, and otherwise the highest one on its
-# targets.
-ROLE = f"""
-    greatest(
-        {role("l", owner_keys("l"))},
-        (
-            select max({role("m", media_keys("m", "media_id"))}) from media m
-            where m.media_id = any(array(
-                select substr(t.resource, 7)::uuid from unnest(l.targets) t (resource)
+
+
+def role_on(targets: str) -> str:
+    """The caller's role on a link: that of its creator is OWNER, and otherwise the one on its
+    targets. `targets`: "max" for the highest role on one of them, "min" for the lowest, to which a
+    target that does not exist counts as NONE."""
+    return f"""
+        greatest(
+            {role("l", owner_keys("l"))},
+            (
+                select {targets}(
+                    case when m.media_id is null then {Role.NONE:d}
+                    else {role("m", media_keys("m", "media_id"))} end
+                )
+                from unnest(l.targets) t (resource)
+                left join media m on m.media_id = substr(t.resource, 7)::uuid
                 where starts_with(t.resource, 'media:')
-            ))
-        ),
-        (
-            select {role("p", project_keys("p"))} from projects p
-            where starts_with(l.targets[1], 'project:')
-              and p.project_id = substr(l.targets[1], 9)
+            ),
+            (
+                select {role("p", project_keys("p"))} from projects p
+                where starts_with(l.targets[1], 'project:')
+                  and p.project_id = substr(l.targets[1], 9)
+            )
         )
-    )
-"""
+    """
+
+
+ROLE = role_on("max")
+ROLE_ON_ALL = role_on("min")
 
 
 def record(row: Mapping[str, Any]) -> ShareLink:
@@ -114,10 +124,12 @@ async def insert(
     return record(row)
 
 
-async def get(db: Connection, share_link_id: str, principal: Principal) -> ShareLink | None:
+async def get(
+    db: Connection, share_link_id: str, principal: Principal, role_sql: str = ROLE
+) -> ShareLink | None:
     """Returns a link, with the role of the caller."""
     rows = await db.execute(
-        f"select {COLUMNS}, {ROLE} as role from {CALLER} cross join share_links l"
+        f"select {COLUMNS}, {role_sql} as role from {CALLER} cross join share_links l"
         " where l.share_link_id = %s".encode(),
         (*caller_params(principal), share_link_id),
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from media_service.access.policy import authorize, scope
+from media_service.access.policy import authorize, role_required, scope
 from media_service.access.principal import LinkMode, Principal
 from media_service.access.role import Role
 from media_service.clock import now
@@ -97,7 +97,7 @@ class ShareLinkService:
         self, principal: Principal, share_link_id: str, changes: Mapping[str, Any]
     ) -> ShareLink:
         """Changes some of the fields `CHANGEABLE`. Raises NotFound (SHARE_LINK_NOT_FOUND),
-        InvalidArgument (INVALID_UPDATE_MASK, INVALID_FIELD)."""
+        PermissionDenied (ROLE_REQUIRED), InvalidArgument (INVALID_UPDATE_MASK, INVALID_FIELD)."""
         check_changeable(changes)
         check_expiry(changes.get("expire_time"))
         values = {name: value for name, value in changes.items() if name != "password"}
@@ -105,12 +105,14 @@ class ShareLinkService:
             password = changes["password"]
             values["password_hash"] = await self._passwords.hash(password) if password else None
         async with self._database.transaction() as tx:
-            link = await load(tx, principal, share_link_id)
-            if link.revoke_time is not None:
-                raise share_link_not_found(share_link_id)
+            link = await load_to_change(tx, principal, share_link_id)
             if values:
                 await queries.update(tx, share_link_id, values)
-            tx.audit(org_id=link.creator.org_id, resource_id=share_link_id)
+            tx.audit(
+                org_id=link.creator.org_id,
+                resource_id=share_link_id,
+                details={"fields": ",".join(sorted(changes))},
+            )
             return await load(tx, principal, share_link_id)
 
     async def revoke(self, principal: Principal, share_link_id: str) -> ShareLink:
@@ -169,12 +171,24 @@ async def organization_of(
 
 
 async def load(db: Connection, principal: Principal, share_link_id: str) -> ShareLink:
-    """Returns a link if the caller may manage it. Whoever has a lower role on its target need not
-    know that it exists."""
+    """Returns a link that the caller may read and revoke. It does not exist for a caller with a
+    lower role than MANAGER on each of its targets."""
     link = await queries.get(db, share_link_id, principal)
     missing = share_link_not_found(share_link_id)
     managed = link if link and link.role >= Role.MANAGER else None
     return authorize(managed, missing, Role.MANAGER)
+
+
+async def load_to_change(db: Connection, principal: Principal, share_link_id: str) -> ShareLink:
+    """Returns a link that the caller may change. A change may loosen the protection of every
+    target, so a MANAGER of only some of the targets may not make one."""
+    link = await load(db, principal, share_link_id)
+    if link.revoke_time is not None:
+        raise share_link_not_found(share_link_id)
+    on_all = await queries.get(db, share_link_id, principal, queries.ROLE_ON_ALL)
+    if on_all is None or on_all.role < Role.MANAGER:
+        raise role_required(Role.MANAGER)
+    return link
 
 
 async def remove_ended_links(database: Database) -> Batches:

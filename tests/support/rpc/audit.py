@@ -7,7 +7,7 @@ from tests.support.rpc.server import Running
 ENTRIES = """
     select e.category, e.action, p.id as actor, e.actor_type, e.media_id::text as media_id,
            e.outcome, e.counted, e.requests, e.bytes, o.address, o.user_agent, e.request_id,
-           e.version, e.credential_id
+           e.version, e.credential_id, e.details
     from audit_entries e
     left join audit_people p using (person_id)
     left join audit_origins o using (time, entry_id)
