@@ -20,6 +20,7 @@ from mediaservice.v1 import (
 from media_service.audit.digests import verify
 from media_service.cli.main import cli
 from media_service.db.database import Database
+from media_service.downloads.periodic_tasks import remove_erased_signers
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.credentials import account, api_key
 from tests.support.rpc.links import link, somebody
@@ -131,7 +132,9 @@ async def test_an_erased_user_leaves_nothing_that_names_them(
     open_upload = (await ann.create(filename="watched.jpg", size_bytes=10)).upload_id
     ticket = watch_service_pb2.CreateWatchTicketRequest(upload_id=open_upload)
     await ann.call(watches.CreateWatchTicket, ticket)
-    urls = [await link(ann, each.media_id) for each in (media, kept)]
+    # Everybody may read one of them, so only its revocation ends its URL.
+    await grant(bob, f"media:{of_bob.media_id}", "everybody", "VIEWER")
+    urls = [await link(ann, each.media_id) for each in (media, kept, of_bob)]
     shared = await share(ann, f"project:{own}")
     assert await media_of(await visitor(working, shared.secret))
     revocation = download_service_pb2.RevokeSignedUrlsRequest(signer="me")
@@ -162,7 +165,7 @@ async def test_an_erased_user_leaves_nothing_that_names_them(
     assert rows["projects", "PSEUDONYMIZED"] == 1
     assert rows["service_accounts", "REMOVED"] == 1
     assert rows["api_keys", "REMOVED"] == 1
-    assert rows["share_links", "REMOVED"] == rows["signed_url_keys", "REMOVED"] == 1
+    assert rows["share_links", "REMOVED"] == rows["signed_url_keys", "PSEUDONYMIZED"] == 1
     assert rows["quotas", "REMOVED"] == 3
     for gone in (media, deleted, in_own, of_robot):
         request = media_service_pb2.GetMediaRequest(media_id=gone.media_id)
@@ -194,6 +197,10 @@ async def test_an_erased_user_leaves_nothing_that_names_them(
     assert "another key" in run(["erase", "verify", str(file), "--key", "AAAA"]).stderr
     async with Database(working.database_url, 1) as database:
         assert not (await verify(database, YEAR, None)).broken
+        assert [removed async for removed in remove_erased_signers(database)] == [0]
+        async with database.connection() as db:
+            await db.execute("update signed_url_keys set expire_time = now() - interval '1 second'")
+        assert [removed async for removed in remove_erased_signers(database)] == [1]
 
 
 async def test_only_administrators_export_others(service: Running) -> None:

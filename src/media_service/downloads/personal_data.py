@@ -1,6 +1,15 @@
 """The people in the keys of signed URLs."""
 
-from media_service.db.personal_data import PersonalRows, Step
+from media_service.db.personal_data import Fate, Params, PersonalRows, Step
+from media_service.db.transaction import Transaction
+from media_service.media import queries
+
+
+async def hash_signer(tx: Transaction, params: Params) -> int:
+    """Keeps the key under a hash of the name: without it, URLs that the person had revoked would
+    work again."""
+    return await queries.hash_signer(tx, params["name"])
+
 
 ROWS = (
     PersonalRows(
@@ -9,5 +18,7 @@ ROWS = (
         "r.principal = %(name)s",
         ("principal",),
         Step.ACCOUNTS,
+        Fate.PSEUDONYMIZED,
+        erase=hash_signer,
     ),
 )

@@ -89,11 +89,17 @@ def select(
     """
 
 
+def erased_signer(name: str) -> str:
+    """What stands for an erased caller in `signed_url_keys`."""
+    return f"'sha256:' || encode(sha256(convert_to({name}, 'UTF8')), 'hex')"
+
+
 def signer_url_key(caller: str) -> str:
     """The key that a caller's signed URLs name."""
+    principal = f"{caller}.principal"
     return (
-        "coalesce((select k.url_key from signed_url_keys k"
-        f" where k.principal = {caller}.principal), 0)"
+        "coalesce((select max(k.url_key) from signed_url_keys k"
+        f" where k.principal in ({principal}, {erased_signer(principal)})), 0)"
     )
 
 
@@ -511,10 +517,42 @@ async def change_url_key(db: Connection, media_id: str) -> None:
 async def change_signer_key(db: Connection, principal: str) -> None:
     """Ends the URLs that a caller has signed."""
     await db.execute(
-        "insert into signed_url_keys as k (principal, url_key) values (%s, 1)"
-        " on conflict (principal) do update set url_key = k.url_key + 1",
+        f"""
+        insert into signed_url_keys as k (principal, url_key)
+        select c.principal, {signer_url_key("c")} + 1 from (select %s::text as principal) c
+        on conflict (principal) do update set url_key = k.url_key + 1
+        """.encode(),
         (principal,),
     )
+
+
+async def hash_signer(db: Connection, principal: str) -> int:
+    """Replaces the name of a caller who has revoked URLs by a hash, until those have expired: a
+    URL works for at most seven days. Returns the number of rows."""
+    rows = await db.execute(
+        f"""
+        with named as (delete from signed_url_keys where principal = %(name)s returning url_key)
+        insert into signed_url_keys (principal, url_key, expire_time)
+        select {erased_signer("%(name)s::text")}, url_key, now() + interval '7 days' from named
+        on conflict (principal) do update
+        set url_key = excluded.url_key, expire_time = excluded.expire_time
+        """.encode(),
+        {"name": principal},
+    )
+    return rows.rowcount
+
+
+async def remove_erased_signers(db: Connection, limit: int) -> int:
+    rows = await db.execute(
+        """
+        delete from signed_url_keys where principal in (
+            select principal from signed_url_keys where expire_time < now()
+            limit %s for update skip locked
+        )
+        """,
+        (limit,),
+    )
+    return rows.rowcount
 
 
 async def put_rendition(db: Connection, media_id: str, new: NewRendition, blob_id: str) -> None:
