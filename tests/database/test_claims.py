@@ -100,6 +100,12 @@ async def test_owners_take_turns(database: Database) -> None:
         assert set(found[start : start + 3]) == {ann, bob, acme}
 
 
+async def test_a_job_takes_the_turns_of_the_caller_who_started_it(database: Database) -> None:
+    ann, bob, _ = OWNERS
+    await accept(database, *(job(ann, charged=bob) for _ in range(3)), job(ann))
+    assert set(owners(await drain(database, 2))) == {"ann", "bob"}
+
+
 async def test_organizations_take_turns_however_many_users_have_jobs(database: Database) -> None:
     ann, _, _ = OWNERS
     crowd = [Owner("user", f"user {number}", "big") for number in range(50)]

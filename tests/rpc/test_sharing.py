@@ -11,6 +11,7 @@ from mediaservice.v1.rule_pb2 import Rule
 
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.catalogue import delete, get, names, purge, update
+from tests.support.rpc.jobs import cancel, process, retry
 from tests.support.rpc.server import Caller, Running, refused
 from tests.support.rpc.sharing import (
     add_member,
@@ -299,6 +300,26 @@ async def test_a_claim_narrows_the_caller_to_one_organization(service: Running) 
     await grant(root, "organization:acme", "user:ann", "ROLE_UNSPECIFIED")
     assert await names(claiming) == ["of-acme.jpg"]
     assert await names(ann) == ["of-acme.jpg", "own.jpg"]
+
+
+async def test_jobs_take_the_turns_of_the_caller_who_started_them(
+    ann: Caller, bob: Caller, service: Running
+) -> None:
+    media = await ann.store(jpeg())
+    await grant(ann, f"media:{media.media_id}", "user:bob", "EDITOR")
+    job = await process(bob, media.media_id, "resize:8x")
+
+    async def turn() -> Any:
+        async with service.database() as db:
+            found = await db.execute(
+                "select owner_id, turn_id from jobs where job_id = %s", (job.job_id,)
+            )
+            return await found.fetchone()
+
+    assert await turn() == ("ann", "bob")
+    await cancel(ann, job.job_id)
+    await retry(ann, job.job_id)
+    assert await turn() == ("ann", "ann")
 
 
 # Projects and owners that change
