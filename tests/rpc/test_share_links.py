@@ -1,16 +1,20 @@
 """Share links: who has the secret sees the targets, as long as the link and its creator may."""
 
 import asyncio
+import threading
 import time
 from collections import Counter
+from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from mediaservice.v1 import credentials_service_pb2, download_service_pb2, media_service_pb2
 
-from media_service.share_links import opening
+from media_service.access.fair_turns import FairTurns, Turn
+from media_service.share_links import opening, passwords
 from tests.support.media.small_files import jpeg
 from tests.support.renditions import give
 from tests.support.rpc.audit import entries
@@ -288,6 +292,65 @@ async def test_only_a_manager_of_all_targets_changes_a_link(
     wanted = '{"fields":"max_uses,password"}'
     made = [each for each in found if each[0] == "share_links.update" and each[2] == "OK"]
     assert [each[1] for each in made] == [wanted, wanted]
+
+
+async def test_passwords_are_hashed_in_fair_turns_for_those_who_may(
+    service: Running, ann: Caller, bob: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = [f"media:{(await each.store(jpeg())).media_id}" for each in (ann, bob)]
+    created = await share(bob, other, password=PASSWORD)
+    hashed: list[str] = []
+    go_on, hash_of, matches = threading.Event(), passwords.hash_of, passwords.matches
+
+    def slow_hash(password: str) -> str:
+        hashed.append(password)
+        assert go_on.wait(60)
+        return hash_of(password)
+
+    def slow_check(password: str, hash_: str) -> bool:
+        hashed.append("visitor")
+        return matches(password, hash_)
+
+    monkeypatch.setattr(passwords, "hash_of", slow_hash)
+    monkeypatch.setattr(passwords, "matches", slow_check)
+    turns: list[Turn] = []
+    add = FairTurns.add
+
+    def counted(self: FairTurns, turn: Turn) -> None:
+        turns.append(turn)
+        add(self, turn)
+
+    async def queued(number: int) -> bool:
+        return len(turns) >= number
+
+    monkeypatch.setattr(FairTurns, "add", counted)
+    link_id, unknown = created.share_link.share_link_id, str(uuid4())
+    for stranger in (
+        change(ann, link_id, password=PASSWORD),
+        change(ann, unknown, password="x" * 8),
+    ):
+        assert await reason(stranger) == "SHARE_LINK_NOT_FOUND"
+    assert await reason(share(ann, other, password=PASSWORD)) == "RESOURCE_NOT_FOUND"
+    assert hashed == []
+    # A visitor does not wait for all hashes of another caller.
+    many = [asyncio.create_task(share(ann, mine, password=f"password {i}")) for i in range(8)]
+    await eventually_async(partial(queued, 8))
+    visit = asyncio.create_task(open_link(service, created.secret, password=PASSWORD))
+    await eventually_async(partial(queued, 9))
+    go_on.set()
+    await asyncio.gather(*many, visit)
+    assert (len(hashed), hashed.index("visitor") < 4) == (9, True)
+    # A wait ends, and a password that was not checked does not count as a wrong one.
+    go_on.clear()
+    monkeypatch.setattr(passwords, "MAX_SECONDS", 0.1)
+    many = [asyncio.create_task(share(ann, mine, password=f"password {i}")) for i in range(2)]
+    await eventually_async(partial(queued, 11))
+    assert await reason(open_link(service, created.secret, password="wrong")) == "SERVER_BUSY"
+    go_on.set()
+    await asyncio.gather(*many)
+    async with service.database() as db:
+        attempts = await (await db.execute("select count(*) from share_link_attempts")).fetchone()
+    assert attempts == (0,)
 
 
 async def test_wrong_passwords_are_counted_for_their_network(

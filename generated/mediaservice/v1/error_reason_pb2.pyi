@@ -389,7 +389,7 @@ class ErrorReason(_message.Message):
         and watches, or is overloaded, and no other caller has more of them than this one. Nothing was stored. A stream may
         also end with this error after it started: its caller has the most, and another caller needs the place. Received
         bytes are kept; resume the upload, the download or the watch. An upload that does not get a turn to finish ends with
-        this error, too.
+        this error, too, and so does a call that does not get a turn to hash or check the password of a share link.
         """
         WATCH_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 910
         """The caller already has `limit` watches open in this server process. Close one, or poll the resource."""
@@ -753,7 +753,7 @@ class ErrorReason(_message.Message):
     and watches, or is overloaded, and no other caller has more of them than this one. Nothing was stored. A stream may
     also end with this error after it started: its caller has the most, and another caller needs the place. Received
     bytes are kept; resume the upload, the download or the watch. An upload that does not get a turn to finish ends with
-    this error, too.
+    this error, too, and so does a call that does not get a turn to hash or check the password of a share link.
     """
     WATCH_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 910
     """The caller already has `limit` watches open in this server process. Close one, or poll the resource."""

@@ -100,8 +100,8 @@ class ShareLinkServiceServicer(object):
         again. The caller needs the role MANAGER on all targets, as to grant roles on them. What only a claim in the
         token of an administrator gives does not count.
 
-        Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Do not retry blindly: each call that succeeds
-        creates a link.
+        Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED; SERVER_BUSY if too many passwords are hashed. Do
+        not retry blindly: each call that succeeds creates a link.
 
         Example:
 
@@ -149,7 +149,8 @@ class ShareLinkServiceServicer(object):
         sessions stay open, unless the link has ended.
 
         Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
-        the role MANAGER on some of the targets only; INVALID_UPDATE_MASK. Safe to retry.
+        the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; SERVER_BUSY if too many passwords are hashed. Safe
+        to retry.
 
         Example:
 
@@ -181,8 +182,8 @@ class ShareLinkServiceServicer(object):
 
         Public: the secret is the permission. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked;
         SHARE_LINK_EXPIRED, SHARE_LINK_USED_UP, SHARE_LINK_PASSWORD_REQUIRED, SHARE_LINK_PASSWORD_WRONG, RATE_LIMITED (of
-        one link, 10 wrong passwords an hour from one address, and 300 from all). Do not retry blindly: each call that
-        succeeds is a use.
+        one link, 10 wrong passwords an hour from one address, and 300 from all), SERVER_BUSY (too many passwords are
+        checked). Do not retry blindly: each call that succeeds is a use.
 
         Example:
 

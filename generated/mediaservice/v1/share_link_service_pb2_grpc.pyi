@@ -51,8 +51,8 @@ class ShareLinkServiceStub:
     again. The caller needs the role MANAGER on all targets, as to grant roles on them. What only a claim in the
     token of an administrator gives does not count.
 
-    Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Do not retry blindly: each call that succeeds
-    creates a link.
+    Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED; SERVER_BUSY if too many passwords are hashed. Do
+    not retry blindly: each call that succeeds creates a link.
 
     Example:
 
@@ -88,7 +88,8 @@ class ShareLinkServiceStub:
     sessions stay open, unless the link has ended.
 
     Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
-    the role MANAGER on some of the targets only; INVALID_UPDATE_MASK. Safe to retry.
+    the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; SERVER_BUSY if too many passwords are hashed. Safe
+    to retry.
 
     Example:
 
@@ -112,8 +113,8 @@ class ShareLinkServiceStub:
 
     Public: the secret is the permission. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked;
     SHARE_LINK_EXPIRED, SHARE_LINK_USED_UP, SHARE_LINK_PASSWORD_REQUIRED, SHARE_LINK_PASSWORD_WRONG, RATE_LIMITED (of
-    one link, 10 wrong passwords an hour from one address, and 300 from all). Do not retry blindly: each call that
-    succeeds is a use.
+    one link, 10 wrong passwords an hour from one address, and 300 from all), SERVER_BUSY (too many passwords are
+    checked). Do not retry blindly: each call that succeeds is a use.
 
     Example:
 
@@ -144,8 +145,8 @@ class ShareLinkServiceAsyncStub(ShareLinkServiceStub):
     again. The caller needs the role MANAGER on all targets, as to grant roles on them. What only a claim in the
     token of an administrator gives does not count.
 
-    Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Do not retry blindly: each call that succeeds
-    creates a link.
+    Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED; SERVER_BUSY if too many passwords are hashed. Do
+    not retry blindly: each call that succeeds creates a link.
 
     Example:
 
@@ -181,7 +182,8 @@ class ShareLinkServiceAsyncStub(ShareLinkServiceStub):
     sessions stay open, unless the link has ended.
 
     Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
-    the role MANAGER on some of the targets only; INVALID_UPDATE_MASK. Safe to retry.
+    the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; SERVER_BUSY if too many passwords are hashed. Safe
+    to retry.
 
     Example:
 
@@ -205,8 +207,8 @@ class ShareLinkServiceAsyncStub(ShareLinkServiceStub):
 
     Public: the secret is the permission. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked;
     SHARE_LINK_EXPIRED, SHARE_LINK_USED_UP, SHARE_LINK_PASSWORD_REQUIRED, SHARE_LINK_PASSWORD_WRONG, RATE_LIMITED (of
-    one link, 10 wrong passwords an hour from one address, and 300 from all). Do not retry blindly: each call that
-    succeeds is a use.
+    one link, 10 wrong passwords an hour from one address, and 300 from all), SERVER_BUSY (too many passwords are
+    checked). Do not retry blindly: each call that succeeds is a use.
 
     Example:
 
@@ -240,8 +242,8 @@ class ShareLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         again. The caller needs the role MANAGER on all targets, as to grant roles on them. What only a claim in the
         token of an administrator gives does not count.
 
-        Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Do not retry blindly: each call that succeeds
-        creates a link.
+        Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED; SERVER_BUSY if too many passwords are hashed. Do
+        not retry blindly: each call that succeeds creates a link.
 
         Example:
 
@@ -295,7 +297,8 @@ class ShareLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         sessions stay open, unless the link has ended.
 
         Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
-        the role MANAGER on some of the targets only; INVALID_UPDATE_MASK. Safe to retry.
+        the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; SERVER_BUSY if too many passwords are hashed. Safe
+        to retry.
 
         Example:
 
@@ -331,8 +334,8 @@ class ShareLinkServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Public: the secret is the permission. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked;
         SHARE_LINK_EXPIRED, SHARE_LINK_USED_UP, SHARE_LINK_PASSWORD_REQUIRED, SHARE_LINK_PASSWORD_WRONG, RATE_LIMITED (of
-        one link, 10 wrong passwords an hour from one address, and 300 from all). Do not retry blindly: each call that
-        succeeds is a use.
+        one link, 10 wrong passwords an hour from one address, and 300 from all), SERVER_BUSY (too many passwords are
+        checked). Do not retry blindly: each call that succeeds is a use.
 
         Example:
 

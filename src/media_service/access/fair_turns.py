@@ -3,11 +3,12 @@
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
 from media_service.access.owner import Owner
+from media_service.errors import MediaError
 
 
 @dataclass(eq=False, slots=True)
@@ -45,6 +46,19 @@ class FairTurns:
             yield
         finally:
             self.remove(turn)
+
+    @asynccontextmanager
+    async def turn_within(
+        self, seconds: float, owner: Owner, busy: Callable[[], MediaError]
+    ) -> AsyncIterator[None]:
+        """Like `turn`. Raises the error of `busy` if the turn does not start within `seconds`."""
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(seconds):
+                    await stack.enter_async_context(self.turn(owner))
+            except TimeoutError:
+                raise busy() from None
+            yield
 
     @property
     def running(self) -> Collection[Turn]:

@@ -65,5 +65,13 @@ def too_many_attempts(quota: int, window_seconds: int, retry_seconds: float) -> 
     return error
 
 
+def busy(most: int) -> ResourceExhausted:
+    return ResourceExhausted(
+        Reason.SERVER_BUSY,
+        "This server checks too many passwords of share links. Try again in a moment.",
+        max_streams=most,
+    )
+
+
 def invalid(field: str, why: str) -> InvalidArgument:
     return InvalidArgument(Reason.INVALID_FIELD, f"The {field} {why}.", ((field, why),))

@@ -7,6 +7,7 @@ from media_service.access.owner import Owner
 from media_service.access.principal import LINK, Principal
 from media_service.db.audit_entry import current_call
 from media_service.db.database import Database
+from media_service.errors import ResourceExhausted
 from media_service.ids import new_id
 from media_service.share_links import queries
 from media_service.share_links.errors import (
@@ -50,7 +51,7 @@ class LinkOpener:
         What is true of a link is told only to those who have its secret. Raises NotFound
         (SHARE_LINK_NOT_FOUND), FailedPrecondition (SHARE_LINK_EXPIRED, SHARE_LINK_USED_UP,
         SHARE_LINK_PASSWORD_REQUIRED), PermissionDenied (SHARE_LINK_PASSWORD_WRONG),
-        ResourceExhausted (RATE_LIMITED)."""
+        ResourceExhausted (RATE_LIMITED, SERVER_BUSY)."""
         link = await self._find(secret)
         if link.password_hash is not None:
             await self._check_password(link, link.password_hash, password, network)
@@ -86,8 +87,8 @@ class LinkOpener:
     async def _check_password(
         self, link: ShareLink, password_hash: str, password: str, network: str
     ) -> None:
-        """An attempt counts as a wrong one from its beginning until it turns out to be right. So no
-        number of attempts at once exceeds the limits."""
+        """An attempt counts as a wrong one from its beginning until it turns out to be right, or is
+        not checked. So no number of attempts at once exceeds the limits."""
         if not password:
             raise password_required()
         attempt_id, share_link_id = new_id(), link.share_link_id
@@ -97,8 +98,18 @@ class LinkOpener:
                 if made.number >= most:
                     raise too_many_attempts(most, int(PERIOD.total_seconds()), made.seconds)
             await queries.insert_attempt(tx, attempt_id, share_link_id, network)
-        if not await self._passwords.matches(password, password_hash):
+        try:
+            right = await self._passwords.matches(
+                Owner("address", network), password, password_hash
+            )
+        except ResourceExhausted:  # the password was not checked
+            await self._forget(attempt_id)
+            raise
+        if not right:
             raise password_wrong()
+        await self._forget(attempt_id)
+
+    async def _forget(self, attempt_id: str) -> None:
         async with self._database.connection() as db:
             await queries.forget_attempt(db, attempt_id)
 

@@ -41,13 +41,17 @@ class ShareLinkService:
         self, principal: Principal, new: NewLink, password: str
     ) -> tuple[ShareLink, str]:
         """Returns the link and its secret. Raises NotFound (RESOURCE_NOT_FOUND), PermissionDenied
-        (ROLE_REQUIRED), InvalidArgument (INVALID_FIELD)."""
+        (ROLE_REQUIRED), InvalidArgument (INVALID_FIELD), ResourceExhausted (SERVER_BUSY)."""
         resources = [parse_resource(target, "targets") for target in new.targets]
         check_targets(resources, new)
         check_expiry(new.expire_time)
         # What a claim of an administrator gives does not count later, either.
         creator = replace(principal, administrator=False)
-        password_hash = await self._passwords.hash(password) if password else None
+        password_hash = None
+        if password:
+            async with self._database.connection() as db:  # hashes only for those who may share
+                await organization_of(db, creator, resources)
+            password_hash = await self._passwords.hash(principal.charged, password)
         secret, share_link_id = new_secret(), new_id()
         async with self._database.transaction() as tx:
             org_id = await organization_of(tx, creator, resources)
@@ -97,13 +101,18 @@ class ShareLinkService:
         self, principal: Principal, share_link_id: str, changes: Mapping[str, Any]
     ) -> ShareLink:
         """Changes some of the fields `CHANGEABLE`. Raises NotFound (SHARE_LINK_NOT_FOUND),
-        PermissionDenied (ROLE_REQUIRED), InvalidArgument (INVALID_UPDATE_MASK, INVALID_FIELD)."""
+        PermissionDenied (ROLE_REQUIRED), InvalidArgument (INVALID_UPDATE_MASK, INVALID_FIELD),
+        ResourceExhausted (SERVER_BUSY)."""
         check_changeable(changes)
         check_expiry(changes.get("expire_time"))
         values = {name: value for name, value in changes.items() if name != "password"}
         if "password" in changes:
-            password = changes["password"]
-            values["password_hash"] = await self._passwords.hash(password) if password else None
+            values["password_hash"] = None
+            if password := changes["password"]:
+                async with self._database.connection() as db:  # hashes only for those who may
+                    await load_to_change(db, principal, share_link_id)
+                hashed = await self._passwords.hash(principal.charged, password)
+                values["password_hash"] = hashed
         async with self._database.transaction() as tx:
             link = await load_to_change(tx, principal, share_link_id)
             if values:

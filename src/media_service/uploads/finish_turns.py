@@ -4,9 +4,7 @@ Finishing takes a dozen steps of the event loop and several statements. If a tho
 finished at once, every other call would wait for a step of each of them between two of its own.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 from media_service.access.fair_turns import FairTurns
 from media_service.access.owner import Owner
@@ -29,19 +27,15 @@ class FinishTurns:
         self._most = most
         self._turns = FairTurns(most)
 
-    @asynccontextmanager
-    async def turn(self, owner: Owner) -> AsyncIterator[None]:
+    def turn(self, owner: Owner) -> AbstractAsyncContextManager[None]:
         """Waits for a turn, which ends with the context. Raises ResourceExhausted (SERVER_BUSY) if
         none comes in `MOST_SECONDS`."""
-        async with AsyncExitStack() as stack:
-            try:
-                async with asyncio.timeout(MOST_SECONDS):
-                    await stack.enter_async_context(self._turns.turn(owner))
-            except TimeoutError:
-                raise ResourceExhausted(
-                    Reason.SERVER_BUSY,
-                    "Too many uploads finish on this server. Try again in a moment; bytes of an"
-                    " upload that can be resumed are kept.",
-                    max_streams=self._most,
-                ) from None
-            yield
+        return self._turns.turn_within(MOST_SECONDS, owner, self._busy)
+
+    def _busy(self) -> ResourceExhausted:
+        return ResourceExhausted(
+            Reason.SERVER_BUSY,
+            "Too many uploads finish on this server. Try again in a moment; bytes of an upload that"
+            " can be resumed are kept.",
+            max_streams=self._most,
+        )
