@@ -10,8 +10,9 @@ from mediaservice.v1 import checksums_pb2, media_pb2, policy_service_pb2
 
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.audit import entries
-from tests.support.rpc.catalogue import get, names, until_done
+from tests.support.rpc.catalogue import get, names, undelete, until_done, update
 from tests.support.rpc.parts import complete, put
+from tests.support.rpc.refused_media import check_withheld, reprocess
 from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.sharing import (
     create_organization,
@@ -21,6 +22,7 @@ from tests.support.rpc.sharing import (
     store_in,
 )
 from tests.support.rpc.ways import WAYS
+from tests.support.tools import eventually_async
 
 PHOTO = jpeg()
 SHA256 = hashlib.sha256(PHOTO).hexdigest()
@@ -112,12 +114,36 @@ async def test_the_list_of_an_organization_applies_in_it_alone(
 async def test_a_file_that_is_blocked_before_its_hash_is_known_is_refused_by_inspection(
     start: Start, ann: Caller, admin: Caller
 ) -> None:
+    photo = jpeg(400, 300)  # large enough for thumbnails
     upload = await ann.create()
-    await put(ann, upload.upload_id, 1, PHOTO)
+    await put(ann, upload.upload_id, 1, photo)
     media = (await complete(ann, upload.upload_id)).media
     assert not media.checksums.sha256
-    await block(admin, "service:")
+    await block(admin, "service:", hashlib.sha256(photo).hexdigest())
     await start(work=True)
     found = await until_done(ann, media.media_id)
     assert (found.state, found.HasField("delete_time")) == (media_pb2.Media.FAILED, True)
     assert "blocked" in (await get(ann, media.media_id)).error.message
+
+    await undelete(ann, media.media_id)
+    await check_withheld(ann, media.media_id, "FILE_BLOCKED")
+    await reprocess(ann, media.media_id)
+
+    async def refused_again() -> bool:
+        return (await get(ann, media.media_id)).HasField("delete_time")
+
+    await eventually_async(refused_again)
+    assert (await get(ann, media.media_id)).state == media_pb2.Media.FAILED
+
+    await unblock(admin, "service:", hashlib.sha256(photo).hexdigest())
+    await undelete(ann, media.media_id)
+    await update(ann, ["visibility"], media_id=media.media_id, visibility="PUBLIC")
+    await reprocess(ann, media.media_id)
+
+    async def published() -> bool:
+        found = await get(ann, media.media_id)
+        return found.state == media_pb2.Media.READY and all(r.public_url for r in found.renditions)
+
+    await eventually_async(published)
+    assert (await get(ann, media.media_id)).renditions
+    assert await ann.content(media.media_id) == photo

@@ -13,7 +13,6 @@ from mediaservice.v1 import (
     download_service_pb2,
     media_pb2,
     policy_service_pb2,
-    processing_service_pb2,
     upload_pb2,
     upload_service_pb2,
 )
@@ -28,6 +27,7 @@ from tests.support.rpc.catalogue import get, listed, undelete, until_done, updat
 from tests.support.rpc.parts import MIB
 from tests.support.rpc.policies import get_policy, set_policy
 from tests.support.rpc.quotas import set_quota, usage
+from tests.support.rpc.refused_media import check_withheld, reprocess
 from tests.support.rpc.server import Caller, Running, refused
 from tests.support.rpc.share_links import share, visitor
 from tests.support.rpc.sharing import (
@@ -284,19 +284,21 @@ async def test_inspection_refuses_what_the_first_bytes_do_not_tell(
         assert (info.reason, dict(info.metadata)) == (reason, metadata)
         assert found.purge_time.seconds - found.delete_time.seconds == 24 * 3600
         assert (await refused(ann.content(stored.media_id))).reason == "MEDIA_DELETED"
+        await undelete(ann, stored.media_id)
+        await check_withheld(ann, stored.media_id, reason)
     await set_policy(ann, f"project:{project}", max_pixels=128 * 72 - 1)
     stored = await store_in(ann, project, video)
     assert "pixels" in (await until_done(ann, stored.media_id)).error.message
 
     await set_policy(ann, f"project:{project}", max_pixels=128 * 72)
     await undelete(ann, stored.media_id)
-    request = processing_service_pb2.ReprocessMediaRequest(media_id=stored.media_id)
-    await ann.call(ann.processing.ReprocessMedia, request)
+    await reprocess(ann, stored.media_id)
 
     async def accepted() -> bool:
         return (await get(ann, stored.media_id)).state == Media.READY
 
     await eventually_async(accepted)
+    assert await ann.content(stored.media_id) == video
 
 
 @pytest.mark.usefixtures("impatient")

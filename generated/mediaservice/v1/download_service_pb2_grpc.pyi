@@ -46,8 +46,8 @@ class DownloadServiceStub:
     """Streams an original or a rendition, or a range of it. The first message carries the media and the range.
 
     Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
-    RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from the first
-    byte that is missing.
+    RENDITION_NOT_FOUND, MEDIA_NOT_READY, MEDIA_FAILED (its file was refused), RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to
+    retry, from the first byte that is missing.
 
     Example:
 
@@ -182,8 +182,8 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
     """Streams an original or a rendition, or a range of it. The first message carries the media and the range.
 
     Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
-    RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from the first
-    byte that is missing.
+    RENDITION_NOT_FOUND, MEDIA_NOT_READY, MEDIA_FAILED (its file was refused), RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to
+    retry, from the first byte that is missing.
 
     Example:
 
@@ -321,8 +321,8 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams an original or a rendition, or a range of it. The first message carries the media and the range.
 
         Permission: media.read. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, VERSION_NOT_FOUND,
-        RENDITION_NOT_FOUND, MEDIA_NOT_READY, RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to retry, from the first
-        byte that is missing.
+        RENDITION_NOT_FOUND, MEDIA_NOT_READY, MEDIA_FAILED (its file was refused), RANGE_NOT_SATISFIABLE, BLOB_MISSING. Safe to
+        retry, from the first byte that is missing.
 
         Example:
 

@@ -330,7 +330,9 @@ class ErrorReason(_message.Message):
         response.
         """
         MEDIA_FAILED: ErrorReason._Value.ValueType  # 606
-        """The inspection of `media_id` failed, so it has no renditions; `cause` is the reason in its `error`."""
+        """The inspection of `media_id` failed, so it cannot be rendered; `cause` is the reason in its `error`. If a policy or a
+        blocklist refused the file, the original cannot be read either. Once they allow it, call ReprocessMedia.
+        """
         RENDER_BUSY: ErrorReason._Value.ValueType  # 607
         """The server is rendering as many images as it can (`MEDIA_RENDER_CHILDREN`), and its queue, or your share of it, is
         full.
@@ -694,7 +696,9 @@ class ErrorReason(_message.Message):
     response.
     """
     MEDIA_FAILED: ErrorReason.Value.ValueType  # 606
-    """The inspection of `media_id` failed, so it has no renditions; `cause` is the reason in its `error`."""
+    """The inspection of `media_id` failed, so it cannot be rendered; `cause` is the reason in its `error`. If a policy or a
+    blocklist refused the file, the original cannot be read either. Once they allow it, call ReprocessMedia.
+    """
     RENDER_BUSY: ErrorReason.Value.ValueType  # 607
     """The server is rendering as many images as it can (`MEDIA_RENDER_CHILDREN`), and its queue, or your share of it, is
     full.

@@ -152,7 +152,8 @@ class MediaServiceServicer(object):
     def UndeleteMedia(self, request, context):
         """Restores a deleted media. Undeleting a media that is not deleted returns it unchanged.
 
-        If `expire_time` has passed, it is cleared. Jobs that failed because the media was deleted are queued again.
+        If `expire_time` has passed, it is cleared. Jobs that failed because the media was deleted are queued again. A media
+        that a policy or a blocklist refused serves no content until an inspection accepts it (ReprocessMedia).
 
         Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
 

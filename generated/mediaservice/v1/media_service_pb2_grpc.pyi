@@ -91,7 +91,8 @@ class MediaServiceStub:
     UndeleteMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.UndeleteMediaRequest, _media_pb2.Media]
     """Restores a deleted media. Undeleting a media that is not deleted returns it unchanged.
 
-    If `expire_time` has passed, it is cleared. Jobs that failed because the media was deleted are queued again.
+    If `expire_time` has passed, it is cleared. Jobs that failed because the media was deleted are queued again. A media
+    that a policy or a blocklist refused serves no content until an inspection accepts it (ReprocessMedia).
 
     Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
 
@@ -184,7 +185,8 @@ class MediaServiceAsyncStub(MediaServiceStub):
     UndeleteMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.UndeleteMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
     """Restores a deleted media. Undeleting a media that is not deleted returns it unchanged.
 
-    If `expire_time` has passed, it is cleared. Jobs that failed because the media was deleted are queued again.
+    If `expire_time` has passed, it is cleared. Jobs that failed because the media was deleted are queued again. A media
+    that a policy or a blocklist refused serves no content until an inspection accepts it (ReprocessMedia).
 
     Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
 
@@ -304,7 +306,8 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
         """Restores a deleted media. Undeleting a media that is not deleted returns it unchanged.
 
-        If `expire_time` has passed, it is cleared. Jobs that failed because the media was deleted are queued again.
+        If `expire_time` has passed, it is cleared. Jobs that failed because the media was deleted are queued again. A media
+        that a policy or a blocklist refused serves no content until an inspection accepts it (ReprocessMedia).
 
         Permission: media.delete. Errors: MEDIA_NOT_FOUND. Safe to retry.
 

@@ -191,6 +191,7 @@ def record(row: Mapping[str, Any]) -> Media:
         url_key=row["url_key"],
         signer_url_key=row["signer_url_key"],
         strip_pending=row["strip_pending"],
+        refused=row["refused"],
         role=Role(row["role"]),
     )
 
@@ -440,6 +441,16 @@ async def set_state(
     )
 
 
+async def refuse(db: Connection, media_id: str, fault: Fault) -> None:
+    """Sets a media to FAILED. Its content is not served until an inspection accepts it. Does
+    nothing to a media in quarantine."""
+    await set_state(db, media_id, MediaState.FAILED, fault)
+    await db.execute(
+        "update media set refused = true where media_id = %s and state <> 'QUARANTINED'",
+        (media_id,),
+    )
+
+
 async def set_info(
     db: Connection,
     media_id: str,
@@ -451,7 +462,8 @@ async def set_info(
     media to READY, unless it is in quarantine. Keeps a `capture_time` set by a caller, and a
     placeholder from a rendition."""
     await db.execute(
-        "update media set state = 'READY', error_reason = null, error_message = null, kind = %s,"
+        "update media set state = 'READY', error_reason = null, error_message = null,"
+        " refused = false, kind = %s,"
         " content_type = %s, info = %s, private_info = %s,"
         " capture_time = coalesce(capture_time, %s),"
         " ready_time = coalesce(ready_time, now()),"

@@ -72,19 +72,31 @@ def not_ready(media_id: str, message: str) -> Unavailable:
 
 def readable(media: Media) -> Media:
     """Returns the media if its content may be served now. Raises FailedPrecondition (MEDIA_DELETED,
-    MEDIA_QUARANTINED), Unavailable (MEDIA_NOT_READY)."""
+    MEDIA_QUARANTINED, MEDIA_FAILED), Unavailable (MEDIA_NOT_READY)."""
     return scanned(available(media))
 
 
 def scanned(media: Media) -> Media:
-    """Returns the media unless its content is held back until it is scanned for viruses, or until
-    its metadata is removed. Raises Unavailable (MEDIA_NOT_READY)."""
+    """Returns the media unless its content is held back until it is scanned for viruses, until its
+    metadata is removed, or until it is inspected again after it was refused. Raises Unavailable
+    (MEDIA_NOT_READY)."""
+    if media.refused and media.state is not MediaState.QUARANTINED:
+        raise not_ready(
+            media.media_id,
+            "The media was refused, and is held back until its inspection accepts it. Try again"
+            " later.",
+        )
     if media.strip_pending and media.state is not MediaState.QUARANTINED:
         raise not_ready(
             media.media_id,
             "The media is held back until the metadata of its file has been removed. Try again"
             " later, unless its state is FAILED.",
         )
+    return check_scanned(media)
+
+
+def check_scanned(media: Media) -> Media:
+    """Raises Unavailable (MEDIA_NOT_READY) if the media is held until its virus scan."""
     if media.scan.held and media.state is not MediaState.QUARANTINED:
         raise not_ready(
             media.media_id,
@@ -95,6 +107,21 @@ def scanned(media: Media) -> Media:
 
 def available(media: Media) -> Media:
     """Returns the media if its content may be served, now or soon. Raises FailedPrecondition
+    (MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_FAILED)."""
+    if inspectable(media).refused and media.state is MediaState.FAILED:
+        fault = media.fault
+        raise FailedPrecondition(
+            Reason.MEDIA_FAILED,
+            "A policy or a blocklist refused the file, so it is not served:"
+            f" {fault.message if fault else ''} If that has changed, call ReprocessMedia.",
+            media_id=media.media_id,
+            cause=fault.reason if fault else Reason.INTERNAL,
+        )
+    return media
+
+
+def inspectable(media: Media) -> Media:
+    """Returns the media if it may be inspected, even if it was refused. Raises FailedPrecondition
     (MEDIA_DELETED, MEDIA_QUARANTINED)."""
     if media.delete_time is not None:
         raise gone(media.media_id)

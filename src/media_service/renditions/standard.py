@@ -17,7 +17,7 @@ from media_service.jobs.model import Job, JobKind
 from media_service.jobs.periodic import Batches
 from media_service.jobs.queries import reading
 from media_service.jobs.service import not_found as job_not_found
-from media_service.media.service import load, readable
+from media_service.media.service import check_scanned, inspectable, load
 from media_service.renditions import queries
 
 # Errors of the service and its machines. The same job may succeed later.
@@ -67,7 +67,7 @@ class StandardRenditions:
             if key is not None:
                 job_id, _ = await keys.claim(tx, KeyClaim(key, wanted_id))
             if job_id == wanted_id:  # the first call with this key
-                readable(media)
+                check_scanned(inspectable(media))
                 if open_id is None:
                     await tx.enqueue(new)
                     tx.audit(media_id=media_id, resource_id=new.job_id)

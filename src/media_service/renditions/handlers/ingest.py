@@ -14,6 +14,7 @@ from media_service.codecs.inspector import Inspector
 from media_service.codecs.strip.stripper import write
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
+from media_service.db.new_job import NewJob
 from media_service.db.refusals import file_blocked
 from media_service.db.transaction import Transaction
 from media_service.errors import Fault, InvalidArgument, Reason
@@ -158,6 +159,8 @@ class IngestHandler(JobHandler):
         if not await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED):
             return False
         await queries.set_info(tx, media.media_id, media.kind, found, placeholder)
+        if media.refused:  # its renditions were not in the public store
+            await tx.enqueue(NewJob(JobKind.PUBLISH, media.media_id))
         jobs = presets.jobs(media, found.info, anew=claim.anew)
         # If a caller already started a job for the same rendition, that job takes precedence.
         requested = await reading.rendering(tx, [(job.subject_id, job.rendition) for job in jobs])
@@ -184,7 +187,7 @@ class IngestHandler(JobHandler):
                 return
             if media is None or media.state is MediaState.QUARANTINED:
                 return
-            await queries.set_state(tx, media.media_id, MediaState.FAILED, fault)
+            await queries.refuse(tx, media.media_id, fault)
             if media.delete_time is None:
                 kept = min(self._purge_after, KEPT_REFUSED)
                 await delete(tx, [media.media_id], kept, outcome=fault.reason)
@@ -212,19 +215,23 @@ class IngestHandler(JobHandler):
 
     async def _hash(self, media: Media) -> Fault | None:
         """Computes and records the SHA-256 if it is unknown. It is kept even if the job fails.
-        Returns why the file is refused, if it was blocked after its upload began to complete."""
+        Returns why the file is refused, if it is blocked and was not accepted before. Every
+        inspection asks for that: an earlier one may have ended after it recorded the hash."""
         blob = media.blob
-        if blob.checksums.sha256 is None:
+        sha256 = blob.checksums.sha256
+        if sha256 is None:
             sha256 = await self._store.sha256(blob.key, blob.size_bytes)
             async with self._database.transaction() as tx:
                 await queries.set_sha256(tx, media, sha256)
-                blocked = await blocklist.is_blocked(tx, media.owner.org_id, sha256)
                 tx.emit(MediaChanged(media.media_id))
             failpoint("ingest.hash.after")
-            if blocked:
-                error = file_blocked(sha256.hex())
-                return Fault(error.reason, error.message, error.metadata)
-        return None
+        if media.state is MediaState.READY:  # what was accepted before stays
+            return None
+        async with self._database.connection() as db:
+            if not await blocklist.is_blocked(db, media.owner.org_id, sha256):
+                return None
+        error = file_blocked(sha256.hex())
+        return Fault(error.reason, error.message, error.metadata)
 
 
 def refusal(media: Media, info: Info, policies: Policies) -> Fault | None:
