@@ -460,7 +460,7 @@ async def server(
             GrantService(parts.database),
             QuotaService(parts.database),
             PolicyService(parts.database),
-            PrivacyService(parts.database),
+            PrivacyService(parts.database, ReportSigner(keys[0])),
             Blocklist(parts.database),
             ShareLinkService(parts.database, passwords),
             LinkOpener(parts.database, sessions, passwords),
@@ -473,7 +473,6 @@ async def server(
             Authenticator(verifier, KeyVerifier(parts.database, last_use), sessions, certificates),
             rates,
             page_tokens,
-            ReportSigner(keys[0]),
             readiness,
             Audit(audit),
             # From the address that the server listens on, only this machine can connect.

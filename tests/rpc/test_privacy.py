@@ -17,6 +17,7 @@ from mediaservice.v1 import (
     watch_service_pb2_grpc,
 )
 
+from media_service.access.report_signer import is_signed
 from media_service.audit.digests import verify
 from media_service.cli.main import cli
 from media_service.db.database import Database
@@ -192,9 +193,21 @@ async def test_an_erased_user_leaves_nothing_that_names_them(
     good = run(["erase", "verify", str(file)])
     assert good.exit_code == 0, good.output
     assert json.loads(good.stdout)["rows"]["media"] == {"pseudonymized": 1, "removed": 4}
+    assert "not trusted by itself" in good.stderr
+    public_key = json.loads(shown.stdout)["publicKey"]
+    trusted = run(["erase", "verify", str(file), "--key", public_key])
+    assert trusted.exit_code == 0
+    assert "not trusted" not in trusted.stderr
     file.write_text(shown.stdout.replace('\\"removed\\":4', '\\"removed\\":5'))
     assert "signature" in run(["erase", "verify", str(file)]).stderr
     assert "another key" in run(["erase", "verify", str(file), "--key", "AAAA"]).stderr
+    # The service does not sign what somebody writes into the database later.
+    async with working.database() as db:
+        await db.execute("update erasures set report = replace(report, 'removed', 'kept')")
+    changed = await erasure(root, end.erasure_id)
+    assert "kept" in changed.report
+    assert changed.signature == end.signature
+    assert not is_signed(changed.report, changed.signature, changed.public_key)
     async with Database(working.database_url, 1) as database:
         assert not (await verify(database, YEAR, None)).broken
         assert [removed async for removed in remove_erased_signers(database)] == [0]

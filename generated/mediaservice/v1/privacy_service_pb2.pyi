@@ -189,9 +189,13 @@ class Erasure(_message.Message):
     (`media-service audit verify`). Empty while it runs.
     """
     signature: _builtins.bytes
-    """The Ed25519 signature of the bytes of `report` (RFC 8032). `media-service erase verify` verifies it."""
+    """The Ed25519 signature of the bytes of `report` (RFC 8032), made when GetErasure first returned it. `media-service
+    erase verify` verifies it. Empty while it runs.
+    """
     public_key: _builtins.bytes
-    """The service's public key, of 32 bytes. Publish it where those who verify reports trust it."""
+    """The service's public key at that time, of 32 bytes. Publish it where those who verify reports trust it. Empty while
+    the erasure runs.
+    """
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Erasure.Rows]:
         """What was erased so far."""

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 
 
 class ReportSigner:
-    """Its key is derived from the first key of links. When that changes, reports that were read
-    before remain valid with the public key that they were read with."""
+    """Its key is derived from the first key of links. When that changes, reports that were signed
+    before keep their signature and its public key."""
 
     def __init__(self, key: str) -> None:
         seed = hmac.digest(key.encode(), b"media-service reports", "sha256")

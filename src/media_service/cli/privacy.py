@@ -76,10 +76,13 @@ Examples:
 @click.argument("report", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--key", metavar="KEY", help="The public key of the service, in Base64.")
 def verify(report: Path, key: str | None) -> None:
-    """Checks the signature of a REPORT, and prints what it says.
+    """Checks the signature of a REPORT, and prints what it says. It needs no connection.
 
-    Without --key, it shows only that nobody changed the report since the holder of the key in it
-    signed it. It needs no connection.
+    Without --key, it checks the signature with the key in the report. Everybody can sign with a key
+    of their own, so that does not prove that the service signed the report: a warning on stderr
+    says so.
+
+    Exits with 0 if the signature is valid, also with that warning, and otherwise with 1.
     """
     # PyCA is slow to import.
     from media_service.access.report_signer import is_signed  # noqa: PLC0415
@@ -97,6 +100,12 @@ def verify(report: Path, key: str | None) -> None:
         raise click.ClickException("The signature is not that of the report.")
     click.echo(output.printable(text))
     click.echo(f"signed with {base64.b64encode(public_key).decode()}", err=True)
+    if not key:
+        click.echo(
+            "warning: this key is the report's own, and is not trusted by itself. Compare it with"
+            " the key that the service published, or pass that with --key.",
+            err=True,
+        )
 
 
 def decoded(text: str) -> bytes:

@@ -20,7 +20,8 @@ class ErasedRows:
 class Erasure:
     """`names`: of the user, first, and of their service accounts; empty once it has ended.
     `pseudonym`: stands for the user in what stays. `passes`: how often all tables were erased.
-    `report`: JSON, empty until it has ended."""
+    `report`: JSON, empty until it has ended. `signature`, `public_key`: of the report, empty until
+    it is signed."""
 
     erasure_id: str
     pseudonym: str
@@ -28,5 +29,7 @@ class Erasure:
     counts: Sequence[ErasedRows]
     passes: int
     report: str
+    signature: bytes
+    public_key: bytes
     create_time: datetime
     end_time: datetime | None

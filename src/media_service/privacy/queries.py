@@ -24,6 +24,8 @@ def record(row: Mapping[str, Any]) -> Erasure:
         counts,
         row["passes"],
         row["report"],
+        row["signature"],
+        row["public_key"],
         row["create_time"],
         row["end_time"],
     )
@@ -113,6 +115,13 @@ async def end(db: Connection, erasure_id: str, report: str, time: datetime) -> N
     await db.execute(
         "update erasures set report = %s, end_time = %s, names = '{}' where erasure_id = %s",
         (report, time, erasure_id),
+    )
+
+
+async def sign(db: Connection, erasure_id: str, signature: bytes, public_key: bytes) -> None:
+    await db.execute(
+        "update erasures set signature = %s, public_key = %s where erasure_id = %s",
+        (signature, public_key, erasure_id),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from media_service.access.owner import Owner
 from media_service.access.policy import decided
 from media_service.access.principal import Principal
+from media_service.access.report_signer import ReportSigner
 from media_service.access.role import Role
 from media_service.db.database import Database
 from media_service.db.new_job import NewJob
@@ -26,8 +27,9 @@ EXPORTED_TOGETHER = 200
 
 
 class PrivacyService:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, signer: ReportSigner) -> None:
         self._database = database
+        self._signer = signer
 
     async def erase(self, principal: Principal, user_id: str) -> Erasure:
         """Starts the erasure of a user, unless there is one that has not ended. Only
@@ -47,13 +49,28 @@ class PrivacyService:
         return created
 
     async def erasure(self, principal: Principal, erasure_id: str) -> Erasure:
-        """Raises NotFound (ERASURE_NOT_FOUND, RESOURCE_NOT_FOUND)."""
+        """Once it has ended, with its report signed. Raises NotFound (ERASURE_NOT_FOUND,
+        RESOURCE_NOT_FOUND)."""
         async with self._database.connection() as db:
             await load(db, principal, SERVICE, Role.OWNER)
             found = await queries.get(db, erasure_id)
         if found is None:
             raise erasure_not_found(erasure_id)
-        return found
+        if found.end_time is None or found.signature:
+            return found
+        return await self._signed(erasure_id)
+
+    async def _signed(self, erasure_id: str) -> Erasure:
+        """Signs a report once: workers end erasures, and have no keys."""
+        async with self._database.transaction() as tx:
+            found = await queries.lock(tx, erasure_id)
+            if found is None:
+                raise erasure_not_found(erasure_id)
+            if found.signature:  # by another call
+                return found
+            signature, public_key = self._signer.sign(found.report), self._signer.public_key
+            await queries.sign(tx, erasure_id, signature, public_key)
+            return replace(found, signature=signature, public_key=public_key)
 
     async def export(self, principal: Principal, user_id: str) -> AsyncGenerator[list[str], None]:
         """All rows that name a user or their service accounts, as lines of JSON, some at a time.

@@ -7,7 +7,6 @@ import grpc
 from google.api import httpbody_pb2
 from mediaservice.v1 import privacy_service_pb2, privacy_service_pb2_grpc
 
-from media_service.access.report_signer import ReportSigner
 from media_service.errors import MediaError
 from media_service.privacy.model import Erasure
 from media_service.privacy.service import PrivacyService
@@ -27,19 +26,18 @@ HEADERS = (
 
 
 class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
-    def __init__(self, privacy: PrivacyService, signer: ReportSigner) -> None:
+    def __init__(self, privacy: PrivacyService) -> None:
         self._privacy = privacy
-        self._signer = signer
 
     async def EraseUser(  # noqa: N802
         self, request: privacy_service_pb2.EraseUserRequest, context: Context
     ) -> privacy_service_pb2.Erasure:
-        return self._message(await self._privacy.erase(caller(), request.user_id))
+        return message(await self._privacy.erase(caller(), request.user_id))
 
     async def GetErasure(  # noqa: N802
         self, request: privacy_service_pb2.GetErasureRequest, context: Context
     ) -> privacy_service_pb2.Erasure:
-        return self._message(await self._privacy.erasure(caller(), request.erasure_id.lower()))
+        return message(await self._privacy.erasure(caller(), request.erasure_id.lower()))
 
     async def ExportUser(  # type: ignore[override]  # noqa: N802
         self, request: privacy_service_pb2.ExportUserRequest, context: Context
@@ -57,26 +55,26 @@ class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
             except MediaError as error:
                 await http.cut(context, error)
 
-    def _message(self, erasure: Erasure) -> privacy_service_pb2.Erasure:
-        ended = erasure.end_time is not None
-        return privacy_service_pb2.Erasure(
-            erasure_id=erasure.erasure_id,
-            state=privacy_service_pb2.Erasure.ENDED
-            if ended
-            else privacy_service_pb2.Erasure.RUNNING,
-            pseudonym=erasure.pseudonym,
-            rows=[
-                privacy_service_pb2.Erasure.Rows(
-                    table=erased.table,
-                    fate=privacy_service_pb2.Erasure.Rows.Fate.Value(erased.fate.name),
-                    row_count=erased.count,
-                )
-                for erased in erasure.counts
-            ],
-            pass_count=erasure.passes,
-            create_time=timestamp(erasure.create_time),
-            end_time=timestamp(erasure.end_time) if erasure.end_time else None,
-            report=erasure.report,
-            signature=self._signer.sign(erasure.report) if ended else b"",
-            public_key=self._signer.public_key if ended else b"",
-        )
+
+def message(erasure: Erasure) -> privacy_service_pb2.Erasure:
+    return privacy_service_pb2.Erasure(
+        erasure_id=erasure.erasure_id,
+        state=privacy_service_pb2.Erasure.ENDED
+        if erasure.end_time
+        else privacy_service_pb2.Erasure.RUNNING,
+        pseudonym=erasure.pseudonym,
+        rows=[
+            privacy_service_pb2.Erasure.Rows(
+                table=erased.table,
+                fate=privacy_service_pb2.Erasure.Rows.Fate.Value(erased.fate.name),
+                row_count=erased.count,
+            )
+            for erased in erasure.counts
+        ],
+        pass_count=erasure.passes,
+        create_time=timestamp(erasure.create_time),
+        end_time=timestamp(erasure.end_time) if erasure.end_time else None,
+        report=erasure.report,
+        signature=erasure.signature,
+        public_key=erasure.public_key,
+    )

@@ -43,7 +43,6 @@ from mediaservice.v1 import (
 )
 
 from media_service.access.page_tokens import PageTokens
-from media_service.access.report_signer import ReportSigner
 from media_service.audit.service import AuditService
 from media_service.credentials.service import CredentialsService
 from media_service.downloads.playback import PlaybackService
@@ -185,7 +184,6 @@ class RpcServer:
         authenticator: Authenticator,
         rates: RateLimiter,
         page_tokens: PageTokens,
-        report_signer: ReportSigner,
         readiness: Readiness,
         audit: Audit,
         addresses: ClientAddresses,
@@ -296,7 +294,7 @@ class RpcServer:
             PolicyServicer(services.policies, services.blocklist, page_tokens), gate
         )
         privacy_service_pb2_grpc.add_PrivacyServiceServicer_to_server(
-            PrivacyServicer(services.privacy, report_signer), gate
+            PrivacyServicer(services.privacy), gate
         )
         share_link_service_pb2_grpc.add_ShareLinkServiceServicer_to_server(
             ShareLinkServicer(services.share_links, services.link_opener, page_tokens), gate
