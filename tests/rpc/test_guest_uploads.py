@@ -3,14 +3,15 @@
 import asyncio
 from typing import Any
 
-from mediaservice.v1 import quota_service_pb2, upload_pb2, upload_service_pb2
+from mediaservice.v1 import media_pb2, quota_service_pb2, upload_pb2, upload_service_pb2
 from mediaservice.v1.upload_pb2 import Upload
 
+from media_service_client import AsyncClient
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.audit import entries
 from tests.support.rpc.catalogue import get as get_media
 from tests.support.rpc.server import Caller, Running, refused
-from tests.support.rpc.share_links import get, media_of, revoke_link, share, visitor
+from tests.support.rpc.share_links import get, media_of, open_link, revoke_link, share, visitor
 from tests.support.rpc.sharing import create_project, store_in
 
 FILE = jpeg()
@@ -58,7 +59,7 @@ async def test_guests_upload_into_a_project_and_see_nothing_else(
 
     stored = await guest.write([message(project)])
     assert (stored.state, stored.HasField("owner")) == (Upload.FINISHED, False)
-    assert not stored.media.HasField("owner")
+    assert not stored.HasField("media")
     assert not stored.spec.HasField("owner")
     assert (await get_media(ann, stored.media_id)).owner.id == "ann"
     assert stored.media_id in await media_of(ann, project_id=project)
@@ -108,3 +109,30 @@ async def test_guests_upload_into_a_project_and_see_nothing_else(
     assert await reason(guest.create(project_id=project)) == "PROJECT_NOT_FOUND"
     found = await entries(service, "action", "actor_type", "actor", "media_id")
     assert ("media.create", "link", link_id, stored.media_id) in found
+
+
+async def test_guests_of_one_link_are_separate_and_read_no_media(
+    service: Running, ann: Caller
+) -> None:
+    project = (await create_project(ann)).project_id
+    secret = (await share(ann, f"project:{project}", mode="UPLOAD")).secret
+    session_token = (await open_link(service, secret)).session_token
+    one, two = await service.bearer(session_token), await visitor(service, secret)
+    renewal = await open_link(service, secret, session_token=session_token)
+    renewed = await service.bearer(renewal.session_token)
+    spec = upload_pb2.UploadSpec(project_id=project, filename="IMG_1.jpg")
+    request = upload_service_pb2.CreateUploadRequest(spec=spec)
+    first, other, same = [
+        (await each.call(each.uploads.CreateUpload, request, ("idempotency-key", "1"))).upload_id
+        for each in (one, two, renewed)
+    ]
+    assert (first == same, first == other) == (True, False)
+    done = await finish(one, first)
+    assert (done.state, done.HasField("media")) == (Upload.FINISHED, False)
+    assert not (await one.get_upload(first)).HasField("media")
+    assert (await get_media(ann, done.media_id)).filename == "IMG_1.jpg"
+    assert (await ann.get_upload(first)).media.media_id == done.media_id
+    async with AsyncClient(service.address, token=session_token) as client:
+        media = await client.upload(FILE, project_id=project)
+    assert media == media_pb2.Media(media_id=media.media_id)
+    assert (await get_media(ann, media.media_id)).size_bytes == len(FILE)

@@ -97,7 +97,7 @@ class ListMediaRequest(_message.Message):
     """Only media in this project."""
     @_builtins.property
     def owner(self) -> _media_pb2.Owner:
-        """Only media of this owner."""
+        """Only media of this owner. Sessions of share links cannot set it, nor filter by `owner`."""
 
     def __init__(
         self,

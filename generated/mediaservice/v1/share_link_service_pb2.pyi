@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ShareLink(_message.Message):
-    """A secret that shares media with whoever has it, without the secret."""
+    """A share link, without its secret."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

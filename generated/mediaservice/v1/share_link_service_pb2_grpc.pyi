@@ -29,12 +29,12 @@ GRPC_VERSION: str
 class ShareLinkServiceStub:
     """Shares media with people who have no account.
 
-    A share link is a secret. Whoever has it opens the link with OpenShareLink, and gets the token of a session, which
-    replaces an access token: `authorization: Bearer SESSION_TOKEN`. A session sees only the targets of its link, and may
-    call only the methods whose rule allows links. A link to a project also shows media that are added later.
+    A share link is a secret. OpenShareLink exchanges the secret for the token of a session, which replaces an access
+    token: `authorization: Bearer SESSION_TOKEN`. A session sees only the targets of its link, and may call only the
+    methods whose rule allows links. A link to a project also shows media that are added later.
 
-    A link ends when it expires or is revoked, and as long as its creator has not the role MANAGER on a target, that
-    target is not shared. Each call checks this anew, so sessions end with their link.
+    A link ends when it expires or is revoked. A target is shared only while the creator has the role MANAGER on it. Each
+    call checks this anew, so sessions end with their link.
 
     A web page should have the secret in the fragment of its address (`https://example.com/shared#SECRET`), which browsers
     send to no server, and so no server logs it. The page reads `location.hash`, and sends the secret in the body of
@@ -126,12 +126,12 @@ class ShareLinkServiceStub:
 class ShareLinkServiceAsyncStub(ShareLinkServiceStub):
     """Shares media with people who have no account.
 
-    A share link is a secret. Whoever has it opens the link with OpenShareLink, and gets the token of a session, which
-    replaces an access token: `authorization: Bearer SESSION_TOKEN`. A session sees only the targets of its link, and may
-    call only the methods whose rule allows links. A link to a project also shows media that are added later.
+    A share link is a secret. OpenShareLink exchanges the secret for the token of a session, which replaces an access
+    token: `authorization: Bearer SESSION_TOKEN`. A session sees only the targets of its link, and may call only the
+    methods whose rule allows links. A link to a project also shows media that are added later.
 
-    A link ends when it expires or is revoked, and as long as its creator has not the role MANAGER on a target, that
-    target is not shared. Each call checks this anew, so sessions end with their link.
+    A link ends when it expires or is revoked. A target is shared only while the creator has the role MANAGER on it. Each
+    call checks this anew, so sessions end with their link.
 
     A web page should have the secret in the fragment of its address (`https://example.com/shared#SECRET`), which browsers
     send to no server, and so no server logs it. The page reads `location.hash`, and sends the secret in the body of
@@ -219,12 +219,12 @@ class ShareLinkServiceAsyncStub(ShareLinkServiceStub):
 class ShareLinkServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shares media with people who have no account.
 
-    A share link is a secret. Whoever has it opens the link with OpenShareLink, and gets the token of a session, which
-    replaces an access token: `authorization: Bearer SESSION_TOKEN`. A session sees only the targets of its link, and may
-    call only the methods whose rule allows links. A link to a project also shows media that are added later.
+    A share link is a secret. OpenShareLink exchanges the secret for the token of a session, which replaces an access
+    token: `authorization: Bearer SESSION_TOKEN`. A session sees only the targets of its link, and may call only the
+    methods whose rule allows links. A link to a project also shows media that are added later.
 
-    A link ends when it expires or is revoked, and as long as its creator has not the role MANAGER on a target, that
-    target is not shared. Each call checks this anew, so sessions end with their link.
+    A link ends when it expires or is revoked. A target is shared only while the creator has the role MANAGER on it. Each
+    call checks this anew, so sessions end with their link.
 
     A web page should have the secret in the fragment of its address (`https://example.com/shared#SECRET`), which browsers
     send to no server, and so no server logs it. The page reads `location.hash`, and sends the secret in the body of

@@ -175,7 +175,7 @@ class Upload(_message.Message):
         VERIFYING: Upload._State.ValueType  # 2
         """All bytes have arrived and are being checked. Accepts no more bytes."""
         FINISHED: Upload._State.ValueType  # 3
-        """Complete: `media` is set."""
+        """Complete: the media exists."""
         FAILED: Upload._State.ValueType  # 4
         """Refused; `error` says why. The bytes are deleted."""
         ABORTED: Upload._State.ValueType  # 5
@@ -192,7 +192,7 @@ class Upload(_message.Message):
     VERIFYING: Upload.State.ValueType  # 2
     """All bytes have arrived and are being checked. Accepts no more bytes."""
     FINISHED: Upload.State.ValueType  # 3
-    """Complete: `media` is set."""
+    """Complete: the media exists."""
     FAILED: Upload.State.ValueType  # 4
     """Refused; `error` says why. The bytes are deleted."""
     ABORTED: Upload.State.ValueType  # 5
@@ -248,7 +248,9 @@ class Upload(_message.Message):
 
     @_builtins.property
     def media(self) -> _media_pb2.Media:
-        """The media. Set once `state` is FINISHED."""
+        """The media. Set once `state` is FINISHED. Not set for sessions of share links, which do not read media: for them,
+        `media_id` and `state` tell the result.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...

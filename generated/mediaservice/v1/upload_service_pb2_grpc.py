@@ -332,6 +332,8 @@ class UploadServiceServicer(object):
         parts and 256 KiB. A path in the name of the file is cut to its last part. An interrupted request leaves nothing: it
         cannot be resumed.
 
+        For the session of a share link, the response has only the `media_id`.
+
         Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
         repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
 

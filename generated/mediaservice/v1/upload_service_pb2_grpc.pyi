@@ -202,6 +202,8 @@ class UploadServiceStub:
     parts and 256 KiB. A path in the name of the file is cut to its last part. An interrupted request leaves nothing: it
     cannot be resumed.
 
+    For the session of a share link, the response has only the `media_id`.
+
     Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
     repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
 
@@ -456,6 +458,8 @@ class UploadServiceAsyncStub(UploadServiceStub):
     of the same name, and cannot hold labels. Fields of other names are ignored, before and behind the file, within 200
     parts and 256 KiB. A path in the name of the file is cut to its last part. An interrupted request leaves nothing: it
     cannot be resumed.
+
+    For the session of a share link, the response has only the `media_id`.
 
     Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
     repeating the key with other bytes is IDEMPOTENCY_CONFLICT.
@@ -762,6 +766,8 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         of the same name, and cannot hold labels. Fields of other names are ignored, before and behind the file, within 200
         parts and 256 KiB. A path in the name of the file is cut to its last part. An interrupted request leaves nothing: it
         cannot be resumed.
+
+        For the session of a share link, the response has only the `media_id`.
 
         Headers: `Repr-Digest` (RFC 9530) as in AppendUpload. With an idempotency key, the bytes are part of the content:
         repeating the key with other bytes is IDEMPOTENCY_CONFLICT.

@@ -31,7 +31,8 @@ class Principal:
     None: every permission of the user. `administrator`: whether MEDIA_ADMIN_CLAIM makes the caller
     one. `api_key_id`: of the API key of this call, if it has one. `account`: the name of the user
     or the organization that a service account belongs to, such as "user:ann". `link_mode`: a
-    `LinkMode`; empty for callers that are no share link.
+    `LinkMode`; empty for callers that are no share link. `session_id`: of the session of a share
+    link, random; visitors of one link are distinguished only by it.
     """
 
     subject: str
@@ -45,6 +46,7 @@ class Principal:
     org_issuer: str = ""
     account: str = ""
     link_mode: str = ""
+    session_id: str = ""
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:

@@ -24,15 +24,18 @@ RENEW_SECONDS = 10.0
 @dataclass(frozen=True, slots=True)
 class RequestKey:
     """The idempotency key of a request. `key_id` is the SHA-256 of the caller, the method and the
-    key. `digest` is the SHA-256 of the request's content, which must be the same in each
-    repetition."""
+    key. Of a caller with sessions, it includes the session, so that visitors of one share link do
+    not get the resources of each other. `digest` is the SHA-256 of the request's content, which
+    must be the same in each repetition."""
 
     key_id: bytes
     digest: bytes
 
     @classmethod
-    def of(cls, owner: Owner, method: str, key: str, content: bytes) -> Self:
-        parts = (owner.org_id, owner.type, owner.id, method, key)
+    def of(cls, owner: Owner, method: str, key: str, content: bytes, session_id: str = "") -> Self:
+        parts = [owner.org_id, owner.type, owner.id, method, key]
+        if session_id:
+            parts.append(session_id)
         named = b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
         return cls(hashlib.sha256(named).digest(), hashlib.sha256(content).digest())
 

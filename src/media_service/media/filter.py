@@ -11,7 +11,7 @@ A caller's text never becomes SQL: fields come from a table, and values are para
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -127,16 +127,18 @@ FIELDS = {
     "expire_time": ordered("m.expire_time", timestamp, TIME),
     "tags": Field("m.tags", CONTAINS, str, "a string"),
 }
+# Sessions of share links do not learn who owns a media.
+FIELDS_OF_LINKS = {name: field for name, field in FIELDS.items() if name != "owner"}
 
 
-def find_field(name: str) -> Field:
+def find_field(name: str, fields: Mapping[str, Field]) -> Field:
     if label := LABEL.fullmatch(name):
         return Field("m.labels ->> %s", EQUAL, str, "a string", wildcards=True, params=(label[1],))
-    field = FIELDS.get(snake_case(name))
+    field = fields.get(snake_case(name))
     if field is None:
-        near = nearest(name, FIELDS)
+        near = nearest(name, fields)
         hint = (
-            f"did you mean {near}?" if near else f"the fields are {', '.join(FIELDS)}, labels.KEY"
+            f"did you mean {near}?" if near else f"the fields are {', '.join(fields)}, labels.KEY"
         )
         raise fail(f"{name[:40]!r} is not a field; {hint}")
     return field
@@ -147,12 +149,13 @@ def snake_case(name: str) -> str:
     return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
-def parse_filter(text: str) -> Condition | None:
-    """Parses a filter. Returns None if it is empty. Raises InvalidArgument (INVALID_FILTER)."""
+def parse_filter(text: str, fields: Mapping[str, Field] = FIELDS) -> Condition | None:
+    """Parses a filter of these fields. Returns None if it is empty. Raises InvalidArgument
+    (INVALID_FILTER)."""
     tokens = tokenize(text)
     if not tokens:
         return None
-    parser = Parser(tokens)
+    parser = Parser(tokens, fields)
     condition = parser.disjunction()
     if (rest := parser.peek()) is not None:
         raise fail(f"{rest[1]!r} is not expected here")
@@ -177,8 +180,9 @@ def tokenize(text: str) -> list[tuple[str, str]]:
 class Parser:
     """A recursive descent parser. `MAX_TERMS` limits depth and length."""
 
-    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+    def __init__(self, tokens: list[tuple[str, str]], fields: Mapping[str, Field]) -> None:
         self._tokens = tokens
+        self._fields = fields
         self._at = 0
         self._terms = 0
 
@@ -225,7 +229,7 @@ class Parser:
         return self.comparison(value)
 
     def comparison(self, name: str) -> Condition:
-        field = find_field(name)
+        field = find_field(name, self._fields)
         kind, operator = self.take()
         if kind != "operator" or operator not in field.operators:
             allowed = " ".join(sorted(field.operators))

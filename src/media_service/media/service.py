@@ -27,7 +27,7 @@ from media_service.errors import (
 from media_service.jobs.model import JobKind
 from media_service.jobs.queries import changing
 from media_service.media import queries
-from media_service.media.filter import parse_filter
+from media_service.media.filter import FIELDS, FIELDS_OF_LINKS, parse_filter
 from media_service.media.intake import intake_jobs
 from media_service.media.model import Media, MediaState, Rendition, Visibility
 from media_service.media.paging import parse_order
@@ -211,14 +211,19 @@ class MediaService:
         limit: int,
     ) -> tuple[list[Media], Callable[[Media], str]]:
         """Returns media that the caller may read, and a function that returns the token of the page
-        after a given media. `owner` selects media of one owner."""
+        after a given media. `owner` selects media of one owner. Raises InvalidArgument
+        (INVALID_FIELD, INVALID_FILTER)."""
+        is_link = principal.type == LINK
+        if is_link and owner is not None:  # it does not learn who owns a media
+            why = "cannot be set by the session of a share link"
+            raise InvalidArgument(Reason.INVALID_FIELD, f"The owner {why}.", (("owner", why),))
         where = []
         if owner is not None:
             where.append(owned_by(owner, "m"))
         keys = parse_order(order_by)
-        condition = parse_filter(filter_text)
+        condition = parse_filter(filter_text, FIELDS_OF_LINKS if is_link else FIELDS)
         query = ("media", principal.owner, filter_text, order_by, show_deleted, owner, project_id)
-        if not show_deleted or principal.type == LINK:
+        if not show_deleted or is_link:
             where.append(Condition("m.delete_time is null", ()))
         if project_id:
             where.append(Condition("m.project_id <> '' and m.project_id = %s", (project_id,)))

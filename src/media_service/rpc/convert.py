@@ -137,9 +137,13 @@ def visibility_from(value: media_pb2.Media.Visibility.ValueType) -> Visibility:
 
 def shown_owner(owner: Owner) -> media_pb2.Owner | None:
     """None for the session of a share link: strangers do not learn who owns a media."""
+    return None if from_share_link() else owner_to_message(owner)
+
+
+def from_share_link() -> bool:
+    """Whether the session of a share link makes the current call."""
     principal = current_principal.get(None)
-    hidden = principal is not None and principal.type == LINK
-    return None if hidden else owner_to_message(owner)
+    return principal is not None and principal.type == LINK
 
 
 def owner_to_message(owner: Owner) -> media_pb2.Owner:
@@ -261,9 +265,17 @@ def upload_to_message(result: UploadResult, public_urls: PublicUrls) -> upload_p
         message.max_part_size_bytes = result.max_part_size
     if upload.fault:
         message.error.CopyFrom(fault_status(upload.fault))
-    if result.media:
+    if result.media and not from_share_link():
         message.media.CopyFrom(media_to_message(result.media, public_urls))
     return message
+
+
+def uploaded_to_message(media: Media, public_urls: PublicUrls) -> media_pb2.Media:
+    """The media of an upload. A guest gets only its id: guests do not read media, and a repeated
+    call would show later changes."""
+    if from_share_link():
+        return media_pb2.Media(media_id=media.media_id)
+    return media_to_message(media, public_urls)
 
 
 def part_to_message(part: Part) -> upload_pb2.Part:

@@ -44,7 +44,9 @@ def header_key(headers: Mapping[str, str]) -> str:
 def key_of(method: str, key: str, content: Message) -> RequestKey | None:
     if not key:
         return None
-    return RequestKey.of(caller().owner, method, key, content.SerializeToString(deterministic=True))
+    by = caller()
+    data = content.SerializeToString(deterministic=True)
+    return RequestKey.of(by.owner, method, key, data, by.session_id)
 
 
 def item_keys(header: str, request_ids: Sequence[str]) -> list[str]:

@@ -28,12 +28,12 @@ from media_service.rpc.convert import (
     checksums_from,
     checksums_to_message,
     listed_part_from,
-    media_to_message,
     owner_from,
     part_to_message,
     signed_part_to_message,
     spec_from,
     upload_to_message,
+    uploaded_to_message,
 )
 from media_service.rpc.declared_type import declared_type
 from media_service.rpc.error_status import to_status
@@ -304,7 +304,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         await context.send_initial_metadata(
             (("x-http-status", "201"), ("location", location), ("etag", result.media.etag))
         )
-        return media_to_message(result.media, self._public_urls)
+        return uploaded_to_message(result.media, self._public_urls)
 
     async def GetUpload(  # noqa: N802
         self, request: upload_service_pb2.GetUploadRequest, context: Context

@@ -62,12 +62,13 @@ class LinkOpener:
         return self._session(link)
 
     async def renew(self, secret: str, session_token: str) -> Session:
-        """Begins another session for the holder of an open one. Raises Unauthenticated
+        """Renews a session, which keeps its id. Raises Unauthenticated
         (TOKEN_INVALID), and the errors of `open` that are no use."""
         link = await self._find(secret)
-        if self._sessions.verify(session_token).subject != link.share_link_id:
+        session = self._sessions.verify(session_token)
+        if session.subject != link.share_link_id:
             raise nothing_to_open()
-        return self._session(link)
+        return self._session(link, session.session_id)
 
     async def _find(self, secret: str) -> ShareLink:
         """Returns a link that works. The audit log names it as the caller."""
@@ -113,5 +114,5 @@ class LinkOpener:
         async with self._database.connection() as db:
             await queries.forget_attempt(db, attempt_id)
 
-    def _session(self, link: ShareLink) -> Session:
-        return Session(link, *self._sessions.begin(link))
+    def _session(self, link: ShareLink, session_id: str = "") -> Session:
+        return Session(link, *self._sessions.begin(link, session_id))

@@ -4,6 +4,7 @@ A token says which link was opened, and what it allows. Whether the link still w
 statements that load what it shares, so a session ends with its link.
 """
 
+import secrets
 from datetime import datetime, timedelta
 
 from cachetools import LRUCache
@@ -17,6 +18,7 @@ from media_service.share_links.model import ShareLink
 MARK = "mss_"
 PURPOSE = "share link"
 TTL = timedelta(hours=1)
+SESSION_ID_BYTES = 16
 MAX_TOKEN = 2000
 MAX_REMEMBERED = 10_000
 
@@ -28,12 +30,18 @@ class LinkSessions:
         self._signer = signer
         self._passed: LRUCache[str, bool] = LRUCache(MAX_REMEMBERED)
 
-    def begin(self, link: ShareLink) -> tuple[str, datetime]:
-        """Returns the token of a session, and when it expires: at the latest with the link."""
+    def begin(self, link: ShareLink, session_id: str = "") -> tuple[str, datetime]:
+        """Returns the token of a session, and when it expires: at the latest with the link.
+        `session_id`: of the session to renew; empty for a new one."""
         expire = now() + TTL
         if link.expire_time is not None:
             expire = min(expire, link.expire_time)
-        claims = {"link": link.share_link_id, "mode": link.mode, "org": link.creator.org_id}
+        claims = {
+            "link": link.share_link_id,
+            "mode": link.mode,
+            "org": link.creator.org_id,
+            "sid": session_id or secrets.token_urlsafe(SESSION_ID_BYTES),
+        }
         return MARK + self._signer.sign(PURPOSE, claims, expire), expire
 
     @staticmethod
@@ -56,5 +64,9 @@ class LinkSessions:
             ) from None
         self._passed[text] = True
         return Principal(
-            claims["link"], claims["org"], type=LINK, link_mode=LinkMode(claims["mode"])
+            claims["link"],
+            claims["org"],
+            type=LINK,
+            link_mode=LinkMode(claims["mode"]),
+            session_id=claims["sid"],
         )

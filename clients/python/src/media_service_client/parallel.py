@@ -12,7 +12,7 @@ from media_service_client.errors import MediaServiceError
 from media_service_client.plan import Known, Slice, slices_of
 from media_service_client.retry import Backoff, Retries, is_transient
 from media_service_client.source import PIECE, Source
-from media_service_client.state import Upload, Wanted, refused, require_same
+from media_service_client.state import Upload, Wanted, media_of, refused, require_same
 from media_service_client.steps import Compute, Progress, Send, Settle, Sleep, Steps, Together
 
 
@@ -110,7 +110,7 @@ def _finish(
             yield Sleep(retries.pause(error))
     if upload.state != Upload.FINISHED:
         raise refused(upload)
-    return upload.media
+    return media_of(upload)
 
 
 def _open(wanted: Wanted, backoff: Backoff) -> Steps[tuple[Upload, Known | None]]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from grpc import StatusCode
-from mediaservice.v1 import job_pb2, upload_pb2, upload_service_pb2
+from mediaservice.v1 import job_pb2, media_pb2, upload_pb2, upload_service_pb2
 
 from media_service_client.errors import MediaServiceError, from_status
 from media_service_client.source import Source
@@ -37,6 +37,13 @@ def require_same(upload: Upload, source: Source) -> None:
             f"upload {upload.upload_id} was begun with another file: it has "
             f"{max(size, upload.committed_size_bytes)} bytes, this one {source.size}",
         )
+
+
+def media_of(upload: Upload) -> media_pb2.Media:
+    """The media of a finished upload: of a guest, with the session of a share link, only its id."""
+    if upload.HasField("media"):
+        return upload.media
+    return media_pb2.Media(media_id=upload.media_id)
 
 
 def refused(upload: Upload) -> MediaServiceError:

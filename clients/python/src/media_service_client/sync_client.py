@@ -104,7 +104,8 @@ class Client:
         progress: Progress = ignore_progress,
         parallel: int = 1,
     ) -> media_pb2.Media:
-        """Stores a file (a path, bytes, or a binary file object) and returns its media.
+        """Stores a file (a path, bytes, or a binary file object) and returns its media: only its id
+        to the session of a share link.
 
         Continues where the durable bytes end when the connection breaks or the service restarts.
         With the `request_id` or the `upload_id` of an earlier, interrupted upload of the same file,

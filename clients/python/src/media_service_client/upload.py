@@ -11,7 +11,7 @@ from media_service_client.errors import MediaServiceError
 from media_service_client.parallel import upload_parts
 from media_service_client.retry import Backoff, Retries, is_transient
 from media_service_client.source import Source
-from media_service_client.state import Upload, Wanted, refused, require_same
+from media_service_client.state import Upload, Wanted, media_of, refused, require_same
 from media_service_client.steps import (
     Call,
     Compute,
@@ -106,7 +106,9 @@ def upload(
         else:
             media = yield from _persevere(_Session(source, wanted, Retries(backoff), progress))
         crc = yield Compute(lambda: source.crc32c(source.size))
-        if media.size_bytes != source.size or media.checksums.crc32c != crc:
+        # A guest, with the session of a share link, learns only the id of the media.
+        known = media.HasField("checksums")
+        if known and (media.size_bytes != source.size or media.checksums.crc32c != crc):
             raise MediaServiceError(
                 StatusCode.DATA_LOSS,
                 "CHECKSUM_MISMATCH",
@@ -146,7 +148,7 @@ class _Session:
         """Set once everything is done."""
         if self._lost or self._upload is None or self._upload.state != Upload.FINISHED:
             return None
-        return self._upload.media
+        return media_of(self._upload)
 
     def step(self) -> Step:
         """What to do next; raises if the upload has ended without a media."""
