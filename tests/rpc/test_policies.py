@@ -169,6 +169,59 @@ async def test_media_become_no_more_visible_than_the_policy_allows(
     await transfer(ann, public.media_id, project)
 
 
+async def test_a_media_is_transferred_only_to_a_project_whose_policy_accepts_it(
+    working: Running, tmp_path: Path
+) -> None:
+    ann = await working.caller("ann")
+    project = (await create_project(ann)).project_id
+    other = (await create_project(ann)).project_id
+    photo = await ann.store(jpeg())
+    video = await ann.store(make_video(tmp_path / "a.mp4", "mpeg4", "", frames=60).read_bytes())
+    for media in (photo, video):
+        assert (await until_done(ann, media.media_id)).state == Media.READY
+    for media, settings, reason, metadata in (
+        (photo, {"max_size_bytes": SIZE - 1}, "FILE_TOO_LARGE", {"max_size_bytes": str(SIZE - 1)}),
+        (
+            photo,
+            {"allowed_types": ["video/*"]},
+            "TYPE_NOT_ALLOWED",
+            {"content_type": "image/jpeg", "allowed_types": "video/*"},
+        ),
+        (photo, {"max_pixels": 64 * 48 - 1}, "PIXEL_LIMIT_EXCEEDED", {}),
+        (
+            video,
+            {"max_duration_seconds": 1},
+            "DURATION_LIMIT_EXCEEDED",
+            {"max_duration_seconds": "1"},
+        ),
+        (photo, {"strip_metadata": True}, "METADATA_NOT_REMOVED", {"media_id": photo.media_id}),
+    ):
+        await set_policy(ann, f"project:{project}", **settings)
+        refusal = await refused(transfer(ann, media.media_id, project))
+        assert (refusal.reason, refusal.metadata) == (reason, metadata)
+        assert not (await get(ann, media.media_id)).project_id
+
+    # A stripped original can come.
+    await set_policy(ann, f"project:{other}", strip_metadata=True)
+    stripped = await store_in(ann, other, jpeg())
+    assert (await until_done(ann, stripped.media_id)).state == Media.READY
+    assert (await transfer(ann, stripped.media_id, project)).project_id == project
+    # What a project has already stays, whatever its policy says now.
+    await set_policy(ann, f"project:{project}", max_size_bytes=1)
+    await transfer(ann, stripped.media_id, project)
+    # Leaving a project needs no policy.
+    await transfer(ann, stripped.media_id, "")
+
+
+async def test_a_media_is_not_transferred_before_inspection_if_the_policy_needs_it(
+    ann: Caller, project: str
+) -> None:
+    media = await ann.store(jpeg())
+    await set_policy(ann, f"project:{project}", max_pixels=1_000_000)
+    refusal = await refused(transfer(ann, media.media_id, project))
+    assert (refusal.reason, refusal.metadata) == ("MEDIA_NOT_READY", {"media_id": media.media_id})
+
+
 async def transfer(caller: Caller, media_id: str, project: str) -> Any:
     request = access_service_pb2.TransferMediaRequest(media_id=media_id, project_id=project)
     return await caller.call(caller.access.TransferMedia, request)

@@ -336,10 +336,12 @@ class AccessServiceServicer(object):
 
     def TransferMedia(self, request, context):
         """Gives a media to another owner, or to another project, in the same organization. Its uploads and jobs go with it. The
-        caller needs the role EDITOR on the new owner and on the new project, as to create something there.
+        caller needs the role EDITOR on the new owner and on the new project, as to create something there. The policy of a
+        new project must accept the file, as if it were uploaded there.
 
         Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND,
-        VISIBILITY_NOT_ALLOWED. Safe to retry.
+        VISIBILITY_NOT_ALLOWED, TYPE_NOT_ALLOWED, FILE_TOO_LARGE, PIXEL_LIMIT_EXCEEDED, DURATION_LIMIT_EXCEEDED,
+        METADATA_NOT_REMOVED, MEDIA_NOT_READY (it is not inspected yet, and the policy needs that). Safe to retry.
 
         Example:
 

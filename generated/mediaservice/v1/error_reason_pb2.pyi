@@ -281,6 +281,10 @@ class ErrorReason(_message.Message):
         """The policy of the project or the organization allows at most the visibility `max_visibility`. Choose that one, or
         ask a manager to change the policy.
         """
+        METADATA_NOT_REMOVED: ErrorReason._Value.ValueType  # 412
+        """The policy of the project removes the metadata of originals (`strip_metadata`), and that of the media `media_id` has
+        not been removed, so the media cannot be transferred there. Upload the file to the project instead.
+        """
         MEDIA_NOT_FOUND: ErrorReason._Value.ValueType  # 500
         """Media
 
@@ -646,6 +650,10 @@ class ErrorReason(_message.Message):
     VISIBILITY_NOT_ALLOWED: ErrorReason.Value.ValueType  # 410
     """The policy of the project or the organization allows at most the visibility `max_visibility`. Choose that one, or
     ask a manager to change the policy.
+    """
+    METADATA_NOT_REMOVED: ErrorReason.Value.ValueType  # 412
+    """The policy of the project removes the metadata of originals (`strip_metadata`), and that of the media `media_id` has
+    not been removed, so the media cannot be transferred there. Upload the file to the project instead.
     """
     MEDIA_NOT_FOUND: ErrorReason.Value.ValueType  # 500
     """Media

@@ -176,9 +176,9 @@ class NewMedia:
 class Media:
     """One media with the blob and the virus scan of its current version. `info` and `private_info`
     are the results of inspection. `info` is None until inspection ends. `uploaded_type` is the
-    content type that the first bytes indicated, which inspection may have changed. `refused`: by a
-    policy or a blocklist, and no inspection has accepted it since. `role` and `signer_url_key`: of
-    the caller for whom it was loaded."""
+    content type that the first bytes indicated, which inspection may have changed. `stripped`: the
+    metadata of the original was removed. `refused`: by a policy or a blocklist, and no inspection
+    has accepted it since. `role` and `signer_url_key`: of the caller for whom it was loaded."""
 
     media_id: str
     owner: Owner
@@ -215,6 +215,7 @@ class Media:
     renditions: tuple[Rendition, ...] = ()
     scan: Scan = NOT_SCANNED
     strip_pending: bool = False
+    stripped: bool = False
     refused: bool = False
     url_key: int = 0
     signer_url_key: int = 0

@@ -14,7 +14,7 @@ from msgspec import Struct
 from media_service.codecs.inspection import AudioInfo, ImageInfo, Info, VideoInfo
 from media_service.errors import FailedPrecondition, InvalidArgument, Reason
 from media_service.media.allowed_types import AllowedTypes
-from media_service.media.model import Kind, Visibility
+from media_service.media.model import Kind, Media, Visibility
 
 N = TypeVar("N", int, float)
 
@@ -100,11 +100,39 @@ class Policies:
                 max_visibility=most,
             )
 
+    @property
+    def need_inspection(self) -> bool:
+        """Whether they say something about what only inspection finds."""
+        limits = (self.max_pixels, self.max_duration)
+        stated = any(limit is not None for limit in limits)
+        return stated or self.strip_metadata or bool(self.allowed_types)
+
+    def check_moved(self, media: Media) -> None:
+        """Checks a media that comes under these policies. Raises InvalidArgument (FILE_TOO_LARGE
+        and the errors of `check_found`), FailedPrecondition (METADATA_NOT_REMOVED)."""
+        if self.max_size is not None:
+            check_size(media.size_bytes, self.max_size)
+        self.check_type(media.content_type)
+        if media.info is not None:
+            self.check_found(media.content_type, media.info)
+        if self.strip_metadata and not (media.stripped or media.strip_pending):
+            raise FailedPrecondition(
+                Reason.METADATA_NOT_REMOVED,
+                "The policy of the project or the organization removes the metadata of originals,"
+                " and that of this one has not been removed. Upload the file to the project"
+                " instead.",
+                media_id=media.media_id,
+            )
+
+    def check_type(self, content_type: str) -> None:
+        """Raises InvalidArgument (TYPE_NOT_ALLOWED)."""
+        for patterns in self.allowed_types:
+            AllowedTypes(patterns).check(content_type)
+
     def check_found(self, content_type: str, info: Info) -> None:
         """Checks what inspection found. Raises InvalidArgument (TYPE_NOT_ALLOWED,
         PIXEL_LIMIT_EXCEEDED, DURATION_LIMIT_EXCEEDED)."""
-        for patterns in self.allowed_types:
-            AllowedTypes(patterns).check(content_type)
+        self.check_type(content_type)
         if isinstance(info, ImageInfo | VideoInfo) and self.max_pixels is not None:
             check_pixels(info.width * info.height, self.max_pixels)
         if not isinstance(info, VideoInfo | AudioInfo) or self.max_duration is None:
@@ -135,6 +163,20 @@ def check_pixels(found: int, most: int) -> None:
             Reason.PIXEL_LIMIT_EXCEEDED,
             f"The image or frame has {found} pixels; at most {most} are accepted.",
         )
+
+
+def check_size(found: int, most: int) -> None:
+    """Raises InvalidArgument (FILE_TOO_LARGE)."""
+    if found > most:
+        raise too_large(found, most)
+
+
+def too_large(size: int, most: int) -> InvalidArgument:
+    return InvalidArgument(
+        Reason.FILE_TOO_LARGE,
+        f"The file has {size} bytes or more; at most {most} are accepted.",
+        max_size_bytes=most,
+    )
 
 
 def at_most(limit: int, other: int | None) -> int:

@@ -81,7 +81,7 @@ def select(
         select m.*, m.media_id::text as media_id, b.blob_id::text as blob_id, b.store, b.key,
                b.size_bytes as blob_size, b.crc32c, b.sha256, v.content_type as uploaded_type,
                v.scan_state, v.scan_held, v.scan_reason, v.scan_threat, v.scan_engine, v.scan_time,
-               v.strip_pending,
+               v.strip_pending, v.stripped,
                {renditions} as renditions, {signer_url_key} as signer_url_key, {role} as role
         from {media}
         join media_versions v on v.media_id = m.media_id and v.version = m.version
@@ -191,6 +191,7 @@ def record(row: Mapping[str, Any]) -> Media:
         url_key=row["url_key"],
         signer_url_key=row["signer_url_key"],
         strip_pending=row["strip_pending"],
+        stripped=row["stripped"],
         refused=row["refused"],
         role=Role(row["role"]),
     )
@@ -502,7 +503,7 @@ async def set_sha256(db: Connection, media: Media, sha256: bytes) -> None:
 async def replace_original(db: Connection, media: Media, blob_id: str, size: int) -> None:
     """Gives the current version the bytes without metadata, so that it can be read."""
     await db.execute(
-        "update media_versions set blob_id = %s, strip_pending = false"
+        "update media_versions set blob_id = %s, strip_pending = false, stripped = true"
         " where media_id = %s and version = %s",
         (blob_id, media.media_id, media.version),
     )

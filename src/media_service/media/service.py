@@ -294,7 +294,8 @@ class MediaService:
     ) -> Media:
         """Gives a media to another owner or project. None: the one that it has. Raises NotFound
         (MEDIA_NOT_FOUND, PROJECT_NOT_FOUND), PermissionDenied (ROLE_REQUIRED, OWNER_NOT_ALLOWED),
-        FailedPrecondition (VISIBILITY_NOT_ALLOWED).
+        FailedPrecondition (VISIBILITY_NOT_ALLOWED), and if the policy of another project does not
+        accept the file, Unavailable (MEDIA_NOT_READY) and the errors of `Policies.check_moved`.
         """
         async with self._database.transaction() as tx:
             media = await load(tx, principal, media_id, lock=True)
@@ -305,7 +306,17 @@ class MediaService:
             if project_id:
                 await check_project(tx, principal, project_id, org_id)
             project = media.project_id if project_id is None else project_id
-            (await policies_of(tx, org_id, project)).check_visibility(media.visibility)
+            policies = await policies_of(tx, org_id, project)
+            policies.check_visibility(media.visibility)
+            if project and project != media.project_id:
+                # An inspection that has begun applies the policies of the former project.
+                if policies.need_inspection and media.state in UNINSPECTED:
+                    raise not_ready(
+                        media_id,
+                        "The policy of the project cannot be checked before the media has been"
+                        " inspected. Try again in a moment.",
+                    )
+                policies.check_moved(media)
             await queries.move(tx, media_id, owner or media.owner, project)
             new_owner = {"owner": await owner_in_log(tx, owner)} if owner else None
             tx.audit(media_id=media_id, org_id=org_id, project_id=project, details=new_owner)

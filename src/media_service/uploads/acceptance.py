@@ -10,7 +10,7 @@ from media_service.media import content_type
 from media_service.media.allowed_types import AllowedTypes
 from media_service.media.model import Kind
 from media_service.media.pixels import pixels
-from media_service.media.policy import NO_POLICIES, Policies, at_most, check_pixels
+from media_service.media.policy import NO_POLICIES, Policies, at_most, check_pixels, check_size
 from media_service.storage.checksums import Checksums
 from media_service.uploads.model import NewUpload, Upload, UploadSpec
 
@@ -55,8 +55,7 @@ class Acceptance:
         self.policies.check_visibility(spec.attributes.visibility)
 
     def check_size(self, size: int) -> None:
-        if size > self.max_size:
-            raise too_large(size, self.max_size)
+        check_size(size, self.max_size)
 
     def check_content(self, head: bytes, declared: str) -> tuple[str, Kind]:
         """Returns the content type and kind of a file whose first bytes are `head`. Inspection may
@@ -94,14 +93,6 @@ class Acceptance:
             return True
         kinds = {content_type.kind_of(declared), content_type.kind_of(found)}
         return not self.strict and (len(kinds) == 1 or kinds == AV)
-
-
-def too_large(size: int, most: int) -> InvalidArgument:
-    return InvalidArgument(
-        Reason.FILE_TOO_LARGE,
-        f"The file has {size} bytes or more; at most {most} are accepted.",
-        max_size_bytes=most,
-    )
 
 
 def size_exceeded(

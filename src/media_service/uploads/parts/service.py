@@ -21,7 +21,7 @@ from media_service.errors import (
     Unavailable,
 )
 from media_service.failpoints import failpoint
-from media_service.media.policy import at_most
+from media_service.media.policy import at_most, too_large
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.driver import ExpectedRange, PartName, PartWriter, SignedRequest
@@ -31,7 +31,6 @@ from media_service.uploads.acceptance import (
     check_checksums,
     over_limit,
     size_exceeded,
-    too_large,
 )
 from media_service.uploads.access import check_project, load, load_to_write
 from media_service.uploads.errors import not_active, upload_not_found
