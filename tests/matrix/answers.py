@@ -10,6 +10,7 @@ WORDS = {
     "TOKEN_INVALID": "invalid",
     "SCOPE_MISSING": "scope",
     "ROLE_REQUIRED": "role",
+    "ORGANIZATION_CLAIM_NOT_ALLOWED": "claim",
     "USER_REQUIRED": "user",
     "OWNER_NOT_ALLOWED": "owner",
     "SHARE_LINK_METHOD_NOT_ALLOWED": "link",

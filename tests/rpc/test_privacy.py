@@ -226,6 +226,14 @@ async def test_only_administrators_export_others(service: Running) -> None:
     assert found["data"]["media_id"] == media.media_id
     assert "bob" not in json.dumps(await export(ann))
     assert (await refused(export(bob, "ann"))).reason == "RESOURCE_NOT_FOUND"
+    # The claim narrows a token to one organization, but an export has all of them.
+    narrowed = await service.caller("ann", org="globex")
+    for user in ("", "ann"):
+        refusal = await refused(export(narrowed, user))
+        assert (refusal.reason, refusal.metadata) == (
+            "ORGANIZATION_CLAIM_NOT_ALLOWED",
+            {"organization_id": "globex"},
+        )
     # An export reveals nothing about media that the caller may not see.
     project = (await create_project(ann)).project_id
     hidden = (await store_in(ann, project, jpeg())).media_id

@@ -107,6 +107,10 @@ class ErrorReason(_message.Message):
         """The share link lets its visitors view the media, but not download the original. Read a rendition or an image
         instead.
         """
+        ORGANIZATION_CLAIM_NOT_ALLOWED: ErrorReason._Value.ValueType  # 110
+        """The claim `org` narrows the token to the organization `organization_id`, but ExportUser sends the rows of all
+        organizations. Use a token without the claim.
+        """
         ORGANIZATION_NOT_FOUND: ErrorReason._Value.ValueType  # 150
         """Sharing
 
@@ -476,6 +480,10 @@ class ErrorReason(_message.Message):
     DOWNLOAD_NOT_ALLOWED: ErrorReason.Value.ValueType  # 109
     """The share link lets its visitors view the media, but not download the original. Read a rendition or an image
     instead.
+    """
+    ORGANIZATION_CLAIM_NOT_ALLOWED: ErrorReason.Value.ValueType  # 110
+    """The claim `org` narrows the token to the organization `organization_id`, but ExportUser sends the rows of all
+    organizations. Use a token without the claim.
     """
     ORGANIZATION_NOT_FOUND: ErrorReason.Value.ValueType  # 150
     """Sharing

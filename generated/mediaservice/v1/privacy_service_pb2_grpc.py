@@ -104,9 +104,10 @@ class PrivacyServiceServicer(object):
         accounts, API keys without their secrets, quotas, and the entries of the audit log. GetContent returns the originals.
         If it fails after it began, the file is incomplete, and over REST the connection ends with an error.
 
-        Everybody may export themselves, and administrators everybody.
+        Everybody may export themselves, and administrators everybody. The claim `org` of a token narrows a user to one
+        organization, so a token with it exports nobody.
 
-        Permission: users.export. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+        Permission: users.export. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED, ORGANIZATION_CLAIM_NOT_ALLOWED. Safe to retry.
 
         Example:
 

@@ -16,7 +16,7 @@ from media_service.db.personal_data import Person, PersonalRows, organizations_o
 from media_service.ids import new_id
 from media_service.jobs.model import JobKind
 from media_service.privacy import queries
-from media_service.privacy.errors import erasure_not_found
+from media_service.privacy.errors import claim_not_allowed, erasure_not_found
 from media_service.privacy.model import Erasure
 from media_service.sharing.grants import load
 from media_service.sharing.resources import Resource
@@ -74,13 +74,16 @@ class PrivacyService:
 
     async def export(self, principal: Principal, user_id: str) -> AsyncGenerator[list[str], None]:
         """All rows that name a user or their service accounts, as lines of JSON, some at a time.
-        Without `user_id`, those of the caller. Raises NotFound (RESOURCE_NOT_FOUND) before the
-        first."""
+        Without `user_id`, those of the caller. Raises NotFound (RESOURCE_NOT_FOUND),
+        PermissionDenied (ORGANIZATION_CLAIM_NOT_ALLOWED) before the first."""
         asked = Owner(USER, user_id) if user_id else replace(principal.owner, org_id="")
         name = f"{asked.type}:{asked.id}"
         async with self._database.transaction() as tx:
             if name == principal.grantee:
                 decided()
+                # All that a service account has is in its organization.
+                if principal.org_id and principal.type == USER:
+                    raise claim_not_allowed(principal.org_id)
             else:
                 await load(tx, principal, SERVICE, Role.OWNER)
             names = [name, *await queries.accounts_of(tx, name)]
