@@ -250,12 +250,14 @@ async def test_a_link_is_changed_and_keeps_its_secret(
     service: Running, ann: Caller, bob: Caller
 ) -> None:
     media_id = (await ann.store(jpeg())).media_id
-    created = await share(ann, f"media:{media_id}", max_uses=1)
+    created = await share(ann, f"media:{media_id}", mode="DOWNLOAD", max_uses=1)
     secret, link_id = created.secret, created.share_link.share_link_id
     await open_link(service, secret)
     assert await reason(open_link(service, secret)) == "SHARE_LINK_USED_UP"
     assert (await change(ann, link_id, max_uses=3, display_name="for Bob")).max_uses == 3
-    await open_link(service, secret)
+    token = (await open_link(service, secret)).session_token
+    before = await service.bearer(token)
+    signed = await sign(before, media_id)
     assert await reason(change(bob, link_id, max_uses=9)) == "SHARE_LINK_NOT_FOUND"
     assert await reason(change(ann, link_id, "mode")) == "INVALID_UPDATE_MASK"
     assert (await refused(change(ann, link_id, expire_time=OLDEST))).fields == ["expire_time"]
@@ -265,6 +267,12 @@ async def test_a_link_is_changed_and_keeps_its_secret(
     )
     assert (changed.has_password, changed.max_uses, changed.expire_time) == (True, 0, soon)
     assert changed.display_name == "for Bob"
+    # The password ends the sessions that were opened without it, and the URLs that they signed.
+    assert await media_of(before) == set()
+    assert await reason(get_media(before, media_id)) == "MEDIA_NOT_FOUND"
+    assert await reason(open_link(service, secret, session_token=token)) == "TOKEN_INVALID"
+    async with somebody(service) as anybody:
+        assert await reason(anybody.read(signed)) == "LINK_INVALID"
     assert await reason(open_link(service, secret)) == "SHARE_LINK_PASSWORD_REQUIRED"
     async with service.database() as db:
         await db.execute("update share_links set expire_time = now()")

@@ -146,7 +146,7 @@ class ShareLinkServiceServicer(object):
     def UpdateShareLink(self, request, context):
         """Changes the name, the expiry, the number of uses or the password of a share link. Its secret stays the same. The
         caller must be the creator of the link, or have the role MANAGER on all of its targets or on its organization. Open
-        sessions stay open, unless the link has ended.
+        sessions stay open, unless the link has ended, or its password was set or removed: that ends them.
 
         Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
         the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; SERVER_BUSY if too many passwords are hashed. Safe

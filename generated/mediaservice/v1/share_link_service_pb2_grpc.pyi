@@ -85,7 +85,7 @@ class ShareLinkServiceStub:
     UpdateShareLink: _grpc.UnaryUnaryMultiCallable[_share_link_service_pb2.UpdateShareLinkRequest, _share_link_service_pb2.ShareLink]
     """Changes the name, the expiry, the number of uses or the password of a share link. Its secret stays the same. The
     caller must be the creator of the link, or have the role MANAGER on all of its targets or on its organization. Open
-    sessions stay open, unless the link has ended.
+    sessions stay open, unless the link has ended, or its password was set or removed: that ends them.
 
     Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
     the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; SERVER_BUSY if too many passwords are hashed. Safe
@@ -179,7 +179,7 @@ class ShareLinkServiceAsyncStub(ShareLinkServiceStub):
     UpdateShareLink: _aio.UnaryUnaryMultiCallable[_share_link_service_pb2.UpdateShareLinkRequest, _share_link_service_pb2.ShareLink]  # type: ignore[assignment]
     """Changes the name, the expiry, the number of uses or the password of a share link. Its secret stays the same. The
     caller must be the creator of the link, or have the role MANAGER on all of its targets or on its organization. Open
-    sessions stay open, unless the link has ended.
+    sessions stay open, unless the link has ended, or its password was set or removed: that ends them.
 
     Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
     the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; SERVER_BUSY if too many passwords are hashed. Safe
@@ -294,7 +294,7 @@ class ShareLinkServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_share_link_service_pb2.ShareLink, _abc.Awaitable[_share_link_service_pb2.ShareLink]]:
         """Changes the name, the expiry, the number of uses or the password of a share link. Its secret stays the same. The
         caller must be the creator of the link, or have the role MANAGER on all of its targets or on its organization. Open
-        sessions stay open, unless the link has ended.
+        sessions stay open, unless the link has ended, or its password was set or removed: that ends them.
 
         Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
         the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; SERVER_BUSY if too many passwords are hashed. Safe

@@ -108,6 +108,7 @@ class LinkSigner:
             "administrator": signer.administrator,
             "account": signer.account,
             "link_mode": signer.link_mode,
+            "session_key": signer.session_key,
         }
         plain = json.dumps({name: value for name, value in fields.items() if value})
         nonce = os.urandom(NONCE_BYTES)

@@ -33,6 +33,7 @@ class Principal:
     or the organization that a service account belongs to, such as "user:ann". `link_mode`: a
     `LinkMode`; empty for callers that are no share link. `session_id`: of the session of a share
     link, random; visitors of one link are distinguished only by it.
+    `session_key`: that the link must have; it changes with the password of the link.
     """
 
     subject: str
@@ -47,6 +48,7 @@ class Principal:
     account: str = ""
     link_mode: str = ""
     session_id: str = ""
+    session_key: int = 0
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:

@@ -22,15 +22,17 @@ from typing import Any
 from media_service.access.principal import LINK, LinkMode, Principal
 from media_service.access.role import Role
 
-COLUMNS = "principal, owner_type, owner_id, org_id, issuer, administrator"
+COLUMNS = "principal, owner_type, owner_id, org_id, issuer, administrator, session_key"
 # One caller, and several callers that each ask for the thing with an `id`, as items of FROM. The
 # `position` of the first one is 1.
 CALLER = (
     "(select %s::text as principal, %s::text as owner_type, %s::text as owner_id,"
-    " %s::text as org_id, %s::text as issuer, %s::bool as administrator) as c"
+    " %s::text as org_id, %s::text as issuer, %s::bool as administrator,"
+    " %s::int as session_key) as c"
 )
 CALLERS = (
-    "unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bool[])"
+    "unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bool[],"
+    " %s::int[])"
     f" with ordinality as c (id, {COLUMNS}, position)"
 )
 
@@ -39,7 +41,8 @@ CALLERS = (
 # statement: planning takes several times as long as the query.
 ONE_CALLER = (
     "(select %s::uuid as id, %s::text as principal, %s::text as owner_type, %s::text as owner_id,"
-    " %s::text as org_id, %s::text as issuer, %s::bool as administrator, 1 as position) as c"
+    " %s::text as org_id, %s::text as issuer, %s::bool as administrator,"
+    " %s::int as session_key, 1 as position) as c"
 )
 # One caller, and in `until` the time up to which grants must be valid. Null: forever.
 CALLER_UNTIL = (
@@ -56,10 +59,10 @@ def for_callers(query: str, asked: Sequence[tuple[str, Principal | None]]) -> tu
     return query.replace(CALLERS, ONE_CALLER), (id_, *caller_params(principal))
 
 
-def caller_params(principal: Principal | None) -> tuple[str | bool | None, ...]:
+def caller_params(principal: Principal | None) -> tuple[str | bool | int | None, ...]:
     """The parameters of `CALLER`. None: nobody, who has no role on anything."""
     if principal is None:
-        return (None,) * 6
+        return (None,) * 7
     return (
         principal.grantee,
         principal.type,
@@ -67,6 +70,7 @@ def caller_params(principal: Principal | None) -> tuple[str | bool | None, ...]:
         principal.org_id,
         principal.org_issuer,
         principal.administrator,
+        principal.session_key,
     )
 
 
@@ -241,7 +245,7 @@ def shared(caller: str) -> str:
         where l.share_link_id = case
                 when {caller}.owner_type = '{LINK}' then {caller}.owner_id::uuid
             end
-          and l.org_id = {caller}.org_id and {WORKS}
+          and l.org_id = {caller}.org_id and l.session_key = {caller}.session_key and {WORKS}
           and {Role.MANAGER:d} <= case
                 when starts_with(t.resource, 'media:') then (
                     select {MEDIA_OF_CREATOR} from media lm

@@ -7,6 +7,7 @@ from media_service.errors import (
     PermissionDenied,
     Reason,
     ResourceExhausted,
+    Unauthenticated,
 )
 
 
@@ -24,6 +25,13 @@ def nothing_to_open() -> NotFound:
         Reason.SHARE_LINK_NOT_FOUND,
         "There is no such share link, or it was revoked. Ask its sender for a new one.",
         share_link_id="",
+    )
+
+
+def session_ended() -> Unauthenticated:
+    return Unauthenticated(
+        Reason.TOKEN_INVALID,
+        "The session of the share link is not valid or has expired. Open the link again.",
     )
 
 

@@ -26,6 +26,7 @@ class NewLink:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareLink:
     """`creator`: with the organization of the targets. `password_hash` None: it has no password.
+    `session_key`: that its sessions have, which increases with each change of the password.
     `expired`: by the clock of the database. `role`: of the caller for whom it was loaded."""
 
     share_link_id: str
@@ -42,6 +43,7 @@ class ShareLink:
     max_file_size: int | None
     files: int
     password_hash: str | None
+    session_key: int
     expired: bool
     role: Role = Role.NONE
 

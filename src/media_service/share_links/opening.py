@@ -15,6 +15,7 @@ from media_service.share_links.errors import (
     nothing_to_open,
     password_required,
     password_wrong,
+    session_ended,
     too_many_attempts,
     used_up,
 )
@@ -68,6 +69,8 @@ class LinkOpener:
         session = self._sessions.verify(session_token)
         if session.subject != link.share_link_id:
             raise nothing_to_open()
+        if session.session_key != link.session_key:
+            raise session_ended()
         return self._session(link, session.session_id)
 
     async def _find(self, secret: str) -> ShareLink:
@@ -80,7 +83,12 @@ class LinkOpener:
                 call.caller = Owner(LINK, link.share_link_id, link.creator.org_id)
             if link.expired:
                 raise expired()
-            caller = Principal(link.share_link_id, link.creator.org_id, type=LINK)
+            caller = Principal(
+                link.share_link_id,
+                link.creator.org_id,
+                type=LINK,
+                session_key=link.session_key,
+            )
             if not await queries.shares(db, caller):
                 raise nothing_to_open()
         return link

@@ -76,6 +76,7 @@ def record(row: Mapping[str, Any]) -> ShareLink:
         max_file_size=row["max_file_size_bytes"],
         files=row["files"],
         password_hash=row["password_hash"],
+        session_key=row["session_key"],
         expired=row["expired"],
         role=Role(row.get("role") or Role.NONE),
     )
@@ -174,8 +175,11 @@ async def page_of_target(
 
 
 async def update(db: Connection, share_link_id: str, values: Mapping[str, Any]) -> None:
-    """Changes columns. Attempts with an earlier password are forgotten with it."""
+    """Changes columns. A new password ends the sessions that were opened without it, and attempts
+    with the earlier one are forgotten."""
     columns = SQL(", ").join(SQL("{} = %s").format(SQL(name)) for name in values)
+    if "password_hash" in values:
+        columns += SQL(", session_key = session_key + 1")
     await db.execute(
         SQL("update share_links set {} where share_link_id = %s").format(columns),
         (*values.values(), share_link_id),

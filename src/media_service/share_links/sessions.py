@@ -12,7 +12,8 @@ from cachetools import LRUCache
 from media_service.access.link_signer import LinkSigner
 from media_service.access.principal import LINK, LinkMode, Principal
 from media_service.clock import now
-from media_service.errors import PermissionDenied, Reason, Unauthenticated
+from media_service.errors import PermissionDenied
+from media_service.share_links.errors import session_ended
 from media_service.share_links.model import ShareLink
 
 MARK = "mss_"
@@ -40,6 +41,7 @@ class LinkSessions:
             "link": link.share_link_id,
             "mode": link.mode,
             "org": link.creator.org_id,
+            "key": link.session_key,
             "sid": session_id or secrets.token_urlsafe(SESSION_ID_BYTES),
         }
         return MARK + self._signer.sign(PURPOSE, claims, expire), expire
@@ -58,10 +60,7 @@ class LinkSessions:
         try:
             claims = self._signer.open(PURPOSE, text.removeprefix(MARK)[:MAX_TOKEN])
         except PermissionDenied:
-            raise Unauthenticated(
-                Reason.TOKEN_INVALID,
-                "The session of the share link is not valid or has expired. Open the link again.",
-            ) from None
+            raise session_ended() from None
         self._passed[text] = True
         return Principal(
             claims["link"],
@@ -69,4 +68,5 @@ class LinkSessions:
             type=LINK,
             link_mode=LinkMode(claims["mode"]),
             session_id=claims["sid"],
+            session_key=claims["key"],
         )
