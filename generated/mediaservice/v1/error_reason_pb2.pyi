@@ -247,7 +247,7 @@ class ErrorReason(_message.Message):
 
         These refuse an upload when it completes; the upload is then FAILED and its bytes are deleted. MEDIA_CORRUPT,
         INSPECTION_LIMIT_EXCEEDED and PIXEL_LIMIT_EXCEEDED may also come later, from inspection: they are then in
-        `Media.error`, and the original is kept.
+        `Media.error`, and the original is kept. What a policy or a blocklist refuses then is deleted.
 
         The file has no bytes.
         """
@@ -621,7 +621,7 @@ class ErrorReason(_message.Message):
 
     These refuse an upload when it completes; the upload is then FAILED and its bytes are deleted. MEDIA_CORRUPT,
     INSPECTION_LIMIT_EXCEEDED and PIXEL_LIMIT_EXCEEDED may also come later, from inspection: they are then in
-    `Media.error`, and the original is kept.
+    `Media.error`, and the original is kept. What a policy or a blocklist refuses then is deleted.
 
     The file has no bytes.
     """

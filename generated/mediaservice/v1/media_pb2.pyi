@@ -43,7 +43,9 @@ class Media(_message.Message):
         READY: Media._State.ValueType  # 3
         """Inspected and usable."""
         FAILED: Media._State.ValueType  # 4
-        """Inspection failed; `error` says why. The original is kept."""
+        """Inspection failed; `error` says why. The original is kept and can be read, unless a policy or a blocklist refused
+        it.
+        """
         QUARANTINED: Media._State.ValueType  # 5
         """Held back: its bytes are damaged, missing or harmful. Its content is not served."""
 
@@ -58,7 +60,9 @@ class Media(_message.Message):
     READY: Media.State.ValueType  # 3
     """Inspected and usable."""
     FAILED: Media.State.ValueType  # 4
-    """Inspection failed; `error` says why. The original is kept."""
+    """Inspection failed; `error` says why. The original is kept and can be read, unless a policy or a blocklist refused
+    it.
+    """
     QUARANTINED: Media.State.ValueType  # 5
     """Held back: its bytes are damaged, missing or harmful. Its content is not served."""
 
