@@ -73,6 +73,7 @@ async def test_a_guest_uploads_over_rest(front: Open) -> None:
         }
         async with await opened(to, http, secret=created["secret"]) as guest:
             stored = await guest.post("/v1/media:upload", **form)
+            assert ("etag" in stored.headers, stored.json()["sizeBytes"]) == (False, "0")
             assert stored.status_code == 201, stored.text
             full = await guest.post("/v1/media:upload", **form)
             assert refusal(full) == (409, "SHARE_LINK_FULL")

@@ -27,6 +27,7 @@ from media_service.rpc.caller import caller
 from media_service.rpc.convert import (
     checksums_from,
     checksums_to_message,
+    from_share_link,
     listed_part_from,
     owner_from,
     part_to_message,
@@ -301,8 +302,10 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
                 media_id=result.upload.media_id,
             )
         location = f"{self._rest_url}/v1/media/{result.media.media_id}"
+        # Of a repeated call, the ETag would tell guests that the media was changed.
+        etag = () if from_share_link() else (("etag", result.media.etag),)
         await context.send_initial_metadata(
-            (("x-http-status", "201"), ("location", location), ("etag", result.media.etag))
+            (("x-http-status", "201"), ("location", location), *etag)
         )
         return uploaded_to_message(result.media, self._public_urls)
 
