@@ -1,8 +1,8 @@
 """The tables that name people.
 
 A package whose table names people has a module `personal_data` with `ROWS`. EraseUser and
-ExportUser find them there. tests/rules/test_personal_data.py fails for a column that names people
-and is in no `ROWS`.
+ExportUser find them there. tests/database/test_personal_data.py fails for a column with text that
+is in no `ROWS` and that it does not list as one that names nobody.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -153,6 +153,11 @@ def personal_rows() -> tuple[PersonalRows, ...]:
 # The condition of `by_owner` rows.
 OWNED = "(r.org_id, r.owner_type, r.owner_id) = (%(org)s, %(type)s, %(id)s)"
 OWNER_COLUMNS = ("owner_type", "owner_id")
+# In SQL, the name of a `Principal` that is stored as JSON.
+PRINCIPAL = """
+    coalesce({column} ->> 'type', 'user') || ':'
+    || coalesce(nullif({column} ->> 'issuer', '') || '|', '') || ({column} ->> 'subject')
+"""
 TO_PSEUDONYM = f"owner_type = '{ERASED}', owner_id = %(pseudonym)s"
 
 # Walks from organization to organization in the index of owners.

@@ -5,6 +5,7 @@ from media_service.db.new_job import NewJob
 from media_service.db.personal_data import (
     OWNED,
     OWNER_COLUMNS,
+    PRINCIPAL,
     TO_PSEUDONYM,
     Fate,
     Params,
@@ -17,8 +18,10 @@ from media_service.uploads import queries
 from media_service.uploads.model import UploadState
 
 ACTIVE = f"{OWNED} and r.state = 'ACTIVE'"
-# How the store knows the bytes, and who writes them.
-SECRET = ("store_session", "verifier", "epoch")
+OWNED_ANYWHERE = "(r.owner_type, r.owner_id) = (%(type)s, %(id)s)"
+COMPLETER = f"{PRINCIPAL.format(column='r.completer')} = %(name)s"
+# How the store knows the bytes, and who writes and completes them.
+SECRET = ("store_session", "verifier", "epoch", "completer")
 KEY = ("create_time", "upload_id")
 
 
@@ -60,6 +63,16 @@ ROWS = (
         by_owner=True,
         changes=f"{TO_PSEUDONYM}, filename = '', attributes = '{{}}'",
         ready="r.state <> 'VERIFYING'",
+        secret=SECRET,
+    ),
+    # Of others. It ends by itself, and forgets the completer: an erasure waits for that.
+    PersonalRows(
+        "uploads",
+        ("completer",),
+        f"r.completer is not null and not ({OWNED_ANYWHERE}) and {COMPLETER}",
+        KEY,
+        Step.CONTENT,
+        Fate.PSEUDONYMIZED,
         secret=SECRET,
     ),
 )
