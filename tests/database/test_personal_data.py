@@ -92,3 +92,17 @@ async def test_an_erasure_waits_for_an_upload_of_others_that_the_person_complete
     assert json.loads(shown)["state"] == "VERIFYING"
     assert [len(page) for page in pages] == [0, 1, 0]
     assert "cat" not in str(pages), "the owner does not learn who completes it"
+
+
+async def test_grants_that_a_person_gave_are_found_by_index(database: Database) -> None:
+    (given,) = [rows for rows in personal_rows() if "created_by" in rows.columns]
+    keys = ", ".join(f"r.{name}" for name in given.key)
+    async with database.transaction() as tx:
+        await tx.execute("set local enable_seqscan = off")
+        await tx.execute("set local enable_bitmapscan = off")
+        query = f"select {keys} from {given.table} r where {given.of} order by {keys}"  # noqa: S608
+        params = Person("user", "ann", ["user:ann"]).params
+        rows = await tx.execute(f"explain {query}".encode(), params)
+        plan = "\n".join([row["QUERY PLAN"] async for row in rows])
+    assert "access_grants_by_creator" in plan
+    assert "Sort" not in plan, "pages continue in the order of the index"
