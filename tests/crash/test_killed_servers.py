@@ -27,7 +27,9 @@ def case(postgres: str, template: str) -> Iterator[Case]:
 
 
 def test_every_failpoint_has_a_trigger() -> None:
-    assert set(TRIGGERS) == {failpoint.name for failpoint in REGISTRY}
+    erasing = {failpoint.name for failpoint in REGISTRY if failpoint.name.startswith("erase.")}
+    # test_killed_erasures.py stops at those.
+    assert set(TRIGGERS) == {failpoint.name for failpoint in REGISTRY} - erasing
 
 
 def test_a_server_with_an_unknown_failpoint_does_not_start(case: Case) -> None:
