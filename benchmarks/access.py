@@ -145,6 +145,8 @@ async def access(bench: Bench) -> Outcome:
     say(f"  {media} media in {PROJECTS} projects ...")
     url = new_database(bench.stack.database_url, "access")
     await migrate(url)
+    with server(bench, url):
+        pass  # marks the new store as that of the database, which is about to name blobs
     await asyncio.to_thread(fill, url, media)
     rows, notes = [], []
     with server(bench, url) as address:
