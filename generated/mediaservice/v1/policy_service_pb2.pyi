@@ -137,7 +137,7 @@ class Policy(_message.Message):
     """After how many days media are deleted by the service, which purges them later like others. Unset: never."""
     strip_metadata: _builtins.bool
     """Whether new originals lose the metadata in the file, such as the place where a photo was taken, before anybody can
-    read them. Pixels, orientation, color profiles, frames and sound stay as they are. `size_bytes` and `checksums` of the
+    read them. Pixels, orientation, color profiles, frames and audio stay as they are. `size_bytes` and `checksums` of the
     media are then those of the stored file; checksums that the upload declares are compared with what was sent. A file
     whose metadata cannot be removed is FAILED (METADATA_NOT_REMOVABLE).
     """

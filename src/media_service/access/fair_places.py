@@ -40,6 +40,10 @@ class Place:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Gives the place back, unless it is held until a task ends. At most once."""
         if not self._until_done:
             self._leave(self)
 

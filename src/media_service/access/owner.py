@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+USER = "user"
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:

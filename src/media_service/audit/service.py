@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from media_service.access.owner import Owner
+from media_service.access.owner import USER, Owner
 from media_service.access.page_tokens import PageTokens
 from media_service.access.policy import Condition, decided
 from media_service.access.principal import Principal
@@ -19,10 +19,8 @@ from media_service.media.reader import MediaReader
 from media_service.sharing.grants import load
 from media_service.sharing.groups import load_organization
 from media_service.sharing.projects import ProjectService
-from media_service.sharing.resources import Resource
+from media_service.sharing.resources import INSTALLATION
 
-SERVICE = Resource("service", "")
-USER = "user"
 EXPORTED_TOGETHER = 500
 KEY: Sequence[type] = (datetime, UUID)
 
@@ -147,7 +145,7 @@ class AuditService:
             decided()
         else:
             async with self._database.connection() as db:
-                await load(db, principal, SERVICE, Role.OWNER)
+                await load(db, principal, INSTALLATION, Role.OWNER)
         return asked
 
     async def _of_organization(self, principal: Principal, organization_id: str) -> Condition:

@@ -1,6 +1,6 @@
 """Use cases of media."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -39,8 +39,6 @@ from media_service.sharing.recording import owner_in_log
 from media_service.sharing.resources import Resource
 
 UNINSPECTED = {MediaState.PENDING, MediaState.PROCESSING}
-# The unknown fields of an update that an error names.
-MAX_LISTED = 20
 CHANGEABLE = (
     "filename",
     "title",
@@ -345,14 +343,3 @@ async def record_change(tx: Transaction, before: Media, after: Media) -> None:
 async def policies_of(db: Connection, org_id: str, project_id: str) -> Policies:
     """The policies in an organization and a project, either of which may be empty."""
     return policies_from(await sharing.policies_in(db, org_id, project_id))
-
-
-def check_changeable(names: Sequence[str]) -> None:
-    """Raises InvalidArgument (INVALID_UPDATE_MASK) if a name is not in `CHANGEABLE`."""
-    unknown = [name for name in names if name not in CHANGEABLE][:MAX_LISTED]
-    if unknown:
-        raise InvalidArgument(
-            Reason.INVALID_UPDATE_MASK,
-            f"{', '.join(unknown)} cannot be changed. Fields that can: {', '.join(CHANGEABLE)}.",
-            fields=tuple((f"update_mask.{name}", "cannot be changed") for name in unknown),
-        )

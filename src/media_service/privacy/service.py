@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from media_service.access.owner import Owner
+from media_service.access.owner import USER, Owner
 from media_service.access.policy import decided
 from media_service.access.principal import Principal
 from media_service.access.report_signer import ReportSigner
@@ -19,10 +19,8 @@ from media_service.privacy import queries
 from media_service.privacy.errors import claim_not_allowed, erasure_not_found
 from media_service.privacy.model import Erasure
 from media_service.sharing.grants import load
-from media_service.sharing.resources import Resource
+from media_service.sharing.resources import INSTALLATION
 
-USER = "user"
-SERVICE = Resource("service", "")
 EXPORTED_TOGETHER = 200
 
 
@@ -37,7 +35,7 @@ class PrivacyService:
         Raises NotFound (RESOURCE_NOT_FOUND), PermissionDenied (ROLE_REQUIRED)."""
         name = f"{USER}:{user_id}"
         async with self._database.transaction() as tx:
-            await load(tx, principal, SERVICE, Role.OWNER)
+            await load(tx, principal, INSTALLATION, Role.OWNER)
             if found := await queries.unfinished(tx, name):
                 return found
             erasure_id, pseudonym = new_id(), await tx.person_id(USER, user_id)
@@ -52,7 +50,7 @@ class PrivacyService:
         """Once it has ended, with its report signed. Raises NotFound (ERASURE_NOT_FOUND,
         RESOURCE_NOT_FOUND)."""
         async with self._database.connection() as db:
-            await load(db, principal, SERVICE, Role.OWNER)
+            await load(db, principal, INSTALLATION, Role.OWNER)
             found = await queries.get(db, erasure_id)
         if found is None:
             raise erasure_not_found(erasure_id)
@@ -85,7 +83,7 @@ class PrivacyService:
                 if principal.org_id and principal.type == USER:
                     raise claim_not_allowed(principal.org_id)
             else:
-                await load(tx, principal, SERVICE, Role.OWNER)
+                await load(tx, principal, INSTALLATION, Role.OWNER)
             names = [name, *await queries.accounts_of(tx, name)]
             tx.audit(resource_id=f"{asked.type}:{await tx.person_id(asked.type, asked.id)}")
         yield []

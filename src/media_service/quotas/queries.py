@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 from media_service.db.refusals import quota_exceeded
@@ -239,7 +240,9 @@ async def usage(db: Connection, account: Resource, days: int) -> Usage:
                 where r.media_id = p.media_id
             ) r on true
         )
-        select kind, project_id, day, grouping(kind, project_id, day) as by, count(*) as media,
+        select kind, project_id, day, count(*) as media,
+               case grouping(kind, project_id, day)
+               when 3 then 'kind' when 5 then 'project_id' when 6 then 'day' else 'all' end as by,
                coalesce(sum(size_bytes), 0)::bigint as bytes,
                coalesce(sum(rendition_bytes), 0)::bigint as rendition_bytes
         from paid group by grouping sets ((kind), (project_id), (day), ())
@@ -247,10 +250,15 @@ async def usage(db: Connection, account: Resource, days: int) -> Usage:
         """.encode(),
         {**params, "days": days},
     )
-    by: dict[int, dict[Any, Stored]] = {3: {}, 5: {}, 6: {}, 7: {}}
+    by: dict[str, dict[Any, Stored]] = {"kind": {}, "project_id": {}, "day": {}, "all": {}}
     async for row in rows:
-        key = row["kind"] if row["by"] == 3 else row["project_id"] if row["by"] == 5 else row["day"]
-        by[row["by"]][key] = Stored(row["media"], row["bytes"], row["rendition_bytes"])
-    by[6].pop(None, None)  # earlier days
-    projects = dict(list(by[5].items())[:MAX_PROJECTS])
-    return Usage(str(account), by[7][None], by[3], projects, dict(sorted(by[6].items())))
+        stored = Stored(row["media"], row["bytes"], row["rendition_bytes"])
+        by[row["by"]][row.get(row["by"])] = stored
+    by["day"].pop(None, None)  # earlier days
+    return Usage(
+        str(account),
+        by["all"][None],
+        by["kind"],
+        dict(islice(by["project_id"].items(), MAX_PROJECTS)),
+        dict(sorted(by["day"].items())),
+    )

@@ -15,10 +15,9 @@ from media_service.sharing import queries as sharing
 from media_service.sharing.errors import resource_not_found
 from media_service.sharing.model import Located
 from media_service.sharing.recording import name_in_log
-from media_service.sharing.resources import Resource, parse_resource
+from media_service.sharing.resources import INSTALLATION, Resource, parse_resource
 
 KINDS = {"organization", "project", "owner"}
-SERVICE = Resource("service", "")
 USAGE_DAYS = 30
 
 
@@ -130,7 +129,7 @@ async def manage(db: Connection, principal: Principal, account: Resource) -> str
     (RESOURCE_NOT_FOUND), PermissionDenied (ROLE_REQUIRED)."""
     org_id = (await load(db, principal, account, Role.VIEWER)).org_id
     inside = org_id and account.kind != "organization"
-    container = Resource("organization", org_id) if inside else SERVICE
+    container = Resource("organization", org_id) if inside else INSTALLATION
     minimum = Role.MANAGER if inside else Role.OWNER
     located = await sharing.locate(db, container, principal)
     if located is None or located.role < minimum:

@@ -5,18 +5,16 @@ from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
-from google.api import httpbody_pb2
 from google.protobuf.message import Message
 from mediaservice.v1 import audit_pb2, audit_service_pb2, audit_service_pb2_grpc
 
 from media_service.audit.model import Analytics, Entry, Usage
 from media_service.audit.service import AuditService, Period
 from media_service.db.audit_entry import Category
-from media_service.errors import MediaError
-from media_service.rpc import http
-from media_service.rpc.audit_export import csv_header, csv_rows, ndjson
+from media_service.rpc.audit_export import Writer, csv_header, csv_rows, ndjson
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import time_from, timestamp
+from media_service.rpc.file_stream import NDJSON, send_file
 from media_service.rpc.pagination import each, page, page_size
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -130,30 +128,19 @@ async def send(
     entries: AsyncGenerator[list[Entry], None], form: "Request.Format.ValueType", context: Context
 ) -> None:
     """Sends entries as a file."""
-    as_csv = form == Request.CSV
-    content_type, extension = ("text/csv", "csv") if as_csv else ("application/x-ndjson", "ndjson")
-    metadata = (
-        ("x-content-type", content_type),
-        ("content-disposition", f'attachment; filename="access.{extension}"'),
-        ("x-content-type-options", "nosniff"),
-        ("cache-control", "private, no-store"),
-    )
-    async with aclosing(entries) as groups:
-        first = await anext(groups)  # an error here still gets its own status
-        await context.send_initial_metadata(metadata)
-        head = csv_header() if as_csv else b""
-        if http.is_head(http.request_headers(context)):
-            await context.write(httpbody_pb2.HttpBody(content_type=content_type))
-            return
-        write = csv_rows if as_csv else ndjson
-        data = head + write(await each(first, entry_to_message))
-        await context.write(httpbody_pb2.HttpBody(content_type=content_type, data=data))
-        try:
-            async for group in groups:
-                data = write(await each(group, entry_to_message))
-                await context.write(httpbody_pb2.HttpBody(data=data))
-        except MediaError as error:
-            await http.cut(context, error)
+    if form == Request.CSV:
+        await send_file(written(entries, csv_rows, csv_header()), "text/csv", "access.csv", context)
+    else:
+        await send_file(written(entries, ndjson), NDJSON, "access.ndjson", context)
+
+
+async def written(
+    entries: AsyncGenerator[list[Entry], None], write: Writer, head: bytes = b""
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(entries):
+        async for group in entries:
+            yield head + write(await each(group, entry_to_message))
+            head = b""
 
 
 def period_from(

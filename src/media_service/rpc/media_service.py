@@ -10,7 +10,7 @@ from media_service.downloads.conditional_requests import listed
 from media_service.downloads.read_links import ReadLinks
 from media_service.media.filenames import clean
 from media_service.media.model import Media
-from media_service.media.service import CHANGEABLE, MediaService, check_changeable
+from media_service.media.service import CHANGEABLE, MediaService
 from media_service.renditions.delete import DeletionService
 from media_service.rpc import http
 from media_service.rpc.caller import caller
@@ -19,6 +19,7 @@ from media_service.rpc.field_validation import invalid_fields
 from media_service.rpc.idempotency import UUID
 from media_service.rpc.pagination import page, page_size
 from media_service.rpc.public_urls import PublicUrls
+from media_service.update_mask import check_changeable
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -93,7 +94,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         if not names:
             set_fields = {field.name for field, _ in wanted.ListFields()}
             names = [name for name in CHANGEABLE if name in set_fields]
-        check_changeable(names)
+        check_changeable(names, CHANGEABLE)
         values = {name: value_from(wanted, name) for name in names}
         etag = wanted.etag or http.request_headers(context).get("if-match", "")
         media = await self._media.update(caller(), wanted.media_id, values, etag)

@@ -1,28 +1,19 @@
 """Servicer of PrivacyService: converts messages and calls the use cases."""
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
-from google.api import httpbody_pb2
 from mediaservice.v1 import privacy_service_pb2, privacy_service_pb2_grpc
 
-from media_service.errors import MediaError
 from media_service.privacy.model import Erasure
 from media_service.privacy.service import PrivacyService
-from media_service.rpc import http
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import timestamp
+from media_service.rpc.file_stream import NDJSON, send_file
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-
-NDJSON = "application/x-ndjson"
-HEADERS = (
-    ("x-content-type", NDJSON),
-    ("content-disposition", 'attachment; filename="user.ndjson"'),
-    ("x-content-type-options", "nosniff"),
-    ("cache-control", "private, no-store"),
-)
 
 
 class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
@@ -42,18 +33,14 @@ class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
     async def ExportUser(  # type: ignore[override]  # noqa: N802
         self, request: privacy_service_pb2.ExportUserRequest, context: Context
     ) -> None:
-        async with aclosing(self._privacy.export(caller(), request.user_id)) as groups:
-            await anext(groups)  # an error here still gets its own status
-            await context.send_initial_metadata(HEADERS)
-            await context.write(httpbody_pb2.HttpBody(content_type=NDJSON))
-            if http.is_head(http.request_headers(context)):
-                return
-            try:
-                async for lines in groups:
-                    data = "".join(lines).encode()
-                    await context.write(httpbody_pb2.HttpBody(data=data))
-            except MediaError as error:
-                await http.cut(context, error)
+        groups = self._privacy.export(caller(), request.user_id)
+        await send_file(encoded(groups), NDJSON, "user.ndjson", context)
+
+
+async def encoded(groups: AsyncGenerator[list[str], None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(groups):
+        async for lines in groups:
+            yield "".join(lines).encode()
 
 
 def message(erasure: Erasure) -> privacy_service_pb2.Erasure:

@@ -73,7 +73,7 @@ class Wait:
         if place is None:
             self._give_up()
             return
-        self._place = place.__enter__()
+        self._place = place
         place.on_evicted(self._give_up)
         rest = MESSAGE_SECONDS - PATIENCE_SECONDS
         self._timer = self._loop.call_later(rest, self._give_up)
@@ -90,7 +90,7 @@ class Wait:
     def end(self) -> None:
         self._timer.cancel()
         if self._place is not None:
-            self._place.__exit__(None, None, None)
+            self._place.end()
 
 
 def check_metadata(context: Context) -> None:

@@ -1,6 +1,6 @@
 """Use cases of those who share by links."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +11,6 @@ from media_service.access.role import Role
 from media_service.clock import now
 from media_service.db.database import Database
 from media_service.db.transaction import Connection
-from media_service.errors import InvalidArgument, Reason
 from media_service.ids import new_id
 from media_service.jobs.periodic import Batches
 from media_service.share_links import queries
@@ -22,14 +21,13 @@ from media_service.share_links.secret_text import new_secret, secret_hash
 from media_service.sharing import queries as sharing
 from media_service.sharing.errors import resource_not_found
 from media_service.sharing.resources import Resource, parse_resource
+from media_service.update_mask import check_changeable
 
 # How long links that have ended are listed, and attempts with a password are kept.
 KEPT = timedelta(days=90)
 ATTEMPTS_KEPT = timedelta(days=1)
 BATCH = 1000
 CHANGEABLE = ("display_name", "expire_time", "max_uses", "password")
-# The unknown fields of an update that an error names.
-MAX_LISTED = 20
 
 
 class ShareLinkService:
@@ -103,7 +101,7 @@ class ShareLinkService:
         """Changes some of the fields `CHANGEABLE`. Raises NotFound (SHARE_LINK_NOT_FOUND),
         PermissionDenied (ROLE_REQUIRED), InvalidArgument (INVALID_UPDATE_MASK, INVALID_FIELD),
         ResourceExhausted (SERVER_BUSY)."""
-        check_changeable(changes)
+        check_changeable(changes, CHANGEABLE)
         check_expiry(changes.get("expire_time"))
         values = {name: value for name, value in changes.items() if name != "password"}
         if "password" in changes:
@@ -137,16 +135,6 @@ class ShareLinkService:
 def check_expiry(expire_time: datetime | None) -> None:
     if expire_time is not None and expire_time <= now():
         raise invalid("expire_time", "must be in the future")
-
-
-def check_changeable(names: Iterable[str]) -> None:
-    unknown = [name for name in names if name not in CHANGEABLE][:MAX_LISTED]
-    if unknown:
-        raise InvalidArgument(
-            Reason.INVALID_UPDATE_MASK,
-            f"{', '.join(unknown)} cannot be changed. Fields that can: {', '.join(CHANGEABLE)}.",
-            fields=tuple((f"update_mask.{name}", "cannot be changed") for name in unknown),
-        )
 
 
 def check_targets(resources: Sequence[Resource], new: NewLink) -> None:

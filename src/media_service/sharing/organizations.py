@@ -10,9 +10,7 @@ from media_service.sharing import queries
 from media_service.sharing.errors import organization_not_empty, organization_not_found
 from media_service.sharing.grants import load
 from media_service.sharing.model import Organization
-from media_service.sharing.resources import Resource
-
-SERVICE = Resource("service", "")
+from media_service.sharing.resources import INSTALLATION
 
 
 class OrganizationService:
@@ -25,7 +23,7 @@ class OrganizationService:
         """Creates an organization, which only administrators may do. Raises AlreadyExists
         (ORGANIZATION_EXISTS), NotFound (RESOURCE_NOT_FOUND)."""
         async with self._database.transaction() as tx:
-            await load(tx, principal, SERVICE, Role.OWNER)
+            await load(tx, principal, INSTALLATION, Role.OWNER)
             if not await queries.insert_organization(tx, organization_id, display_name, issuer):
                 raise AlreadyExists(
                     Reason.ORGANIZATION_EXISTS,

@@ -1,10 +1,8 @@
 """The names of resources in the audit log."""
 
-from media_service.access.owner import Owner
+from media_service.access.owner import USER, Owner
 from media_service.db.transaction import Transaction
 from media_service.sharing.resources import Resource
-
-USER = "user"
 
 
 async def name_in_log(tx: Transaction, resource: Resource) -> str:

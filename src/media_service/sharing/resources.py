@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from media_service.access.owner import Owner
 from media_service.errors import InvalidArgument, Reason
 
-SERVICE = "service:"
 EVERYBODY = "everybody"
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 PROJECT = r"[a-z0-9][a-z0-9_-]{0,62}"
@@ -47,6 +46,9 @@ class Resource:
         found = OWNER.fullmatch(self.id)
         assert found  # noqa: S101 - `parse_resource` has checked it
         return Owner(found[2], found[3], found[1])
+
+
+INSTALLATION = Resource("service", "")
 
 
 def parse_resource(text: str, field: str = "resource") -> Resource:

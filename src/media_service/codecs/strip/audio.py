@@ -1,4 +1,4 @@
-"""MP3, FLAC and WAV: keeps the sound, and drops tags, covers and what editors add."""
+"""MP3, FLAC and WAV: keeps the audio, and drops tags, covers and what editors add."""
 
 import struct
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
--- Secrets that share media with whoever has them. Only the SHA-256 of a secret is stored.
+-- Secrets that share media with those who have them. Only the SHA-256 of a secret is stored.
 --   targets: resources of grants, "media:ID" or one "project:ID"; org_id: their organization
 --   owner_type, owner_id, claimed_org_id, claimed_issuer: the caller who created the link; it shares only what they may
 create table share_links (
