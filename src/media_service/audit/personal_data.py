@@ -5,22 +5,31 @@ name nobody, and the digests remain valid. If the person calls again, the log kn
 another id.
 """
 
-from media_service.db.personal_data import Fate, PersonalRows, Step
+from media_service.db.personal_data import Fate, Person, PersonalRows, Step
+from media_service.db.transaction import Connection
 
-# One id, and perhaps a former one.
-PERSON = (
-    "any(array(select p.person_id from audit_people p where p.type = %(type)s and p.id = %(id)s))"
-)
-OF_PERSON = f"r.person_id = {PERSON}"
+OF_PERSON = "{}.person_id = %(part)s::uuid"
+
+
+async def person_ids(db: Connection, _: str, person: Person) -> list[str]:
+    """One id, and perhaps a former one."""
+    rows = await db.execute(
+        "select person_id::text as person_id from audit_people"
+        " where type = %s and id = %s order by person_id",
+        (person.type, person.id),
+    )
+    return [row["person_id"] async for row in rows]
+
 
 ROWS = (
     PersonalRows(
         "audit_entries",
         ("person_id",),
-        OF_PERSON,
+        OF_PERSON.format("r"),
         ("time", "entry_id"),
         Step.LOG,
         Fate.PSEUDONYMIZED,
+        parts=person_ids,
         secret=("origin_hash", "transaction_id"),
         # A refusal reveals nothing about the media.
         exported="to_jsonb(r) || case when r.category = 'DENIAL'"
@@ -29,19 +38,20 @@ ROWS = (
     PersonalRows(
         "audit_origins",
         ("address", "user_agent"),
-        f"(r.time, r.entry_id) in (select e.time, e.entry_id from audit_entries e"
-        f" where e.person_id = {PERSON})",
+        OF_PERSON.format("k"),
         ("time", "entry_id"),
         Step.LOG,
-        batch=5000,  # each one reads all entries of the person
+        parts=person_ids,
+        through="audit_entries",
         secret=("salt",),
     ),
     PersonalRows(
         "audit_recent_views",
         ("person_id",),
-        OF_PERSON,
+        OF_PERSON.format("r"),
         ("person_id", "media_id", "version"),
         Step.LOG,
+        parts=person_ids,
     ),
     PersonalRows(
         "audit_people",

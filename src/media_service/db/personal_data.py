@@ -6,10 +6,10 @@ is in no `ROWS` and that it does not list as one that names nobody.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from media_service.db.transaction import Connection, Transaction
 from media_service.discovery import find_modules
@@ -18,8 +18,10 @@ from media_service.discovery import find_modules
 ERASED = "erased"
 BATCH = 500
 
-Params = Mapping[str, Any]
-Erase = Callable[[Transaction, Params], Awaitable[int]]
+Row: TypeAlias = Mapping[str, Any]
+Key: TypeAlias = Sequence[Any]
+Erase = Callable[[Transaction, Sequence[Row]], Awaitable[int]]
+Parts = Callable[[Connection, str, "Person"], Awaitable[list[str]]]
 
 
 class Step(IntEnum):
@@ -41,15 +43,15 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A user, or a service account that belongs to one. `org_id`: where they own something.
-    `names`: of the user and all of their service accounts, as grantees. `pseudonym`: replaces the
-    name in rows that stay."""
+    """A user, or a service account that belongs to one. `names`: of the user and all of their
+    service accounts, as grantees. `pseudonym`: replaces the name in rows that stay. `part`: see
+    `PersonalRows`."""
 
     type: str
     id: str
     names: Sequence[str]
     pseudonym: str = ""
-    org_id: str = ""
+    part: str = ""
 
     @property
     def params(self) -> dict[str, Any]:
@@ -57,7 +59,7 @@ class Person:
         return {
             "type": self.type,
             "id": self.id,
-            "org": self.org_id,
+            "part": self.part,
             "name": f"{self.type}:{self.id}",
             "names": list(self.names),
             "pseudonym": self.pseudonym,
@@ -69,12 +71,16 @@ class PersonalRows:
     """Rows `r` of a table that name a person.
 
     `columns` name people. `of` is an SQL condition for the rows of a person; see `Person.params`.
-    With `by_owner`, it is evaluated for each organization in which the person owns rows. `key` are
-    columns that identify a row, in the order of an index that supports `of`. `changes` is the SET
-    clause that pseudonymizes a row. `ready` is a condition for rows that can be erased now; others
-    are erased by a later pass. `erase` replaces the statement that erases `batch` rows. Without
-    `erase` and `changes`, PSEUDONYMIZED rows stay as they are, because they name the person only
-    through another table. `secret` are columns that no export has. `exported` is the row as JSON.
+    `key` are columns that identify a row. An index supports `of` and has the rows in the order of
+    `key`, so that a page reads only its own rows. If it needs one more value for that, such as the
+    organization, `parts` returns all values for a person, and `of` is evaluated for each `part`.
+    `through` is a table `k` with the same key whose index finds the rows; `of` is about `k` then.
+
+    `changes` is the SET clause that pseudonymizes a row. `ready` is a condition for rows that can
+    be erased now; others are erased by a later pass. `erase` replaces the statement that erases
+    `batch` rows, and returns their number. Without `erase` and `changes`, PSEUDONYMIZED rows stay
+    as they are, because they name the person only through another table. `secret` are columns that
+    no export has. `exported` is the row as JSON.
     """
 
     table: str
@@ -83,7 +89,8 @@ class PersonalRows:
     key: tuple[str, ...]
     step: Step
     fate: Fate = Fate.REMOVED
-    by_owner: bool = False
+    parts: Parts | None = None
+    through: str = ""
     changes: str = ""
     ready: str = "true"
     erase: Erase | None = None
@@ -95,50 +102,77 @@ class PersonalRows:
     def erasable(self) -> bool:
         return bool(self.fate is Fate.REMOVED or self.changes or self.erase)
 
-    async def erase_batch(self, tx: Transaction, person: Person) -> int:
-        """Erases some rows. Returns their number, 0 if there are no more."""
-        params = {**person.params, "limit": self.batch}
-        if self.erase:
-            return await self.erase(tx, params)
-        key = ", ".join(self.key)
-        change = (
-            f"delete from {self.table}"
-            if self.fate is Fate.REMOVED
-            else f"update {self.table} set {self.changes}"
-        )
-        rows = await tx.execute(
-            f"{change} where ({key}) in ("
-            f" select {key} from {self.table} r where ({self.of}) and ({self.ready})"
-            " limit %(limit)s for update of r)".encode(),
-            params,
-        )
-        return rows.rowcount
+    async def people(self, db: Connection, person: Person) -> list[Person]:
+        """The person with each `part`."""
+        if self.parts is None:
+            return [person]
+        return [replace(person, part=part) for part in await self.parts(db, self.table, person)]
 
-    async def count(self, db: Connection, person: Person) -> int:
-        """How many rows name the person."""
-        rows = await db.execute(
-            f"select count(*) as number from {self.table} r where {self.of}".encode(),
-            person.params,
-        )
+    async def erase_batch(
+        self, tx: Transaction, person: Person, after: Key | None
+    ) -> tuple[int, Key | None]:
+        """Erases some rows after a key. Returns their number, and the key of the last one; None: no
+        more. The next batch begins there, so it does not read what others left again."""
+        params = {**person.params, **key_params(after), "limit": self.batch}
+        columns = "r.*" if self.erase else ", ".join(f"r.{name}" for name in self.key)
+        found = f"{self.select(columns, after, self.ready)} for update of r"
+        if not self.erase:
+            same = " and ".join(f"r.{name} = found.{name}" for name in self.key)
+            change = (
+                f"delete from {self.table} r using found where {same}"
+                if self.fate is Fate.REMOVED
+                else f"update {self.table} r set {self.changes} from found where {same}"
+            )
+            found = (
+                f"with found as materialized ({found}), changed as ({change})"
+                f" select {', '.join(self.key)} from found"
+            )
+        rows = await (await tx.execute(found.encode(), params)).fetchall()
+        count = await self.erase(tx, rows) if self.erase else len(rows)
+        return count, self._key_of(rows[-1]) if rows else None
+
+    async def exist(self, db: Connection, person: Person) -> bool:
+        """Whether rows name the person."""
+        query = f"select exists ({self.select('', None)}) as found"
+        rows = await db.execute(query.encode(), {**person.params, "limit": 1})
         row = await rows.fetchone()
-        return int(row["number"]) if row else 0
+        return bool(row and row["found"])
 
     async def page(
-        self, db: Connection, person: Person, after: Sequence[Any] | None, limit: int
-    ) -> tuple[list[str], Sequence[Any] | None]:
+        self, db: Connection, person: Person, after: Key | None, limit: int
+    ) -> tuple[list[str], Key | None]:
         """Rows of the person after a key, as JSON, and the key of the last one. None: no more."""
-        key = ", ".join(f"r.{name}" for name in self.key)
-        named = {f"key{n}": value for n, value in enumerate(after or ())}
-        position = f"({key}) > ({', '.join(f'%({name})s' for name in named)})" if after else "true"
-        rows = await db.execute(
-            f"select {key}, ({self.exported} - %(secret)s::text[])::text as exported"
-            f" from {self.table} r where ({self.of}) and {position}"
-            f" order by {key} limit %(limit)s".encode(),
-            {**person.params, **named, "secret": list(self.secret), "limit": limit},
-        )
-        found = await rows.fetchall()
-        last = [found[-1][name] for name in self.key] if len(found) == limit else None
+        columns = ", ".join(f"r.{name}" for name in self.key)
+        exported = f"({self.exported} - %(secret)s::text[])::text as exported"
+        query = self.select(f"{columns}, {exported}", after)
+        params = {**person.params, **key_params(after), "secret": [*self.secret], "limit": limit}
+        found = await (await db.execute(query.encode(), params)).fetchall()
+        last = self._key_of(found[-1]) if len(found) == limit else None
         return [row["exported"] for row in found], last
+
+    def select(self, columns: str, after: Key | None, condition: str = "true") -> str:
+        """SQL of the first rows after a key, see `key_params`."""
+        alias = "k" if self.through else "r"
+        source = f"{self.table} r"
+        if self.through:
+            same = " and ".join(f"r.{name} = k.{name}" for name in self.key)
+            source = f"{self.through} k join {self.table} r on {same}"
+        key = ", ".join(f"{alias}.{name}" for name in self.key)
+        if after:
+            values = ", ".join(f"%({name})s" for name in key_params(after))
+            # The first column alone leaves out the partitions before.
+            condition += f" and {alias}.{self.key[0]} >= %(key0)s and ({key}) > ({values})"
+        return (
+            f"select {columns} from {source} where ({self.of}) and ({condition})"
+            f" order by {key} limit %(limit)s"
+        )
+
+    def _key_of(self, row: Row) -> Key:
+        return [row[name] for name in self.key]
+
+
+def key_params(after: Key | None) -> dict[str, Any]:
+    return {f"key{number}": value for number, value in enumerate(after or ())}
 
 
 @cache
@@ -150,8 +184,8 @@ def personal_rows() -> tuple[PersonalRows, ...]:
     return tuple(sorted(found, key=lambda rows: rows.step))
 
 
-# The condition of `by_owner` rows.
-OWNED = "(r.org_id, r.owner_type, r.owner_id) = (%(org)s, %(type)s, %(id)s)"
+# The condition of rows whose `parts` are `organizations_of`.
+OWNED = "(r.org_id, r.owner_type, r.owner_id) = (%(part)s, %(type)s, %(id)s)"
 OWNER_COLUMNS = ("owner_type", "owner_id")
 # In SQL, the name of a `Principal` that is stored as JSON.
 PRINCIPAL = """

@@ -1,14 +1,16 @@
 """The people in the keys of signed URLs."""
 
-from media_service.db.personal_data import Fate, Params, PersonalRows, Step
+from collections.abc import Sequence
+
+from media_service.db.personal_data import Fate, PersonalRows, Row, Step
 from media_service.db.transaction import Transaction
 from media_service.media import queries
 
 
-async def hash_signer(tx: Transaction, params: Params) -> int:
+async def hash_signer(tx: Transaction, found: Sequence[Row]) -> int:
     """Keeps the key under a hash of the name: without it, URLs that the person had revoked would
     work again."""
-    return await queries.hash_signer(tx, params["name"])
+    return sum([await queries.hash_signer(tx, row["principal"]) for row in found])
 
 
 ROWS = (

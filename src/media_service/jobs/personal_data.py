@@ -7,10 +7,15 @@ from media_service.db.personal_data import (
     Fate,
     PersonalRows,
     Step,
+    organizations_of,
 )
 
-# Whose turns a job takes; without it, those of its owner.
 CHARGED = "(r.charged_type, r.charged_id) = (%(type)s, %(id)s)"
+FORGET = f"""
+    actor_id = case when r.actor_id = %(id)s then '' else r.actor_id end,
+    charged_type = case when {CHARGED} then null else r.charged_type end,
+    charged_id = case when {CHARGED} then null else r.charged_id end
+"""
 
 ROWS = (
     PersonalRows(
@@ -20,18 +25,35 @@ ROWS = (
         ("create_time", "job_id"),
         Step.CONTAINERS,
         Fate.PSEUDONYMIZED,
-        by_owner=True,
-        changes=f"{TO_PSEUDONYM}, actor_id = case when actor_id = %(id)s then '' else actor_id end",
+        parts=organizations_of,
+        changes=f"{TO_PSEUDONYM}, {FORGET}",
     ),
-    # On what belongs to others.
+    # Who caused it, on what belongs to others.
     PersonalRows(
         "jobs",
-        ("actor_id", "charged_id", "turn_id"),
-        f"(%(type)s = 'user' and r.actor_id = %(id)s or {CHARGED})",
+        ("actor_id",),
+        """
+            r.actor_id = %(id)s and r.actor_id <> ''
+            and (r.owner_type in ('user', 'service_account') and r.owner_id = r.actor_id)
+                is not true
+        """,
         ("create_time", "job_id"),
         Step.CONTAINERS,
         Fate.PSEUDONYMIZED,
-        changes="actor_id = case when actor_id = %(id)s then '' else actor_id end,"
-        " charged_type = null, charged_id = null",
+        changes=FORGET,
+    ),
+    # Whose turns it takes, if that is neither its owner nor who caused it.
+    PersonalRows(
+        "jobs",
+        ("charged_id", "turn_id"),
+        f"""
+            {CHARGED}
+            and ((r.charged_type, r.charged_id) = (r.owner_type, r.owner_id)) is not true
+            and ((r.charged_type, r.charged_id) = ('user', r.actor_id)) is not true
+        """,
+        ("create_time", "job_id"),
+        Step.CONTAINERS,
+        Fate.PSEUDONYMIZED,
+        changes=FORGET,
     ),
 )

@@ -7,7 +7,7 @@ ROWS = (
     PersonalRows(
         "erasures",
         ("names",),
-        "%(name)s = any(r.names)",
+        "r.names @> array[%(name)s] and r.end_time is null",
         ("erasure_id",),
         Step.LOG,
         Fate.PSEUDONYMIZED,

@@ -1,10 +1,10 @@
 """SQL of erasures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from media_service.db.personal_data import Fate
+from media_service.db.personal_data import Fate, Person, organizations_of
 from media_service.db.transaction import Connection
 from media_service.privacy.model import ErasedRows, Erasure
 
@@ -60,27 +60,19 @@ async def insert(db: Connection, erasure_id: str, pseudonym: str, name: str) -> 
     )
 
 
-async def add_accounts(db: Connection, erasure_id: str) -> None:
-    """Adds the service accounts of the user to the names, because they are erased as well."""
+async def add_names(db: Connection, erasure_id: str, names: Sequence[str]) -> None:
     await db.execute(
-        """
-        update erasures e set names = e.names || array(
-            select 'service_account:' || a.service_account_id from service_accounts a
-            where a.owner_type || ':' || a.owner_id = e.names[1]
-              and 'service_account:' || a.service_account_id <> all(e.names)
-        )
-        where erasure_id = %s and end_time is null
-        """,
-        (erasure_id,),
+        "update erasures set names = names || %s::text[] where erasure_id = %s",
+        (list(names), erasure_id),
     )
 
 
-async def accounts_of(db: Connection, name: str) -> list[str]:
+async def accounts_of(db: Connection, person: Person) -> list[str]:
     """The service accounts of a user, as grantees."""
     rows = await db.execute(
         "select 'service_account:' || a.service_account_id as name from service_accounts a"
-        " where a.owner_type || ':' || a.owner_id = %s order by 1",
-        (name,),
+        " where a.org_id = any(%s) and a.owner_type = %s and a.owner_id = %s order by 1",
+        (await organizations_of(db, "service_accounts", person), person.type, person.id),
     )
     return [row["name"] async for row in rows]
 
@@ -127,11 +119,16 @@ async def sign(db: Connection, erasure_id: str, signature: bytes, public_key: by
 
 async def removals_waiting(db: Connection, since: datetime, until: datetime) -> bool:
     """Whether bytes wait to be removed whose rows were removed in this time."""
+    removal = """
+        exists (
+            select from jobs where {} and kind in ('UNLINK', 'DISCARD') and owner_type is null
+              and create_time >= %(since)s and create_time < %(until)s
+        )
+    """
+    open_ = ("state = 'QUEUED' and ready", "state = 'QUEUED' and not ready", "state = 'RUNNING'")
+    found = " or ".join(removal.format(each) for each in open_)  # each has an index
     rows = await db.execute(
-        "select exists (select from jobs where kind in ('UNLINK', 'DISCARD')"
-        " and state in ('QUEUED', 'RUNNING') and owner_type is null"
-        " and create_time >= %s and create_time < %s) as waiting",
-        (since, until),
+        f"select {found} as waiting".encode(), {"since": since, "until": until}
     )
     row = await rows.fetchone()
     return bool(row and row["waiting"])

@@ -1,9 +1,8 @@
 """Use cases of a person's data: erase it, and export it."""
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from dataclasses import replace
-from typing import Any
 
 from media_service.access.owner import USER, Owner
 from media_service.access.policy import decided
@@ -12,7 +11,7 @@ from media_service.access.report_signer import ReportSigner
 from media_service.access.role import Role
 from media_service.db.database import Database
 from media_service.db.new_job import NewJob
-from media_service.db.personal_data import Person, PersonalRows, organizations_of, personal_rows
+from media_service.db.personal_data import Key, Person, PersonalRows, personal_rows
 from media_service.ids import new_id
 from media_service.jobs.model import JobKind
 from media_service.privacy import queries
@@ -84,7 +83,7 @@ class PrivacyService:
                     raise claim_not_allowed(principal.org_id)
             else:
                 await load(tx, principal, INSTALLATION, Role.OWNER)
-            names = [name, *await queries.accounts_of(tx, name)]
+            names = [name, *await queries.accounts_of(tx, Person(asked.type, asked.id, [name]))]
             tx.audit(resource_id=f"{asked.type}:{await tx.person_id(asked.type, asked.id)}")
         yield []
         for each in names:
@@ -95,16 +94,13 @@ class PrivacyService:
                     yield lines
 
     async def _lines(self, rows: PersonalRows, person: Person) -> AsyncGenerator[list[str], None]:
-        people = [person]
-        if rows.by_owner:
-            async with self._database.connection() as db:
-                found = await organizations_of(db, rows.table, person)
-            people = [replace(person, org_id=org_id) for org_id in found]
-        for owner in people:
-            after: Sequence[Any] | None = None
+        async with self._database.connection() as db:
+            people = await rows.people(db, person)
+        for part in people:
+            after: Key | None = None
             while True:
                 async with self._database.connection() as db:
-                    page, after = await rows.page(db, owner, after, EXPORTED_TOGETHER)
+                    page, after = await rows.page(db, part, after, EXPORTED_TOGETHER)
                 if page:
                     yield [line(rows.table, row) for row in page]
                 if after is None:

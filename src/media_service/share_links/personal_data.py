@@ -1,6 +1,12 @@
 """The people in share links."""
 
-from media_service.db.personal_data import OWNED, OWNER_COLUMNS, PersonalRows, Step
+from media_service.db.personal_data import (
+    OWNED,
+    OWNER_COLUMNS,
+    PersonalRows,
+    Step,
+    organizations_of,
+)
 
 ROWS = (
     PersonalRows(
@@ -9,7 +15,7 @@ ROWS = (
         OWNED,
         ("create_time", "share_link_id"),
         Step.ACCESS,
-        by_owner=True,
+        parts=organizations_of,
         secret=("secret_hash", "password_hash"),
     ),
 )

@@ -1,5 +1,7 @@
 """The people in uploads."""
 
+from collections.abc import Sequence
+
 from media_service.db.events import UploadChanged
 from media_service.db.new_job import NewJob
 from media_service.db.personal_data import (
@@ -8,9 +10,10 @@ from media_service.db.personal_data import (
     PRINCIPAL,
     TO_PSEUDONYM,
     Fate,
-    Params,
     PersonalRows,
+    Row,
     Step,
+    organizations_of,
 )
 from media_service.db.transaction import Transaction
 from media_service.jobs.model import JobKind
@@ -25,18 +28,13 @@ SECRET = ("store_session", "verifier", "epoch", "completer")
 KEY = ("create_time", "upload_id")
 
 
-async def abort(tx: Transaction, params: Params) -> int:
+async def abort(tx: Transaction, found: Sequence[Row]) -> int:
     """Ends unfinished uploads. Jobs remove their bytes."""
-    rows = await tx.execute(
-        f"select upload_id::text as upload_id, epoch from uploads r where {ACTIVE}"
-        " limit %(limit)s for update".encode(),
-        params,
-    )
-    found = await rows.fetchall()
     for row in found:
-        await queries.end(tx, row["upload_id"], UploadState.ACTIVE, UploadState.ABORTED)
-        await tx.enqueue(NewJob(JobKind.DISCARD, row["upload_id"]))
-        tx.emit(UploadChanged(row["upload_id"], UploadState.ABORTED, row["epoch"]))
+        upload_id = str(row["upload_id"])
+        await queries.end(tx, upload_id, UploadState.ACTIVE, UploadState.ABORTED)
+        await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
+        tx.emit(UploadChanged(upload_id, UploadState.ABORTED, row["epoch"]))
     return len(found)
 
 
@@ -47,7 +45,7 @@ ROWS = (
         ACTIVE,
         KEY,
         Step.CONTENT,
-        by_owner=True,
+        parts=organizations_of,
         erase=abort,
         batch=100,
         secret=SECRET,
@@ -60,7 +58,7 @@ ROWS = (
         KEY,
         Step.CONTENT,
         Fate.PSEUDONYMIZED,
-        by_owner=True,
+        parts=organizations_of,
         changes=f"{TO_PSEUDONYM}, filename = '', attributes = '{{}}'",
         ready="r.state <> 'VERIFYING'",
         secret=SECRET,

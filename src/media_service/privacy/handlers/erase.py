@@ -10,12 +10,7 @@ from media_service.audit.repeats import WINDOW
 from media_service.clock import now
 from media_service.db.database import Database
 from media_service.db.new_job import NewJob
-from media_service.db.personal_data import (
-    Person,
-    PersonalRows,
-    organizations_of,
-    personal_rows,
-)
+from media_service.db.personal_data import Key, Person, PersonalRows, personal_rows
 from media_service.db.transaction import Connection
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
@@ -50,7 +45,7 @@ class EraseHandler(JobHandler):
         start = now()
         erasure = await self._begin(claim)
         found = 0
-        if erasure and erasure.end_time is None:
+        if erasure:
             erasable = [rows for rows in personal_rows() if rows.erasable]
             for number, rows in enumerate(erasable):
                 progress.report("erasing", 100 * number / len(erasable))
@@ -80,42 +75,58 @@ class EraseHandler(JobHandler):
                 await tx.enqueue(NewJob(JobKind.ERASE, claim.subject_id, delay=RETRY_DELAY))
 
     async def _begin(self, claim: Claim) -> Erasure | None:
+        """Adds the service accounts of the user, because they are erased as well."""
         async with self._database.transaction() as tx:
-            await queries.add_accounts(tx, claim.subject_id)
-            return await queries.get(tx, claim.subject_id)
+            erasure = await queries.lock(tx, claim.subject_id)
+            if erasure is None or erasure.end_time is not None:
+                return None
+            names = list(erasure.names)
+            accounts = await queries.accounts_of(tx, next(people(erasure)))
+            if added := [name for name in accounts if name not in names]:
+                await queries.add_names(tx, erasure.erasure_id, added)
+            return replace(erasure, names=[*names, *added])
 
     async def _erase(self, claim: Claim, erasure: Erasure, rows: PersonalRows) -> int:
         total = 0
         for person in people(erasure):
             async with self._database.connection() as db:
-                owners = await owners_of(db, rows, person)
-            for owner in owners:
-                while count := await self._erase_batch(claim, erasure, rows, owner):
+                parts = await rows.people(db, person)
+            for part in parts:
+                after: Key | None = None
+                while True:
+                    count, after = await self._erase_batch(claim, erasure, rows, part, after)
                     total += count
+                    if after is None:
+                        break
         return total
 
     async def _erase_batch(
-        self, claim: Claim, erasure: Erasure, rows: PersonalRows, person: Person
-    ) -> int:
+        self,
+        claim: Claim,
+        erasure: Erasure,
+        rows: PersonalRows,
+        person: Person,
+        after: Key | None,
+    ) -> tuple[int, Key | None]:
         async with self._database.transaction() as tx:
             if not await claimed_jobs.hold(tx, claim):
-                return 0
-            count = await rows.erase_batch(tx, person)
+                return 0, None
+            count, after = await rows.erase_batch(tx, person, after)
             if count:
                 erased = ErasedRows(rows.table, rows.fate, count)
                 await queries.add_count(tx, erasure.erasure_id, erased)
                 failpoint("erase.batch.before")
         if count:
             failpoint("erase.batch.after")
-        return count
+        return count, after
 
     async def _left(self, db: Connection, erasure: Erasure) -> bool:
         for rows in personal_rows():
             if rows.table == "erasures":  # it ends with this transaction
                 continue
             for person in people(erasure):
-                for owner in await owners_of(db, rows, person):
-                    if await rows.count(db, owner):
+                for part in await rows.people(db, person):
+                    if await rows.exist(db, part):
                         return True
         return False
 
@@ -125,11 +136,3 @@ def people(erasure: Erasure) -> Iterator[Person]:
     for name in erasure.names:
         kind, _, id_ = name.partition(":")
         yield Person(kind, id_, erasure.names, erasure.pseudonym)
-
-
-async def owners_of(db: Connection, rows: PersonalRows, person: Person) -> list[Person]:
-    """The person in each organization in which they own such rows."""
-    if not rows.by_owner:
-        return [person]
-    found = await organizations_of(db, rows.table, person)
-    return [replace(person, org_id=org_id) for org_id in found]
