@@ -4,6 +4,7 @@ import asyncio
 import json
 from datetime import timedelta
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,23 @@ async def test_an_erased_user_leaves_nothing_that_names_them(
     assert "kept" in changed.report
     assert changed.signature == end.signature
     assert not is_signed(changed.report, changed.signature, changed.public_key)
+    # Nor what somebody wrote before it was first read: the audit log has the digest of the report.
+    assert sha256(end.report.encode()).digest() == end.report_digest
+    async with working.database() as db:
+        await db.execute("update erasures set signature = '', public_key = ''")
+    unsigned = await erasure(root, end.erasure_id)
+    assert (unsigned.report, unsigned.report_digest) == (changed.report, end.report_digest)
+    assert unsigned.signature == unsigned.public_key == b""
+    shown = await asyncio.to_thread(
+        run, ["erase", "show", end.erasure_id, "--token", token("root")]
+    )
+    assert (shown.exit_code, "not the one in the audit log" in shown.stderr) == (1, True)
+    verified = partial(run, ["audit", "verify"], env={"MEDIA_DATABASE_URL": working.database_url})
+    assert f"the erasure {end.erasure_id} was changed" in (await asyncio.to_thread(verified)).stderr
+    async with working.database() as db:
+        await db.execute("update erasures set report = %s", (end.report,))
+    assert (await asyncio.to_thread(verified)).exit_code == 0
+    assert (await erasure(root, end.erasure_id)).signature == end.signature
     async with Database(working.database_url, 1) as database:
         assert not (await verify(database, YEAR, None)).broken
         assert [removed async for removed in remove_erased_signers(database)] == [0]

@@ -176,6 +176,7 @@ class Erasure(_message.Message):
     REPORT_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    REPORT_DIGEST_FIELD_NUMBER: _builtins.int
     erasure_id: _builtins.str
     """UUID of the erasure."""
     state: Global___Erasure.State.ValueType
@@ -190,11 +191,16 @@ class Erasure(_message.Message):
     """
     signature: _builtins.bytes
     """The Ed25519 signature of the bytes of `report` (RFC 8032), made when GetErasure first returned it. `media-service
-    erase verify` verifies it. Empty while it runs.
+    erase verify` verifies it. Empty while the erasure runs, and if its report was changed before: see `report_digest`.
     """
     public_key: _builtins.bytes
-    """The service's public key at that time, of 32 bytes. Publish it where those who verify reports trust it. Empty while
-    the erasure runs.
+    """The service's public key at that time, of 32 bytes. Publish it where those who verify reports trust it. Empty if
+    `signature` is.
+    """
+    report_digest: _builtins.bytes
+    """The SHA-256 of `report` that the audit log got in the transaction that ended the erasure; `media-service audit
+    verify` verifies the log. If the SHA-256 of `report` is another one, the report was changed in the database, and it
+    is not signed. Empty while the erasure runs, and after the age at which entries of the log are removed.
     """
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Erasure.Rows]:
@@ -221,10 +227,11 @@ class Erasure(_message.Message):
         report: _builtins.str = ...,
         signature: _builtins.bytes = ...,
         public_key: _builtins.bytes = ...,
+        report_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "erasure_id", b"erasure_id", "pass_count", b"pass_count", "pseudonym", b"pseudonym", "public_key", b"public_key", "report", b"report", "rows", b"rows", "signature", b"signature", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "erasure_id", b"erasure_id", "pass_count", b"pass_count", "pseudonym", b"pseudonym", "public_key", b"public_key", "report", b"report", "report_digest", b"report_digest", "rows", b"rows", "signature", b"signature", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

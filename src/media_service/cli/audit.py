@@ -172,7 +172,8 @@ Examples:
     help="Also require this digest, which an earlier run printed, in the chain.",
 )
 def verify(contains: bytes | None) -> None:
-    """Checks that no entry was changed, added or removed since its hour was sealed.
+    """Checks that no entry was changed, added or removed since its hour was sealed, and that the
+    reports of erasures are those whose digests are in the entries.
 
     Prints the last digest. Keep it elsewhere, and pass it to the next run: who can change the
     database could also compute new digests. The exit status is 1 if an hour is broken.
@@ -192,11 +193,15 @@ async def verified(url: str, config: Config, contains: bytes | None) -> str:
     # The whole service, not for --help.
     from media_service.audit.digests import utc, verify  # noqa: PLC0415
     from media_service.db.database import Database  # noqa: PLC0415
+    from media_service.privacy.report import changed_report  # noqa: PLC0415
 
     async with Database(url, 1) as database:
         found = await verify(database, config.keep_audit, contains)
+        changed = await changed_report(database, config.keep_audit)
     if found.broken:
         raise click.ClickException(f"{found.broken}. {found.hours} hours before it are intact.")
+    if changed:
+        raise click.ClickException(f"The report of the erasure {changed} was changed.")
     if found.last is None:
         return "No hour is sealed yet."
     return (

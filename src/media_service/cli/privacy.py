@@ -1,6 +1,7 @@
 """`media-service erase` and `export-user`: what the service keeps of a person."""
 
 import base64
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -59,7 +60,13 @@ def show(erasure: Erasure, *, as_json: bool) -> None:
     if as_json:
         print_json(erasure)
     elif erasure.state == Erasure.ENDED:
-        names = ("report", "signature", "publicKey")
+        if not erasure.signature:
+            raise click.ClickException(
+                "The report is not signed, because it is not the one in the audit log: somebody"
+                " changed it, or nobody read it before its entry in the log was removed by age."
+                " --json prints it."
+            )
+        names = ("report", "reportDigest", "signature", "publicKey")
         click.echo(json.dumps({name: json_of(erasure)[name] for name in names}, indent=2))
     else:
         click.echo(f"{erasure.erasure_id}\t{Erasure.State.Name(erasure.state)}")
@@ -78,6 +85,9 @@ Examples:
 def verify(report: Path, key: str | None) -> None:
     """Checks the signature of a REPORT, and prints what it says. It needs no connection.
 
+    The SHA-256 on stderr is in the entry `erasures.end` of the audit log; `audit verify` checks
+    that.
+
     Without --key, it checks the signature with the key in the report. Everybody can sign with a key
     of their own, so that does not prove that the service signed the report: a warning on stderr
     says so.
@@ -90,7 +100,7 @@ def verify(report: Path, key: str | None) -> None:
     try:
         found = json.loads(report.read_bytes())
         text, inside = str(found["report"]), decoded(found["publicKey"])
-        signature = decoded(found["signature"])
+        signature, digest = decoded(found["signature"]), decoded(found["reportDigest"])
         public_key = decoded(key) if key else inside
     except (ValueError, KeyError, TypeError):
         raise click.ClickException(f"{report} is not a report, or the key is not one.") from None
@@ -98,7 +108,11 @@ def verify(report: Path, key: str | None) -> None:
         raise click.ClickException("The report is signed with another key.")
     if not is_signed(text, signature, public_key):
         raise click.ClickException("The signature is not that of the report.")
+    sha256 = hashlib.sha256(text.encode()).digest()
+    if digest not in {sha256, b""}:  # empty: the audit log no longer has it
+        raise click.ClickException("The report is not the one in the audit log.")
     click.echo(output.printable(text))
+    click.echo(f"SHA-256 {sha256.hex()}", err=True)
     click.echo(f"signed with {base64.b64encode(public_key).decode()}", err=True)
     if not key:
         click.echo(

@@ -1,14 +1,24 @@
 """SQL of erasures."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from media_service.db.personal_data import Fate, Person, organizations_of
-from media_service.db.transaction import Connection
-from media_service.privacy.model import ErasedRows, Erasure
+from media_service.db.transaction import Connection, Transaction
+from media_service.privacy.model import ErasedRows, Erasure, digest_of
 
-SELECT = "select e.*, e.erasure_id::text as erasure_id from erasures e"
+# What the audit log has about the end of an erasure.
+END_ACTION = "erasures.end"
+SELECT = f"""
+    select e.*, e.erasure_id::text as erasure_id, (
+        select a.details from audit_entries a
+        where a.time = e.end_time and a.action = '{END_ACTION}'
+          and a.resource_id = e.erasure_id::text
+    ) as recorded
+    from erasures e
+"""
 
 
 def record(row: Mapping[str, Any]) -> Erasure:
@@ -17,6 +27,7 @@ def record(row: Mapping[str, Any]) -> Erasure:
         for table, fates in sorted(row["counts"].items())
         for fate, count in sorted(fates.items())
     ]
+    recorded = json.loads(row["recorded"] or "{}")
     return Erasure(
         row["erasure_id"],
         row["pseudonym"],
@@ -24,6 +35,7 @@ def record(row: Mapping[str, Any]) -> Erasure:
         counts,
         row["passes"],
         row["report"],
+        bytes.fromhex(recorded.get("report_digest", "")),
         row["signature"],
         row["public_key"],
         row["create_time"],
@@ -102,12 +114,33 @@ async def add_pass(db: Connection, erasure_id: str) -> None:
     await db.execute("update erasures set passes = passes + 1 where erasure_id = %s", (erasure_id,))
 
 
-async def end(db: Connection, erasure_id: str, report: str, time: datetime) -> None:
-    """Forgets whom the erasure was about."""
-    await db.execute(
-        "update erasures set report = %s, end_time = %s, names = '{}' where erasure_id = %s",
-        (report, time, erasure_id),
+async def transaction_time(tx: Transaction) -> datetime:
+    """The time of the entries that the transaction adds to the audit log."""
+    row = await (await tx.execute("select now() as time")).fetchone()
+    assert row  # noqa: S101 - one row is always returned
+    time: datetime = row["time"]
+    return time
+
+
+async def end(tx: Transaction, erasure_id: str, report: str) -> None:
+    """Forgets whom the erasure was about, and records the digest of the report in the audit log."""
+    await tx.execute(
+        "update erasures set report = %s, end_time = now(), names = '{}' where erasure_id = %s",
+        (report, erasure_id),
     )
+    details = {"report_digest": digest_of(report).hex()}
+    tx.audit(END_ACTION, resource_id=erasure_id, details=details)
+
+
+async def changed_report(db: Connection, since: datetime) -> str | None:
+    """The first erasure since then whose report is not the one in the audit log."""
+    rows = await db.execute(
+        f"{SELECT} where e.end_time >= %s order by e.end_time".encode(), (since,)
+    )
+    async for row in rows:
+        if not (found := record(row)).is_recorded:
+            return found.erasure_id
+    return None
 
 
 async def sign(db: Connection, erasure_id: str, signature: bytes, public_key: bytes) -> None:
@@ -127,8 +160,6 @@ async def removals_waiting(db: Connection, since: datetime, until: datetime) -> 
     """
     open_ = ("state = 'QUEUED' and ready", "state = 'QUEUED' and not ready", "state = 'RUNNING'")
     found = " or ".join(removal.format(each) for each in open_)  # each has an index
-    rows = await db.execute(
-        f"select {found} as waiting".encode(), {"since": since, "until": until}
-    )
+    rows = await db.execute(f"select {found} as waiting".encode(), {"since": since, "until": until})
     row = await rows.fetchone()
     return bool(row and row["waiting"])

@@ -1,6 +1,7 @@
 """Use cases of a person's data: erase it, and export it."""
 
 import json
+import logging
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
@@ -19,6 +20,8 @@ from media_service.privacy.errors import claim_not_allowed, erasure_not_found
 from media_service.privacy.model import Erasure
 from media_service.sharing.grants import load
 from media_service.sharing.resources import INSTALLATION
+
+log = logging.getLogger(__name__)
 
 EXPORTED_TOGETHER = 200
 
@@ -46,14 +49,17 @@ class PrivacyService:
         return created
 
     async def erasure(self, principal: Principal, erasure_id: str) -> Erasure:
-        """Once it has ended, with its report signed. Raises NotFound (ERASURE_NOT_FOUND,
-        RESOURCE_NOT_FOUND)."""
+        """Once it has ended, with its report signed, unless that is not the report in the audit
+        log. Raises NotFound (ERASURE_NOT_FOUND, RESOURCE_NOT_FOUND)."""
         async with self._database.connection() as db:
             await load(db, principal, INSTALLATION, Role.OWNER)
             found = await queries.get(db, erasure_id)
         if found is None:
             raise erasure_not_found(erasure_id)
         if found.end_time is None or found.signature:
+            return found
+        if not found.is_recorded:
+            log.error("the report of erasure %s is not the one in the audit log", erasure_id)
             return found
         return await self._signed(erasure_id)
 
@@ -63,7 +69,7 @@ class PrivacyService:
             found = await queries.lock(tx, erasure_id)
             if found is None:
                 raise erasure_not_found(erasure_id)
-            if found.signature:  # by another call
+            if found.signature or not found.is_recorded:  # meanwhile
                 return found
             signature, public_key = self._signer.sign(found.report), self._signer.public_key
             await queries.sign(tx, erasure_id, signature, public_key)

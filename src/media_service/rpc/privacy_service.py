@@ -62,6 +62,7 @@ def message(erasure: Erasure) -> privacy_service_pb2.Erasure:
         create_time=timestamp(erasure.create_time),
         end_time=timestamp(erasure.end_time) if erasure.end_time else None,
         report=erasure.report,
+        report_digest=erasure.report_digest,
         signature=erasure.signature,
         public_key=erasure.public_key,
     )

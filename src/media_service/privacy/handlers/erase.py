@@ -64,9 +64,9 @@ class EraseHandler(JobHandler):
                 delay = max(settled - now(), NEXT_PASS)
                 await tx.enqueue(NewJob(JobKind.ERASE, erasure.erasure_id, delay=delay))
             else:
-                time = now()
+                time = await queries.transaction_time(tx)
                 report = report_of(erasure, time, await digests.last(tx))
-                await queries.end(tx, erasure.erasure_id, report, time)
+                await queries.end(tx, erasure.erasure_id, report)
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         log.error("cannot go on with erasure %s: %s", claim.subject_id, fault.message)
