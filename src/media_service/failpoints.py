@@ -38,6 +38,9 @@ RESENT = "The part is not acknowledged; the same bytes are accepted again."
 MADE_AGAIN = "The next request renders it again; leftovers are removed within about an hour."
 AGAIN = "The lease of the job ends, another worker repeats it, and the result is the same."
 GOES_ON = "Another worker continues; finished chunks are not encoded again."
+NO_ERASURE = "There is no erasure; the same request can be sent again."
+ENDED = "The erasure has ended, with the one report that the audit log has."
+SIGNED = "GetErasure can be called again, and returns the report with one signature."
 ERASES = "The erasure continues, counts each row once, and ends with its report."
 UNMOVED = "The rendition is where it was; another worker moves it, and the copy is removed."
 
@@ -232,12 +235,21 @@ REGISTRY = (
     Failpoint(
         "media.purge-due.after", "work", "committed, no wake-up sent", "A job removes its bytes."
     ),
-    # Erasing a person.
+    # Erasing a person. A server starts it and signs its report, a worker does the rest.
+    Failpoint("erase.start.before", "serve", "an erasure starts, not committed", NO_ERASURE),
+    Failpoint("erase.start.after", "serve", "it is committed, not answered", ERASES),
+    Failpoint("erase.give-up.after", "work", "a job was given up, another is enqueued", ERASES),
+    Failpoint("erase.begin.after", "work", "it knows the service accounts of the user", ERASES),
     Failpoint("erase.batch.before", "work", "some rows are erased, not committed", ERASES),
     Failpoint("erase.batch.after", "work", "some rows are erased, others are not", ERASES),
     Failpoint(
         "erase.finish.before", "work", "all tables are erased, its job has not ended", ERASES
     ),
+    Failpoint("erase.repeat.after", "work", "another pass is enqueued, no wake-up sent", ERASES),
+    Failpoint("erase.end.before", "work", "it has its report, not committed", ERASES),
+    Failpoint("erase.end.after", "work", "it has ended, and its names are forgotten", ENDED),
+    Failpoint("erase.sign.before", "serve", "its report is signed, not committed", SIGNED),
+    Failpoint("erase.sign.after", "serve", "its report is signed, not answered", SIGNED),
     Failpoint(
         "render.forget.after",
         "work",

@@ -13,6 +13,7 @@ from media_service.access.role import Role
 from media_service.db.database import Database
 from media_service.db.new_job import NewJob
 from media_service.db.personal_data import Key, Person, PersonalRows, personal_rows
+from media_service.failpoints import failpoint
 from media_service.ids import new_id
 from media_service.jobs.model import JobKind
 from media_service.privacy import queries
@@ -45,6 +46,8 @@ class PrivacyService:
             await tx.enqueue(NewJob(JobKind.ERASE, erasure_id))
             tx.audit(resource_id=f"{USER}:{pseudonym}")
             created = await queries.get(tx, erasure_id)
+            failpoint("erase.start.before")
+        failpoint("erase.start.after")
         assert created  # noqa: S101 - it was just inserted
         return created
 
@@ -73,7 +76,9 @@ class PrivacyService:
                 return found
             signature, public_key = self._signer.sign(found.report), self._signer.public_key
             await queries.sign(tx, erasure_id, signature, public_key)
-            return replace(found, signature=signature, public_key=public_key)
+            failpoint("erase.sign.before")
+        failpoint("erase.sign.after")
+        return replace(found, signature=signature, public_key=public_key)
 
     async def export(self, principal: Principal, user_id: str) -> AsyncGenerator[list[str], None]:
         """All rows that name a user or their service accounts, as lines of JSON, some at a time.

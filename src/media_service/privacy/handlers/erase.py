@@ -44,6 +44,7 @@ class EraseHandler(JobHandler):
     async def run(self, claim: Claim, progress: Progress) -> None:
         start = now()
         erasure = await self._begin(claim)
+        failpoint("erase.begin.after")
         found = 0
         if erasure:
             erasable = [rows for rows in personal_rows() if rows.erasable]
@@ -60,19 +61,26 @@ class EraseHandler(JobHandler):
             await queries.add_pass(tx, erasure.erasure_id)
             settled = erasure.create_time + SETTLED
             waiting = await queries.removals_waiting(tx, erasure.create_time, start)
-            if found or waiting or start < settled or await self._left(tx, erasure):
-                delay = max(settled - now(), NEXT_PASS)
-                await tx.enqueue(NewJob(JobKind.ERASE, erasure.erasure_id, delay=delay))
-            else:
+            ended = not (found or waiting or start < settled or await self._left(tx, erasure))
+            if ended:
                 time = await queries.transaction_time(tx)
                 report = report_of(erasure, time, await digests.last(tx))
                 await queries.end(tx, erasure.erasure_id, report)
+                failpoint("erase.end.before")
+            else:
+                delay = max(settled - now(), NEXT_PASS)
+                await tx.enqueue(NewJob(JobKind.ERASE, erasure.erasure_id, delay=delay))
+        if ended:
+            failpoint("erase.end.after")
+        else:
+            failpoint("erase.repeat.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         log.error("cannot go on with erasure %s: %s", claim.subject_id, fault.message)
         async with self._database.transaction() as tx:
             if await claimed_jobs.finish(tx, claim, JobState.FAILED, fault):
                 await tx.enqueue(NewJob(JobKind.ERASE, claim.subject_id, delay=RETRY_DELAY))
+        failpoint("erase.give-up.after")
 
     async def _begin(self, claim: Claim) -> Erasure | None:
         """Adds the service accounts of the user, because they are erased as well."""
