@@ -26,11 +26,11 @@ def test_a_download_response_round_trips(size: int, crc32c: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_body_round_trips(size: int) -> None:
+@pytest.mark.parametrize("content_type", ["", "image/jpeg", "a/" + "é" * 100])
+def test_a_body_round_trips(size: int, content_type: str) -> None:
     data = bytes(size)
-    assert httpbody_pb2.HttpBody.FromString(wire.http_body(data)) == httpbody_pb2.HttpBody(
-        data=data
-    )
+    message = httpbody_pb2.HttpBody.FromString(wire.http_body(data, content_type))
+    assert message == httpbody_pb2.HttpBody(content_type=content_type, data=data)
 
 
 def test_a_serializer_passes_bytes_through() -> None:

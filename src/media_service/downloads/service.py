@@ -141,8 +141,9 @@ class DownloadService:
             async with aclosing(pieces):
                 async for piece in pieces:
                     call.bytes += len(piece)
-                    yield piece
-                    del piece  # otherwise it would be held until the next one is read
+                    held = [piece]
+                    del piece
+                    yield held.pop()
 
     async def store_url(self, content: Content, ttl: timedelta, *, attachment: bool) -> str | None:
         """Returns a signed URL of the store, or None if the store does not support them."""
@@ -177,9 +178,9 @@ def rendition_content(media: Media, rendition: Rendition, filename: str) -> Cont
 async def chunks(data: bytes, start: int, end: int, size: PieceSize) -> AsyncGenerator[bytes, None]:
     """Yields the bytes [start, end) in pieces, as a store does."""
     while start < end:
-        piece = data[start : min(start + bytes_of(size), end)]
-        start += len(piece)
-        yield piece
+        until = min(start + bytes_of(size), end)
+        yield data[start:until]
+        start = until
 
 
 def not_satisfiable(size: int) -> OutOfRange:

@@ -74,9 +74,9 @@ async def serve(
     async with aclosing(downloads.read(content, answer.start, answer.end)) as chunks:
         first = await anext(chunks, b"")  # an error here still gets its own status
         await context.send_initial_metadata(tuple(metadata))
-        await context.write(body(content_type=content.content_type, data=first))
-        # Nothing holds what is being sent, except gRPC.
-        del first
+        message = wire.http_body(first, content.content_type)
+        del first  # nothing holds what is being sent, except gRPC
+        await context.write(message)
         try:
             async for data in chunks:
                 message = wire.http_body(data)

@@ -45,6 +45,7 @@ def varint(value: int) -> bytes:
 
 RESPONSE_DATA = key(download_service_pb2.DownloadResponse, "data", LENGTH_DELIMITED)
 RESPONSE_CRC32C = key(download_service_pb2.DownloadResponse, "crc32c", FIXED32)
+BODY_TYPE = key(httpbody_pb2.HttpBody, "content_type", LENGTH_DELIMITED)
 BODY_DATA = key(httpbody_pb2.HttpBody, "data", LENGTH_DELIMITED)
 
 
@@ -54,9 +55,11 @@ def download_response(data: bytes, crc32c: int) -> bytes:
     return b"".join((RESPONSE_DATA, varint(len(data)), data, checksum))
 
 
-def http_body(data: bytes) -> bytes:
-    """A serialized `HttpBody(data=data)`."""
-    return b"".join((BODY_DATA, varint(len(data)), data))
+def http_body(data: bytes, content_type: str = "") -> bytes:
+    """A serialized `HttpBody(content_type=content_type, data=data)`."""
+    name = content_type.encode()
+    typed = (BODY_TYPE, varint(len(name)), name) if name else ()
+    return b"".join((*typed, BODY_DATA, varint(len(data)), data))
 
 
 def unless_serialized(serialize: Serializer | None) -> Serializer:

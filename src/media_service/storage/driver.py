@@ -267,7 +267,8 @@ class Driver(Protocol):
     ) -> AsyncGenerator[bytes, None]:
         """Yields exactly `length` bytes from `offset`, at most `piece_size` at a time.
 
-        Raises DataLoss if they do not exist. Close the generator to stop early.
+        The generator keeps no reference to a piece that it has yielded: thousands of readers may
+        wait for slow clients. Close it to stop early. Raises DataLoss if the bytes do not exist.
         """
 
     async def stat(self, key: str) -> ObjectInfo | None:

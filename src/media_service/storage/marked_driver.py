@@ -166,7 +166,9 @@ class MarkedDriver:
             aclosing(self.inner.read(key, offset, length, piece_size)) as pieces,
         ):
             async for piece in pieces:
-                yield piece
+                held = [piece]
+                del piece
+                yield held.pop()
 
     async def stat(self, key: str) -> ObjectInfo | None:
         await self.identified()

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import sys
 from contextlib import aclosing
 
 import pytest
@@ -36,6 +37,13 @@ class ReadTests(DriverFixtures):
                 for _ in range(taken):
                     assert len(await anext(pieces)) == 1000
         assert await content(driver, key) == DATA
+
+    async def test_a_piece_belongs_to_its_reader(self, driver: Driver, key: str) -> None:
+        await store(driver, key, DATA)
+        async with aclosing(driver.read(key, 0, 10_000, 5000)) as pieces:
+            piece = await anext(pieces)
+            # The references of `piece` and of the argument.
+            assert sys.getrefcount(piece) == 2
 
     async def test_concurrent_readers_get_their_own_ranges(self, driver: Driver, key: str) -> None:
         await store(driver, key, DATA)

@@ -135,9 +135,9 @@ class MemoryDriver(UnsignedDriver, EpochNamedParts):
             raise blob_missing(key)
         end = offset + length
         while offset < end:
-            piece = data[offset : min(offset + bytes_of(piece_size), end)]
-            offset += len(piece)
-            yield piece
+            size = min(bytes_of(piece_size), end - offset)
+            yield data[offset : offset + size]
+            offset += size
 
     async def stat(self, key: str) -> ObjectInfo | None:
         return self._blobs[key][1] if key in self._blobs else None

@@ -305,9 +305,9 @@ class GcsDriver(EpochNamedParts):
                 async with await self._download(key, offset, end) as response:
                     while offset < end:
                         size = min(bytes_of(piece_size), end - offset)
-                        data: bytes = await attempt(response.content.readexactly(size))
+                        pieces = [await attempt(response.content.readexactly(size))]
                         offset += size
-                        yield data
+                        yield pieces.pop()
             except asyncio.IncompleteReadError as error:
                 raise blob_missing(key) from error
             except RequestError as error:

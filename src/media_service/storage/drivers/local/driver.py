@@ -408,22 +408,27 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
         fd = await self._open(key)
         end = offset + length
         reading: asyncio.Future[bytes] | None = None
+        from_disk = False
         try:
             while offset < end:
                 size = min(bytes_of(piece_size), end - offset)
                 # Reading from the page cache is faster than handing the read to a thread.
                 if is_cached(fd, offset, size):
                     with translated(key):
-                        if reading:  # earlier ranges came from the disk: keep reading ahead
+                        if from_disk:  # as earlier ranges: keep reading ahead
                             os.posix_fadvise(fd, offset + READ_AHEAD, size, os.POSIX_FADV_WILLNEED)
                         data = os.pread(fd, size, offset)
                 else:
+                    from_disk = True
                     reading = asyncio.ensure_future(self._read(read_from_disk, fd, offset, size))
                     data = await asyncio.shield(reading)
+                    reading = None
                 if not data:
                     raise DataLoss(Reason.BLOB_MISSING, "The stored file is too short.", key=key)
                 offset += len(data)
-                yield data
+                pieces = [data]
+                del data
+                yield pieces.pop()
         finally:
             if reading is None or reading.done():
                 os.close(fd)

@@ -446,9 +446,9 @@ class S3Driver:
                 async with await self._get(key, offset, end) as body:
                     while offset < end:
                         size = min(bytes_of(piece_size), end - offset)
-                        data = await body.raw_stream.content.readexactly(size)
+                        pieces = [await body.raw_stream.content.readexactly(size)]
                         offset += size
-                        yield data
+                        yield pieces.pop()
             except CUT as error:
                 # The connection broke. Resume here, unless there is no progress.
                 if offset > start:
