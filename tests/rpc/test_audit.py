@@ -277,6 +277,30 @@ async def test_the_activity_of_a_stranger_reveals_nothing_about_a_media(service:
     assert seen == [("", 0, "", "")] * 2
 
 
+async def test_a_claim_narrows_the_activity_to_its_organization(service: Running) -> None:
+    ann, eve = await service.caller("ann"), await service.caller("eve", org="globex")
+    inside = await service.caller("ann", org="acme")
+    own, hidden = await ann.store(jpeg()), await eve.store(jpeg())
+    stored = await inside.store(jpeg())
+    for media_id in (own.media_id, hidden.media_id, new_id()):
+        get = media_service_pb2.GetMediaRequest(media_id=media_id)
+        assert (await refused(inside.call(inside.media.GetMedia, get))).reason == "MEDIA_NOT_FOUND"
+    hidden_log = await refused(organization_entries(inside))
+    assert hidden_log.reason == "ORGANIZATION_NOT_FOUND"
+    await until_recorded(service, 7, "action")
+    request = audit_service_pb2.ListActivityRequest()
+    found: Any = await inside.call(audit_of(inside).ListActivity, request)
+    # Refused media are left out: a list of some of them would tell which of them exist.
+    assert [(e.category, e.media_id) for e in found.entries] == [
+        (DENIAL, ""),
+        (CHANGE, stored.media_id),
+    ]
+    lines = await exported(inside, "ExportActivity", audit_service_pb2.ExportActivityRequest())
+    assert [line.get("mediaId", "") for line in lines] == [stored.media_id, ""]
+    everything: Any = await ann.call(audit_of(ann).ListActivity, request)
+    assert {e.media_id for e in everything.entries} >= {own.media_id, stored.media_id}
+
+
 async def test_analytics_count_views_downloads_and_users(service: Running) -> None:
     ann = await service.caller("ann")
     media_id = (await ann.store(jpeg())).media_id

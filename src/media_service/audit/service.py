@@ -90,10 +90,10 @@ class AuditService:
         limit: int,
     ) -> Page:
         """What a user did, newest first; without `user_id`, the caller. Only administrators see
-        that of others. Callers learn nothing about media that they were refused. Raises NotFound
-        (RESOURCE_NOT_FOUND)."""
+        that of others. Callers learn nothing about media that they were refused. A claim narrows a
+        user to what they did in one organization. Raises NotFound (RESOURCE_NOT_FOUND)."""
         asked = await self._asked(principal, user_id)
-        condition = reading.of_caller(asked.type, asked.id)
+        condition = actions_of(principal, asked)
         query = ("activity", principal.owner, user_id, category)
         found, token_after = await self._page(query, condition, category, page_token, limit)
         return shown(principal, asked, found), token_after
@@ -183,7 +183,7 @@ class AuditService:
     ) -> AsyncGenerator[list[Entry], None]:
         """The same of a user, as `activity`. Raises NotFound (RESOURCE_NOT_FOUND)."""
         asked = await self._asked(principal, user_id)
-        condition = reading.of_caller(asked.type, asked.id)
+        condition = actions_of(principal, asked)
         async for found in self._export(condition, period):
             yield shown(principal, asked, found)
 
@@ -204,6 +204,14 @@ class AuditService:
             if len(found) < EXPORTED_TOGETHER:
                 return
             position = reading.after(found[-1].time, found[-1].entry_id)
+
+
+def actions_of(principal: Principal, asked: Owner) -> Condition:
+    """The entries of `asked` that the caller may list. Service accounts act in one organization
+    only."""
+    if principal.type == USER and principal.org_id:
+        return reading.by_caller_in(asked.type, asked.id, principal.org_id)
+    return reading.of_caller(asked.type, asked.id)
 
 
 def shown(principal: Principal, asked: Owner, found: Sequence[Entry]) -> list[Entry]:

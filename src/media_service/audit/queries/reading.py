@@ -48,6 +48,16 @@ def of_organization(org_id: str) -> Condition:
     return Condition("e.org_id <> '' and e.org_id = %s", (org_id,))
 
 
+def by_caller_in(kind: str, id_: str, org_id: str) -> Condition:
+    """What a caller did in an organization. It leaves out refused media: listing those of the
+    organization alone would tell which media exist."""
+    by_caller = of_caller(kind, id_)
+    return Condition(
+        f"{by_caller.sql} and e.org_id = %s and (e.category <> 'DENIAL' or e.media_id is null)",
+        (*by_caller.params, org_id),
+    )
+
+
 def of_category(category: Category) -> Condition:
     return Condition("e.category = %s", (category,))
 
