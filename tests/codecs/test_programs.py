@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from media_service.codecs.sandbox import landlock
+from media_service.codecs.sandbox import program as programs
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.program import confined
 from media_service.errors import MediaError, Reason
@@ -142,6 +143,23 @@ async def test_cancelling_kills_the_program_and_removes_its_folder() -> None:
     await asyncio.wait({task})
     assert task.cancelled()
     assert not any(each.is_running() for each in running)
+
+
+async def test_a_killed_program_that_does_not_end_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(programs, "END_SECONDS", 0.2)
+    # As a process that waits for a disk that does not answer.
+    monkeypatch.setattr(programs, "kill", lambda _: None)
+    before = set(psutil.Process().children())
+    sleep = Path(shutil.which("sleep") or "").resolve()
+    async with asyncio.timeout(20):
+        async with confined(sleep, ["60"], [], LIMITS, stall_seconds=60, on_line=print) as running:
+            (child,) = set(psutil.Process().children()) - before
+            await eventually_async(partial(runs, child, "sleep"))
+    child.kill()
+    assert not running.folder.exists()
+    assert f"process {child.pid} was killed and has not ended" in caplog.text
 
 
 def test_a_second_cancellation_during_cleanup_leaves_nothing() -> None:

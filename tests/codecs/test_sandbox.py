@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from media_service.codecs.sandbox import forks, landlock
+from media_service.codecs.sandbox import process as child_process
 from media_service.codecs.sandbox.errors import SandboxBroken
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.codecs.sandbox.limits import ResourceLimits
@@ -379,6 +380,23 @@ async def test_closing_the_sandbox_ends_children_and_removes_their_folders(
         folder = (await sandbox.run("tests.support.hostile_tasks:environment", media))["TMPDIR"]
     assert not psutil.pid_exists(child)
     assert not Path(folder).exists()
+
+
+async def test_a_child_whose_end_is_not_reported_is_left_behind(
+    fork_server: ForkServer,
+    media: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(child_process, "END_SECONDS", 0.2)
+    async with asyncio.timeout(20):
+        async with Sandbox(fork_server, TASKS, LIMITS, children=1, tasks_per_child=50) as sandbox:
+            folder = (await sandbox.run("tests.support.hostile_tasks:environment", media))["TMPDIR"]
+            server = psutil.Process(await fork_server_id(sandbox, media))
+            server.suspend()
+    server.resume()
+    assert not Path(folder).exists()
+    assert "was killed and has not ended" in caplog.text
 
 
 async def test_a_child_that_died_while_idle_is_replaced(sandbox: Sandbox, media: Path) -> None:

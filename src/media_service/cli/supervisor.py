@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import IO, Self
 
 GRACE_SECONDS = 20.0
+# For a killed process. It ends at once, unless it waits for a disk that does not answer.
+END_SECONDS = 10.0
 PR_SET_PDEATHSIG = 1
 # A process that ran for this long has started well. Before, each start waits longer.
 STABLE_SECONDS = 60.0
@@ -131,7 +133,8 @@ class Supervisor:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(1.0, deadline - time.monotonic()))
             process.kill()
-            process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_SECONDS)
 
     def __enter__(self) -> Self:
         return self

@@ -16,6 +16,7 @@ from typing import IO, Any, Self
 from media_service.codecs.sandbox.environment import base_environment
 from media_service.codecs.sandbox.errors import SandboxBroken
 from media_service.codecs.sandbox.fork_server import REPORT
+from media_service.codecs.sandbox.limits import END_SECONDS
 from media_service.codecs.sandbox.messages import encode
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,11 @@ class ForkServer:
         self._replace()
         for process in self._replaced:
             process.kill()
-            await asyncio.to_thread(process.wait)
+            try:
+                await asyncio.to_thread(process.wait, END_SECONDS)
+            except subprocess.TimeoutExpired:
+                message = "fork server %s was killed and has not ended in %g seconds"
+                log.error(message, process.pid, END_SECONDS)
         self._stderr.close()
 
     def preload(self, tasks: Sequence[str]) -> None:

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from media_service.errors import Reason
 
+# How long the end of a killed process is waited for. It takes milliseconds, unless the process
+# waits for a disk that does not answer.
+END_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:

@@ -21,7 +21,7 @@ from media_service.codecs.sandbox.exit_cause import (
     printable,
 )
 from media_service.codecs.sandbox.forks import ForkedProcess, ForkServer
-from media_service.codecs.sandbox.limits import ResourceLimits
+from media_service.codecs.sandbox.limits import END_SECONDS, ResourceLimits
 from media_service.codecs.sandbox.messages import HEADER, encode
 from media_service.errors import (
     FailedPrecondition,
@@ -215,12 +215,20 @@ class Child:
         self._channel.close()
         self._process.kill()
         try:
-            # Takes milliseconds after a kill: the time to release its memory.
-            await self._process.wait()
+            await self._ended()
         finally:
             self._process.close()
             self._stderr.close()
             self._folder.remove()
+
+    async def _ended(self) -> None:
+        """Waits until the killed process has ended. It goes on without the end if that takes too
+        long."""
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            log.error("a child process was killed and has not ended in %g seconds", END_SECONDS)
 
     def stderr_tail(self) -> bytes:
         """The end of its standard error."""
@@ -262,7 +270,7 @@ class Child:
         except TimeoutError:
             code = None
             self._process.kill()
-            await self._process.wait()
+            await self._ended()
         stderr_tail = self.stderr_tail()
         log.warning("a child process died (%s): %s", code, stderr_tail.decode(errors="replace"))
         return exit_cause(code, stderr_tail, self._limits) or crashed()

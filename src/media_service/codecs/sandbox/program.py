@@ -22,7 +22,7 @@ from media_service.codecs.sandbox.exit_cause import (
     exit_cause,
     printable,
 )
-from media_service.codecs.sandbox.limits import ResourceLimits
+from media_service.codecs.sandbox.limits import END_SECONDS, ResourceLimits
 from media_service.errors import MediaError
 from media_service.temporary_files import TemporaryFolder
 
@@ -98,7 +98,18 @@ async def end(starting: asyncio.Task[asyncio.subprocess.Process]) -> None:
     except OSError:  # it did not start
         return
     kill(process)
-    await process.communicate()
+    await ended(process)
+
+
+async def ended(process: asyncio.subprocess.Process) -> None:
+    """Waits until a killed process has ended, and its pipes are empty: asyncio reports no exit
+    before. It goes on without the end if that takes too long."""
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await process.communicate()
+    except TimeoutError:
+        message = "process %s was killed and has not ended in %g seconds"
+        log.error(message, process.pid, END_SECONDS)
 
 
 def kill(process: asyncio.subprocess.Process) -> None:
@@ -148,7 +159,7 @@ class Program:
             kill(self._process)
         self._reading_stderr.cancel()
         await asyncio.gather(self._reading_stderr, return_exceptions=True)
-        await self._process.communicate()  # asyncio reports the exit only once the pipes are empty
+        await ended(self._process)
         await asyncio.to_thread(self._scratch.remove)
 
     @property
