@@ -5,7 +5,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from media_service.cli.main import cli
 from tests.support.media.small_files import jpeg
@@ -18,14 +18,17 @@ PASSWORD = "correct horse"
 async def test_a_link_is_created_opened_listed_and_revoked(
     service: Running, tmp_path: Path
 ) -> None:
-    async def run(*arguments: str, stdin: str = "", credential: str = "") -> str:
+    async def result_of(*arguments: str, stdin: str = "", credential: str = "") -> Result:
         environ = {
             "MEDIA_ADDRESS": service.address,
             "MEDIA_DATA_DIR": str(tmp_path),
             "MEDIA_TOKEN": credential or token("ann"),
         }
         invoke = partial(CliRunner(env=environ).invoke, cli, arguments, input=stdin)
-        result = await asyncio.to_thread(invoke)
+        return await asyncio.to_thread(invoke)
+
+    async def run(*arguments: str, **how: str) -> str:
+        result = await result_of(*arguments, **how)
         assert result.exit_code == 0, result.output
         return result.stdout
 
@@ -51,4 +54,12 @@ async def test_a_link_is_created_opened_listed_and_revoked(
     async with somebody(service) as anybody:
         assert (await anybody.read(token_of(url))).content == jpeg()
         assert await run("link", media_id, "--revoke") == ""
+        assert (await refused(anybody.read(token_of(url)))).reason == "LINK_INVALID"
+        url = (await run("link", media_id)).strip()
+        of_ann = ("link", "--revoke", "--signer", "user:ann")
+        assert "ROLE_REQUIRED" in (await result_of(*of_ann, credential=token("bob"))).stderr
+        for wrong in (("link",), ("link", "--signer", "me"), ("link", media_id, "--signer", "me")):
+            assert "--revoke" in (await result_of(*wrong)).stderr
+        assert (await anybody.read(token_of(url))).content == jpeg()
+        assert await run("link", "--revoke", "--signer", "me") == ""
         assert (await refused(anybody.read(token_of(url)))).reason == "LINK_INVALID"

@@ -31,6 +31,12 @@ async def test_a_team_shares_a_project(run: Run, ann: Caller, bob: Caller) -> No
     assert await run("bob", "org", "list") == [["acme", "-", "Acme"]]
     ((group, *_),) = await run("root", "group", "create", "acme", "Editors")
     assert await run("root", "group", "list", "acme") == [[group, "acme", "Editors"]]
+    assert await run("root", "org", "change", "acme", "--name", "Acme Inc.") == [
+        ["acme", "OWNER", "Acme Inc."]
+    ]
+    refused = await run.result("ann", "org", "change", "acme", "--name", "Mine")
+    assert "ORGANIZATION_NOT_FOUND" in refused.stderr
+    assert "at least one option" in (await run.result("root", "org", "change", "acme")).stderr
     await run("root", "group", "add", group, "user:bob", "user:cat")
     created = await run("ann", "project", "create", "Summer", "--org", "acme", "--user", "ann")
     ((project, *rest),) = created
@@ -55,9 +61,25 @@ async def test_a_team_shares_a_project(run: Run, ann: Caller, bob: Caller) -> No
     assert await names(bob) == []
     await run("ann", "grant", "delete", resource, f"group:{group}")
     assert len(await run("ann", "grant", "list", resource)) == 1
+    assert await run("ann", "project", "change", project, "--name", "Autumn") == [
+        [project, "OWNER", "acme", "Autumn"]
+    ]
+    refused = await run.result("ann", "project", "delete", project)
+    assert (refused.exit_code, "PROJECT_NOT_EMPTY" in refused.stderr) == (1, True)
+    ((empty, *_),) = await run(
+        "ann", "project", "create", "Empty", "--org", "acme", "--user", "ann"
+    )
+    assert await run("ann", "project", "delete", empty) == []
+    assert await run("root", "group", "delete", group) == []
+    assert await run("root", "group", "list", "acme") == []
+    refused = await run.result("root", "org", "delete", "acme")
+    assert "ORGANIZATION_NOT_EMPTY" in refused.stderr
+    await run("root", "org", "create", "globex")
+    assert await run("root", "org", "delete", "globex") == []
+    assert [line[0] for line in await run("root", "org", "list")] == ["acme"]
     await run("root", "admin", "revoke", "root")
     assert await run("root", "admin", "list") == []
-    refused = await run.result("root", "org", "create", "globex")
+    refused = await run.result("root", "org", "create", "initech")
     assert "RESOURCE_NOT_FOUND" in refused.stderr
 
 

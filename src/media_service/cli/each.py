@@ -9,7 +9,13 @@ from media_service_client import MediaServiceError
 T = TypeVar("T")
 
 
-def for_each(ids: Iterable[str], act: Callable[[str], T], show: Callable[[T], None]) -> None:
+def nothing(_: object) -> None:
+    pass
+
+
+def for_each(
+    ids: Iterable[str], act: Callable[[str], T], show: Callable[[T], None] = nothing
+) -> None:
     """Applies a change to each id and prints the result. Continues after a failure, and then ends
     with 1."""
     failed = False

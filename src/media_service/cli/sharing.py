@@ -9,6 +9,7 @@ from mediaservice.v1.rule_pb2 import Rule
 from media_service.cli import output
 from media_service.cli.client_command import client_command
 from media_service.cli.duration import Duration
+from media_service.cli.each import for_each
 from media_service.cli.json_output import json_option, print_json
 from media_service_client import Client, Grant, Group, Organization, Project
 
@@ -33,7 +34,7 @@ def show(message: Organization | Project | Group | Grant, *fields: str, as_json:
 
 @click.group()
 def org() -> None:
-    """Creates and lists organizations, whose users and media are isolated from others.
+    """Manages organizations, whose users and media are isolated from others.
 
     In a pipe, the output is one line per organization: id, your role and name, separated by tabs.
     """
@@ -60,6 +61,30 @@ def list_orgs(client: Client, json_: bool) -> None:
         show_org(found, as_json=json_)
 
 
+@org.command("change", epilog="Example: media-service org change acme --name 'Acme Inc.'")
+@click.argument("organization_id", metavar="ID")
+@click.option("--name", help="Its name for people.")
+@click.option("--issuer", help="The issuer whose tokens may claim membership; '': the service's.")
+@json_option
+@client_command
+def change_org(
+    client: Client, organization_id: str, name: str | None, issuer: str | None, json_: bool
+) -> None:
+    """Renames an organization. Only administrators may change its issuer."""
+    if name is None and issuer is None:
+        raise click.UsageError("name at least one option")
+    changed = client.update_organization(organization_id, display_name=name, issuer=issuer)
+    show_org(changed, as_json=json_)
+
+
+@org.command("delete")
+@click.argument("organization_ids", nargs=-1, required=True, metavar="ID...")
+@client_command
+def delete_orgs(client: Client, organization_ids: tuple[str, ...]) -> None:
+    """Deletes organizations in which nothing is left. Their ids cannot be used again."""
+    for_each(organization_ids, client.delete_organization)
+
+
 def show_org(found: Organization, *, as_json: bool) -> None:
     fields = (found.organization_id, role_name(found.role), found.display_name)
     show(found, *fields, as_json=as_json)
@@ -70,7 +95,7 @@ def show_org(found: Organization, *, as_json: bool) -> None:
 
 @click.group()
 def project() -> None:
-    """Creates and lists projects, the containers of media.
+    """Manages projects, the containers of media.
 
     In a pipe, the output is one line per project: id, your role, organization and name, separated
     by tabs.
@@ -101,6 +126,24 @@ def list_projects(client: Client, organization_id: str, json_: bool) -> None:
     """Lists the projects on which you have a role, newest first."""
     for found in client.projects(organization_id=organization_id):
         show_project(found, as_json=json_)
+
+
+@project.command("change", epilog="Example: media-service project change ID --name Holidays")
+@click.argument("project_id", metavar="ID")
+@click.option("--name", required=True, help="Its name for people.")
+@json_option
+@client_command
+def change_project(client: Client, project_id: str, name: str, json_: bool) -> None:
+    """Renames a project. Its id stays."""
+    show_project(client.update_project(project_id, display_name=name), as_json=json_)
+
+
+@project.command("delete")
+@click.argument("project_ids", nargs=-1, required=True, metavar="ID...")
+@client_command
+def delete_projects(client: Client, project_ids: tuple[str, ...]) -> None:
+    """Deletes projects that contain no media, and the grants on them."""
+    for_each(project_ids, client.delete_project)
 
 
 def show_project(found: Project, *, as_json: bool) -> None:
@@ -138,6 +181,14 @@ def list_groups(client: Client, organization_id: str, json_: bool) -> None:
     """Lists the groups of an organization, newest first."""
     for found in client.groups(organization_id):
         show_group(found, as_json=json_)
+
+
+@group.command("delete")
+@click.argument("group_ids", nargs=-1, required=True, metavar="GROUP...")
+@client_command
+def delete_groups(client: Client, group_ids: tuple[str, ...]) -> None:
+    """Deletes groups, and with them what was granted to them."""
+    for_each(group_ids, client.delete_group)
 
 
 @group.command("add", epilog="Example: media-service group add editors-k3x9q2ma user:bob")

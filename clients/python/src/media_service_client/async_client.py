@@ -552,6 +552,27 @@ class AsyncClient:
                 return
             request.page_token = response.next_page_token
 
+    async def update_organization(
+        self,
+        organization_id: str,
+        *,
+        display_name: str | None = None,
+        issuer: str | None = None,
+    ) -> access_service_pb2.Organization:
+        """Renames an organization, or binds it to another issuer. None: as before."""
+        request = access_service_pb2.UpdateOrganizationRequest(
+            organization_id=organization_id, display_name=display_name, issuer=issuer
+        )
+        changed: access_service_pb2.Organization = await self._transport.run(
+            calls.call("UpdateOrganization", request, self._backoff)
+        )
+        return changed
+
+    async def delete_organization(self, organization_id: str) -> None:
+        """Deletes an organization in which nothing is left. Its id cannot be used again."""
+        request = access_service_pb2.DeleteOrganizationRequest(organization_id=organization_id)
+        await self._transport.run(calls.call("DeleteOrganization", request, self._backoff))
+
     async def create_project(
         self, display_name: str, *, owner: media_pb2.Owner | None = None
     ) -> access_service_pb2.Project:
@@ -575,6 +596,23 @@ class AsyncClient:
                 return
             request.page_token = response.next_page_token
 
+    async def update_project(
+        self, project_id: str, *, display_name: str
+    ) -> access_service_pb2.Project:
+        """Renames a project."""
+        request = access_service_pb2.UpdateProjectRequest(
+            project_id=project_id, display_name=display_name
+        )
+        changed: access_service_pb2.Project = await self._transport.run(
+            calls.call("UpdateProject", request, self._backoff)
+        )
+        return changed
+
+    async def delete_project(self, project_id: str) -> None:
+        """Deletes an empty project and the grants on it."""
+        request = access_service_pb2.DeleteProjectRequest(project_id=project_id)
+        await self._transport.run(calls.call("DeleteProject", request, self._backoff))
+
     async def create_group(
         self, organization_id: str, display_name: str
     ) -> access_service_pb2.Group:
@@ -597,6 +635,11 @@ class AsyncClient:
             if not response.next_page_token:
                 return
             request.page_token = response.next_page_token
+
+    async def delete_group(self, group_id: str) -> None:
+        """Deletes a group, and with it what was granted to it."""
+        request = access_service_pb2.DeleteGroupRequest(group_id=group_id)
+        await self._transport.run(calls.call("DeleteGroup", request, self._backoff))
 
     async def add_group_member(self, group_id: str, member: str) -> access_service_pb2.Group:
         """Adds a member such as "user:ann" to a group."""

@@ -536,6 +536,27 @@ class Client:
                 return
             request.page_token = response.next_page_token
 
+    def update_organization(
+        self,
+        organization_id: str,
+        *,
+        display_name: str | None = None,
+        issuer: str | None = None,
+    ) -> access_service_pb2.Organization:
+        """Renames an organization, or binds it to another issuer. None: as before."""
+        request = access_service_pb2.UpdateOrganizationRequest(
+            organization_id=organization_id, display_name=display_name, issuer=issuer
+        )
+        changed: access_service_pb2.Organization = self._transport.run(
+            calls.call("UpdateOrganization", request, self._backoff)
+        )
+        return changed
+
+    def delete_organization(self, organization_id: str) -> None:
+        """Deletes an organization in which nothing is left. Its id cannot be used again."""
+        request = access_service_pb2.DeleteOrganizationRequest(organization_id=organization_id)
+        self._transport.run(calls.call("DeleteOrganization", request, self._backoff))
+
     def create_project(
         self, display_name: str, *, owner: media_pb2.Owner | None = None
     ) -> access_service_pb2.Project:
@@ -557,6 +578,21 @@ class Client:
                 return
             request.page_token = response.next_page_token
 
+    def update_project(self, project_id: str, *, display_name: str) -> access_service_pb2.Project:
+        """Renames a project."""
+        request = access_service_pb2.UpdateProjectRequest(
+            project_id=project_id, display_name=display_name
+        )
+        changed: access_service_pb2.Project = self._transport.run(
+            calls.call("UpdateProject", request, self._backoff)
+        )
+        return changed
+
+    def delete_project(self, project_id: str) -> None:
+        """Deletes an empty project and the grants on it."""
+        request = access_service_pb2.DeleteProjectRequest(project_id=project_id)
+        self._transport.run(calls.call("DeleteProject", request, self._backoff))
+
     def create_group(self, organization_id: str, display_name: str) -> access_service_pb2.Group:
         """A new group of users of an organization."""
         request = access_service_pb2.CreateGroupRequest(
@@ -577,6 +613,11 @@ class Client:
             if not response.next_page_token:
                 return
             request.page_token = response.next_page_token
+
+    def delete_group(self, group_id: str) -> None:
+        """Deletes a group, and with it what was granted to it."""
+        request = access_service_pb2.DeleteGroupRequest(group_id=group_id)
+        self._transport.run(calls.call("DeleteGroup", request, self._backoff))
 
     def add_group_member(self, group_id: str, member: str) -> access_service_pb2.Group:
         """Adds a member such as "user:ann" to a group."""
