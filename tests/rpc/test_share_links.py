@@ -20,6 +20,7 @@ from mediaservice.v1 import (
 
 from media_service.access.fair_turns import FairTurns, Turn
 from media_service.share_links import opening, passwords
+from media_service.share_links import service as links_service
 from tests.support.media.small_files import jpeg
 from tests.support.renditions import give
 from tests.support.rpc.audit import entries
@@ -283,6 +284,34 @@ async def test_a_link_is_changed_and_keeps_its_secret(
     assert await media_of(guest) == {media_id}
     await revoke_link(ann, link_id)
     assert await reason(change(ann, link_id, max_uses=9)) == "SHARE_LINK_NOT_FOUND"
+
+
+async def test_the_number_of_links_that_have_not_ended_is_limited(
+    service: Running, ann: Caller, bob: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links_service, "MAX_ACTIVE", 3)
+    target = f"media:{(await ann.store(jpeg())).media_id}"
+    many = await asyncio.gather(*(share(ann, target) for _ in range(12)), return_exceptions=True)
+    refusals = [refusal(each) for each in many if isinstance(each, grpc.RpcError)]
+    assert {(r.reason, r.metadata["limit"]) for r in refusals} == {
+        ("CREDENTIAL_LIMIT_EXCEEDED", "3")
+    }
+    assert len(refusals) == 9
+    # Others have links of their own, and one that has ended makes room.
+    await share(bob, f"media:{(await bob.store(jpeg())).media_id}")
+    (first, second, _) = [each.share_link for each in many if not isinstance(each, BaseException)]
+    await revoke_link(ann, first.share_link_id)
+    await share(ann, target)
+    async with service.database() as db:
+        await db.execute(
+            "update share_links set expire_time = now() where share_link_id = %s",
+            (second.share_link_id,),
+        )
+    await share(ann, target)
+    # An expired one comes back only if there is room.
+    again = change(ann, second.share_link_id, "expire_time")
+    assert await reason(again) == "CREDENTIAL_LIMIT_EXCEEDED"
+    assert (await change(ann, second.share_link_id, display_name="old")).display_name == "old"
 
 
 async def test_only_a_manager_of_all_targets_changes_a_link(

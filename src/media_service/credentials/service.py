@@ -11,6 +11,7 @@ from media_service.credentials import queries
 from media_service.credentials.key_text import new_key, secret_hash
 from media_service.credentials.model import SERVICE_ACCOUNT, ApiKey, ServiceAccount
 from media_service.db.database import Database
+from media_service.db.locks import Lock, lock
 from media_service.db.transaction import Transaction
 from media_service.errors import FailedPrecondition, NotFound, PermissionDenied, Reason
 from media_service.idempotency import queries as keys
@@ -174,6 +175,7 @@ async def owner_of_new(tx: Transaction, principal: Principal) -> Owner:
 
 
 async def check_accounts(tx: Transaction, owner: Owner) -> None:
+    await lock(tx, Lock.SERVICE_ACCOUNTS, owner.org_id, owner.type, owner.id)
     if await queries.count_accounts(tx, owner) >= MAX_ACCOUNTS:
         raise limit_exceeded("There are too many service accounts.", MAX_ACCOUNTS)
 

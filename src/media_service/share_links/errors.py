@@ -73,6 +73,15 @@ def too_many_attempts(quota: int, window_seconds: int, retry_seconds: float) -> 
     return error
 
 
+def too_many_links(limit: int) -> FailedPrecondition:
+    return FailedPrecondition(
+        Reason.CREDENTIAL_LIMIT_EXCEEDED,
+        f"The creator has {limit} share links that have not ended, which is the limit. Revoke some,"
+        " or give them an expiry.",
+        limit=limit,
+    )
+
+
 def busy(most: int) -> ResourceExhausted:
     return ResourceExhausted(
         Reason.SERVER_BUSY,

@@ -125,6 +125,24 @@ async def insert(
     return record(row)
 
 
+async def count_active(db: Connection, creator: Owner, limit: int) -> int:
+    """How many links of a creator have neither expired nor been revoked, up to `limit`. `creator`:
+    with the organization of the targets."""
+    rows = await db.execute(
+        """
+        select count(*) as number from (
+            select from share_links
+            where (org_id, owner_type, owner_id) = (%s, %s, %s) and revoke_time is null
+              and coalesce(expire_time, 'infinity') > now()
+            limit %s
+        ) active
+        """,
+        (creator.org_id, creator.type, creator.id, limit),
+    )
+    row = await rows.fetchone()
+    return row["number"] if row else 0
+
+
 async def get(
     db: Connection, share_link_id: str, principal: Principal, role_sql: str = ROLE
 ) -> ShareLink | None:

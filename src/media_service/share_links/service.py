@@ -5,16 +5,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from media_service.access.owner import Owner
 from media_service.access.policy import authorize, role_required, scope
 from media_service.access.principal import LinkMode, Principal
 from media_service.access.role import Role
 from media_service.clock import now
 from media_service.db.database import Database
-from media_service.db.transaction import Connection
+from media_service.db.locks import Lock, lock
+from media_service.db.transaction import Connection, Transaction
 from media_service.ids import new_id
 from media_service.jobs.periodic import Batches
 from media_service.share_links import queries
-from media_service.share_links.errors import invalid, share_link_not_found
+from media_service.share_links.errors import invalid, share_link_not_found, too_many_links
 from media_service.share_links.model import NewLink, ShareLink
 from media_service.share_links.passwords import Passwords
 from media_service.share_links.secret_text import new_secret, secret_hash
@@ -27,6 +29,8 @@ from media_service.update_mask import check_changeable
 KEPT = timedelta(days=90)
 ATTEMPTS_KEPT = timedelta(days=1)
 BATCH = 1000
+# Links of a creator in one organization that have neither expired nor been revoked.
+MAX_ACTIVE = 10_000
 CHANGEABLE = ("display_name", "expire_time", "max_uses", "password")
 
 
@@ -39,7 +43,8 @@ class ShareLinkService:
         self, principal: Principal, new: NewLink, password: str
     ) -> tuple[ShareLink, str]:
         """Returns the link and its secret. Raises NotFound (RESOURCE_NOT_FOUND), PermissionDenied
-        (ROLE_REQUIRED), InvalidArgument (INVALID_FIELD), ResourceExhausted (SERVER_BUSY)."""
+        (ROLE_REQUIRED), InvalidArgument (INVALID_FIELD), FailedPrecondition
+        (CREDENTIAL_LIMIT_EXCEEDED), ResourceExhausted (SERVER_BUSY)."""
         resources = [parse_resource(target, "targets") for target in new.targets]
         check_targets(resources, new)
         check_expiry(new.expire_time)
@@ -53,6 +58,7 @@ class ShareLinkService:
         secret, share_link_id = new_secret(), new_id()
         async with self._database.transaction() as tx:
             org_id = await organization_of(tx, creator, resources)
+            await check_number(tx, Owner(creator.type, creator.id, org_id))
             link = await queries.insert(
                 tx,
                 share_link_id,
@@ -100,7 +106,8 @@ class ShareLinkService:
     ) -> ShareLink:
         """Changes some of the fields `CHANGEABLE`. Raises NotFound (SHARE_LINK_NOT_FOUND),
         PermissionDenied (ROLE_REQUIRED), InvalidArgument (INVALID_UPDATE_MASK, INVALID_FIELD),
-        ResourceExhausted (SERVER_BUSY)."""
+        FailedPrecondition (CREDENTIAL_LIMIT_EXCEEDED) if it had expired, ResourceExhausted
+        (SERVER_BUSY)."""
         check_changeable(changes, CHANGEABLE)
         check_expiry(changes.get("expire_time"))
         values = {name: value for name, value in changes.items() if name != "password"}
@@ -113,6 +120,8 @@ class ShareLinkService:
                 values["password_hash"] = hashed
         async with self._database.transaction() as tx:
             link = await load_to_change(tx, principal, share_link_id)
+            if link.expired and "expire_time" in changes:
+                await check_number(tx, link.creator)
             if values:
                 await queries.update(tx, share_link_id, values)
             tx.audit(
@@ -130,6 +139,14 @@ class ShareLinkService:
                 await queries.revoke(tx, share_link_id)
                 tx.audit(org_id=link.creator.org_id, resource_id=share_link_id)
             return await load(tx, principal, share_link_id)
+
+
+async def check_number(tx: Transaction, creator: Owner) -> None:
+    """Checks that a creator may have one more link that has not ended. Raises FailedPrecondition
+    (CREDENTIAL_LIMIT_EXCEEDED)."""
+    await lock(tx, Lock.SHARE_LINKS, creator.org_id, creator.type, creator.id)
+    if await queries.count_active(tx, creator, MAX_ACTIVE) >= MAX_ACTIVE:
+        raise too_many_links(MAX_ACTIVE)
 
 
 def check_expiry(expire_time: datetime | None) -> None:

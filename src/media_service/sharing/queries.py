@@ -27,6 +27,7 @@ from media_service.access.queries import (
     writable_by_link,
 )
 from media_service.access.role import Role
+from media_service.db.locks import Lock, lock
 from media_service.db.transaction import Connection
 from media_service.sharing.model import Grant, Group, GroupMember, Located, Organization, Project
 from media_service.sharing.resources import Resource
@@ -38,8 +39,6 @@ ORGANIZATION_KEYS = (organization_key("t"),)
 ORGANIZATION_ROLE = role("t", ORGANIZATION_KEYS, owned=False)
 LIVE = "o.delete_time is null"
 ORGANIZATION = f"(select o.*, o.organization_id as org_id from organizations o where {LIVE}) t"
-# The class of the advisory locks of grants; the second key is a hash of the resource.
-GRANTS_LOCK = 1
 # The issuer of a deleted organization, which no token has: nobody belongs to it by a claim.
 NO_ISSUER = "deleted:"
 BELONGS = f"t.org_id in ({organizations('c')})"
@@ -535,7 +534,7 @@ async def lock_grants(db: Connection, resource: str) -> None:
     """Makes changes of the grants on a resource wait for each other until the transaction ends, so
     that each sees the roles that the one before has left. Of an organization, this includes changes
     of its groups."""
-    await db.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", (GRANTS_LOCK, resource))
+    await lock(db, Lock.GRANTS, resource)
 
 
 async def grant(db: Connection, resource: str, grantee: str) -> Grant | None:
