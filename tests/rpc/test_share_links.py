@@ -17,6 +17,7 @@ from mediaservice.v1 import (
     media_pb2,
     media_service_pb2,
 )
+from mediaservice.v1 import share_link_service_pb2 as links
 
 from media_service.access.fair_turns import FairTurns, Turn
 from media_service.share_links import opening, passwords
@@ -164,10 +165,12 @@ async def test_a_link_shares_what_its_creator_may_share(
     # Several media, of which the creator may share one no more.
     mine, given = (await bob.store(jpeg())).media_id, (await ann.store(jpeg())).media_id
     await grant(ann, f"media:{given}", "user:bob", "MANAGER")
-    both = await visitor(service, (await share(bob, f"media:{mine}", f"media:{given}")).secret)
+    secret = (await share(bob, f"media:{mine}", f"media:{given}")).secret
+    both = await visitor(service, secret)
     assert await media_of(both) == {mine, given}
     await revoke(ann, f"media:{given}", "user:bob")
     assert await media_of(both) == {mine}
+    assert list((await open_link(service, secret)).targets) == [f"media:{mine}"]
 
 
 async def test_a_link_of_a_service_account_ends_with_the_account(
@@ -323,7 +326,17 @@ async def test_only_a_manager_of_all_targets_changes_a_link(
     created = await share(ann, *targets, password=PASSWORD, max_uses=1)
     link_id = created.share_link.share_link_id
     assert await reason(change(bob, link_id, "password", "max_uses")) == "ROLE_REQUIRED"
-    assert (await get(bob, link_id)).has_password
+    seen = await get(bob, link_id)
+    assert (seen.has_password, list(seen.targets), seen.hidden_targets) == (True, targets[1:], 1)
+    request = links.ListShareLinksRequest(target=targets[1])
+    (seen,) = (await bob.call(bob.share_links.ListShareLinks, request)).share_links
+    assert (list(seen.targets), seen.hidden_targets) == (targets[1:], 1)
+    for whole in (await get(ann, link_id), created.share_link):
+        assert (list(whole.targets), whole.hidden_targets) == (targets, 0)
+    await grant(ann, targets[0], "user:bob", "VIEWER")
+    seen = await get(bob, link_id)
+    assert (list(seen.targets), seen.hidden_targets) == (targets, 0)
+    assert await reason(change(bob, link_id, max_uses=9)) == "ROLE_REQUIRED"
     assert await reason(open_link(service, created.secret)) == "SHARE_LINK_PASSWORD_REQUIRED"
     await grant(ann, targets[0], "user:bob", "MANAGER")
     changed = await change(bob, link_id, "password", "max_uses", max_uses=2)
@@ -333,7 +346,8 @@ async def test_only_a_manager_of_all_targets_changes_a_link(
         await db.execute("update share_links set targets[1] = 'media:' || gen_random_uuid()")
     assert await reason(change(bob, link_id, max_uses=3)) == "ROLE_REQUIRED"
     assert (await change(ann, link_id, "max_uses", "password", password=PASSWORD)).max_uses == 0
-    assert (await revoke_link(bob, link_id)).HasField("revoke_time")
+    revoked = await revoke_link(bob, link_id)
+    assert (revoked.HasField("revoke_time"), revoked.hidden_targets) == (True, 1)
     found = await entries(service, "action", "details", "outcome")
     wanted = '{"fields":"max_uses,password"}'
     made = [each for each in found if each[0] == "share_links.update" and each[2] == "OK"]

@@ -21,7 +21,7 @@ def share_link() -> None:
     """Shares media with people who have no account.
 
     In a pipe, the output is one line per link: id, state, mode, uses, targets and name, separated
-    by tabs.
+    by tabs. "+2" as a target: two more media, which you may not see.
     """
 
 
@@ -160,7 +160,9 @@ def print_link(link: ShareLink, *, as_json: bool) -> None:
         return
     uses = f"{link.uses}/{link.max_uses}" if link.max_uses else str(link.uses)
     mode, name = ShareLink.Mode.Name(link.mode), output.printable(link.display_name)
-    fields = [link.share_link_id, state_of(link), mode, uses, ",".join(link.targets), name]
+    hidden = [f"+{link.hidden_targets}"] if link.hidden_targets else []
+    targets = ",".join([*link.targets, *hidden])
+    fields = [link.share_link_id, state_of(link), mode, uses, targets, name]
     click.echo("\t".join(fields))
 
 

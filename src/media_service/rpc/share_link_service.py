@@ -138,6 +138,7 @@ def link_to_message(link: ShareLink) -> share_link_service_pb2.ShareLink:
         max_uses=link.max_uses or 0,
         uses=link.uses,
         has_password=link.password_hash is not None,
+        hidden_targets=link.hidden_targets,
         max_files=link.max_files or 0,
         max_file_size_bytes=link.max_file_size or 0,
         files=link.files,

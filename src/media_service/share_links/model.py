@@ -27,7 +27,9 @@ class NewLink:
 class ShareLink:
     """`creator`: with the organization of the targets. `password_hash` None: it has no password.
     `session_key`: that its sessions have, which increases with each change of the password.
-    `expired`: by the clock of the database. `role`: of the caller for whom it was loaded."""
+    `expired`: by the clock of the database. `role`: of the caller for whom it was loaded, and
+    `owner_role` without what the caller has by single targets. `hidden_targets`: how many others it
+    has, which the caller may not see."""
 
     share_link_id: str
     targets: Sequence[str]
@@ -46,6 +48,8 @@ class ShareLink:
     session_key: int
     expired: bool
     role: Role = Role.NONE
+    owner_role: Role = Role.NONE
+    hidden_targets: int = 0
 
 
 @dataclass(frozen=True, slots=True)

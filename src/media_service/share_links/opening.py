@@ -1,6 +1,6 @@
 """Opens share links."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from media_service.access.owner import Owner
@@ -74,7 +74,8 @@ class LinkOpener:
         return self._session(link, session.session_id)
 
     async def _find(self, secret: str) -> ShareLink:
-        """Returns a link that works. The audit log names it as the caller."""
+        """Returns a link that works, with the targets that it shares now. The audit log names it as
+        the caller."""
         async with self._database.connection() as db:
             link = await queries.by_secret(db, secret_hash(secret))
             if link is None or link.revoke_time is not None:
@@ -89,9 +90,10 @@ class LinkOpener:
                 type=LINK,
                 session_key=link.session_key,
             )
-            if not await queries.shares(db, caller):
+            shared = await queries.shared_targets(db, caller)
+            if not shared:
                 raise nothing_to_open()
-        return link
+        return replace(link, targets=[target for target in link.targets if target in shared])
 
     async def _check_password(
         self, link: ShareLink, password_hash: str, password: str, network: str

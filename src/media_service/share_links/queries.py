@@ -1,6 +1,6 @@
 """SQL of share links. What a link shares is computed in `access/queries.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,13 +31,17 @@ TABLE = Table("share_links", "l", "share_link_id", media_id=None, in_projects=Fa
 NEWEST = (Key("create_time", descending=True), Key("share_link_id", descending=True))
 
 
+# The caller's role on a link, apart from what they have by its targets. Its creator is OWNER.
+OWNER_ROLE = role("l", owner_keys("l"))
+
+
 def role_on(targets: str) -> str:
     """The caller's role on a link: that of its creator is OWNER, and otherwise the one on its
     targets. `targets`: "max" for the highest role on one of them, "min" for the lowest, to which a
     target that does not exist counts as NONE."""
     return f"""
         greatest(
-            {role("l", owner_keys("l"))},
+            {OWNER_ROLE},
             (
                 select {targets}(
                     case when m.media_id is null then {Role.NONE:d}
@@ -79,6 +83,7 @@ def record(row: Mapping[str, Any]) -> ShareLink:
         session_key=row["session_key"],
         expired=row["expired"],
         role=Role(row.get("role") or Role.NONE),
+        owner_role=Role(row.get("owner_role") or Role.NONE),
     )
 
 
@@ -148,7 +153,8 @@ async def get(
 ) -> ShareLink | None:
     """Returns a link, with the role of the caller."""
     rows = await db.execute(
-        f"select {COLUMNS}, {role_sql} as role from {CALLER} cross join share_links l"
+        f"select {COLUMNS}, {role_sql} as role, {OWNER_ROLE} as owner_role"
+        f" from {CALLER} cross join share_links l"
         " where l.share_link_id = %s".encode(),
         (*caller_params(principal), share_link_id),
     )
@@ -180,16 +186,34 @@ async def page(
 
 
 async def page_of_target(
-    db: Connection, target: str, after: tuple[datetime, str] | None, limit: int
+    db: Connection,
+    principal: Principal,
+    target: str,
+    after: tuple[datetime, str] | None,
+    limit: int,
 ) -> list[ShareLink]:
     """The links to a target, newest first."""
     later = after_sql("l", NEWEST, after) if after else Condition("true", ())
     rows = await db.execute(
-        f"select {COLUMNS} from share_links l where l.targets @> array[%s] and {later.sql}"
+        f"select {COLUMNS}, {OWNER_ROLE} as owner_role from {CALLER} cross join share_links l"
+        f" where l.targets @> array[%s] and {later.sql}"
         f" order by {order_sql('l', NEWEST)} limit %s".encode(),
-        (target, *later.params, limit),
+        (*caller_params(principal), target, *later.params, limit),
     )
     return [record(row) async for row in rows]
+
+
+async def visible(db: Connection, principal: Principal, targets: Sequence[str]) -> set[str]:
+    """Those of these targets, which are media, on which the caller has a role."""
+    rows = await db.execute(
+        f"""
+        select t.resource from {CALLER} cross join unnest(%s::text[]) as t (resource)
+        join media m on m.media_id = substr(t.resource, 7)::uuid
+        where {role("m", media_keys("m", "media_id"))} > 0
+        """.encode(),
+        (*caller_params(principal), list(targets)),
+    )
+    return {row["resource"] async for row in rows}
 
 
 async def update(db: Connection, share_link_id: str, values: Mapping[str, Any]) -> None:
@@ -216,14 +240,13 @@ async def revoke(db: Connection, share_link_id: str) -> None:
     )
 
 
-async def shares(db: Connection, link: Principal) -> bool:
-    """Whether a link works, and its creator may still share one of its targets."""
+async def shared_targets(db: Connection, link: Principal) -> set[str]:
+    """The targets that a link shares now; see `shared`."""
     rows = await db.execute(
-        f"select exists (select from {CALLER}, lateral ({shared('c')}) s) as found".encode(),
+        f"select s.resource from {CALLER}, lateral ({shared('c')}) s".encode(),
         caller_params(link),
     )
-    row = await rows.fetchone()
-    return bool(row and row["found"])
+    return {row["resource"] async for row in rows}
 
 
 async def max_file_size(db: Connection, share_link_id: str) -> int | None:

@@ -81,7 +81,7 @@ class ShareLinkService:
     async def get(self, principal: Principal, share_link_id: str) -> ShareLink:
         """Raises NotFound (SHARE_LINK_NOT_FOUND)."""
         async with self._database.connection() as db:
-            return await load(db, principal, share_link_id)
+            return await load_shown(db, principal, share_link_id)
 
     async def page(
         self, principal: Principal, after: tuple[datetime, str] | None, limit: int
@@ -99,7 +99,8 @@ class ShareLinkService:
         resource = parse_resource(target, "target")
         async with self._database.connection() as db:
             await organization_of(db, principal, [resource])
-            return await queries.page_of_target(db, str(resource), after, limit)
+            found = await queries.page_of_target(db, principal, str(resource), after, limit)
+            return await shown(db, principal, found)
 
     async def update(
         self, principal: Principal, share_link_id: str, changes: Mapping[str, Any]
@@ -129,7 +130,7 @@ class ShareLinkService:
                 resource_id=share_link_id,
                 details={"fields": ",".join(sorted(changes))},
             )
-            return await load(tx, principal, share_link_id)
+            return await load_shown(tx, principal, share_link_id)
 
     async def revoke(self, principal: Principal, share_link_id: str) -> ShareLink:
         """Idempotent. Raises NotFound (SHARE_LINK_NOT_FOUND)."""
@@ -138,7 +139,7 @@ class ShareLinkService:
             if link.revoke_time is None:
                 await queries.revoke(tx, share_link_id)
                 tx.audit(org_id=link.creator.org_id, resource_id=share_link_id)
-            return await load(tx, principal, share_link_id)
+            return await load_shown(tx, principal, share_link_id)
 
 
 async def check_number(tx: Transaction, creator: Owner) -> None:
@@ -191,6 +192,32 @@ async def load(db: Connection, principal: Principal, share_link_id: str) -> Shar
     missing = share_link_not_found(share_link_id)
     managed = link if link and link.role >= Role.MANAGER else None
     return authorize(managed, missing, Role.MANAGER)
+
+
+async def load_shown(db: Connection, principal: Principal, share_link_id: str) -> ShareLink:
+    (link,) = await shown(db, principal, [await load(db, principal, share_link_id)])
+    return link
+
+
+async def shown(
+    db: Connection, principal: Principal, links: Sequence[ShareLink]
+) -> list[ShareLink]:
+    """Links that the caller manages, as the caller may see them. A MANAGER of one target sees the
+    others on which they have a role; the creator and MANAGERs of the organization see all."""
+    targets = {target for link in links if is_partly_seen(link) for target in link.targets}
+    if not targets:
+        return list(links)
+    visible = await queries.visible(db, principal, sorted(targets))
+
+    def as_seen(link: ShareLink) -> ShareLink:
+        seen = [target for target in link.targets if target in visible]
+        return replace(link, targets=seen, hidden_targets=len(link.targets) - len(seen))
+
+    return [as_seen(link) if is_partly_seen(link) else link for link in links]
+
+
+def is_partly_seen(link: ShareLink) -> bool:
+    return link.owner_role < Role.MANAGER and len(link.targets) > 1
 
 
 async def load_to_change(db: Connection, principal: Principal, share_link_id: str) -> ShareLink:
