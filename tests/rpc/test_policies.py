@@ -1,6 +1,7 @@
 """Policies of organizations and projects limit uploads, however they arrive."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -365,6 +366,53 @@ async def test_a_rendition_that_a_policy_adds_is_expected_before_inspection(
         request = download_service_pb2.DownloadRequest(media_id=media.media_id, rendition="banner")
         call = ann.downloads.Download(request, metadata=ann.metadata)
         assert (await refused(anext(aiter(call)))).reason == reason
+
+
+ZIP = b"PK\3\4" + bytes(26)
+
+
+async def test_a_slow_stream_is_refused_by_its_first_bytes(ann: Caller, project: str) -> None:
+    await set_policy(ann, f"project:{project}", allowed_types=["image/*"])
+    upload, own = [await ann.create(**spec) for spec in ({"project_id": project}, {})]
+    new = upload_pb2.UploadSpec(project_id=project)
+    for data, first in (
+        (video_bytes(5000), {"spec": new}),
+        (video_bytes(5000), {"upload_id": upload.upload_id}),
+        # Not even the service accepts it.
+        (ZIP + bytes(5000), {"upload_id": own.upload_id}),
+    ):
+
+        async def trickle(
+            data: bytes = data, first: dict[str, Any] = first
+        ) -> AsyncIterator[upload_service_pb2.WriteUploadRequest]:
+            # The first bytes of the stream tell nothing, and are counted before more arrive.
+            yield upload_service_pb2.WriteUploadRequest(data=data[:3000], **first)
+            await asyncio.sleep(1.5)
+            yield upload_service_pb2.WriteUploadRequest(data=data[3000:], offset=3000)
+            await asyncio.Event().wait()
+
+        call = ann.uploads.WriteUpload(trickle(), metadata=ann.metadata)
+        async with asyncio.timeout(20):
+            assert (await refused(call)).reason == "TYPE_NOT_ALLOWED"
+    for ended in (upload, own):
+        found = await ann.get_upload(ended.upload_id)
+        assert found.state == upload_pb2.Upload.FAILED
+        assert "are not accepted" in found.error.message
+
+
+async def test_an_upload_is_refused_by_the_first_of_its_appends(ann: Caller, project: str) -> None:
+    await set_policy(ann, f"project:{project}", allowed_types=["image/*"])
+    for data, reason in ((video_bytes(5000), "TYPE_NOT_ALLOWED"), (jpeg() + bytes(5000), "")):
+        upload_id = (await ann.create(project_id=project)).upload_id
+        request = upload_service_pb2.AppendUploadRequest(upload_id=upload_id)
+        request.body.data = data
+        call = ann.uploads.AppendUpload(
+            iter([request]), metadata=(*ann.metadata, ("upload-offset", "0"))
+        )
+        if reason:
+            assert (await refused(call)).reason == reason
+        else:
+            assert (await call).committed_size_bytes == len(data)
 
 
 async def test_a_stream_is_refused_by_its_first_mebibyte(ann: Caller, project: str) -> None:

@@ -1,5 +1,6 @@
 """Detection of a content type from the structure of a file, where the first bytes vary."""
 
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from media_service.codecs.detection import detect
+from media_service.codecs.detection.beginnings import LEAST_BYTES, possible_types
 from media_service.codecs.detection.data import Data
 from media_service.media.pixels import HEAD
 
@@ -313,6 +315,48 @@ def targa(kind: int = 2, depth: int = 24, descriptor: int = 0x20) -> bytes:
 )
 def test_other_images_are_told_by_their_headers(data: bytes, content_type: str) -> None:
     assert detect(data) == content_type
+
+
+PART = struct.pack("<4sHHHHHIIIHH", b"PK\3\4", 20, 0, 0, 0, 0, 0, 70_000, 70_000, 5, 0) + b"a.bin"
+DOCUMENT = b"".join(
+    struct.pack("<4sHHHHHIIIHH", b"PK\3\4", 20, 0, 0, 0, 0, 0, 0, 0, len(name), 0) + name
+    for name in (b"[Content_Types].xml", b"word/document.xml")
+)
+LATE = "<!--" + os.urandom(50_000).hex() + "-->" + SVG
+LONG_TAG = id3(0x7F << 10)
+
+
+@pytest.mark.parametrize(
+    ("data", "early"),
+    [
+        (ftyp(b"isom") + bytes(HEAD), ("video/mp4",)),
+        (ftyp(b"mif1") + box(b"free", bytes(50_000)) + meta(b"av01") + bytes(9), "image/avif"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(HEAD), ("image/png",)),
+        (b"\x1a\x45\xdf\xa3\x9f\x42\x82\x84webm" + bytes(HEAD), ("video/webm",)),
+        ((b"G" + bytes(187)) * 6000, ("video/mp2t",)),
+        (b"%PDF-1.7" + bytes(HEAD), ("application/pdf",)),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(HEAD), ("application/x-7z-compressed",)),
+        (tiff("<", *SIZE, DNG_VERSION, gap=100_000), "image/x-adobe-dng"),
+        (PART + bytes(70_000) + DOCUMENT + bytes(99), "application/vnd.openxmlformats"),
+        (gzipped(LATE.encode()), "image/svg+xml-compressed"),
+        (ogg(*[VORBIS] * 60, THEORA) + bytes(HEAD), "video/ogg"),
+        (LONG_TAG + b"fLaC" + bytes(99), "audio/flac"),
+        (LATE.encode(), ()),
+        (bytes(HEAD), ()),
+    ],
+)
+def test_the_beginning_of_a_file_excludes_no_type_that_it_may_have(
+    data: bytes, early: tuple[str, ...] | str
+) -> None:
+    """`early`: the types that the first bytes leave, or the one that only later bytes tell."""
+    assert possible_types(data[: LEAST_BYTES - 1]) == ()
+    for size in (LEAST_BYTES, 1 << 14, 1 << 16, HEAD):
+        possible = possible_types(data[:size])
+        assert not possible or detect(data[:HEAD]) in possible
+        if isinstance(early, str):
+            assert any(name.startswith(early) for name in possible)
+        elif size < HEAD:
+            assert possible == early
 
 
 class Counted(bytes):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from media_service.codecs.demuxers import AUDIO_TYPES
 from media_service.codecs.detection import detect
+from media_service.codecs.detection.beginnings import possible_types
 from media_service.errors import FailedPrecondition, InvalidArgument, Reason
 from media_service.media import content_type
 from media_service.media.allowed_types import AllowedTypes
@@ -62,7 +63,38 @@ class Acceptance:
         change them: the first bytes do not tell whether an MP4 has a video track.
         Raises InvalidArgument (TYPE_MISMATCH, TYPE_NOT_ALLOWED, PIXEL_LIMIT_EXCEEDED).
         """
-        found = detect(head)
+        found = self._accepted(detect(head), declared)
+        kind = content_type.kind_of(found)
+        if kind is Kind.IMAGE:
+            check_pixels(pixels(head, found), self.max_pixels)
+        return found, kind
+
+    def check_beginning(self, beginning: bytes, declared: str) -> bool:
+        """Checks a file of which only the beginning has arrived. Returns whether it is known to be
+        of an accepted type. Raises InvalidArgument (TYPE_MISMATCH, TYPE_NOT_ALLOWED) if
+        `check_content` will refuse its type, whatever follows."""
+        refusals = []
+        for possible in possible_types(beginning):
+            try:
+                self._accepted(possible, declared)
+            except InvalidArgument as error:
+                refusals.append(error)
+            else:
+                return True
+        if refusals:
+            raise refusals[0]
+        return False
+
+    def check_end(self, spec: UploadSpec, end: int) -> None:
+        """Checks that an upload may have `end` bytes. Raises InvalidArgument (SIZE_EXCEEDED,
+        FILE_TOO_LARGE)."""
+        if spec.size_limit is not None and end > spec.size_limit:
+            raise over_limit(spec)
+        self.check_size(end)
+
+    def _accepted(self, found: str, declared: str) -> str:
+        """Returns the type of a file that was detected as `found`. Raises InvalidArgument
+        (TYPE_MISMATCH, TYPE_NOT_ALLOWED)."""
         named = content_type.declared(declared)
         if named and not self._agree(named, found):
             raise InvalidArgument(
@@ -73,18 +105,7 @@ class Acceptance:
             )
         if named.startswith("audio/"):
             found = AUDIO_TYPES.get(found, found)
-        found = self.types.choose(found)
-        kind = content_type.kind_of(found)
-        if kind is Kind.IMAGE:
-            check_pixels(pixels(head, found), self.max_pixels)
-        return found, kind
-
-    def check_end(self, spec: UploadSpec, end: int) -> None:
-        """Checks that an upload may have `end` bytes. Raises InvalidArgument (SIZE_EXCEEDED,
-        FILE_TOO_LARGE)."""
-        if spec.size_limit is not None and end > spec.size_limit:
-            raise over_limit(spec)
-        self.check_size(end)
+        return self.types.choose(found)
 
     def _agree(self, declared: str, found: str) -> bool:
         """Whether the declared type agrees with the detected one. It is a hint: browsers derive it

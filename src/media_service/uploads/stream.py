@@ -17,12 +17,12 @@ from media_service.errors import (
     OutOfRange,
     Reason,
 )
-from media_service.media.pixels import HEAD
 from media_service.storage.checksums import Checksums
 from media_service.storage.crc32c_combine import combine
 from media_service.uploads.acceptance import Acceptance, merge
 from media_service.uploads.checkpoints import Checkpoints
 from media_service.uploads.chunk_queue import SMALL_BATCH, ChunkQueue, tick_after
+from media_service.uploads.first_bytes import FirstBytes
 from media_service.uploads.load import UploadLoad
 from media_service.uploads.model import MIB, Chunk, NewUpload, Part, Upload
 from media_service.uploads.stall import StallDetector
@@ -78,7 +78,7 @@ class UploadStream:
 
     After `store` returns, `finish` and `checksums` are those of the last chunk. `held` is the
     content of an upload that finished before it had a session and can be stored in one step.
-    `refusal`: a policy does not accept the first bytes, so the upload can never finish.
+    `refusal`: the first bytes are not accepted, so the upload can never finish.
     """
 
     def __init__(
@@ -109,9 +109,10 @@ class UploadStream:
         self._checkpoint: asyncio.Task[None] | None = None
         self._next_checkpoint = 0.0
         self._oldest_arrival = 0.0  # of the bytes that are not counted
-        # The first bytes, until they suffice to tell whether policies accept them.
-        looks = acceptance.policies.allowed_types and self._start == 0
-        self._head: list[Chunk] | None = [] if looks else None
+        starts = self._start == 0
+        self._first_bytes = (
+            FirstBytes(acceptance, checkpoints.spec.content_type) if starts else None
+        )
 
     async def feed(self, chunks: AsyncGenerator[Chunk, None]) -> None:
         """Reads chunks until one finishes the upload, one is invalid, or the stream ends."""
@@ -201,16 +202,11 @@ class UploadStream:
             await self._spill()
 
     def _look(self, chunks: list[Chunk]) -> None:
-        """Refuses a file by its first bytes, before the rest of it arrives. The bytes are held only
-        until the first checkpoint. What arrives more slowly is refused at the end of the upload."""
-        if self._head is None:
+        """Refuses a file by its first bytes."""
+        if self._first_bytes is None:
             return
-        self._head += chunks
-        if sum(len(chunk.data) for chunk in self._head) < HEAD:
-            return
-        head, self._head = b"".join(chunk.data for chunk in self._head)[:HEAD], None
         try:
-            self._acceptance.check_content(head, self._checkpoints.spec.content_type)
+            self._first_bytes.add([chunk.data for chunk in chunks])
         except MediaError as error:
             self.refusal = error
             raise
@@ -236,7 +232,8 @@ class UploadStream:
         if behind < due and time.monotonic() < self._next_checkpoint:
             return
         self._next_checkpoint = tick_after(time.monotonic() + CHECKPOINT_SECONDS)
-        self._head = None
+        if behind and self._first_bytes is not None:
+            self._first_bytes.counted()
         if not behind or self._checkpoint is not None or self._atomic:
             return
         if behind < SMALL_BATCH:
