@@ -26,11 +26,12 @@ from media_service.scanning.engines import open_engine
 from media_service.scanning.periodic_tasks import scan_again
 from media_service.sharing import administrators
 from tests.support.batches import changed_by
-from tests.support.clamd import FILE_MAX, STREAM_MAX, THREAT, Clamd, infected
+from tests.support.clamd import FILE_MAX, SIGNATURE, STREAM_MAX, THREAT, Clamd, infected
 from tests.support.media.small_files import jpeg
 from tests.support.ports import free_port
 from tests.support.rpc.audit import entries
 from tests.support.rpc.catalogue import delete, get, listed, undelete, update
+from tests.support.rpc.commands import Run
 from tests.support.rpc.jobs import (
     Job,
     ended,
@@ -383,6 +384,37 @@ async def test_changed_signatures_end_and_begin_a_quarantine(
     assert not media.HasField("error")
     assert ("media.release", first) in await entries(service, "action", "media_id")
     assert await ann.content(first) == BAD
+
+
+async def test_everything_is_scanned_again_after_local_signatures_changed(
+    start: Start, own_clamd: Clamd, tmp_path: Path
+) -> None:
+    own_clamd.start(signature="Other:0:*:" + b"something else".hex())
+    service = await start(work=True, scan="required", scan_address=own_clamd.tcp)
+    ann = await service.caller("ann")
+    first, second = [(await ann.store(data)).media_id for data in (BAD, CLEAN)]
+    for media_id in (first, second):
+        engine = (await until(ann, media_id, Media.READY)).scan.engine
+    before = own_clamd.version()
+    await asyncio.to_thread(own_clamd.add_signature, SIGNATURE, BAD)
+    # The engine reports nothing new.
+    assert own_clamd.version() == before
+    assert await rescan(service, own_clamd) == 0
+    for change in (1, 2):
+        (_,) = await Run(service, tmp_path)("root", "rescan")
+        assert await rescan(service, own_clamd) == 2
+        assert (await until(ann, first, Media.QUARANTINED)).scan.threat == THREAT
+        for media_id in (first, second):
+            await until_engine(ann, media_id, f"{engine}#{change}")
+        assert await rescan(service, own_clamd) == 0
+    assert await ann.content(second) == CLEAN
+
+
+async def until_engine(caller: Caller, media_id: str, engine: str) -> None:
+    async def scanned() -> bool:
+        return (await get(caller, media_id)).scan.engine == engine
+
+    await eventually_async(scanned)
 
 
 @pytest.mark.usefixtures("hurried")

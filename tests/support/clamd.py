@@ -70,6 +70,17 @@ class Clamd:
         )
         eventually(self._answers)
 
+    def add_signature(self, signature: str, content: bytes) -> None:
+        """Adds a local signature while it runs, and waits until it finds the content."""
+        with (self.folder / "signatures" / "local.ndb").open("a") as file:
+            file.write(f"{signature}\n")
+        assert self._ask(b"zRELOAD\0") == b"RELOADING\0"
+        scan = b"zINSTREAM\0" + len(content).to_bytes(4, "big") + content + bytes(4)
+        eventually(lambda: self._ask(scan).endswith(b"FOUND\0"))
+
+    def version(self) -> bytes:
+        return self._ask(b"zVERSION\0")
+
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
@@ -79,11 +90,15 @@ class Clamd:
         assert self.process is not None
         assert self.process.poll() is None, "clamd ended"
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
-                connection.sendall(b"zPING\0")
-                return connection.recv(100) == b"PONG\0"
+            return self._ask(b"zPING\0") == b"PONG\0"
         except OSError:
             return False
+
+    def _ask(self, command: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+            connection.settimeout(20)
+            connection.sendall(command)
+            return connection.recv(1000)
 
 
 def clamd_program() -> str:

@@ -109,7 +109,8 @@ class AuditServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListActivity(self, request, context):
-        """Lists what the caller did, newest first; for administrators, what any user did.
+        """Lists what the caller did, newest first; for administrators, what any user did. A token with the claim `org` lists
+        what its user did in that organization, without refused calls on media.
 
         Permission: audit.read. Errors: INVALID_PAGE_TOKEN, RESOURCE_NOT_FOUND. Safe to retry.
 
@@ -223,7 +224,8 @@ class AuditServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ExportActivity(self, request, context):
-        """Sends what the caller did, or for administrators, what any user did, as a file, as ExportAudit does.
+        """Sends what the caller did, or for administrators, what any user did, as a file, as ExportAudit does. A token with the
+        claim `org` exports what ListActivity lists with it.
 
         Permission: audit.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
 

@@ -47,7 +47,8 @@ class AuditServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.AuditService/ListMediaAccess
     """
     ListActivity: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.ListActivityRequest, _audit_service_pb2.ListActivityResponse]
-    """Lists what the caller did, newest first; for administrators, what any user did.
+    """Lists what the caller did, newest first; for administrators, what any user did. A token with the claim `org` lists
+    what its user did in that organization, without refused calls on media.
 
     Permission: audit.read. Errors: INVALID_PAGE_TOKEN, RESOURCE_NOT_FOUND. Safe to retry.
 
@@ -129,7 +130,8 @@ class AuditServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"organization_id\\": \\"$ORGANIZATION\\"}" $GRPC mediaservice.v1.AuditService/ExportOrganizationAudit
     """
     ExportActivity: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ExportActivityRequest, _httpbody_pb2.HttpBody]
-    """Sends what the caller did, or for administrators, what any user did, as a file, as ExportAudit does.
+    """Sends what the caller did, or for administrators, what any user did, as a file, as ExportAudit does. A token with the
+    claim `org` exports what ListActivity lists with it.
 
     Permission: audit.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
 
@@ -157,7 +159,8 @@ class AuditServiceAsyncStub(AuditServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.AuditService/ListMediaAccess
     """
     ListActivity: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.ListActivityRequest, _audit_service_pb2.ListActivityResponse]  # type: ignore[assignment]
-    """Lists what the caller did, newest first; for administrators, what any user did.
+    """Lists what the caller did, newest first; for administrators, what any user did. A token with the claim `org` lists
+    what its user did in that organization, without refused calls on media.
 
     Permission: audit.read. Errors: INVALID_PAGE_TOKEN, RESOURCE_NOT_FOUND. Safe to retry.
 
@@ -239,7 +242,8 @@ class AuditServiceAsyncStub(AuditServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"organization_id\\": \\"$ORGANIZATION\\"}" $GRPC mediaservice.v1.AuditService/ExportOrganizationAudit
     """
     ExportActivity: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ExportActivityRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Sends what the caller did, or for administrators, what any user did, as a file, as ExportAudit does.
+    """Sends what the caller did, or for administrators, what any user did, as a file, as ExportAudit does. A token with the
+    claim `org` exports what ListActivity lists with it.
 
     Permission: audit.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
 
@@ -276,7 +280,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_service_pb2.ListActivityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_service_pb2.ListActivityResponse, _abc.Awaitable[_audit_service_pb2.ListActivityResponse]]:
-        """Lists what the caller did, newest first; for administrators, what any user did.
+        """Lists what the caller did, newest first; for administrators, what any user did. A token with the claim `org` lists
+        what its user did in that organization, without refused calls on media.
 
         Permission: audit.read. Errors: INVALID_PAGE_TOKEN, RESOURCE_NOT_FOUND. Safe to retry.
 
@@ -406,7 +411,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_service_pb2.ExportActivityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Sends what the caller did, or for administrators, what any user did, as a file, as ExportAudit does.
+        """Sends what the caller did, or for administrators, what any user did, as a file, as ExportAudit does. A token with the
+        claim `org` exports what ListActivity lists with it.
 
         Permission: audit.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
 

@@ -362,8 +362,8 @@ class ErrorReason(_message.Message):
         API_KEY_NOT_FOUND: ErrorReason._Value.ValueType  # 851
         """No API key has the id `api_key_id`, or the caller does not manage it."""
         CREDENTIAL_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 852
-        """The caller has `limit` service accounts, or the service account has `limit` API keys that work. Delete or revoke
-        some.
+        """The caller has `limit` service accounts, the service account has `limit` API keys that work, or the creator has
+        `limit` share links that have neither expired nor been revoked. Delete or revoke some.
         """
         USER_REQUIRED: ErrorReason._Value.ValueType  # 853
         """Only a user can do this, and the caller is a service account. Call with the token of a user."""
@@ -736,8 +736,8 @@ class ErrorReason(_message.Message):
     API_KEY_NOT_FOUND: ErrorReason.Value.ValueType  # 851
     """No API key has the id `api_key_id`, or the caller does not manage it."""
     CREDENTIAL_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 852
-    """The caller has `limit` service accounts, or the service account has `limit` API keys that work. Delete or revoke
-    some.
+    """The caller has `limit` service accounts, the service account has `limit` API keys that work, or the creator has
+    `limit` share links that have neither expired nor been revoked. Delete or revoke some.
     """
     USER_REQUIRED: ErrorReason.Value.ValueType  # 853
     """Only a user can do this, and the caller is a service account. Call with the token of a user."""

@@ -553,7 +553,7 @@ class Scan(_message.Message):
     threat: _builtins.str
     """The engine's name of what it found: "Win.Test.EICAR_HDB-1"."""
     engine: _builtins.str
-    """The engine and its signatures: "ClamAV 1.0.9/27500"."""
+    """The engine and its signatures: "ClamAV 1.0.9/27500". "#2" at the end: after the second change of local signatures."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When the scan ended."""

@@ -76,6 +76,7 @@ class ShareLink(_message.Message):
     MAX_FILES_FIELD_NUMBER: _builtins.int
     MAX_FILE_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
+    HIDDEN_TARGETS_FIELD_NUMBER: _builtins.int
     share_link_id: _builtins.str
     """UUID of the link. The audit log names it as the actor of what its sessions do."""
     mode: Global___ShareLink.Mode.ValueType
@@ -96,9 +97,13 @@ class ShareLink(_message.Message):
     """With the mode UPLOAD: how large each file may be; 0: as large as the service accepts."""
     files: _builtins.int
     """With the mode UPLOAD: how many uploads were begun and have not failed, been aborted or expired."""
+    hidden_targets: _builtins.int
+    """How many more media it shares, which the caller may not see."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What it shares: `media:ID` of each media, or `project:ID` of one project."""
+        """What it shares: `media:ID` of each media, or `project:ID` of one project. A caller who may read the link only because
+        of their role on one of several media sees only the media on which they have a role.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -129,10 +134,11 @@ class ShareLink(_message.Message):
         max_files: _builtins.int = ...,
         max_file_size_bytes: _builtins.int = ...,
         files: _builtins.int = ...,
+        hidden_targets: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "display_name", b"display_name", "expire_time", b"expire_time", "files", b"files", "has_password", b"has_password", "max_file_size_bytes", b"max_file_size_bytes", "max_files", b"max_files", "max_uses", b"max_uses", "mode", b"mode", "revoke_time", b"revoke_time", "share_link_id", b"share_link_id", "targets", b"targets", "uses", b"uses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "display_name", b"display_name", "expire_time", b"expire_time", "files", b"files", "has_password", b"has_password", "hidden_targets", b"hidden_targets", "max_file_size_bytes", b"max_file_size_bytes", "max_files", b"max_files", "max_uses", b"max_uses", "mode", b"mode", "revoke_time", b"revoke_time", "share_link_id", b"share_link_id", "targets", b"targets", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -438,7 +444,7 @@ class OpenShareLinkResponse(_message.Message):
 
     @_builtins.property
     def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the link shares. ListMedia lists the media. With the mode UPLOAD, `project:ID` of the project that uploads name as
+        """What the link shares now. ListMedia lists the media. With the mode UPLOAD, `project:ID` of the project that uploads name as
         their `project_id`.
         """
 

@@ -100,8 +100,9 @@ class ShareLinkServiceServicer(object):
         again. The caller needs the role MANAGER on all targets, as to grant roles on them. What only a claim in the
         token of an administrator gives does not count.
 
-        Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED; SERVER_BUSY if too many passwords are hashed. Do
-        not retry blindly: each call that succeeds creates a link.
+        Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED; CREDENTIAL_LIMIT_EXCEEDED if the caller has 10000
+        links in the organization that have neither expired nor been revoked; SERVER_BUSY if too many passwords are hashed.
+        Do not retry blindly: each call that succeeds creates a link.
 
         Example:
 
@@ -149,8 +150,8 @@ class ShareLinkServiceServicer(object):
         sessions stay open, unless the link has ended, or its password was set or removed: that ends them.
 
         Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
-        the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; SERVER_BUSY if too many passwords are hashed. Safe
-        to retry.
+        the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; CREDENTIAL_LIMIT_EXCEEDED if the link had expired,
+        and its creator has 10000 others; SERVER_BUSY if too many passwords are hashed. Safe to retry.
 
         Example:
 

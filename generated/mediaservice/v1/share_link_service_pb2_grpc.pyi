@@ -51,8 +51,9 @@ class ShareLinkServiceStub:
     again. The caller needs the role MANAGER on all targets, as to grant roles on them. What only a claim in the
     token of an administrator gives does not count.
 
-    Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED; SERVER_BUSY if too many passwords are hashed. Do
-    not retry blindly: each call that succeeds creates a link.
+    Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED; CREDENTIAL_LIMIT_EXCEEDED if the caller has 10000
+    links in the organization that have neither expired nor been revoked; SERVER_BUSY if too many passwords are hashed.
+    Do not retry blindly: each call that succeeds creates a link.
 
     Example:
 
@@ -88,8 +89,8 @@ class ShareLinkServiceStub:
     sessions stay open, unless the link has ended, or its password was set or removed: that ends them.
 
     Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
-    the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; SERVER_BUSY if too many passwords are hashed. Safe
-    to retry.
+    the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; CREDENTIAL_LIMIT_EXCEEDED if the link had expired,
+    and its creator has 10000 others; SERVER_BUSY if too many passwords are hashed. Safe to retry.
 
     Example:
 
@@ -145,8 +146,9 @@ class ShareLinkServiceAsyncStub(ShareLinkServiceStub):
     again. The caller needs the role MANAGER on all targets, as to grant roles on them. What only a claim in the
     token of an administrator gives does not count.
 
-    Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED; SERVER_BUSY if too many passwords are hashed. Do
-    not retry blindly: each call that succeeds creates a link.
+    Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED; CREDENTIAL_LIMIT_EXCEEDED if the caller has 10000
+    links in the organization that have neither expired nor been revoked; SERVER_BUSY if too many passwords are hashed.
+    Do not retry blindly: each call that succeeds creates a link.
 
     Example:
 
@@ -182,8 +184,8 @@ class ShareLinkServiceAsyncStub(ShareLinkServiceStub):
     sessions stay open, unless the link has ended, or its password was set or removed: that ends them.
 
     Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
-    the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; SERVER_BUSY if too many passwords are hashed. Safe
-    to retry.
+    the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; CREDENTIAL_LIMIT_EXCEEDED if the link had expired,
+    and its creator has 10000 others; SERVER_BUSY if too many passwords are hashed. Safe to retry.
 
     Example:
 
@@ -242,8 +244,9 @@ class ShareLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         again. The caller needs the role MANAGER on all targets, as to grant roles on them. What only a claim in the
         token of an administrator gives does not count.
 
-        Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED; SERVER_BUSY if too many passwords are hashed. Do
-        not retry blindly: each call that succeeds creates a link.
+        Permission: links.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED; CREDENTIAL_LIMIT_EXCEEDED if the caller has 10000
+        links in the organization that have neither expired nor been revoked; SERVER_BUSY if too many passwords are hashed.
+        Do not retry blindly: each call that succeeds creates a link.
 
         Example:
 
@@ -297,8 +300,8 @@ class ShareLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         sessions stay open, unless the link has ended, or its password was set or removed: that ends them.
 
         Permission: links.write. Errors: SHARE_LINK_NOT_FOUND, also if the link was revoked; ROLE_REQUIRED if the caller has
-        the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; SERVER_BUSY if too many passwords are hashed. Safe
-        to retry.
+        the role MANAGER on some of the targets only; INVALID_UPDATE_MASK; CREDENTIAL_LIMIT_EXCEEDED if the link had expired,
+        and its creator has 10000 others; SERVER_BUSY if too many passwords are hashed. Safe to retry.
 
         Example:
 

@@ -15,6 +15,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "media_service.cli.reconcile:reconcile",
         "Compare the database with the stores, and repair.",
     ),
+    "rescan": (
+        "media_service.cli.rescan:rescan",
+        "Scan all files again, after local signatures have changed.",
+    ),
     "adopt-store": (
         "media_service.cli.adopt_store:adopt_store",
         "Use a store that the database does not know.",

@@ -86,18 +86,35 @@ async def misjudged(
     return [row["media_id"] async for row in rows]
 
 
+async def engine_of(db: Connection, version: str) -> str:
+    """The engine and its signatures, as results name it: "ClamAV 1.4.3/27500", and "#2" after the
+    second change of local signatures. `version`: what the engine itself reports."""
+    rows = await db.execute("select changes from local_signatures")
+    row = await rows.fetchone()
+    return f"{version}#{row['changes']}" if row else version
+
+
+async def count_change(db: Connection) -> None:
+    """Counts a change of local signatures."""
+    await db.execute(
+        "insert into local_signatures (changes) values (1)"
+        " on conflict (only_row) do update set changes = local_signatures.changes + 1"
+    )
+
+
 async def due(db: Connection, engine: str, pause: timedelta, open_jobs: int) -> list[str]:
     """Media whose original was last scanned by another engine or with other signatures, or never:
     the oldest first, so many that with them `open_jobs` are scanned again at a time.
 
     Leaves out those with a result of the last hour, maybe of a worker whose engine is not up to
-    date, and those whose job failed within `pause`.
+    date, unless only local signatures have changed, and those whose job failed within `pause`.
     """
     one_side = """
         (
             select v.media_id, v.scan_engine, v.scan_time from media_versions v
             where v.scan_state <> 'PENDING' and v.scan_engine {} %(engine)s
-              and (v.scan_engine = '' or v.scan_time < now() - interval '1 hour')
+              and (v.scan_engine = '' or v.scan_time < now() - interval '1 hour'
+                   or split_part(v.scan_engine, '#', 1) = split_part(%(engine)s, '#', 1))
               and exists (
                   select from media m where m.media_id = v.media_id and m.version = v.version
                   and (m.state <> 'QUARANTINED' or m.error_reason = any(%(reasons)s))

@@ -22,6 +22,13 @@ async def wake_scans(database: Database) -> None:
         await queries.wake(db)
 
 
+async def local_signatures_changed(url: str) -> None:
+    """Everything counts as scanned with other signatures from now on. `url`: of the database.
+    Raises Unavailable."""
+    async with Database(url, 1) as database, database.connection() as db:
+        await queries.count_change(db)
+
+
 async def start_rescans(database: Database, scanner: Scanner) -> int:
     """Starts jobs of the service itself, which take turns with those of owners. Returns how
     many."""
@@ -30,6 +37,7 @@ async def start_rescans(database: Database, scanner: Scanner) -> int:
     except Unavailable:
         return 0
     async with database.transaction() as tx:
-        due = await queries.due(tx, version, PAUSE, OPEN_JOBS)
+        engine = await queries.engine_of(tx, version)
+        due = await queries.due(tx, engine, PAUSE, OPEN_JOBS)
         await tx.enqueue(*(NewJob(JobKind.SCAN, media_id) for media_id in due))
     return len(due)

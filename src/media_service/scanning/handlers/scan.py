@@ -95,7 +95,9 @@ class ScanHandler(JobHandler):
 
     async def _scan(self, scanner: Scanner, claim: Claim, media: Media, progress: Progress) -> Scan:
         try:
-            engine = scanner.version  # if the signatures change meanwhile, it is scanned again
+            # If the signatures change meanwhile, it is scanned again.
+            async with self._database.connection() as db:
+                engine = await queries.engine_of(db, scanner.version)
             async with aclosing(self._content(media, progress)) as content:
                 found = await scanner.scan(content)
         except Unavailable as error:
