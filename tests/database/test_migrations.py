@@ -339,3 +339,32 @@ async def test_older_names_in_the_audit_log_cannot_be_changed(empty_database: st
         assert "was changed" in (await verify(database, year, None)).broken
         assert await changed_by(remove_old(database, timedelta(0), year)) == 1
         assert not (await verify(database, year, None)).broken
+
+
+async def test_a_quota_of_an_earlier_version_gets_the_new_measures(empty_database: str) -> None:
+    rows = """
+        insert into projects (project_id, owner_type, owner_id) values ('wedding', 'user', 'ann');
+        insert into quotas (account, measure) values
+            ('owner:/user:ann', 'BYTES'), ('owner:/user:bob', 'BYTES'),
+            ('project:wedding', 'BYTES');
+        insert into media (media_id, owner_type, owner_id, state, kind, content_type, size_bytes,
+                           project_id)
+        select id::uuid, 'user', 'ann', 'READY', 'VIDEO', '', 1, project from (values
+            ('00000000-0000-7000-8000-000000000001', ''),
+            ('00000000-0000-7000-8000-000000000002', 'wedding')
+        ) m (id, project);
+        insert into blobs (blob_id, store, key, size_bytes, crc32c)
+        select media_id, 'raw', media_id, 7, 0 from media;
+        insert into renditions (media_id, name, blob_id, content_type)
+        select media_id, 'small', media_id, '' from media;
+        insert into streams (stream_id, media_id, job_id, ladder)
+        select media_id, media_id, media_id, '{}' from media where project_id <> '';
+        insert into stream_segments (stream_id, track, number, blob_id, duration, first_bytes)
+        select stream_id, 'a1', 1, stream_id, 1, 1 from streams;
+    """
+    with await migrate_with_rows(empty_database, "0061", rows) as connection:
+        found = connection.execute(
+            "select account, used from quotas where measure = 'RENDITION_BYTES' order by account"
+        )
+        used = {row["account"]: row["used"] for row in found}
+    assert used == {"owner:/user:ann": 21, "owner:/user:bob": 0, "project:wedding": 14}

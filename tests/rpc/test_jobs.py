@@ -27,6 +27,7 @@ from tests.support import job_claims as claims
 from tests.support.batches import changed_by
 from tests.support.media.small_files import jpeg, video_bytes
 from tests.support.rpc import catalogue
+from tests.support.rpc.catalogue import delete_rendition
 from tests.support.rpc.jobs import (
     Job,
     Operation,
@@ -145,13 +146,6 @@ async def test_overlays_are_checked_again_when_the_job_runs(start: Start) -> Non
 
 
 # Deleting renditions
-
-
-async def delete_rendition(
-    caller: Caller, media_id: str, name: str, etag: str = ""
-) -> media_pb2.Media:
-    request = media_service_pb2.DeleteRenditionRequest(media_id=media_id, rendition=name, etag=etag)
-    return await caller.call(caller.media.DeleteRendition, request)
 
 
 async def test_a_rendition_is_deleted_and_can_be_rendered_again(

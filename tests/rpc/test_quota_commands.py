@@ -24,11 +24,13 @@ async def test_a_quota_is_set_shown_and_counted(
     await ann.store(jpeg())
     refused = await run.result("ann", "quota", "set", "owner:/user:ann", "--bytes", "10")
     assert "ROLE_REQUIRED" in refused.stderr
-    set_ = ("quota", "set", "owner:/user:ann", "--bytes", "10MiB", "--soft-bytes", "100")
+    limits = ("--bytes", "10MiB", "--soft-bytes", "100", "--rendition-bytes", "5MiB")
+    set_ = ("quota", "set", "owner:/user:ann", *limits)
     expected = [
         ["BYTES", str(2 * SIZE), "0", "10485760", "100"],
         ["MEDIA", "2", "0", "-", "-"],
         ["FILE_BYTES", "0", "0", "-", "-"],
+        ["RENDITION_BYTES", "0", "0", "5242880", "-"],
     ]
     assert await run("root", *set_) == expected
     assert await run("ann", "quota", "show", "owner:/user:ann") == expected
@@ -59,4 +61,5 @@ async def test_a_quota_is_set_shown_and_counted(
         ["BYTES", str(2 * SIZE), "0", "-", "-"],
         ["MEDIA", "2", "0", "-", "-"],
         ["FILE_BYTES", "0", "0", "-", "-"],
+        ["RENDITION_BYTES", "0", "0", "-", "-"],
     ]

@@ -12,13 +12,25 @@ from grpc_status import rpc_status
 from mediaservice.v1 import access_service_pb2, quota_service_pb2, upload_pb2, upload_service_pb2
 
 from media_service.db.database import Database
+from media_service.errors import FailedPrecondition, Reason
 from media_service.quotas.periodic_tasks import recalculate_quotas
 from media_service.uploads.periodic_tasks import expire_uploads
 from tests.support.batches import changed_by
+from tests.support.killable_renditions import RenditionHarness
 from tests.support.media.small_files import jpeg
-from tests.support.rpc.catalogue import delete, purge
-from tests.support.rpc.quotas import get_quota, set_quota, usage
-from tests.support.rpc.server import Caller, Running, refused
+from tests.support.rpc.catalogue import delete, delete_rendition, get, purge
+from tests.support.rpc.jobs import (
+    Job,
+    Request,
+    batch,
+    ended,
+    error_info,
+    listed,
+    process,
+    reason,
+)
+from tests.support.rpc.quotas import get_quota, ledger, set_quota, usage
+from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.sharing import (
     create_organization,
     create_project,
@@ -26,6 +38,8 @@ from tests.support.rpc.sharing import (
     make_administrator,
     store_in,
 )
+
+Limits = dict[str, int]
 
 ANN = "owner:/user:ann"
 SIZE = len(jpeg())
@@ -57,7 +71,8 @@ async def succeeded(calls: list[Awaitable[Any]]) -> list[Any]:
 async def test_a_quota_limits_bytes_media_and_single_files(ann: Caller, admin: Caller) -> None:
     await set_quota(admin, ANN, BYTES=2 * SIZE, FILE_BYTES=2 * SIZE - 1)
     await ann.store(jpeg())
-    assert await usage(admin, ANN) == {"BYTES": (0, SIZE), "MEDIA": (0, 1), "FILE_BYTES": (0, 0)}
+    found = await usage(admin, ANN)
+    assert (found["BYTES"], found["MEDIA"], found["FILE_BYTES"]) == ((0, SIZE), (0, 1), (0, 0))
     refusal = await refused(ann.create(size_bytes=SIZE + 1))
     assert (refusal.code, refusal.reason) == (
         grpc.StatusCode.FAILED_PRECONDITION,
@@ -200,7 +215,7 @@ async def test_an_upload_of_unknown_size_reserves_in_steps(ann: Caller, admin: C
 async def test_the_usage_of_an_account_without_a_quota_is_counted(ann: Caller, bob: Caller) -> None:
     await ann.store(jpeg())
     quota = await get_quota(ann, ANN)
-    assert [entry.used for entry in quota.entries] == [SIZE, 1, 0]
+    assert [entry.used for entry in quota.entries] == [SIZE, 1, 0, 0]
     assert not quota.entries[0].limit.HasField("limit")
     assert (await refused(get_quota(bob, ANN))).reason == "RESOURCE_NOT_FOUND"
 
@@ -216,19 +231,37 @@ async def test_a_soft_limit_is_noted_when_it_is_exceeded(ann: Caller, admin: Cal
 
 
 class Model:
-    """Calls of a user, and what they must leave: open uploads with what they reserve, and media
-    with their sizes."""
+    """Calls of a user, and what they must leave: open uploads with what they reserve, media with
+    their sizes, those that are in the project, and the sizes of renditions by media and name."""
 
-    def __init__(self, service: Running, user: Caller, limit: int, most: int) -> None:
+    def __init__(
+        self, service: Running, database: Database, user: Caller, project_id: str, limits: Limits
+    ) -> None:
         self._service = service
+        self._harness = RenditionHarness(database)
         self._user = user
-        self._limit, self._most = limit, most
+        self._project_id = project_id
+        self._limits = limits
         self.uploads: dict[str, int] = {}
         self.media: dict[str, int] = {}
+        self.inside: set[str] = set()
+        self.renditions: dict[tuple[str, str], int] = {}
+
+    def ledger(self, *, inside: bool) -> dict[str, tuple[int, int]]:
+        """What is reserved and used of each measure, by the project or by all."""
+        media = {id_: size for id_, size in self.media.items() if not inside or id_ in self.inside}
+        uploads = {} if inside else self.uploads
+        renditions = [size for (id_, _), size in self.renditions.items() if id_ in media]
+        return {
+            "BYTES": (sum(uploads.values()), sum(media.values())),
+            "MEDIA": (len(uploads), len(media)),
+            "RENDITION_BYTES": (0, sum(renditions)),
+        }
 
     def _fits(self, size: int) -> bool:
-        total = sum(self.uploads.values()) + sum(self.media.values())
-        return total + size <= self._limit and len(self.uploads) + len(self.media) < self._most
+        now = self.ledger(inside=False)
+        wanted = {"BYTES": size, "MEDIA": 1}
+        return all(sum(now[name]) + more <= self._limits[name] for name, more in wanted.items())
 
     async def create(self, size: int = SIZE) -> None:
         call = self._user.create(size_bytes=size)
@@ -276,6 +309,44 @@ class Model:
             media_id = self.media.popitem()[0]
             await delete(self._user, media_id)
             await purge(self._user, media_id)
+            self.inside.discard(media_id)
+            self.renditions = {key: n for key, n in self.renditions.items() if key[0] != media_id}
+
+    async def render(self, size: int, name: str = "a") -> None:
+        """Adds a rendition to the last media, or replaces the one with this name."""
+        if self.media:
+            key = (list(self.media)[-1], name)
+            more = size - self.renditions.get(key, 0)
+            used = sum(self.renditions.values())
+            adding = self._harness.add(*key, bytes(size))
+            if more > 0 and used + more > self._limits["RENDITION_BYTES"]:
+                with pytest.raises(FailedPrecondition, match="RENDITION_BYTES"):
+                    await adding
+            else:
+                await adding
+                self.renditions[key] = size
+
+    async def render_small(self) -> None:
+        await self.render(30)
+
+    async def render_large(self) -> None:
+        await self.render(70)
+
+    async def render_another(self) -> None:
+        await self.render(40, "b")
+
+    async def delete_rendition(self) -> None:
+        if self.renditions:
+            await delete_rendition(self._user, *self.renditions.popitem()[0])
+
+    async def move(self) -> None:
+        """Moves the last media into the project, or out of it."""
+        if self.media:
+            media_id = list(self.media)[-1]
+            self.inside ^= {media_id}
+            request = access_service_pb2.TransferMediaRequest(media_id=media_id)
+            request.project_id = self._project_id if media_id in self.inside else ""
+            await self._user.call(self._user.access.TransferMedia, request)
 
     def _small(self) -> str | None:
         found = next((name for name, size in self.uploads.items() if size == SIZE), None)
@@ -290,20 +361,27 @@ def whole(upload_id: str, data: bytes) -> list[upload_service_pb2.WriteUploadReq
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_after_any_calls_the_ledger_is_what_a_model_says(
-    service: Running, ann: Caller, admin: Caller, seed: int
+    service: Running, database: Database, ann: Caller, admin: Caller, seed: int
 ) -> None:
     chance = random.Random(seed)  # noqa: S311 - not for secrets
-    await set_quota(admin, ANN, BYTES=20 * SIZE, MEDIA=9)
-    model = Model(service, ann, 20 * SIZE, 9)
+    limits = {"BYTES": 20 * SIZE, "MEDIA": 9, "RENDITION_BYTES": 150}
+    await set_quota(admin, ANN, **limits)
+    project_id = (await create_project(ann)).project_id
+    await set_quota(admin, f"project:{project_id}", MEDIA=9)
+    model = Model(service, database, ann, project_id, limits)
     calls = [
         *(model.create, model.create, model.create_large, model.store, model.store, model.finish),
-        *(model.fail, model.abort, model.expire, model.purge),
+        *(model.fail, model.abort, model.expire, model.purge, model.move),
+        *(model.render_small, model.render_large, model.render_another, model.delete_rendition),
     ]
-    for _ in range(25):
+    for _ in range(30):
         await chance.choice(calls)()
-        found = await usage(admin, ANN)
-        assert found["BYTES"] == (sum(model.uploads.values()), sum(model.media.values()))
-        assert found["MEDIA"] == (len(model.uploads), len(model.media))
+        for account, inside in ((ANN, False), (f"project:{project_id}", True)):
+            found = await ledger(admin, account)
+            expected = model.ledger(inside=inside)
+            assert {measure: found[measure] for measure in expected} == expected
+    await usage(admin, ANN)
+    await usage(admin, f"project:{project_id}")
 
 
 async def test_a_recalculation_corrects_the_ledger_and_says_what_differed(
@@ -314,15 +392,79 @@ async def test_a_recalculation_corrects_the_ledger_and_says_what_differed(
     async with service.database() as db:
         await db.execute("update quotas set used = used + 5, count_time = now() - interval '2 d'")
     request = quota_service_pb2.RecalculateQuotaRequest(account=ANN)
-    (drift, _, _) = (await admin.call(admin.quotas.RecalculateQuota, request)).drifts
+    (drift, *_, last) = (await admin.call(admin.quotas.RecalculateQuota, request)).drifts
     assert (drift.ledger_used, drift.counted_used) == (SIZE + 5, SIZE)
     assert drift.explanation == "The ledger had 5 more used than the media have."
+    assert last.explanation == "The ledger had 5 more used than the renditions have."
     assert (await usage(admin, ANN))["BYTES"] == (0, SIZE)
     async with service.database() as db:
         await db.execute("update quotas set reserved = 7")
     async with Database(service.database_url, 1) as database:
         assert await changed_by(recalculate_quotas(database)) == 1
     assert (await usage(admin, ANN))["BYTES"] == (0, SIZE)
+
+
+async def test_renditions_count_until_they_are_removed_and_fail_their_job_if_they_do_not_fit(
+    start: Start, ann: Caller, admin: Caller
+) -> None:
+    await start(work=True)
+    await set_quota(admin, ANN, RENDITION_BYTES=1 << 20)
+    media_id = (await ann.store(jpeg(width=64, height=48))).media_id
+    (ingest,) = await listed(ann, media_id=media_id)
+    await ended(ann, ingest.job_id)
+
+    async def stored() -> int:
+        """The bytes of all renditions, which the ledger must have."""
+        used = (await usage(admin, ANN))["RENDITION_BYTES"]
+        found = (await get(ann, media_id)).renditions
+        assert used == (0, sum(each.size_bytes for each in found))
+        return used[1]
+
+    thumbnails = await stored()
+    assert thumbnails
+    for width in (16, 32):  # the second one replaces the first one
+        job = await process(ann, media_id, f"resize:{width}x", rendition_name="mine")
+        assert (await ended(ann, job.job_id)).state == Job.SUCCEEDED
+        assert await stored() > thumbnails
+    full = await stored()
+    await set_quota(admin, ANN, RENDITION_BYTES=full + 1)
+    job = await ended(ann, (await process(ann, media_id, "negate")).job_id)
+    assert (job.state, job.attempt, reason(job)) == (Job.FAILED, 1, "QUOTA_EXCEEDED")
+    assert error_info(job).metadata["measure"] == "RENDITION_BYTES"
+    await set_quota(admin, ANN, RENDITION_BYTES=full)
+    refusal = await refused(process(ann, media_id, "negate"))
+    assert (refusal.reason, refusal.metadata["used"]) == ("QUOTA_EXCEEDED", str(full))
+    (result,) = await batch(ann, Request(media_id=media_id, ops="negate"))
+    assert reason(result) == "QUOTA_EXCEEDED"
+    assert await stored() == full
+
+    without = (await ann.store(jpeg())).media_id
+    (ingest,) = await listed(ann, media_id=without)
+    assert (await ended(ann, ingest.job_id)).state == Job.SUCCEEDED
+    media = await get(ann, without)
+    assert (media.state, list(media.renditions)) == (media.READY, [])
+
+    await delete_rendition(ann, media_id, "mine")
+    assert await stored() == thumbnails
+    await delete(ann, media_id)
+    await purge(ann, media_id)
+    assert (await usage(admin, ANN))["RENDITION_BYTES"] == (0, 0)
+
+
+async def test_of_concurrent_renditions_exactly_as_many_are_stored_as_fit(
+    database: Database, admin: Caller
+) -> None:
+    harness = RenditionHarness(database)
+    media_ids = [await harness.new() for _ in range(3)]
+    await set_quota(admin, ANN, RENDITION_BYTES=1000)
+    adding = [harness.add(media_ids[n % 3], f"r{n}", bytes(100)) for n in range(16)]
+    results = await asyncio.gather(*adding, return_exceptions=True)
+    refusals = [each for each in results if each is not None]
+    assert len(refusals) == 6
+    for refusal in refusals:
+        assert isinstance(refusal, FailedPrecondition)
+        assert refusal.reason is Reason.QUOTA_EXCEEDED
+    assert (await usage(admin, ANN))["RENDITION_BYTES"] == (0, 1000)
 
 
 async def test_a_project_is_deleted_with_its_quota(

@@ -15,6 +15,7 @@ from tests.support.batches import changed_by
 from tests.support.media.pdf_files import Page, pdf, text
 from tests.support.media.small_files import jpeg
 from tests.support.media.videos import generated
+from tests.support.rpc.catalogue import delete_rendition
 from tests.support.rpc.jobs import Job, ended, execute, get, listed, process, reason, reprocess
 from tests.support.rpc.server import Caller, Running, Start, refused, unknown_id
 from tests.support.tools import eventually_async
@@ -30,11 +31,6 @@ LONG_AGO = "update jobs set end_time = end_time - interval '7 hours' where job_i
 async def read(caller: Caller, media_id: str) -> media_pb2.Media:
     request = media_service_pb2.GetMediaRequest(media_id=media_id)
     return await caller.call(caller.media.GetMedia, request)
-
-
-async def delete_rendition(caller: Caller, media_id: str, name: str) -> None:
-    request = media_service_pb2.DeleteRenditionRequest(media_id=media_id, rendition=name)
-    await caller.call(caller.media.DeleteRendition, request)
 
 
 async def all_ended(caller: Caller, media_id: str, jobs: int) -> list[Job]:

@@ -30,9 +30,12 @@ from tests.support.media.numbered_frames import (
     made,
     shade,
 )
+from tests.support.rpc import catalogue
 from tests.support.rpc.jobs import cancel, ended, listed, process, reason, retry, until
 from tests.support.rpc.playlists import playlists, read, text
+from tests.support.rpc.quotas import set_quota, usage
 from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.sharing import make_administrator
 from tests.support.tools import encoders, eventually
 
 Job = job_pb2.Job
@@ -248,10 +251,22 @@ async def test_a_second_stream_replaces_the_first(streaming: Running, database: 
 
 async def test_deleting_a_stream_removes_its_bytes(streaming: Running) -> None:
     ann = await streaming.caller()
+    await make_administrator(streaming, "root")
+    admin = await streaming.caller("root")
+    await set_quota(admin, "owner:/user:ann", RENDITION_BYTES=1 << 30)
     media_id, _ = await streamed(ann, counted(4, "5", "256x144"))
+    async with streaming.database() as db:
+        rows = await db.execute(
+            "select sum(size_bytes)::bigint from stream_segments join blobs using (blob_id)"
+        )
+        ((segments,),) = await rows.fetchall()
+    (_, stored) = (await usage(admin, "owner:/user:ann"))["RENDITION_BYTES"]
+    others = sum(each.size_bytes for each in (await catalogue.get(ann, media_id)).renditions)
+    assert (segments > 0, stored) == (True, segments + others)
     request = media_service_pb2.DeleteRenditionRequest(media_id=media_id, rendition="stream")
     await ann.call(ann.media.DeleteRendition, request)
     assert (await refused(text(ann, media_id, "master.m3u8"))).reason == "RENDITION_NOT_FOUND"
+    assert (await usage(admin, "owner:/user:ann"))["RENDITION_BYTES"][1] < stored - segments
     async with streaming.database() as db:
         rows = await db.execute("select count(*) from stream_segments")
         assert await rows.fetchone() == (0,)

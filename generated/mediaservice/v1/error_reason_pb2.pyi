@@ -131,7 +131,8 @@ class ErrorReason(_message.Message):
         QUOTA_EXCEEDED: ErrorReason._Value.ValueType  # 157
         """`account` may not use `wanted` more of `measure`: it uses `used` of `limit`, or one file may have at most `limit`
         bytes. Nothing was stored; an upload that has begun keeps the bytes that it has, and may continue later. Purge
-        media, abort uploads, or ask a manager of the account for a higher quota. The details have a QuotaFailure.
+        media, delete renditions, abort uploads, or ask a manager of the account for a higher quota. The details of a call
+        have a QuotaFailure. A job fails with this reason if its rendition does not fit.
         """
         PROJECT_NOT_EMPTY: ErrorReason._Value.ValueType  # 156
         """The project `project_id` has media or uploads. Purge them, or give them to another project with TransferMedia."""
@@ -505,7 +506,8 @@ class ErrorReason(_message.Message):
     QUOTA_EXCEEDED: ErrorReason.Value.ValueType  # 157
     """`account` may not use `wanted` more of `measure`: it uses `used` of `limit`, or one file may have at most `limit`
     bytes. Nothing was stored; an upload that has begun keeps the bytes that it has, and may continue later. Purge
-    media, abort uploads, or ask a manager of the account for a higher quota. The details have a QuotaFailure.
+    media, delete renditions, abort uploads, or ask a manager of the account for a higher quota. The details of a call
+    have a QuotaFailure. A job fails with this reason if its rendition does not fit.
     """
     PROJECT_NOT_EMPTY: ErrorReason.Value.ValueType  # 156
     """The project `project_id` has media or uploads. Purge them, or give them to another project with TransferMedia."""

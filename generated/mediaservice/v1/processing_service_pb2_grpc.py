@@ -78,7 +78,8 @@ class ProcessingServiceServicer(object):
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
         OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines),
-        IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
+        QUOTA_EXCEEDED (an account of the media has no room for any more renditions; if the rendition turns out not to fit,
+        the job fails with the same reason), IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
         Example:
 

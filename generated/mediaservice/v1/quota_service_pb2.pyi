@@ -107,7 +107,7 @@ class UsageAmount(_message.Message):
     bytes: _builtins.int
     """The bytes of their originals."""
     rendition_bytes: _builtins.int
-    """The bytes of their renditions, for which no account is charged."""
+    """The bytes of their renditions, and of the segments of their streams."""
     def __init__(
         self,
         *,
@@ -293,7 +293,7 @@ class RecalculateQuotaResponse(_message.Message):
 
     @_builtins.property
     def drifts(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuotaDrift]:
-        """Where the ledger differed from the uploads and media. Empty: it was right."""
+        """Where the ledger differed from what is stored. Empty: it was right."""
 
     def __init__(
         self,
@@ -329,6 +329,10 @@ class QuotaMeasure(_message.Message):
         """The number of media."""
         FILE_BYTES: QuotaMeasure._Name.ValueType  # 3
         """The bytes of each single original."""
+        RENDITION_BYTES: QuotaMeasure._Name.ValueType  # 4
+        """The bytes of all renditions, and of the segments of all streams: thumbnails, presets, and what ProcessMedia
+        renders. A stream that another one has replaced counts until it is removed, six hours later.
+        """
 
     class Name(_Name, metaclass=_NameEnumTypeWrapper):
         """The name of a measure."""
@@ -341,6 +345,10 @@ class QuotaMeasure(_message.Message):
     """The number of media."""
     FILE_BYTES: QuotaMeasure.Name.ValueType  # 3
     """The bytes of each single original."""
+    RENDITION_BYTES: QuotaMeasure.Name.ValueType  # 4
+    """The bytes of all renditions, and of the segments of all streams: thumbnails, presets, and what ProcessMedia
+    renders. A stream that another one has replaced counts until it is removed, six hours later.
+    """
 
     def __init__(
         self,
@@ -429,9 +437,9 @@ class QuotaEntry(_message.Message):
     USED_FIELD_NUMBER: _builtins.int
     SOFT_EXCEED_TIME_FIELD_NUMBER: _builtins.int
     reserved: _builtins.int
-    """What uploads that have not ended reserve."""
+    """What uploads that have not ended reserve. For RENDITION_BYTES, it is 0."""
     used: _builtins.int
-    """What media use. For FILE_BYTES, it is 0."""
+    """What is stored. For FILE_BYTES, it is 0."""
     @_builtins.property
     def limit(self) -> Global___QuotaLimit:
         """The measure and its limits."""
@@ -458,7 +466,7 @@ Global___QuotaEntry: _TypeAlias = QuotaEntry  # noqa: Y015
 
 @_typing.final
 class QuotaDrift(_message.Message):
-    """How the ledger of a measure differed from the rows of uploads and media."""
+    """How the ledger of a measure differed from what is stored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -477,7 +485,7 @@ class QuotaDrift(_message.Message):
     counted_reserved: _builtins.int
     """What uploads reserve."""
     counted_used: _builtins.int
-    """What media use."""
+    """What is stored."""
     explanation: _builtins.str
     """The difference in words."""
     def __init__(

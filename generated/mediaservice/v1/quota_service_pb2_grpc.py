@@ -34,11 +34,12 @@ class QuotaServiceStub(object):
     organization. It is never charged to its uploader.
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
-    more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions and cached
-    renders do not count: the service can derive them again.
+    more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions have a
+    measure of their own, RENDITION_BYTES. Cached renders do not count: the service can derive them again.
 
-    A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A lowered limit
-    removes nothing.
+    A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A job whose
+    rendition does not fit fails with the same reason; the media that it is for stays as it was. A new media whose
+    thumbnails do not fit is READY without them. A lowered limit removes nothing.
     """
 
     def __init__(self, channel):
@@ -78,15 +79,17 @@ class QuotaServiceServicer(object):
     organization. It is never charged to its uploader.
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
-    more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions and cached
-    renders do not count: the service can derive them again.
+    more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions have a
+    measure of their own, RENDITION_BYTES. Cached renders do not count: the service can derive them again.
 
-    A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A lowered limit
-    removes nothing.
+    A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A job whose
+    rendition does not fit fails with the same reason; the media that it is for stays as it was. A new media whose
+    thumbnails do not fit is READY without them. A lowered limit removes nothing.
     """
 
     def GetQuota(self, request, context):
-        """Returns the limits of an account, and what it uses. Without limits, it counts the uploads and media of the account.
+        """Returns the limits of an account, and what it uses. Without limits, it counts the uploads, media and renditions of
+        the account.
 
         Permission: quotas.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
 
@@ -131,8 +134,8 @@ class QuotaServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RecalculateQuota(self, request, context):
-        """Counts the uploads and media of an account again, and corrects its ledger if it differs. The service does that for
-        every account once a day, too.
+        """Counts the uploads, media and renditions of an account again, and corrects its ledger if it differs. The service does
+        that for every account once a day, too.
 
         Permission: quotas.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
 
@@ -185,11 +188,12 @@ class QuotaService(object):
     organization. It is never charged to its uploader.
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
-    more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions and cached
-    renders do not count: the service can derive them again.
+    more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions have a
+    measure of their own, RENDITION_BYTES. Cached renders do not count: the service can derive them again.
 
-    A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A lowered limit
-    removes nothing.
+    A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A job whose
+    rendition does not fit fails with the same reason; the media that it is for stays as it was. A new media whose
+    thumbnails do not fit is READY without them. A lowered limit removes nothing.
     """
 
     @staticmethod

@@ -36,7 +36,7 @@ def show_quota(client: Client, account: str, json_: bool) -> None:
     epilog="""\b
 Examples:
   media-service quota set project:vacation-k3x9q2ma --bytes 10GiB --soft-bytes 8GiB
-  media-service quota set owner:/user:ann --media 1000 --file-bytes 50MiB
+  media-service quota set owner:/user:ann --media 1000 --file-bytes 50MiB --rendition-bytes 5GiB
   media-service quota set owner:/user:ann   (removes the quota)
 """,
 )
@@ -46,6 +46,8 @@ Examples:
 @click.option("--media", type=click.IntRange(0), help="The number of media.")
 @click.option("--soft-media", type=click.IntRange(0), help="Only reported when it is exceeded.")
 @click.option("--file-bytes", callback=size, help="Of each original.")
+@click.option("--rendition-bytes", callback=size, help="Of all renditions and streams.")
+@click.option("--soft-rendition-bytes", callback=size, help="Only reported when it is exceeded.")
 @json_option
 @client_command
 def set_quota(
@@ -56,6 +58,8 @@ def set_quota(
     media: int | None,
     soft_media: int | None,
     file_bytes: int | None,
+    rendition_bytes: int | None,
+    soft_rendition_bytes: int | None,
     json_: bool,
 ) -> None:
     """Sets the limits of an account, in place of the earlier ones.
@@ -66,6 +70,7 @@ def set_quota(
         QuotaMeasure.BYTES: (bytes_, soft_bytes),
         QuotaMeasure.MEDIA: (media, soft_media),
         QuotaMeasure.FILE_BYTES: (file_bytes, None),
+        QuotaMeasure.RENDITION_BYTES: (rendition_bytes, soft_rendition_bytes),
     }
     limits = [
         QuotaLimit(measure=measure, limit=hard, soft_limit=soft)

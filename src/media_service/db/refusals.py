@@ -39,10 +39,11 @@ def quota_exceeded(
     account: str, measure: str, limit: int, used: int, wanted: int
 ) -> FailedPrecondition:
     """The error for a change that the quota of an account does not allow."""
+    remedy = "Delete renditions" if measure == "RENDITION_BYTES" else "Abort uploads"
     return FailedPrecondition(
         Reason.QUOTA_EXCEEDED,
         f"The quota of {account} is exceeded. Of {measure}, {used} of {limit} are used, and"
-        f" {wanted} more were requested. Purge media, abort uploads, or ask for a higher quota.",
+        f" {wanted} more were requested. {remedy}, purge media, or ask for a higher quota.",
         account=account,
         measure=measure,
         limit=limit,

@@ -397,8 +397,9 @@ def column(value: Any) -> Any:
 
 
 async def move(db: Connection, media_id: str, owner: Owner, project_id: str) -> None:
-    """Gives a media to an owner and a project, with its uploads and its jobs."""
-    for table, column in (("media", "media_id"), ("uploads", "media_id"), ("jobs", "subject_id")):
+    """Gives a media, which is locked, to an owner and a project, with its uploads and its jobs."""
+    # The change of the media locks its streams and its accounts: after jobs, as everywhere.
+    for table, column in (("jobs", "subject_id"), ("uploads", "media_id"), ("media", "media_id")):
         await db.execute(
             f"update {table} set owner_type = %s, owner_id = %s, project_id = %s"
             f" where {column} = %s and owner_type is not null".encode(),

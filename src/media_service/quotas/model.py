@@ -14,6 +14,12 @@ class Measure(StrEnum):
     BYTES = "BYTES"
     MEDIA = "MEDIA"
     FILE_BYTES = "FILE_BYTES"
+    RENDITION_BYTES = "RENDITION_BYTES"
+
+    @property
+    def counted(self) -> str:
+        """The rows that use it."""
+        return "renditions" if self is Measure.RENDITION_BYTES else "media"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """What uploads that have not ended reserve, and what media use."""
+    """What uploads that have not ended reserve, and what is stored."""
 
     reserved: int = 0
     used: int = 0
@@ -51,7 +57,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """The ledger had another amount than the rows of uploads and media."""
+    """The ledger had another amount than the rows that it counts."""
 
     measure: Measure
     ledger: Amount
@@ -62,7 +68,7 @@ class Drift:
         parts = []
         for name, rows, had, has in (
             ("reserved", "open uploads", self.ledger.reserved, self.counted.reserved),
-            ("used", "media", self.ledger.used, self.counted.used),
+            ("used", self.measure.counted, self.ledger.used, self.counted.used),
         ):
             if had != has:
                 how = "more" if had > has else "less"
@@ -80,7 +86,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Media that an account pays for. `rendition_bytes`: for which it does not pay."""
+    """Media that an account pays for. `rendition_bytes`: of their renditions and streams."""
 
     media: int = 0
     bytes: int = 0

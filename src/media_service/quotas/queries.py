@@ -1,4 +1,4 @@
-"""SQL of quotas. Triggers of migration 0033 charge uploads and media to the ledger."""
+"""SQL of quotas. Triggers charge what is stored to the ledger."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ async def refused(
         )
         cross join lateral accounts_of(c.org_id, c.owner_type, c.owner_id, c.project_id) a
         join quotas q on q.account = a.account
-        where q.hard_limit is not null
+        where q.hard_limit is not null and q.measure in ('BYTES', 'MEDIA', 'FILE_BYTES')
         """,
         (to_json(charged),),
     )
@@ -96,6 +96,29 @@ def admit(
         if key[1] != Measure.FILE_BYTES:
             totals[key] += more[key]
     return None
+
+
+async def exhausted(db: Connection, charged: Sequence[Charged]) -> list[MediaError | None]:
+    """The errors for renditions of media whose accounts have no room for any more."""
+    rows = await db.execute(
+        """
+        select c.position, q.account, q.measure, q.hard_limit, q.used
+        from json_to_recordset(%s::json) as c (
+            org_id text, owner_type text, owner_id text, project_id text, position int
+        )
+        cross join lateral accounts_of(c.org_id, c.owner_type, c.owner_id, c.project_id) a
+        join quotas q on q.account = a.account
+        where q.measure = 'RENDITION_BYTES' and q.used >= q.hard_limit
+        order by q.account
+        """,
+        (to_json(charged),),
+    )
+    errors: list[MediaError | None] = [None] * len(charged)
+    async for row in rows:
+        errors[row["position"]] = quota_exceeded(
+            row["account"], row["measure"], row["hard_limit"], row["used"], wanted=1
+        )
+    return errors
 
 
 async def lock_table(db: Transaction) -> None:
@@ -189,20 +212,28 @@ def of_account(account: Resource) -> tuple[list[str], dict[str, Any]]:
 
 
 async def count(db: Connection, account: Resource) -> Mapping[Measure, Amount]:
-    """Counts what an account uses, from the rows of uploads and media."""
+    """Counts what an account uses, from the rows of uploads, media and renditions."""
     conditions, params = of_account(account)
     bytes_reserved = bytes_used = media_reserved = media_used = 0
+    blobs: dict[str, int] = {}
     for condition in conditions:
         rows = await db.execute(
             f"""
-            select m.bytes as used, m.number as media, u.bytes as reserved, u.number as uploads
+            select m.bytes as used, m.number as media, u.bytes as reserved, u.number as uploads,
+                   d.blobs
             from (
                 select coalesce(sum(t.size_bytes), 0)::bigint as bytes, count(*) as number
                 from media t where {condition}
             ) m, (
                 select coalesce(sum({RESERVED}), 0)::bigint as bytes, count(*) as number
                 from uploads t where t.state in ('ACTIVE', 'VERIFYING') and {condition}
-            ) u
+            ) u, (
+                select coalesce(json_object_agg(measure, bytes), '{{}}') as blobs from (
+                    select b.measure, sum(b.size_bytes)::bigint as bytes
+                    from media t join charged_blobs b on b.media_id = t.media_id
+                    where {condition} group by b.measure
+                ) by_measure
+            ) d
             """.encode(),
             params,
         )
@@ -212,10 +243,13 @@ async def count(db: Connection, account: Resource) -> Mapping[Measure, Amount]:
         bytes_used += row["used"]
         media_reserved += row["uploads"]
         media_used += row["media"]
+        for measure, size in row["blobs"].items():
+            blobs[measure] = blobs.get(measure, 0) + size
     return {
         Measure.BYTES: Amount(bytes_reserved, bytes_used),
         Measure.MEDIA: Amount(media_reserved, media_used),
         Measure.FILE_BYTES: Amount(),
+        Measure.RENDITION_BYTES: Amount(used=blobs.get(Measure.RENDITION_BYTES, 0)),
     }
 
 
@@ -236,8 +270,8 @@ async def usage(db: Connection, account: Resource, days: int) -> Usage:
                    then (p.create_time at time zone 'utc')::date end as day
             from ({paid}) p cross join days
             left join lateral (
-                select sum(b.size_bytes) as bytes from renditions r join blobs b using (blob_id)
-                where r.media_id = p.media_id
+                select sum(b.size_bytes) as bytes from charged_blobs b
+                where b.media_id = p.media_id and b.measure = 'RENDITION_BYTES'
             ) r on true
         )
         select kind, project_id, day, count(*) as media,

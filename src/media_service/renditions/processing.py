@@ -22,6 +22,8 @@ from media_service.jobs.service import not_found as job_not_found
 from media_service.media import queries as media_queries
 from media_service.media.model import STREAM, Media
 from media_service.media.reader import not_found
+from media_service.quotas import queries as quotas
+from media_service.quotas.model import Charged
 from media_service.renditions.pipeline_inputs import overlay_of, route_of
 from media_service.renditions.rendition_store import check_rendition_limit
 
@@ -68,7 +70,8 @@ class ProcessingService:
         `atomic`, the first error is raised and no job starts.
 
         The errors are NotFound (MEDIA_NOT_FOUND), FailedPrecondition (MEDIA_DELETED,
-        MEDIA_QUARANTINED, OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED), and Aborted
+        MEDIA_QUARANTINED, OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED, QUOTA_EXCEEDED), and
+        Aborted
         (IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS).
         """
         decided()  # each request is refused alone
@@ -76,6 +79,7 @@ class ProcessingService:
             claimed = await claim_keys(tx, requests)
             new = [request for request in requests if claimed[request.job_id] == request.job_id]
             checked = await check(tx, principal, new)
+            checked |= await refused_by_quotas(tx, checked)
             started = [job for job in checked.values() if isinstance(job, NewJob)]
             await tx.enqueue(*started)
             for job in started:
@@ -133,6 +137,17 @@ async def check(
                 checked[request.job_id] = error
             await asyncio.sleep(0)  # let other calls run
     return checked
+
+
+async def refused_by_quotas(
+    db: Connection, checked: Mapping[str, NewJob | MediaError]
+) -> Mapping[str, MediaError]:
+    """The errors of those jobs whose renditions no quota has room for, by job id. Whether others
+    fit is known once they are rendered."""
+    jobs = [job for job in checked.values() if isinstance(job, NewJob) and not job.done]
+    charged = [Charged(job.owner, job.project_id) for job in jobs if job.owner]
+    errors = await quotas.exhausted(db, charged)
+    return {job.job_id: error for job, error in zip(jobs, errors, strict=True) if error}
 
 
 def job_of(

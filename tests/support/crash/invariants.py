@@ -130,23 +130,31 @@ INVARIANTS = {
             select from jobs j
             where j.subject_id = f.subject_id and j.kind = f.kind and j.state = 'SUCCEEDED'
         )""",
-    "a quota that is not what its uploads and media use": """
+    "a quota that is not what the rows use": """
         with charged as (
-            select org_id, owner_type, owner_id, project_id, 0 as reserved, size_bytes as used
+            select org_id, owner_type, owner_id, project_id, 'BYTES' as measure, 0 as reserved,
+                   size_bytes as used
             from media
             union all
-            select org_id, owner_type, owner_id, project_id, reserved_bytes(
+            select org_id, owner_type, owner_id, project_id, 'BYTES', reserved_bytes(
                 state, size_bytes, max_size_bytes, committed_size
             ), 0
             from uploads
+            union all
+            select org_id, owner_type, owner_id, project_id, 'RENDITION_BYTES', 0, b.size_bytes
+            from media m join renditions r using (media_id) join blobs b using (blob_id)
+            union all
+            select org_id, owner_type, owner_id, project_id, 'RENDITION_BYTES', 0, b.size_bytes
+            from media m join streams s using (media_id) join stream_segments g using (stream_id)
+            join blobs b using (blob_id)
         ), counted as (
-            select a.account, sum(c.reserved) as reserved, sum(c.used) as used
+            select a.account, c.measure, sum(c.reserved) as reserved, sum(c.used) as used
             from charged c
             cross join lateral accounts_of(c.org_id, c.owner_type, c.owner_id, c.project_id) a
-            group by a.account
+            group by a.account, c.measure
         )
-        select q.account as id from quotas q left join counted c using (account)
-        where q.measure = 'BYTES'
+        select q.account as id from quotas q left join counted c using (account, measure)
+        where q.measure not in ('MEDIA', 'FILE_BYTES')
         and (q.reserved, q.used) is distinct from (coalesce(c.reserved, 0), coalesce(c.used, 0))""",
     "more than one ingest job for a media": """
         select subject_id as id from jobs where kind = 'INGEST'

@@ -49,6 +49,11 @@ async def purge(caller: Caller, media_id: str) -> None:
     await caller.call(caller.media.PurgeMedia, request)
 
 
+async def delete_rendition(caller: Caller, media_id: str, name: str, etag: str = "") -> Media:
+    request = media_service_pb2.DeleteRenditionRequest(media_id=media_id, rendition=name, etag=etag)
+    return await caller.call(caller.media.DeleteRendition, request)
+
+
 async def until_done(caller: Caller, media_id: str) -> Media:
     async with asyncio.timeout(30):
         while True:

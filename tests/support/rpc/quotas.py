@@ -20,12 +20,17 @@ async def get_quota(caller: Caller, account: str) -> quotas.Quota:
 
 
 async def usage(caller: Caller, account: str) -> dict[str, tuple[int, int]]:
-    """What is reserved and used, by measure. Fails if it is not what the rows of uploads and media
-    say."""
-    quota = await get_quota(caller, account)
+    """Like `ledger`. Fails if it is not what the rows say."""
+    found = await ledger(caller, account)
     request = quotas.RecalculateQuotaRequest(account=account)
-    found = await caller.call(caller.quotas.RecalculateQuota, request)
-    assert list(found.drifts) == []
+    recalculated = await caller.call(caller.quotas.RecalculateQuota, request)
+    assert list(recalculated.drifts) == []
+    return found
+
+
+async def ledger(caller: Caller, account: str) -> dict[str, tuple[int, int]]:
+    """What is reserved and used, by measure."""
+    quota = await get_quota(caller, account)
     return {
         Measure.Name.Name(entry.limit.measure): (entry.reserved, entry.used)
         for entry in quota.entries

@@ -1,6 +1,8 @@
 """The job that hashes and inspects an uploaded file, so that its media is READY or FAILED."""
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -17,7 +19,7 @@ from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
 from media_service.db.refusals import file_blocked
 from media_service.db.transaction import Transaction
-from media_service.errors import Fault, InvalidArgument, Reason
+from media_service.errors import FailedPrecondition, Fault, InvalidArgument, Reason
 from media_service.failpoints import failpoint
 from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
@@ -31,10 +33,12 @@ from media_service.media.policy import Policies
 from media_service.media.service import policies_of
 from media_service.policies import queries as blocklist
 from media_service.renditions.presets import Presets
-from media_service.renditions.rendition_store import RenditionStore
+from media_service.renditions.rendition_store import Finish, RenditionFile, RenditionStore
 from media_service.renditions.thumbnails import ThumbnailRenderer
 from media_service.storage.blob_store import BlobStore
 from media_service.temporary_files import temporary_file
+
+log = logging.getLogger(__name__)
 
 # How long a media that a policy refuses can be read, so that its owner learns why.
 KEPT_REFUSED = timedelta(days=1)
@@ -104,8 +108,18 @@ class IngestHandler(JobHandler):
                 failpoint("ingest.finish.before")
                 presets = self._presets.replaced(policies.presets)
                 finish = partial(self._finish, claim, media, found, thumbnails.placeholder, presets)
-                await self._renditions.add_all(media.media_id, thumbnails.files, finish)
+                await self._add(media.media_id, thumbnails.files, finish)
         failpoint("ingest.finish.after")
+
+    async def _add(self, media_id: str, files: Sequence[RenditionFile], finish: Finish) -> None:
+        """Adds the thumbnails, unless a quota has no room for them. The media is READY without."""
+        try:
+            await self._renditions.add_all(media_id, files, finish)
+        except FailedPrecondition as error:
+            if error.reason is not Reason.QUOTA_EXCEEDED:
+                raise
+            log.info("media %s has no new thumbnails: %s", media_id, error.message)
+            await self._renditions.add_all(media_id, [], finish)
 
     async def _strip(self, claim: Claim, media: Media) -> Media | None:
         """Replaces the original by one without metadata, and returns the media. None: another

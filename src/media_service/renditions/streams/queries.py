@@ -227,17 +227,23 @@ async def lock_all(db: Connection, media_id: str) -> None:
 
 async def remove(db: Connection, which: str, values: Sequence[Any]) -> list[str]:
     rows = await db.execute(
-        f"""
-        with gone as (
-            delete from streams where {which} returning stream_id
-        ), freed as (
-            delete from stream_segments where stream_id in (select stream_id from gone)
-            returning blob_id
+        f"select stream_id from streams where {which} for update".encode(), values
+    )
+    stream_ids = [row["stream_id"] async for row in rows]
+    if not stream_ids:
+        return []
+    # Before their streams, which say to which media segments are charged.
+    rows = await db.execute(
+        """
+        with freed as (
+            delete from stream_segments where stream_id = any(%s) returning blob_id
         )
         update blobs b set reference_count = reference_count - 1
         from freed f where b.blob_id = f.blob_id
         returning b.blob_id::text as blob_id, b.reference_count
-        """.encode(),
-        values,
+        """,
+        (stream_ids,),
     )
-    return [row["blob_id"] async for row in rows if row["reference_count"] == 0]
+    unlink = [row["blob_id"] async for row in rows if row["reference_count"] == 0]
+    await db.execute("delete from streams where stream_id = any(%s)", (stream_ids,))
+    return unlink
