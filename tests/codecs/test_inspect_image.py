@@ -162,6 +162,16 @@ async def test_a_heic_without_its_pixel_data_is_corrupt(
     assert await refusal(inspector, path, "image/heic") is Reason.MEDIA_CORRUPT
 
 
+async def test_a_heic_that_ends_within_a_box_is_corrupt(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    """libheif shows missing tiles of an image in one color."""
+    path = heic(tmp_path / "phone.heic")
+    box = struct.pack(">I4s", 1000, b"mdat")
+    path.write_bytes(path.read_bytes() + box + bytes(900))
+    assert await refusal(inspector, path, "image/heic") is Reason.MEDIA_CORRUPT
+
+
 async def test_a_tiff_has_the_size_of_its_first_page(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "scan.tiff"
     first, second = Image.new("RGB", (64, 48)), Image.new("L", (30, 20))
@@ -189,6 +199,19 @@ async def test_a_truncated_image_is_corrupt(
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
     assert await refusal(inspector, path, content_type) is Reason.MEDIA_CORRUPT
+
+
+@pytest.mark.parametrize("share", [0.3, 0.99])
+async def test_a_truncated_tiff_whose_directory_comes_first_is_corrupt(
+    inspector: Inspector, tmp_path: Path, share: float
+) -> None:
+    """libvips shows the missing lines as black, unless it fails at every fault."""
+    path = tmp_path / "cut.tiff"
+    Image.effect_noise((400, 300), 50).save(path)
+    data = path.read_bytes()
+    assert struct.unpack_from("<I", data, 4) == (8,)
+    path.write_bytes(data[: int(len(data) * share)])
+    assert await refusal(inspector, path, "image/tiff") is Reason.MEDIA_CORRUPT
 
 
 async def test_random_bytes_are_corrupt(inspector: Inspector, tmp_path: Path) -> None:

@@ -99,6 +99,32 @@ async def test_damaged_and_large_images_are_refused(
     assert await reason(inspector, path, content_type) is Reason.MEDIA_CORRUPT
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.98])
+@pytest.mark.parametrize("compression", ["none", "zip1"])
+async def test_a_truncated_openexr_is_corrupt(
+    inspector: Inspector, tmp_path: Path, compression: str, share: float
+) -> None:
+    """FFmpeg shows what is missing as black."""
+    data = linear("exr", compression=compression)
+    path = tmp_path / "a.exr"
+    path.write_bytes(data[: int(len(data) * share)])
+    assert await reason(inspector, path, "image/x-exr") is Reason.MEDIA_CORRUPT
+    path.write_bytes(data + b"behind")
+    assert (await inspector.inspect(path, "IMAGE", "image/x-exr")).info.width == 64
+
+
+async def test_an_openexr_with_a_chunk_that_was_never_written_is_corrupt(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    """So a program that was killed leaves it."""
+    data = linear("exr")
+    # The table has an offset for each of the 48 lines. The first line follows the table.
+    start = next(at for at in range(1000) if data[at : at + 8] == struct.pack("<Q", at + 48 * 8))
+    path = tmp_path / "a.exr"
+    path.write_bytes(data[:start] + bytes(8) + data[start + 8 :])
+    assert await reason(inspector, path, "image/x-exr") is Reason.MEDIA_CORRUPT
+
+
 async def test_a_raw_file_behind_a_long_tiff_is_told_by_inspection(
     inspector: Inspector, tmp_path: Path
 ) -> None:

@@ -17,6 +17,8 @@ HEAD = 1 << 20
 # An image that needs more reads than this to find its size has a header that no encoder writes.
 MAX_READS = 500
 MAX_READ_BYTES = 2 * HEAD
+# The size of the second header of a BMP of OS/2, whose sides have 16 bits.
+OS2_HEADER = struct.pack("<I", 12)
 # The boxes with the sizes of images in one HEIC or AVIF file.
 MAX_SIZES = 1000
 
@@ -28,6 +30,8 @@ def pixels(head: bytes, content_type: str) -> int:
     if content_type == "image/gif":  # imagesize reads sides above 32767 as negative
         width, height = struct.unpack("<HH", head[6:10].ljust(4, b"\0"))
         return int(width * height)
+    if content_type == "image/bmp":  # imagesize does not know the header of OS/2
+        return bmp_pixels(head)
     if content_type == "image/svg+xml":  # this process parses no XML
         return 0
     with contextlib.suppress(Exception):  # a broken header can make the parser raise anything
@@ -51,6 +55,16 @@ class LimitedReader(io.BytesIO):
         if self._reads < 0 or self._bytes < 0:
             raise ValueError("the header takes too many reads")
         return data
+
+
+def bmp_pixels(head: bytes) -> int:
+    """Returns the pixels of a BMP, whose second header begins with its own size. A negative height
+    means that the rows are stored from top to bottom."""
+    sides = struct.Struct("<HH" if head[14:18] == OS2_HEADER else "<ii")
+    if len(head) < 18 + sides.size:
+        return 0
+    width, height = sides.unpack_from(head, 18)
+    return int(max(0, width) * abs(height))
 
 
 def isobmff_pixels(head: bytes) -> int:

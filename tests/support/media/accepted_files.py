@@ -156,13 +156,14 @@ def photoshop(
     return header + before + bytes(4) + struct.pack(f">{wide}", len(marks)) + marks + planes
 
 
-def linear(extension: str) -> bytes:
+def linear(extension: str, **options: str) -> bytes:
     """An image of linear light, by FFmpeg."""
     out = io.BytesIO()
     with av.open(out, "w", format="image2pipe") as container:
         stream: Any = container.add_stream(
             extension, rate=1, width=64, height=48, pix_fmt="gbrpf32le"
         )
+        stream.options = options
         light = np.zeros((48, 64, 3), np.float32) + np.array([0.7, 0.01, 0.01], np.float32)
         frame = av.VideoFrame.from_ndarray(light, format="gbrpf32le")
         for packet in (*stream.encode(frame), *stream.encode(None)):

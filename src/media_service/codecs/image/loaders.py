@@ -21,6 +21,10 @@ CLASS_NAMES = {
 # Their frames depend on each other, so all are decoded at once.
 ANIMATED = {"gifload", "webpload"}
 
+# The faults at which a loader fails. libvips shows the missing parts of a truncated TIFF as black
+# unless it fails at every fault, as other readers of TIFF do.
+FAIL_ON = {"tiffload": "error"}
+
 # How libvips says that it cannot read a TIFF in Lab with 8 bits.
 NO_LAB = "bad labq format"
 
@@ -46,7 +50,7 @@ def open_page(media: int, loader: str, max_pixels: int = sys.maxsize, **options:
     allow_only(loader)
     # A message that an earlier file of the process left would be part of the next error.
     pyvips.vips_lib.vips_error_clear()
-    options = {"access": "sequential", "fail_on": "truncated", **options}
+    options = {"access": "sequential", "fail_on": FAIL_ON.get(loader, "truncated"), **options}
     if loader == "jpegload" and jpeg.end_missing(media):
         options["fail_on"] = "warning"  # if more than the marker is missing
         return pyvips.Image.jpegload_buffer(jpeg.with_end(media), **options)

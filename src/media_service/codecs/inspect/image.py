@@ -23,6 +23,7 @@ from media_service.codecs.image.loaders import (
 from media_service.codecs.inspect import capture_time, exif, names
 from media_service.codecs.inspect.limits import count
 from media_service.codecs.inspect.location import from_exif
+from media_service.codecs.inspect.truncation import check_complete
 from media_service.codecs.inspection import (
     FileWarning,
     ImageInfo,
@@ -46,6 +47,7 @@ def inspect(media: int, content_type: str, max_pixels: int) -> dict[str, Any]:
     pyvips.cache_set_max(0)
     content_type = detect_again(media, content_type)
     loader = loader_of(content_type)
+    check_complete(media, loader)
     if loader == "svgload":
         check_inspectable("elements", elements(media, content_type), MAX_ELEMENTS)
     if loader in other_decoders.DECODERS:

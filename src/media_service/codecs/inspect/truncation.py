@@ -1,10 +1,11 @@
-"""Detects truncated video files by the sizes in their headers, because truncated files still begin
-to play."""
+"""Detects truncated files by the sizes in their headers: truncated videos still begin to play, and
+some decoders of images fill what is missing with one color."""
 
 import os
 import struct
 from collections.abc import Iterator
 
+from media_service.codecs.inspect.openexr import chunk_ends
 from media_service.errors import InvalidArgument, Reason
 
 SEGMENT = bytes.fromhex("18538067")
@@ -12,10 +13,11 @@ SEGMENT = bytes.fromhex("18538067")
 HEADER_BYTES = 1024
 
 
-def check_complete(media: int, demuxer: str) -> None:
-    """Raises InvalidArgument (MEDIA_CORRUPT)."""
+def check_complete(media: int, reader: str) -> None:
+    """Checks a file that the demuxer or the loader of images with the name `reader` will read.
+    Raises InvalidArgument (MEDIA_CORRUPT)."""
     size = os.fstat(media).st_size
-    ends = {"mov": box_ends, "matroska": segment_end}.get(demuxer)
+    ends = ENDS.get(reader)
     if ends and any(end > size for end in ends(media)):
         raise InvalidArgument(
             Reason.MEDIA_CORRUPT, "The file is truncated: it is shorter than its header says."
@@ -51,3 +53,12 @@ def segment_end(media: int) -> Iterator[int]:
     size = int.from_bytes(head[start : start + width], "big") & unknown
     if width <= 8 and size != unknown:
         yield start + width + size
+
+
+# By the names of demuxers, and of loaders of images.
+ENDS = {
+    "mov": box_ends,
+    "heifload": box_ends,
+    "matroska": segment_end,
+    "exr_pipe": chunk_ends,
+}
