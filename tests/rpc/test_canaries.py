@@ -15,9 +15,11 @@ from media_service.cli.main import cli
 from media_service.config import Config, ConfigError, load, variable
 from media_service.credentials.key_text import new_key
 from media_service.ids import new_id
+from media_service.scanning.engines import open_engine
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.front import Open
 from tests.support.rpc.server import SECRET, refused, token
+from tests.support.rpc.tables import tables_with
 
 PASSWORD = "password0canary0password"
 CANARY = "canary0canary0canary0canary0canary0"
@@ -35,6 +37,18 @@ def test_an_error_about_a_setting_does_not_repeat_a_password(name: str) -> None:
             load({variable(name): value})
         except ConfigError as error:
             assert CANARY not in str(error)  # noqa: PT017
+
+
+def test_a_scan_engine_with_a_password_is_refused() -> None:
+    """clamd has none, and messages name its address."""
+    for url in (
+        f"clamd://me:{CANARY}@host:3310",
+        f"clamd://:{CANARY}@host",
+        f"clamd://{CANARY}@h:x",
+    ):
+        with pytest.raises(ValueError, match="a URL such as clamd://") as caught:
+            open_engine(url)
+        assert CANARY not in str(caught.value)
 
 
 def test_the_list_of_settings_has_no_password(tmp_path: Path) -> None:
@@ -107,9 +121,32 @@ async def test_no_credential_of_a_call_is_in_logs_and_errors(
             note(await http.post("/v1/shareLinks:open", json=body))
         note(await ann.get(f"/v1/shareLinks/{link_id}"))
         note(await ann.post("/v1/shareLinks", json={**wanted, "password": PASSWORD * 9}))
+        # A guest, a signed part of an upload, and a ticket.
+        project = note(await ann.post("/v1/projects", json={"displayName": "a"}))["projectId"]
+        wanted = {"targets": [f"project:{project}"], "mode": "UPLOAD"}
+        invitation = (await ann.post("/v1/shareLinks", json=wanted)).json()["secret"]
+        opening_as_guest = {"secret": invitation}
+        opened = (await http.post("/v1/shareLinks:open", json=opening_as_guest)).json()
+        guest = opened["sessionToken"]
+        spec = {"projectId": project, "filename": "b.jpg"}
+        bearer = {"authorization": f"Bearer {guest}"}
+        note(await http.post("/v1/uploads", json=spec, headers=bearer))
+        upload = note(await ann.post("/v1/uploads", json={"sizeBytes": 1}))["uploadId"]
+        parts = {"parts": [{"partNumber": 1, "sizeBytes": 1}]}
+        signed = (await ann.post(f"/v1/uploads/{upload}:sign", json=parts)).json()["parts"][0]
+        put = urlsplit(signed["url"]).path
+        ticket = (await ann.post("/v1/watchTickets", json={"uploadId": upload})).json()["ticket"]
+        secrets |= {invitation, invitation[4:], guest, guest.rpartition(".")[2], ticket}
+        secrets.add(max(put.split("/"), key=len).rpartition(".")[2])
+        note(await http.put(put, content=b"more"))
+        assert (await http.put(put, content=b"a")).is_success
+        watch = f"/v1/uploads/{upload}:watch?ticket={ticket}"
+        async with http.stream("GET", watch) as answer:
+            shown.append(f"{answer.headers} {await anext(answer.aiter_lines())}")
+        assert note(await http.get(watch))["code"] == 16
         for credential in (
             *(CANARY, forged, unknown, f"{unknown}x", key, f"a.{CANARY}.b"),
-            *(session, f"{session}x", secret),
+            *(session, f"{session}x", secret, guest, f"{guest}x", invitation, ticket),
         ):
             for headers in (
                 {"authorization": f"Bearer {credential}"},
@@ -117,6 +154,7 @@ async def test_no_credential_of_a_call_is_in_logs_and_errors(
                 {"x-api-key": credential},
                 {"authorization": f"Bearer {credential}", "x-api-key": CANARY},
                 {"cookie": f"token={credential}"},
+                {"x-forwarded-client-cert": f"URI=spiffe://{credential}"},
             ):
                 note(await http.get(path, headers=headers))
             note(await http.get(f"{path}?access_token={credential}"))
@@ -134,5 +172,6 @@ async def test_no_credential_of_a_call_is_in_logs_and_errors(
         # Except the logs of this test's own client, which has the URLs that it calls.
         logged = [r.getMessage() for r in caplog.records if not r.name.startswith("http")]
         printed = [*logged, *to.log.read_text().splitlines(), *shown]
+        assert await tables_with(to.service, *secrets) == set()
     assert len(logged) > 20
     assert not [line for line in printed if any(secret in line for secret in secrets)]

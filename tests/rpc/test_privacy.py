@@ -38,6 +38,7 @@ from tests.support.rpc.sharing import (
     make_administrator,
     store_in,
 )
+from tests.support.rpc.tables import tables_with
 from tests.support.tools import eventually_async
 
 # Occurs in no other value.
@@ -61,22 +62,6 @@ async def export(caller: Caller, user: str = "") -> list[dict[str, Any]]:
     call = caller.privacy.ExportUser(request, metadata=caller.metadata)
     content = b"".join([piece.data async for piece in call])
     return [json.loads(line) for line in content.splitlines()]
-
-
-async def tables_with(service: Running, *texts: str) -> set[str]:
-    """The tables that have one of these texts in any column."""
-    async with service.database() as db:
-        cursor = await db.execute(
-            "select relname from pg_class where relnamespace = 'public'::regnamespace"
-            " and relkind in ('r', 'p') and not relispartition"
-        )
-        found = set()
-        for (name,) in await cursor.fetchall():
-            query = f"select from {name} t where t::text like any(%s) limit 1"
-            rows = await db.execute(query.encode(), ([f"%{text}%" for text in texts],))
-            if rows.rowcount:
-                found.add(str(name))
-    return found
 
 
 async def pass_time(service: Running) -> None:

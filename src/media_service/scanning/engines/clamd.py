@@ -46,7 +46,7 @@ def open_engine(url: str) -> "Clamd":
         host, port = parts.hostname, parts.port or PORT
     except ValueError:
         host, port = None, 0
-    plain = not (parts.query or parts.fragment or parts.username)
+    plain = not (parts.query or parts.fragment or "@" in parts.netloc)
     if plain and host and parts.path in {"", "/"}:
         name = host  # which cannot change any more
         return Clamd(url, lambda: connect_to_host(name, port))
