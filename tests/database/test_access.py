@@ -13,7 +13,7 @@ from media_service.access.lists import Key, page_of
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition, scope
 from media_service.access.principal import LINK, LinkMode, Principal
-from media_service.access.queries import visible
+from media_service.access.queries import CALLER, caller_params, for_callers, visible
 from media_service.access.role import Role
 from media_service.blobs.model import Blob
 from media_service.credentials import queries as credentials
@@ -27,6 +27,7 @@ from media_service.share_links.model import NewLink
 from media_service.sharing import queries as sharing
 from media_service.sharing.model import Grant
 from media_service.storage.checksums import Checksums
+from media_service.uploads import queries as uploads
 from tests.support.long_form import examples
 
 ORGANIZATIONS = ["acme", "globex"]
@@ -328,3 +329,30 @@ async def rows_read(db: Connection) -> int:
     row = await rows.fetchone()
     assert row
     return int(row["number"])
+
+
+@pytest.mark.parametrize("callers", [1, 30])
+async def test_the_plan_of_a_read_is_kept(database: Database, callers: int) -> None:
+    """PostgreSQL plans a statement with parameters for each execution until it sees, after five of
+    them, that a plan for all parameters is as good."""
+    asked = [(new_id(), Principal(f"user-{number}")) for number in range(callers)]
+    async with database.connection() as db:
+        for number in range(9):
+            await queries.get_asked(db, asked[: max(1, callers - number)])
+        rows = await db.execute(
+            "select generic_plans, custom_plans from pg_prepared_statements"
+            " where statement like '%role_of(%'"
+        )
+        (plans,) = [(row["generic_plans"], row["custom_plans"]) async for row in rows]
+    assert plans == (3, 5)
+
+
+async def test_the_predicate_is_planned_once_for_all_statements(database: Database) -> None:
+    caller = Principal("ann")
+    async with database.connection() as db:
+        for query, params in (
+            for_callers(queries.ASKED[False, False], [(new_id(), caller)]),
+            (f"select {uploads.ROLE} from {CALLER} cross join uploads u", caller_params(caller)),  # noqa: S608
+        ):
+            rows = await db.execute(f"explain {query}".encode(), params)
+            assert "access_grants" not in "\n".join([row["QUERY PLAN"] async for row in rows])

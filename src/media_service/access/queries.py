@@ -6,9 +6,11 @@ organization. The role of a caller on a thing is the highest role of the valid g
 keys to one of the caller's principals, provided that the caller belongs to its organization.
 
 `role` computes the role on one thing, where the row is loaded. `scope_sql` and `visible` select the
-things on which the caller has a role, for lists. Both are made of the same parts, and
-tests/database/test_access.py compares both with a model. No part contains a percent sign, which
-psycopg would read as a placeholder.
+things on which the caller has a role, for lists. Both call the same functions of the database (see
+the migration `role_functions`), and tests/database/test_access.py compares both with a model.
+PostgreSQL plans the statements of a function once for each connection. If the predicate were a part
+of each statement, planning it would take most of the time of the first calls on a connection. No
+part contains a percent sign, which psycopg would read as a placeholder.
 
 A share link has no grants, and `role` gives it no role. What it may read or write is computed by
 `shared` from its row, in statements of its own, so that nobody else's statements get longer.
@@ -30,15 +32,14 @@ CALLER = (
     " %s::text as org_id, %s::text as issuer, %s::bool as administrator,"
     " %s::int as session_key) as c"
 )
+# The planner does not look into a subquery. So its plan is the same for any number of callers, and
+# PostgreSQL keeps it: planning takes several times as long as the query.
 CALLERS = (
-    "unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bool[],"
-    " %s::int[])"
+    "unnest((select %s::uuid[]), (select %s::text[]), (select %s::text[]), (select %s::text[]),"
+    " (select %s::text[]), (select %s::text[]), (select %s::bool[]), (select %s::int[]))"
     f" with ordinality as c (id, {COLUMNS}, position)"
 )
-
-
-# The same for one caller. PostgreSQL knows that it is one row, so it keeps the plan of a prepared
-# statement: planning takes several times as long as the query.
+# The same for one caller. PostgreSQL knows that it is one row.
 ONE_CALLER = (
     "(select %s::uuid as id, %s::text as principal, %s::text as owner_type, %s::text as owner_id,"
     " %s::text as org_id, %s::text as issuer, %s::bool as administrator,"
@@ -95,93 +96,36 @@ def valid(grant: str, at: str = NOW) -> str:
 
 
 def organizations(caller: str, at: str = NOW) -> str:
-    """The organizations that the caller belongs to; '' stands for none. A claim narrows the caller
-    to one organization, and counts if that is bound to the issuer of the claim. One without a row
-    is bound to the service's own issuer. The organization of a service account always counts."""
-    return f"""
-        select '' as org_id where {caller}.org_id = ''
-        union all
-        select {caller}.org_id
-        where {caller}.org_id <> '' and (
-            {caller}.owner_type = 'service_account'
-            or {caller}.issuer = coalesce(
-                (select o.issuer from organizations o where o.organization_id = {caller}.org_id), ''
-            )
-        )
-        union all
-        select substr(b.resource, 14) from access_grants b
-        where b.grantee = {caller}.principal and {valid("b", at)}
-          and b.resource >= 'organization:' and b.resource < 'organization;'
-          and {caller}.org_id in ('', substr(b.resource, 14))
-    """
+    """An array of the organizations that the caller belongs to; '' stands for none."""
+    return (
+        f"organizations_of({caller}.principal, {caller}.owner_type, {caller}.org_id,"
+        f" {caller}.issuer, {at})"
+    )
 
 
 def principals(caller: str, at: str = NOW) -> str:
-    """The names under which grants reach the caller, except as a member of a project."""
-    return f"""
-        select 'everybody' as principal
-        union all
-        select {caller}.principal
-        union all
-        select 'group:' || gm.group_id from group_members gm where gm.member = {caller}.principal
-        union all
-        select 'organization:' || o.org_id from ({organizations(caller, at)}) o
-        where o.org_id <> ''
-    """
+    """An array of the names under which grants reach the caller, except as a member of a
+    project."""
+    return f"principals_of({caller}.principal, {organizations(caller, at)})"
 
 
 def role(
     thing: str, keys: Sequence[str], *, owned: bool = True, caller: str = "c", at: str = NOW
 ) -> str:
-    """The caller's role on a thing that has these keys. `owned`: its owner is OWNER of it. A role
-    through a project is no higher than the one on that project. `at`: when grants must be valid."""
-    mine = f"({thing}.owner_type, {thing}.owner_id) = ({caller}.owner_type, {caller}.owner_id)"
-    if not owned:
-        mine = "false"
-    of_keys = f"any(array[{', '.join(keys)}])"
-    to_caller = f"any(array({principals(caller, at)}))"
-    return f"""
-        case
-            when {caller}.principal is null or {caller}.owner_type = '{LINK}' then 0
-            when {caller}.org_id = '' and {thing}.org_id = '' and {mine} then {Role.OWNER:d}
-            else greatest(
-                0,
-                case when {thing}.org_id in ({organizations(caller, at)}) then
-                    case when {mine} then {Role.OWNER:d} else (
-                        select max(found.role) from (
-                            select g.role from access_grants g
-                            where g.resource = {of_keys} and g.grantee = {to_caller}
-                              and {valid("g", at)}
-                            union all
-                            select least(g.role, member.role)
-                            from access_grants g cross join lateral (
-                                select max(p.role) as role from access_grants p
-                                where p.resource = g.grantee and p.grantee = {to_caller}
-                                  and {valid("p", at)}
-                            ) member
-                            where g.resource = {of_keys} and {valid("g", at)}
-                              and g.grantee >= 'project:' and g.grantee < 'project;'
-                              and member.role > 0
-                        ) found
-                    ) end
-                end,
-                case when {caller}.org_id in ('', {thing}.org_id) then
-                    {service_role(caller, at)}
-                end
-            )
-        end::int
-    """
+    """The caller's role on a thing that has these keys. `owned`: its owner is OWNER of it. `at`:
+    when grants must be valid."""
+    owner = f"{thing}.owner_type, {thing}.owner_id" if owned else "null, null"
+    return (
+        f"role_of({caller}.principal, {caller}.owner_type, {caller}.owner_id, {caller}.org_id,"
+        f" {caller}.issuer, {caller}.administrator, {thing}.org_id, {owner},"
+        f" array[{', '.join(keys)}], {at})"
+    )
 
 
 def service_role(caller: str, at: str = NOW) -> str:
     """The caller's role on everything in the installation, or, if a claim narrows the caller, on
-    what is in that organization. An administrator is OWNER."""
-    return f"""
-        case when {caller}.administrator then {Role.OWNER:d} else (
-            select g.role from access_grants g
-            where g.resource = 'service:' and g.grantee = {caller}.principal and {valid("g", at)}
-        ) end
-    """
+    what is in that organization. Null: none."""
+    return f"service_role_of({caller}.principal, {caller}.administrator, {at})"
 
 
 def installation_role(caller: str, at: str = NOW) -> str:
@@ -311,12 +255,15 @@ def scope_sql(minimum: Role) -> str:
     return f"""
         caller as materialized (select c.* from {CALLER}),
         caller_organizations as materialized (
-            select o.org_id from caller, lateral ({organizations("caller")}) o
+            select unnest({organizations("caller")}) as org_id from caller
         ),
         direct as materialized (
             select g.resource, max(g.role) as role from access_grants g
             where g.grantee in (
-                select p.principal from caller, lateral ({principals("caller")}) p
+                select unnest(
+                    principals_of(c.principal, array(select org_id from caller_organizations))
+                )
+                from caller c
             ) and g.role > 0 and {valid("g")}
             group by g.resource
         ),

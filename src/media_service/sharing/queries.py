@@ -41,7 +41,7 @@ LIVE = "o.delete_time is null"
 ORGANIZATION = f"(select o.*, o.organization_id as org_id from organizations o where {LIVE}) t"
 # The issuer of a deleted organization, which no token has: nobody belongs to it by a claim.
 NO_ISSUER = "deleted:"
-BELONGS = f"t.org_id in ({organizations('c')})"
+BELONGS = f"t.org_id = any({organizations('c')})"
 
 NO_PROJECT = "''"
 
@@ -583,10 +583,8 @@ async def highest_role_beyond(db: Connection, other: Principal, principal: Princ
         select max(g.role) as role
         from other
         cross join lateral (
-            select o.principal from ({principals("other")}) o
-            where o.principal not in (
-                select p.principal from caller, lateral ({principals("caller")}) p
-            )
+            select o.principal from unnest({principals("other")}) as o (principal)
+            where o.principal <> all((select {principals("caller")} from caller)::text[])
         ) name
         join access_grants g on g.grantee = name.principal
         where {valid("g")} and (other.org_id = '' or {GRANT_ORGANIZATION} in (other.org_id, '*'))
