@@ -75,3 +75,19 @@ async def test_a_cancelled_start_leaves_no_tasks(database_url: str, milliseconds
         assert asyncio.all_tasks() - before == set()
     else:
         await started.__aexit__()
+
+
+async def test_each_connection_has_limits_and_compiles_nothing(database: Database) -> None:
+    async with database.connection() as db:
+        rows = await db.execute(
+            "select current_setting('statement_timeout') as statement_timeout,"
+            " current_setting('lock_timeout') as lock_timeout, current_setting('jit') as jit,"
+            " current_setting('idle_in_transaction_session_timeout') as idle"
+        )
+        row = await rows.fetchone()
+    assert row == {
+        "statement_timeout": "7200ms",
+        "lock_timeout": "4800ms",
+        "jit": "off",
+        "idle": "1min",
+    }

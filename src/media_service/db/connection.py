@@ -15,6 +15,7 @@ from psycopg import AsyncConnection, waiting
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
+from psycopg.sql import SQL, Identifier, Literal
 
 RV = TypeVar("RV")
 
@@ -76,13 +77,16 @@ class LimitedConnection(AsyncConnection[DictRow]):
             "tcp_keepalives_interval": str(KEEPALIVES["keepalives_interval"]),
             "tcp_keepalives_count": str(KEEPALIVES["keepalives_count"]),
             "tcp_user_timeout": str(USER_TIMEOUT_MS),
+            # Compiling a statement takes longer than running it.
+            "jit": "off",
         }
-        await self.execute(
-            "select set_config(name, value, false)"
-            " from unnest(%s::text[], %s::text[]) as s (name, value)",
-            (list(settings), list(settings.values())),
-            prepare=False,
+        # Without parameters, this is one round trip, and nothing needs a plan. A function for all
+        # settings would take a tenth of the time of a new connection.
+        sets = SQL(";").join(
+            SQL("set {} = {}").format(Identifier(name), Literal(value))
+            for name, value in settings.items()
         )
+        await self.execute(sets, prepare=False)
 
     async def wait(
         self, gen: Any, interval: float = INTERVAL_SECONDS, timeout: float | None = None

@@ -104,8 +104,7 @@ class Notifier:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _listen_loop(self, connection: LimitedConnection) -> None:
-        for name in KINDS:
-            await connection.execute(f"listen {name}".encode())
+        await connection.execute("; ".join(f"listen {name}" for name in KINDS).encode())
         presence = secrets.randbits(63)
         await connection.execute("select pg_advisory_lock(%s)", (presence,))
         self.presence = presence
