@@ -9,11 +9,11 @@ from tests.support.media.audio import Make, generated, loudness, probed, samples
 
 # Like speech: syllables and pauses, with an occasional click far above them.
 SPEECH = (
-    "anoisesrc=d=12:c=pink:r={rate}:seed=3:a=0.3,"
+    "anoisesrc=d=6:c=pink:r={rate}:seed=3:a=0.3,"
     "volume='0.05+0.5*abs(sin(7*t))*gt(sin(1.3*t),-0.5)+3*lt(mod(t,1.7),0.003)':eval=frame"
 )
 QUIET = "anoisesrc=d=6:c=pink:r=44100:seed=4:a=0.02"
-SURROUND = "anoisesrc=d=6:c=pink:r=48000:seed=5:a=0.2,pan=5.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0"
+SURROUND = "anoisesrc=d=3:c=pink:r=48000:seed=5:a=0.2,pan=5.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0"
 
 
 @pytest.mark.parametrize(

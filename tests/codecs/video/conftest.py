@@ -16,10 +16,10 @@ def studio(av_renderer: AvRenderer, inspector: Inspector, tmp_path: Path) -> Stu
 
 @pytest.fixture(scope="session")
 def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A moving texture with audio: two seconds of 320 × 240 at 25 frames per second."""
+    """A moving texture with audio: two seconds of 160 × 120 at 25 frames per second."""
     return generated(
         tmp_path_factory.mktemp("video") / "ordinary.mp4",
-        "testsrc2=s=320x240:r=25:d=2",
+        "testsrc2=s=160x120:r=25:d=2",
         "sine=440:d=2",
         *("-c:v", "libx264", "-preset", "ultrafast", "-crf", "15", "-c:a", "aac"),
         *("-metadata", "title=secret", "-metadata:s:a:0", "language=eng"),
