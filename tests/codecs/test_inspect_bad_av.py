@@ -139,11 +139,24 @@ UNTRUE: list[tuple[str, bool, tuple[str, ...], Callable[[bytes], bytes], float]]
 ]
 
 
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """Forty seconds of which the first half is quiet (True), or the second."""
+    quiet, loud = "0.001*sin(2000*t)", "0.5*random(0)"
+    made = {}
+    for quiet_first, (first, second) in ((True, (quiet, loud)), (False, (loud, quiet))):
+        graph = f"aevalsrc='if(lt(t,20),{first},{second})':s=44100:d=40"
+        path = tmp_path_factory.mktemp("halves") / "halves.wav"
+        made[quiet_first] = ffmpeg(path, "-f", "lavfi", "-i", graph)
+    return made
+
+
 @pytest.mark.parametrize(
     ("name", "quiet_first", "options", "change", "seconds"), UNTRUE, ids=range(len(UNTRUE))
 )
 async def test_the_duration_of_audio_is_that_of_its_frames(
     inspector: Inspector,
+    halves: dict[bool, Path],
     tmp_path: Path,
     name: str,
     quiet_first: bool,
@@ -151,10 +164,7 @@ async def test_the_duration_of_audio_is_that_of_its_frames(
     change: Callable[[bytes], bytes],
     seconds: float,
 ) -> None:
-    quiet, loud = "0.001*sin(2000*t)", "0.5*random(0)"
-    halves = (quiet, loud) if quiet_first else (loud, quiet)
-    graph = f"aevalsrc='if(lt(t,20),{halves[0]},{halves[1]})':s=44100:d=40"
-    path = ffmpeg(tmp_path / name, "-f", "lavfi", "-i", graph, *options)
+    path = ffmpeg(tmp_path / name, "-i", halves[quiet_first], *options)
     path.write_bytes(change(path.read_bytes()))
     info = (await inspector.inspect(path, "AUDIO", TYPES[path.suffix])).info
     assert info.duration_seconds == pytest.approx(seconds, abs=0.15)
@@ -243,7 +253,8 @@ async def test_an_image_with_the_type_of_a_video_is_corrupt(
 
 
 async def test_an_8k_video_is_inspected(fork_server: ForkServer, tmp_path: Path) -> None:
-    path = make_moving_video(tmp_path / "a.mp4", "-c:v", "libx264", size="7680x4320", seconds=0.04)
+    fast = ("-c:v", "libx264", "-preset", "ultrafast")
+    path = make_moving_video(tmp_path / "a.mp4", *fast, size="7680x4320", seconds=0.04)
     async with Inspector(fork_server, max_pixels=1 << 28, children=1) as inspector:
         info = (await inspector.inspect(path, "VIDEO", "video/mp4")).info
     assert (info.width, info.height) == (7680, 4320)

@@ -1,7 +1,10 @@
 """Confined programs in child processes: their isolation, limits and cleanup."""
 
 import asyncio
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -52,6 +55,17 @@ async def test_printed_lines_are_reported_and_the_folder_is_removed(tmp_path: Pa
     lines, folder = await run("one\ntwo", program="echo")
     assert lines == ["one", "two"]
     assert not folder.exists()
+
+
+def test_the_launcher_imports_little() -> None:
+    """Each run of ffmpeg takes the time of these imports."""
+    names = "import sys, media_service.codecs.sandbox.launch; print(*sys.modules)"
+    command = [sys.executable, "-P", "-S", "-s", "-B", "-c", names]
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    imported = set(done.stdout.split())
+    assert "media_service.codecs.sandbox.launch" in imported
+    assert not imported & {"asyncio", "dataclasses", "inspect", "media_service.errors", "platform"}
 
 
 async def test_a_program_cannot_read_other_files(tmp_path: Path) -> None:

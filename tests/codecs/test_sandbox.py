@@ -323,7 +323,7 @@ async def test_the_fork_server_starts_before_the_first_child(
     ("task", "limits"),
     [
         ("hang", replace(LIMITS, wall_seconds=3)),
-        ("loop_forever", replace(LIMITS, wall_seconds=3)),
+        ("loop_forever", replace(LIMITS, wall_seconds=1)),
         ("loop_forever", replace(LIMITS, cpu_seconds=1)),
     ],
 )

@@ -17,6 +17,7 @@ from media_service.storage.drivers.s3 import copy as s3_copy
 from media_service.storage.drivers.s3 import send_limiter
 from media_service.storage.drivers.s3.driver import S3Driver
 from media_service.storage.drivers.s3.location import S3Location
+from tests.support.long_form import examples
 from tests.support.stores.faulty_network import Network, network_before
 from tests.support.stores.s3_server import BUCKET
 
@@ -402,7 +403,7 @@ async def test_two_processes_may_check_an_empty_bucket_concurrently(
     driver = S3Driver(S3Location(BUCKET, f"{new_id()}/b/c/d/e/", s3_endpoint, "us-east-1", True))
 
     async def often() -> None:
-        for _ in range(60):
+        for _ in range(examples(15, 60)):
             await driver.check()
 
     await asyncio.gather(often(), often())

@@ -208,11 +208,11 @@ async def test_sharpening_changes_edges_but_not_hues(make: Make, sample: pyvips.
 @pytest.mark.parametrize("effect", ["blur:2", "blur:90", "sharpen:10:2", "rise"])
 async def test_effects_read_large_images_from_top_to_bottom(make: Make, effect: str) -> None:
     """An effect that reads lines no longer kept would fail or give wrong pixels."""
-    noise = pyvips.Image.gaussnoise(500, 9000, mean=128, sigma=60, seed=7).cast("uchar")
+    noise = pyvips.Image.gaussnoise(200, 9000, mean=128, sigma=60, seed=7).cast("uchar")
     tall = noise.bandjoin([noise.fliphor(), noise.rot180()]).copy(interpretation="srgb")
     made = await make(effect, tall.copy_memory())
-    part = await make(effect, tall.crop(0, 4000, 500, 1500).copy_memory())
+    part = await make(effect, tall.crop(0, 4000, 200, 1500).copy_memory())
     if effect != "rise":  # its center depends on the image's height
-        same = apart(made.crop(0, 4600, 500, 300), part.crop(0, 600, 500, 300))
+        same = apart(made.crop(0, 4600, 200, 300), part.crop(0, 600, 200, 300))
         assert same.mean() <= 1
-    assert (made.width, made.height) == (500, 9000)
+    assert (made.width, made.height) == (200, 9000)

@@ -1,5 +1,7 @@
 """The named filters, compared with an independent implementation of their recipes in Pillow."""
 
+from functools import cache
+
 import numpy as np
 import pilgram
 import pytest
@@ -19,6 +21,7 @@ CLOSE = (2.5, 7)
 UNLIKE = {"xpro2": (5, 25)}
 
 
+@cache
 def photo(kind: str) -> pyvips.Image:
     """A square photo: the reference's horizontal gradients are correct only for squares."""
     if kind == "scene":
@@ -39,19 +42,33 @@ async def test_filters_match_the_reference_implementation(make: Make, name: str,
     assert np.percentile(difference, 99) <= most
 
 
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, pyvips.Image]:
+    """The sample with each filter, for `filtered`."""
+    return {}
+
+
+async def filtered(make: Make, rendered: dict[str, pyvips.Image], name: str) -> pyvips.Image:
+    if name not in rendered:
+        rendered[name] = await make(name)
+    return rendered[name]
+
+
 @pytest.mark.parametrize("name", FILTERS)
 async def test_filters_differ_from_the_original_and_from_one_another(
-    make: Make, sample: pyvips.Image, name: str
+    make: Make, rendered: dict[str, pyvips.Image], sample: pyvips.Image, name: str
 ) -> None:
-    image = await make(name)
+    image = await filtered(make, rendered, name)
     assert apart(image, sample).mean() > 3
     other = FILTERS[FILTERS.index(name) - 1]
-    assert apart(image, await make(other)).mean() > 3
+    assert apart(image, await filtered(make, rendered, other)).mean() > 3
 
 
 @pytest.mark.parametrize("name", FILTERS)
-async def test_amount_scales_a_filter(make: Make, sample: pyvips.Image, name: str) -> None:
-    full, half = await make(name), await make(f"{name}:0.5")
+async def test_amount_scales_a_filter(
+    make: Make, rendered: dict[str, pyvips.Image], sample: pyvips.Image, name: str
+) -> None:
+    full, half = await filtered(make, rendered, name), await make(f"{name}:0.5")
     assert apart(await make(f"{name}:0"), sample).max() == 0
     between = ((sample + full) / 2).cast("uchar")
     assert apart(half, between).max() <= 1

@@ -8,6 +8,7 @@ import pyvips
 
 from media_service.codecs.image_renderer import ImageRenderer
 from media_service.errors import Reason
+from tests.support.long_form import examples
 from tests.support.media.images import corners, four, look, refusal
 
 
@@ -102,7 +103,7 @@ async def test_scaling_during_loading_gives_the_same_size_as_scaling_later(
 ) -> None:
     dice = random.Random(4)  # noqa: S311 (no secret)
     cases = [(1793, 3766, "resize:1387x:dpr=1.25")]
-    for _ in range(60):
+    for _ in range(examples(25, 60)):
         step = f"resize:{dice.randint(1, 400)}x"
         if dice.random() < 0.6:
             step += str(dice.randint(1, 400))

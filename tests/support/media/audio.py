@@ -4,9 +4,11 @@ import json
 import re
 import subprocess
 from collections.abc import Awaitable, Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 
 from media_service.codecs.ffmpeg.run import binary
@@ -32,13 +34,13 @@ def probed(path: Path) -> Any:
     return json.loads(done.stdout)
 
 
-def samples(path: Path, rate: int = 44100, channels: int = 1) -> np.ndarray:
-    """All samples, from -1 to 1, decoded with a different ffmpeg than the service's."""
-    command = [require_tool("ffmpeg"), "-nostdin", "-loglevel", "error", "-i", str(path)]
-    wanted = ["-ac", str(channels), "-ar", str(rate), "-f", "f32le", "-"]
-    done = subprocess.run([*command, *wanted], check=True, capture_output=True)
-    decoded = np.frombuffer(done.stdout, "<f4")
-    return decoded.reshape(-1, channels) if channels > 1 else decoded
+def samples(path: Path, rate: int = 44100) -> np.ndarray:
+    """All samples, from -1 to 1, mixed to mono by PyAV's ffmpeg, which encodes nothing."""
+    resampler = av.AudioResampler("flt", "mono", rate)
+    with av.open(str(path)) as file:
+        frames = chain(file.decode(audio=0), [None])  # None empties the resampler
+        pieces = [piece.to_ndarray()[0] for frame in frames for piece in resampler.resample(frame)]
+    return np.concatenate(pieces) if pieces else np.empty(0, "<f4")
 
 
 def loudness(path: Path) -> tuple[float, float]:

@@ -100,7 +100,8 @@ def serve(setup: dict[str, Any], channel: socket.socket) -> None:
     os.chdir(folder)
     os.environ.update(setup["environment"])
     tasks = {name: load(name) for name in setup["tasks"]}
-    confine(limits, folder, readable=map(Path, setup["readable"]))
+    readable = map(Path, setup["readable"])
+    confine(limits.memory_bytes, limits.file_bytes, folder, readable=readable)
     channel.sendall(encode({"ready": True}))
     while True:
         try:

@@ -13,7 +13,6 @@ from pathlib import Path
 import media_service
 from media_service.codecs.sandbox import landlock, seccomp
 from media_service.codecs.sandbox.fonts import CJK_FONTS
-from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.syscalls import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, prctl
 
 OPEN_FILES = 64
@@ -34,12 +33,17 @@ def die_with_parent(parent: int) -> None:
 
 
 def confine(
-    limits: ResourceLimits, folder: Path, program: Path | None = None, readable: Iterable[Path] = ()
+    memory_bytes: int,
+    file_bytes: int,
+    folder: Path,
+    program: Path | None = None,
+    readable: Iterable[Path] = (),
 ) -> None:
     """Applies all restrictions that this kernel supports (`protections`). Raises OSError if one of
-    them fails, so that nothing is opened without it. `program` is the program that the process will
-    execute. `readable` has folders that it may read in addition to its libraries."""
-    limit_resources(limits)
+    them fails, so that nothing is opened without it. `memory_bytes` and `file_bytes` are those of
+    `ResourceLimits`. `program` is the program that the process will execute. `readable` has folders
+    that it may read in addition to its libraries."""
+    limit_resources(memory_bytes, file_bytes)
     if sys.platform != "linux":
         return
     prctl(PR_SET_NO_NEW_PRIVS, 1)
@@ -58,10 +62,10 @@ def python_folders() -> set[Path]:
     return {*libraries, Path(media_service.__file__).parent}
 
 
-def limit_resources(limits: ResourceLimits) -> None:
+def limit_resources(memory_bytes: int, file_bytes: int) -> None:
     if sys.platform == "linux":  # macOS has the limit, but cannot set it
-        limit(resource.RLIMIT_AS, limits.memory_bytes)
-    limit(resource.RLIMIT_FSIZE, limits.file_bytes)
+        limit(resource.RLIMIT_AS, memory_bytes)
+    limit(resource.RLIMIT_FSIZE, file_bytes)
     limit(resource.RLIMIT_NOFILE, OPEN_FILES)
     limit(resource.RLIMIT_CORE, 0)
 

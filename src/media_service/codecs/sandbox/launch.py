@@ -1,5 +1,8 @@
 """A program that confines itself and executes another program:
-`python -m media_service.codecs.sandbox.launch SETUP`."""
+`python -m media_service.codecs.sandbox.launch SETUP`.
+
+Each program starts through it, so it imports as little as possible: no dataclasses, no errors.
+"""
 
 import json
 import os
@@ -9,7 +12,6 @@ import time
 from pathlib import Path
 
 from media_service.codecs.sandbox.confine import allow_cpu, confine, die_with_parent
-from media_service.codecs.sandbox.limits import ResourceLimits
 
 ATTEMPTS, PAUSE_SECONDS = 20, 0.05
 
@@ -19,9 +21,9 @@ def main() -> None:
     die_with_parent(setup["parent"])
     if setup["nice"]:
         lower_priority(setup["nice"])
-    limits, program = ResourceLimits(**setup["limits"]), Path(setup["program"])
-    confine(limits, Path.cwd(), program)
-    allow_cpu(limits.cpu_seconds)
+    program = Path(setup["program"])
+    confine(setup["memory_bytes"], setup["file_bytes"], Path.cwd(), program)
+    allow_cpu(setup["cpu_seconds"])
     for ignored in (signal.SIGXFSZ, signal.SIGPIPE):  # by Python, and inherited
         signal.signal(ignored, signal.SIG_DFL)
     os.execv(program, [str(program), *setup["arguments"]])  # noqa: S606 - named by the service

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import logging
 import os
@@ -56,7 +55,9 @@ async def confined(
         "nice": nice,
         "program": str(program),
         "arguments": list(arguments),
-        "limits": dataclasses.asdict(limits),
+        "memory_bytes": limits.memory_bytes,
+        "file_bytes": limits.file_bytes,
+        "cpu_seconds": limits.cpu_seconds,
     }
     try:
         process = await start(

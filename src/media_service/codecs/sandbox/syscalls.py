@@ -3,15 +3,13 @@ aarch64."""
 
 import ctypes
 import os
-import platform
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(NamedTuple):
     """The constants of one processor architecture."""
 
     # The value that the kernel passes to a filter (AUDIT_ARCH_…).
@@ -89,7 +87,7 @@ MACHINES = {
 
 def machine() -> Machine | None:
     """Returns the constants of this processor, or None if they are unknown."""
-    return MACHINES.get(platform.machine())
+    return MACHINES.get(os.uname().machine)
 
 
 def syscall(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
