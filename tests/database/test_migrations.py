@@ -361,10 +361,19 @@ async def test_a_quota_of_an_earlier_version_gets_the_new_measures(empty_databas
         select media_id, media_id, media_id, '{}' from media where project_id <> '';
         insert into stream_segments (stream_id, track, number, blob_id, duration, first_bytes)
         select stream_id, 'a1', 1, stream_id, 1, 1 from streams;
+        insert into renders (media_id, key, blob_id, content_type)
+        select media_id, sha256(''), media_id, '' from media where project_id = '';
     """
     with await migrate_with_rows(empty_database, "0061", rows) as connection:
         found = connection.execute(
-            "select account, used from quotas where measure = 'RENDITION_BYTES' order by account"
+            "select account, measure, used from quotas where measure <> 'BYTES'"
         )
-        used = {row["account"]: row["used"] for row in found}
-    assert used == {"owner:/user:ann": 21, "owner:/user:bob": 0, "project:wedding": 14}
+        used = {(row["account"], row["measure"]): row["used"] for row in found}
+    assert used == {
+        ("owner:/user:ann", "RENDITION_BYTES"): 21,
+        ("owner:/user:ann", "CACHE_BYTES"): 7,
+        ("owner:/user:bob", "RENDITION_BYTES"): 0,
+        ("owner:/user:bob", "CACHE_BYTES"): 0,
+        ("project:wedding", "RENDITION_BYTES"): 14,
+        ("project:wedding", "CACHE_BYTES"): 0,
+    }

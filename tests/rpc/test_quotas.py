@@ -18,6 +18,7 @@ from media_service.uploads.periodic_tasks import expire_uploads
 from tests.support.batches import changed_by
 from tests.support.killable_renditions import RenditionHarness
 from tests.support.media.small_files import jpeg
+from tests.support.renders import find, keep, render_spec
 from tests.support.rpc.catalogue import delete, delete_rendition, get, purge
 from tests.support.rpc.jobs import (
     Job,
@@ -215,7 +216,7 @@ async def test_an_upload_of_unknown_size_reserves_in_steps(ann: Caller, admin: C
 async def test_the_usage_of_an_account_without_a_quota_is_counted(ann: Caller, bob: Caller) -> None:
     await ann.store(jpeg())
     quota = await get_quota(ann, ANN)
-    assert [entry.used for entry in quota.entries] == [SIZE, 1, 0, 0]
+    assert [entry.used for entry in quota.entries] == [SIZE, 1, 0, 0, 0]
     assert not quota.entries[0].limit.HasField("limit")
     assert (await refused(get_quota(bob, ANN))).reason == "RESOURCE_NOT_FOUND"
 
@@ -232,7 +233,7 @@ async def test_a_soft_limit_is_noted_when_it_is_exceeded(ann: Caller, admin: Cal
 
 class Model:
     """Calls of a user, and what they must leave: open uploads with what they reserve, media with
-    their sizes, those that are in the project, and the sizes of renditions by media and name."""
+    their sizes, those that are in the project, and the sizes of renditions and cached renders."""
 
     def __init__(
         self, service: Running, database: Database, user: Caller, project_id: str, limits: Limits
@@ -246,6 +247,7 @@ class Model:
         self.media: dict[str, int] = {}
         self.inside: set[str] = set()
         self.renditions: dict[tuple[str, str], int] = {}
+        self.renders: dict[tuple[str, str], int] = {}
 
     def ledger(self, *, inside: bool) -> dict[str, tuple[int, int]]:
         """What is reserved and used of each measure, by the project or by all."""
@@ -256,6 +258,7 @@ class Model:
             "BYTES": (sum(uploads.values()), sum(media.values())),
             "MEDIA": (len(uploads), len(media)),
             "RENDITION_BYTES": (0, sum(renditions)),
+            "CACHE_BYTES": (0, sum(n for (id_, _), n in self.renders.items() if id_ in media)),
         }
 
     def _fits(self, size: int) -> bool:
@@ -311,6 +314,7 @@ class Model:
             await purge(self._user, media_id)
             self.inside.discard(media_id)
             self.renditions = {key: n for key, n in self.renditions.items() if key[0] != media_id}
+            self.renders = {key: n for key, n in self.renders.items() if key[0] != media_id}
 
     async def render(self, size: int, name: str = "a") -> None:
         """Adds a rendition to the last media, or replaces the one with this name."""
@@ -334,6 +338,16 @@ class Model:
 
     async def render_another(self) -> None:
         await self.render(40, "b")
+
+    async def cache(self, ops: str = "resize:20x", size: int = 50) -> None:
+        """Adds a render of the last media to the cache, or replaces the same one."""
+        if self.media:
+            key = (list(self.media)[-1], ops)
+            await keep(self._harness, await render_spec(self._harness, *key), bytes(size))
+            self.renders[key] = size
+
+    async def cache_another(self) -> None:
+        await self.cache("resize:10x", 40)
 
     async def delete_rendition(self) -> None:
         if self.renditions:
@@ -373,6 +387,7 @@ async def test_after_any_calls_the_ledger_is_what_a_model_says(
         *(model.create, model.create, model.create_large, model.store, model.store, model.finish),
         *(model.fail, model.abort, model.expire, model.purge, model.move),
         *(model.render_small, model.render_large, model.render_another, model.delete_rendition),
+        *(model.cache, model.cache_another),
     ]
     for _ in range(30):
         await chance.choice(calls)()
@@ -392,7 +407,7 @@ async def test_a_recalculation_corrects_the_ledger_and_says_what_differed(
     async with service.database() as db:
         await db.execute("update quotas set used = used + 5, count_time = now() - interval '2 d'")
     request = quota_service_pb2.RecalculateQuotaRequest(account=ANN)
-    (drift, *_, last) = (await admin.call(admin.quotas.RecalculateQuota, request)).drifts
+    (drift, _, _, last, _) = (await admin.call(admin.quotas.RecalculateQuota, request)).drifts
     assert (drift.ledger_used, drift.counted_used) == (SIZE + 5, SIZE)
     assert drift.explanation == "The ledger had 5 more used than the media have."
     assert last.explanation == "The ledger had 5 more used than the renditions have."
@@ -465,6 +480,35 @@ async def test_of_concurrent_renditions_exactly_as_many_are_stored_as_fit(
         assert isinstance(refusal, FailedPrecondition)
         assert refusal.reason is Reason.QUOTA_EXCEEDED
     assert (await usage(admin, ANN))["RENDITION_BYTES"] == (0, 1000)
+
+
+async def test_a_full_cache_drops_the_renders_that_were_used_the_longest_time_ago(
+    database: Database, admin: Caller
+) -> None:
+    harness = RenditionHarness(database)
+    media_ids = [await harness.new() for _ in range(2)]
+    specs = [await render_spec(harness, media_ids[n % 2], f"resize:{n + 1}x") for n in range(8)]
+
+    async def cached() -> list[int]:
+        return [n for n, spec in enumerate(specs) if await find(harness, spec)]
+
+    await set_quota(admin, ANN, CACHE_BYTES=450)
+    for number, spec in enumerate(specs[:4]):
+        await keep(harness, spec, bytes(100))
+        await harness.execute(
+            "update renders set use_time = now() - make_interval(days => 10 - %s) where key = %s",
+            (number, spec.key),
+        )
+    assert (await usage(admin, ANN))["CACHE_BYTES"] == (0, 400)
+    await keep(harness, specs[4], bytes(100))
+    assert await cached() == [1, 2, 3, 4]
+    await asyncio.gather(*(keep(harness, spec, bytes(100)) for spec in specs[5:]))
+    assert (await usage(admin, ANN))["CACHE_BYTES"] == (0, 400)
+    await keep(harness, specs[0], bytes(1000))
+    assert await cached() == [0], "the newest render stays, even if it is larger than the limit"
+    assert (await usage(admin, ANN))["CACHE_BYTES"] == (0, 1000)
+    await harness.settle()
+    assert await harness.execute("select 1 from blobs where reference_count = 0") == []
 
 
 async def test_a_project_is_deleted_with_its_quota(

@@ -333,6 +333,11 @@ class QuotaMeasure(_message.Message):
         """The bytes of all renditions, and of the segments of all streams: thumbnails, presets, and what ProcessMedia
         renders. A stream that another one has replaced counts until it is removed, six hours later.
         """
+        CACHE_BYTES: QuotaMeasure._Name.ValueType  # 5
+        """The bytes of all cached renders, which RenderImage and signed URLs have derived. Beyond the limit, the renders that
+        were used the longest time ago are removed until a tenth of the limit is free; they are rendered again if they are
+        requested. The newest render always stays, even if it is larger than the limit.
+        """
 
     class Name(_Name, metaclass=_NameEnumTypeWrapper):
         """The name of a measure."""
@@ -348,6 +353,11 @@ class QuotaMeasure(_message.Message):
     RENDITION_BYTES: QuotaMeasure.Name.ValueType  # 4
     """The bytes of all renditions, and of the segments of all streams: thumbnails, presets, and what ProcessMedia
     renders. A stream that another one has replaced counts until it is removed, six hours later.
+    """
+    CACHE_BYTES: QuotaMeasure.Name.ValueType  # 5
+    """The bytes of all cached renders, which RenderImage and signed URLs have derived. Beyond the limit, the renders that
+    were used the longest time ago are removed until a tenth of the limit is free; they are rendered again if they are
+    requested. The newest render always stays, even if it is larger than the limit.
     """
 
     def __init__(
@@ -437,7 +447,7 @@ class QuotaEntry(_message.Message):
     USED_FIELD_NUMBER: _builtins.int
     SOFT_EXCEED_TIME_FIELD_NUMBER: _builtins.int
     reserved: _builtins.int
-    """What uploads that have not ended reserve. For RENDITION_BYTES, it is 0."""
+    """What uploads that have not ended reserve. For RENDITION_BYTES and CACHE_BYTES, it is 0."""
     used: _builtins.int
     """What is stored. For FILE_BYTES, it is 0."""
     @_builtins.property

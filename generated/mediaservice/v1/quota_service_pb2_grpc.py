@@ -35,11 +35,12 @@ class QuotaServiceStub(object):
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
     more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions have a
-    measure of their own, RENDITION_BYTES. Cached renders do not count: the service can derive them again.
+    measure of their own, RENDITION_BYTES, and so do cached renders, CACHE_BYTES.
 
     A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A job whose
     rendition does not fit fails with the same reason; the media that it is for stays as it was. A new media whose
-    thumbnails do not fit is READY without them. A lowered limit removes nothing.
+    thumbnails do not fit is READY without them. A full cache refuses nothing: the renders that were used the longest time
+    ago make room. A lowered limit removes nothing at once.
     """
 
     def __init__(self, channel):
@@ -80,16 +81,16 @@ class QuotaServiceServicer(object):
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
     more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions have a
-    measure of their own, RENDITION_BYTES. Cached renders do not count: the service can derive them again.
+    measure of their own, RENDITION_BYTES, and so do cached renders, CACHE_BYTES.
 
     A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A job whose
     rendition does not fit fails with the same reason; the media that it is for stays as it was. A new media whose
-    thumbnails do not fit is READY without them. A lowered limit removes nothing.
+    thumbnails do not fit is READY without them. A full cache refuses nothing: the renders that were used the longest time
+    ago make room. A lowered limit removes nothing at once.
     """
 
     def GetQuota(self, request, context):
-        """Returns the limits of an account, and what it uses. Without limits, it counts the uploads, media and renditions of
-        the account.
+        """Returns the limits of an account, and what it uses. Without limits, it counts what the account stores.
 
         Permission: quotas.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
 
@@ -134,8 +135,8 @@ class QuotaServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RecalculateQuota(self, request, context):
-        """Counts the uploads, media and renditions of an account again, and corrects its ledger if it differs. The service does
-        that for every account once a day, too.
+        """Counts what an account stores again, and corrects its ledger if it differs. The service does that for every account
+        once a day, too.
 
         Permission: quotas.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
 
@@ -189,11 +190,12 @@ class QuotaService(object):
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
     more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions have a
-    measure of their own, RENDITION_BYTES. Cached renders do not count: the service can derive them again.
+    measure of their own, RENDITION_BYTES, and so do cached renders, CACHE_BYTES.
 
     A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A job whose
     rendition does not fit fails with the same reason; the media that it is for stays as it was. A new media whose
-    thumbnails do not fit is READY without them. A lowered limit removes nothing.
+    thumbnails do not fit is READY without them. A full cache refuses nothing: the renders that were used the longest time
+    ago make room. A lowered limit removes nothing at once.
     """
 
     @staticmethod

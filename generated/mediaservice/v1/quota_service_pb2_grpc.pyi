@@ -36,11 +36,12 @@ class QuotaServiceStub:
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
     more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions have a
-    measure of their own, RENDITION_BYTES. Cached renders do not count: the service can derive them again.
+    measure of their own, RENDITION_BYTES, and so do cached renders, CACHE_BYTES.
 
     A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A job whose
     rendition does not fit fails with the same reason; the media that it is for stays as it was. A new media whose
-    thumbnails do not fit is READY without them. A lowered limit removes nothing.
+    thumbnails do not fit is READY without them. A full cache refuses nothing: the renders that were used the longest time
+    ago make room. A lowered limit removes nothing at once.
     """
 
     @_typing.overload
@@ -48,8 +49,7 @@ class QuotaServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> QuotaServiceAsyncStub: ...
     GetQuota: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.GetQuotaRequest, _quota_service_pb2.Quota]
-    """Returns the limits of an account, and what it uses. Without limits, it counts the uploads, media and renditions of
-    the account.
+    """Returns the limits of an account, and what it uses. Without limits, it counts what the account stores.
 
     Permission: quotas.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
 
@@ -82,8 +82,8 @@ class QuotaServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"account\\": \\"project:$PROJECT\\", \\"limits\\": [{\\"measure\\": \\"MEDIA\\", \\"limit\\": 100000}]}" $GRPC mediaservice.v1.QuotaService/SetQuota
     """
     RecalculateQuota: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.RecalculateQuotaRequest, _quota_service_pb2.RecalculateQuotaResponse]
-    """Counts the uploads, media and renditions of an account again, and corrects its ledger if it differs. The service does
-    that for every account once a day, too.
+    """Counts what an account stores again, and corrects its ledger if it differs. The service does that for every account
+    once a day, too.
 
     Permission: quotas.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
 
@@ -104,17 +104,17 @@ class QuotaServiceAsyncStub(QuotaServiceStub):
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
     more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions have a
-    measure of their own, RENDITION_BYTES. Cached renders do not count: the service can derive them again.
+    measure of their own, RENDITION_BYTES, and so do cached renders, CACHE_BYTES.
 
     A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A job whose
     rendition does not fit fails with the same reason; the media that it is for stays as it was. A new media whose
-    thumbnails do not fit is READY without them. A lowered limit removes nothing.
+    thumbnails do not fit is READY without them. A full cache refuses nothing: the renders that were used the longest time
+    ago make room. A lowered limit removes nothing at once.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetQuota: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.GetQuotaRequest, _quota_service_pb2.Quota]  # type: ignore[assignment]
-    """Returns the limits of an account, and what it uses. Without limits, it counts the uploads, media and renditions of
-    the account.
+    """Returns the limits of an account, and what it uses. Without limits, it counts what the account stores.
 
     Permission: quotas.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
 
@@ -147,8 +147,8 @@ class QuotaServiceAsyncStub(QuotaServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"account\\": \\"project:$PROJECT\\", \\"limits\\": [{\\"measure\\": \\"MEDIA\\", \\"limit\\": 100000}]}" $GRPC mediaservice.v1.QuotaService/SetQuota
     """
     RecalculateQuota: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.RecalculateQuotaRequest, _quota_service_pb2.RecalculateQuotaResponse]  # type: ignore[assignment]
-    """Counts the uploads, media and renditions of an account again, and corrects its ledger if it differs. The service does
-    that for every account once a day, too.
+    """Counts what an account stores again, and corrects its ledger if it differs. The service does that for every account
+    once a day, too.
 
     Permission: quotas.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
 
@@ -168,11 +168,12 @@ class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
     more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions have a
-    measure of their own, RENDITION_BYTES. Cached renders do not count: the service can derive them again.
+    measure of their own, RENDITION_BYTES, and so do cached renders, CACHE_BYTES.
 
     A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A job whose
     rendition does not fit fails with the same reason; the media that it is for stays as it was. A new media whose
-    thumbnails do not fit is READY without them. A lowered limit removes nothing.
+    thumbnails do not fit is READY without them. A full cache refuses nothing: the renders that were used the longest time
+    ago make room. A lowered limit removes nothing at once.
     """
 
     @_abc_1.abstractmethod
@@ -181,8 +182,7 @@ class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _quota_service_pb2.GetQuotaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_quota_service_pb2.Quota, _abc.Awaitable[_quota_service_pb2.Quota]]:
-        """Returns the limits of an account, and what it uses. Without limits, it counts the uploads, media and renditions of
-        the account.
+        """Returns the limits of an account, and what it uses. Without limits, it counts what the account stores.
 
         Permission: quotas.read. Errors: RESOURCE_NOT_FOUND. Safe to retry.
 
@@ -233,8 +233,8 @@ class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _quota_service_pb2.RecalculateQuotaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_quota_service_pb2.RecalculateQuotaResponse, _abc.Awaitable[_quota_service_pb2.RecalculateQuotaResponse]]:
-        """Counts the uploads, media and renditions of an account again, and corrects its ledger if it differs. The service does
-        that for every account once a day, too.
+        """Counts what an account stores again, and corrects its ledger if it differs. The service does that for every account
+        once a day, too.
 
         Permission: quotas.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
 

@@ -48,6 +48,8 @@ Examples:
 @click.option("--file-bytes", callback=size, help="Of each original.")
 @click.option("--rendition-bytes", callback=size, help="Of all renditions and streams.")
 @click.option("--soft-rendition-bytes", callback=size, help="Only reported when it is exceeded.")
+@click.option("--cache-bytes", callback=size, help="Of all cached renders.")
+@click.option("--soft-cache-bytes", callback=size, help="Only reported when it is exceeded.")
 @json_option
 @client_command
 def set_quota(
@@ -60,6 +62,8 @@ def set_quota(
     file_bytes: int | None,
     rendition_bytes: int | None,
     soft_rendition_bytes: int | None,
+    cache_bytes: int | None,
+    soft_cache_bytes: int | None,
     json_: bool,
 ) -> None:
     """Sets the limits of an account, in place of the earlier ones.
@@ -71,6 +75,7 @@ def set_quota(
         QuotaMeasure.MEDIA: (media, soft_media),
         QuotaMeasure.FILE_BYTES: (file_bytes, None),
         QuotaMeasure.RENDITION_BYTES: (rendition_bytes, soft_rendition_bytes),
+        QuotaMeasure.CACHE_BYTES: (cache_bytes, soft_cache_bytes),
     }
     limits = [
         QuotaLimit(measure=measure, limit=hard, soft_limit=soft)

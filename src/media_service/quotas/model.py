@@ -15,11 +15,15 @@ class Measure(StrEnum):
     MEDIA = "MEDIA"
     FILE_BYTES = "FILE_BYTES"
     RENDITION_BYTES = "RENDITION_BYTES"
+    CACHE_BYTES = "CACHE_BYTES"
 
     @property
     def counted(self) -> str:
         """The rows that use it."""
-        return "renditions" if self is Measure.RENDITION_BYTES else "media"
+        return COUNTED.get(self, "media")
+
+
+COUNTED = {Measure.RENDITION_BYTES: "renditions", Measure.CACHE_BYTES: "cached renders"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,17 @@ from typing import Any
 from media_service.db.refusals import quota_exceeded
 from media_service.db.transaction import Connection, Transaction
 from media_service.errors import MediaError
-from media_service.quotas.model import Amount, Charged, Entry, Limits, Measure, Stored, Usage
-from media_service.sharing.resources import Resource
+from media_service.quotas.model import (
+    COUNTED,
+    Amount,
+    Charged,
+    Entry,
+    Limits,
+    Measure,
+    Stored,
+    Usage,
+)
+from media_service.sharing.resources import Resource, parse_resource
 
 # The media and uploads `t` that an account pays for, as `accounts_of` says.
 OF_ACCOUNT = {
@@ -121,6 +130,21 @@ async def exhausted(db: Connection, charged: Sequence[Charged]) -> list[MediaErr
     return errors
 
 
+async def full_caches(db: Connection, media_id: str) -> Mapping[Resource, int]:
+    """The accounts of a media whose caches have more than their limit, with the limit."""
+    rows = await db.execute(
+        """
+        select q.account, q.hard_limit
+        from media m
+        cross join lateral accounts_of(m.org_id, m.owner_type, m.owner_id, m.project_id) a
+        join quotas q on q.account = a.account
+        where m.media_id = %s and q.measure = 'CACHE_BYTES' and q.used > q.hard_limit
+        """,
+        (media_id,),
+    )
+    return {parse_resource(row["account"]): row["hard_limit"] async for row in rows}
+
+
 async def lock_table(db: Transaction) -> None:
     """Waits for all transactions that charge anything, and makes new ones wait until this one ends.
     Whatever they have changed is counted then, and what they will change is charged."""
@@ -211,8 +235,16 @@ def of_account(account: Resource) -> tuple[list[str], dict[str, Any]]:
     return conditions, params
 
 
+def paid_media(account: Resource, columns: str) -> tuple[str, dict[str, Any]]:
+    """A query for columns of the media `t` that an account pays for, and its parameters."""
+    conditions, params = of_account(account)
+    return " union all ".join(
+        f"select {columns} from media t where {c}" for c in conditions
+    ), params
+
+
 async def count(db: Connection, account: Resource) -> Mapping[Measure, Amount]:
-    """Counts what an account uses, from the rows of uploads, media and renditions."""
+    """Counts what an account uses, from the rows of uploads, media, renditions and renders."""
     conditions, params = of_account(account)
     bytes_reserved = bytes_used = media_reserved = media_used = 0
     blobs: dict[str, int] = {}
@@ -249,17 +281,14 @@ async def count(db: Connection, account: Resource) -> Mapping[Measure, Amount]:
         Measure.BYTES: Amount(bytes_reserved, bytes_used),
         Measure.MEDIA: Amount(media_reserved, media_used),
         Measure.FILE_BYTES: Amount(),
-        Measure.RENDITION_BYTES: Amount(used=blobs.get(Measure.RENDITION_BYTES, 0)),
+        **{each: Amount(used=blobs.get(each, 0)) for each in COUNTED},
     }
 
 
 async def usage(db: Connection, account: Resource, days: int) -> Usage:
     """Counts what an account stores, in one pass over its media."""
-    conditions, params = of_account(account)
-    paid = " union all ".join(
-        "select t.media_id, t.kind, t.project_id, t.create_time, t.size_bytes"
-        f" from media t where {condition}"
-        for condition in conditions
+    paid, params = paid_media(
+        account, "t.media_id, t.kind, t.project_id, t.create_time, t.size_bytes"
     )
     rows = await db.execute(
         f"""

@@ -158,7 +158,8 @@ class RenderCache:
     ) -> bool:
         """Adds the row that refers to the blob. Returns False if the blob is not needed."""
         media_id, key = render_id
-        if not await queries.lock_media(tx, media_id):
+        limited = await queries.lock_media(tx, media_id)
+        if limited is None:
             return False
         unused = await queries.put(tx, media_id, key, content_type, blob.blob_id)
         if unused == blob.blob_id:
@@ -166,6 +167,8 @@ class RenderCache:
         released = [unused] if unused else []
         if key[0] % CHECK_INTERVAL == 0 or blob.size_bytes > LARGE_BYTES:
             released += await queries.remove_surplus(tx, media_id, MAX_RENDERS, MAX_BYTES)
+        if limited:
+            released += await queries.remove_over_quotas(tx, media_id, key)
         for blob_id in released:
             await release(tx, blob_id, LINGER)
         added.append(blob)

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from media_service.blobs.model import Blob
 from media_service.db.transaction import Connection
+from media_service.quotas import queries as quotas
 from media_service.renders.model import Render
 from media_service.storage.checksums import Checksums
 
@@ -27,11 +28,20 @@ async def find(db: Connection, media_id: str, key: bytes) -> tuple[Render, datet
     return Render(blob, row["content_type"], blob.size_bytes, checksums), row["use_time"]
 
 
-async def lock_media(db: Connection, media_id: str) -> bool:
-    """Prevents a media from being purged before the transaction ends. Returns False if it is
-    gone."""
-    rows = await db.execute("select from media where media_id = %s for key share", (media_id,))
-    return rows.rowcount == 1
+async def lock_media(db: Connection, media_id: str) -> bool | None:
+    """Prevents a media from being purged or transferred before the transaction ends. Returns
+    whether a quota limits any cache, or None if the media is gone."""
+    rows = await db.execute(
+        """
+        select exists (
+            select from quotas where measure = 'CACHE_BYTES' and hard_limit is not null
+        ) as limited
+        from media where media_id = %s for share
+        """,
+        (media_id,),
+    )
+    row = await rows.fetchone()
+    return row["limited"] if row else None
 
 
 async def put(
@@ -92,6 +102,40 @@ async def remove_surplus(
         (media_id, max_count, max_bytes),
     )
     return [row["blob_id"] async for row in rows]
+
+
+async def remove_over_quotas(db: Connection, media_id: str, key: bytes) -> list[str]:
+    """If the caches of accounts of a media are full, removes their least recently used renders
+    until a tenth is free, but not the given render, which was just added. Returns their blobs."""
+    blob_ids: list[str] = []
+    for account, limit in (await quotas.full_caches(db, media_id)).items():
+        paid, params = quotas.paid_media(account, "t.media_id")
+        rows = await db.execute(
+            f"""
+            delete from renders where (media_id, key) in (
+                select media_id, key from renders where (media_id, key) in (
+                    select media_id, key from (
+                        select r.media_id, r.key, new.r as new, sum(b.size_bytes) over (
+                            order by new.r desc, r.use_time desc, r.media_id, r.key
+                            rows unbounded preceding
+                        ) as bytes
+                        from ({paid}) t
+                        join renders r on r.media_id = t.media_id
+                        join blobs b on b.blob_id = r.blob_id
+                        cross join lateral (
+                            select (r.media_id, r.key) = (%(media_id)s, %(key)s::bytea)
+                        ) new (r)
+                    ) ranked
+                    where bytes > %(keep)s and not new
+                )
+                for update skip locked
+            )
+            returning blob_id::text as blob_id
+            """.encode(),
+            {**params, "media_id": media_id, "key": key, "keep": limit - limit // 10},
+        )
+        blob_ids += [row["blob_id"] async for row in rows]
+    return blob_ids
 
 
 async def remove_unused(db: Connection, ttl: timedelta, limit: int) -> list[str]:

@@ -251,7 +251,8 @@ QUOTA = """
     insert into quotas (account, measure, hard_limit) values
         ('owner:/user:ann', 'BYTES', 1000000000000), ('owner:/user:ann', 'MEDIA', 1000000),
         ('owner:/user:ann', 'FILE_BYTES', 1000000000),
-        ('owner:/user:ann', 'RENDITION_BYTES', 1000000000000)
+        ('owner:/user:ann', 'RENDITION_BYTES', 1000000000000),
+        ('owner:/user:ann', 'CACHE_BYTES', 1000000000000)
 """
 
 

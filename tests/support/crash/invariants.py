@@ -147,6 +147,9 @@ INVARIANTS = {
             select org_id, owner_type, owner_id, project_id, 'RENDITION_BYTES', 0, b.size_bytes
             from media m join streams s using (media_id) join stream_segments g using (stream_id)
             join blobs b using (blob_id)
+            union all
+            select org_id, owner_type, owner_id, project_id, 'CACHE_BYTES', 0, b.size_bytes
+            from media m join renders r using (media_id) join blobs b using (blob_id)
         ), counted as (
             select a.account, c.measure, sum(c.reserved) as reserved, sum(c.used) as used
             from charged c
