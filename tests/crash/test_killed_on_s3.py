@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.crash.deployment import new_deployment, on_s3_at
-from tests.support.crash.failpoint_scenarios import ALSO_ON_S3, MOVING, SHOWN, Case, names
+from tests.support.crash.failpoint_scenarios import ALSO_ON_S3, COPYING, MOVING, SHOWN, Case, names
 from tests.support.stores.s3_server import s3_server
 
 
@@ -27,9 +27,13 @@ def test_server_killed_on_s3(case: Case, failpoint: str) -> None:
     case.kill_server_at(failpoint)
 
 
-@pytest.mark.parametrize("failpoint", MOVING)
-def test_worker_killed_while_renditions_are_published(case: Case, failpoint: str) -> None:
-    case.kill_worker_at(failpoint, SHOWN)
+def test_workers_killed_while_renditions_move(case: Case) -> None:
+    case.kill_workers_at(*COPYING, trigger=SHOWN)
+
+
+@pytest.mark.soak
+def test_workers_killed_at_every_step_of_a_move(case: Case) -> None:
+    case.kill_workers_at(*MOVING, trigger=SHOWN)
 
 
 def test_all_uploads_and_jobs_complete_on_s3(case: Case) -> None:

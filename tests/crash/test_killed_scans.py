@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.clamd import Clamd
 from tests.support.crash.deployment import new_deployment
-from tests.support.crash.failpoint_scenarios import TRIGGERS, Case, names
+from tests.support.crash.failpoint_scenarios import SCANNING, Case, names
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +16,9 @@ def case(postgres: str, template: str, clamd: Clamd) -> Iterator[Case]:
         yield Case(deployment)
 
 
-@pytest.mark.parametrize("failpoint", [n for n in names("work", "scan") if n.startswith("scan")])
-def test_worker_killed_while_it_scans(case: Case, failpoint: str) -> None:
-    case.kill_worker_at(failpoint, TRIGGERS[failpoint])
+def test_workers_killed_while_they_scan(case: Case) -> None:
+    assert set(SCANNING) == set(names("work", "scan")) - set(names("work"))
+    case.kill_workers_at(*SCANNING)
 
 
 def test_all_files_are_scanned_afterwards(case: Case) -> None:

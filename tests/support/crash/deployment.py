@@ -20,7 +20,7 @@ from media_service.db.events import JobRunnable, channel, encode
 from media_service.ids import new_id
 from tests.support.crash.client import Attempt, CrashClient
 from tests.support.crash.service_process import ServiceProcess, start_process
-from tests.support.databases import with_database
+from tests.support.databases import answers, with_database
 from tests.support.ports import free_port
 from tests.support.renditions import give
 from tests.support.rpc.server import SECRET as JWT_SECRET
@@ -103,6 +103,7 @@ class Deployment:
         self.database_url = database_url
         self._folder = folder
         self._processes: list[Running] = []
+        self._db: psycopg.Connection[Any] | None = None
         own = {name: value for name, value in os.environ.items() if not name.startswith("MEDIA_")}
         self.environ = {
             **own,
@@ -115,6 +116,13 @@ class Deployment:
             "MEDIA_DRAIN_SECONDS": "0",
             **settings,
         }
+
+    @property
+    def db(self) -> psycopg.Connection[Any]:
+        """A connection to the database. It is replaced if PostgreSQL ended it."""
+        if self._db is None or not answers(self._db):
+            self._db = psycopg.connect(self.database_url, autocommit=True)
+        return self._db
 
     def run(self, *command: str) -> str:
         """The output of a command, which must succeed."""
@@ -141,71 +149,64 @@ class Deployment:
 
     def pass_time(self, span: str) -> None:
         """Advances the time of jobs and leases, so that jobs become due and dead leases end."""
-        with psycopg.connect(self.database_url, autocommit=True) as db:
-            pass_time(db, span)
+        pass_time(self.db, span)
 
     def await_idle(self) -> None:
         """Passes time until no job is left."""
-        with psycopg.connect(self.database_url, autocommit=True) as db:
 
-            def idle() -> bool:
-                if db.execute(RUNNING).rowcount:
-                    return False
-                pass_time(db, "10 minutes")
-                return db.execute(OPEN).rowcount == 0
+        def idle() -> bool:
+            if self.db.execute(RUNNING).rowcount:
+                return False
+            pass_time(self.db, "10 minutes")
+            return self.db.execute(OPEN).rowcount == 0
 
-            eventually(idle, 120)
+        eventually(idle, 120)
 
     def keep_leases(self) -> None:
-        """Extends the leases of dead workers until `pass_time`. Otherwise, on a slow machine, other
-        workers could claim those jobs and die of them until the jobs fail."""
-        with psycopg.connect(self.database_url, autocommit=True) as db:
-            db.execute(
-                "update jobs set lease_until = now() + interval '1 hour' where state = 'RUNNING'"
-            )
+        """Extends the leases of dead workers by a day. Otherwise, on a slow machine, other workers
+        could claim those jobs and die of them until the jobs fail."""
+        self.db.execute(
+            "update jobs set lease_until = now() + interval '1 day' where state = 'RUNNING'"
+        )
 
     def put_off_parts(self) -> None:
         """Delays the parts of jobs whose workers died by the same time."""
-        with psycopg.connect(self.database_url, autocommit=True) as db:
-            db.execute(
-                "update jobs set run_time = now() + interval '1 hour', ready = false"
-                " where state = 'QUEUED' and parent_id is not null"
-            )
+        self.db.execute(
+            "update jobs set run_time = now() + interval '1 day', ready = false"
+            " where state = 'QUEUED' and parent_id is not null"
+        )
 
     def end_lease(self, job_id: str, part: int) -> None:
         """Ends the lease of one part of a job, as if its worker had died long ago."""
-        with psycopg.connect(self.database_url, autocommit=True) as db:
-            db.execute(
-                "update jobs set lease_until = now() where parent_id = %s and subjob_number = %s",
-                (job_id, part),
-            )
+        self.db.execute(
+            "update jobs set lease_until = now() where parent_id = %s and subjob_number = %s",
+            (job_id, part),
+        )
 
     def expire(self, *attempts: Attempt) -> None:
         """Makes the expiry of these sessions, the purge of their media, or that of unused renders
         due. A worker sees this when it starts."""
         uploads = [attempt.upload_id for attempt in attempts if attempt.upload_id]
         media = [attempt.media_id for attempt in attempts if attempt.media_id]
-        with psycopg.connect(self.database_url, autocommit=True) as db:
-            db.execute(
-                "update uploads set expire_time = 'epoch'"
-                " where upload_id = any(%s::uuid[]) and state = 'ACTIVE'",
-                (uploads,),
-            )
-            db.execute(
-                "update media set purge_time = 'epoch'"
-                " where media_id = any(%s::uuid[]) and delete_time is not null",
-                (media,),
-            )
-            db.execute(
-                "update renders set use_time = 'epoch' where media_id = any(%s::uuid[])",
-                (media,),
-            )
+        self.db.execute(
+            "update uploads set expire_time = 'epoch'"
+            " where upload_id = any(%s::uuid[]) and state = 'ACTIVE'",
+            (uploads,),
+        )
+        self.db.execute(
+            "update media set purge_time = 'epoch'"
+            " where media_id = any(%s::uuid[]) and delete_time is not null",
+            (media,),
+        )
+        self.db.execute(
+            "update renders set use_time = 'epoch' where media_id = any(%s::uuid[])",
+            (media,),
+        )
 
     def await_render(self, media_id: str) -> None:
         """Waits until a render of this media is stored."""
-        with psycopg.connect(self.database_url, autocommit=True) as db:
-            query = "select from renders where media_id = %s"
-            eventually(lambda: db.execute(query, (media_id,)).rowcount == 1)
+        query = "select from renders where media_id = %s"
+        eventually(lambda: self.db.execute(query, (media_id,)).rowcount == 1)
 
     def client(self, server: Running) -> CrashClient:
         return CrashClient(server.address, self._give)
@@ -216,17 +217,15 @@ class Deployment:
 
     def wear_out(self, media_id: str) -> None:
         """Sets the attempts as if ten workers had died while moving the media's renditions."""
-        with psycopg.connect(self.database_url, autocommit=True) as db:
-            db.execute(
-                "update jobs set attempt = 10, lost_leases = 10"
-                " where subject_id = %s and kind = 'PUBLISH' and state = 'QUEUED'",
-                (media_id,),
-            )
+        self.db.execute(
+            "update jobs set attempt = 10, lost_leases = 10"
+            " where subject_id = %s and kind = 'PUBLISH' and state = 'QUEUED'",
+            (media_id,),
+        )
 
     def scan_states(self) -> list[str]:
         """How the virus scans of all media ended."""
-        with psycopg.connect(self.database_url, autocommit=True) as db:
-            return [state for (state,) in db.execute("select scan_state from media_versions")]
+        return [state for (state,) in self.db.execute("select scan_state from media_versions")]
 
     def in_public(self) -> set[str]:
         """The keys of all blobs in the public store."""
@@ -238,13 +237,14 @@ class Deployment:
 
     def add_quota(self) -> None:
         """So that whatever happens is charged. The invariants compare it with uploads and media."""
-        with psycopg.connect(self.database_url, autocommit=True) as db:
-            db.execute(QUOTA)
+        self.db.execute(QUOTA)
 
     def close(self) -> None:
         for running in self._processes:
             if not running.dead:
                 running.kill()
+        if self._db is not None:
+            self._db.close()
 
 
 QUOTA = """

@@ -12,6 +12,8 @@ from tests.support.crash.deployment import Deployment, Running
 from tests.support.crash.invariants import check_upload, settle
 
 SMALL, STREAM, LARGE = 100 * KIB, 3 * MIB, 9 * MIB
+# After it, other workers repeat the jobs of workers that died again and again.
+LONGEST_DELAY = "11 minutes"
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ TRIGGERS: Mapping[str, Trigger] = {
     "gcs.part.after": SECOND_PART,
     "gcs.join.before": ON_S3,
     "gcs.join.after": ON_S3,
-    "job.claim.after": AT_ONCE,
+    "job.claim.after": IN_A_SESSION,
     "job.start.before": PROCESSED,
     "job.start.after": PROCESSED,
     "process.store.before": PROCESSED,
@@ -111,8 +113,8 @@ TRIGGERS: Mapping[str, Trigger] = {
     "scan.finish.before": AT_ONCE,
     "scan.finish.after": AT_ONCE,
     "ingest.hash.after": IN_A_SESSION,
-    "ingest.finish.before": AT_ONCE,
-    "ingest.finish.after": AT_ONCE,
+    "ingest.finish.before": IN_A_SESSION,
+    "ingest.finish.after": IN_A_SESSION,
     "upload.finish-job.after": CHECKED,
     "discard.before": ABANDONED,
     "discard.removed": ABANDONED,
@@ -144,6 +146,30 @@ TRIGGERS: Mapping[str, Trigger] = {
 
 # While renditions move between the stores.
 MOVING = [name for name, trigger in TRIGGERS.items() if trigger == HIDDEN]
+# Those of them whose outcome depends on the store.
+COPYING = ["place.write.after", "place.take.after"]
+
+# The failpoints of workers, and of those that scan. Those in one line are reached one after the
+# other by the workers that repeat or continue the same work.
+IN_SEQUENCE = (
+    ("job.claim.after", "ingest.hash.after", "ingest.finish.before", "ingest.finish.after"),
+    ("process.store.before", "process.finish.before", "process.finish.after"),
+    ("upload.finish-job.after",),
+    ("discard.before", "discard.removed", "discard.after"),
+    ("unlink.before", "unlink.removed", "unlink.after"),
+    tuple(MOVING),
+    ("publish.give-up.after",),
+    ("media.purge-due.after",),
+    ("render.forget.after",),
+    ("upload.expire.before", "upload.expire.after"),
+    (
+        *("stream.begin.before", "stream.begin.after", "segment.take.after"),
+        *("chunk.finish.before", "chunk.finish.after"),
+        *("stream.publish.before", "stream.publish.after"),
+    ),
+    ("stream.abandon.after",),
+)
+SCANNING = ("scan.finish.before", "scan.finish.after")
 
 
 def names(process: str, *stores: str) -> list[str]:
@@ -178,18 +204,24 @@ class Case:
                 self._run_scenario(client, failpoint, trigger)
             server.await_death()
 
-    def kill_worker_at(self, failpoint: str, trigger: Trigger) -> None:
+    def kill_workers_at(self, *failpoints: str, trigger: Trigger | None = None) -> None:
+        """Each failpoint kills the worker that continues the work of the one before."""
+        trigger = trigger or TRIGGERS[failpoints[0]]
         with self.deployment.client(self.server) as client:
-            attempt = self._run_scenario(client, failpoint, trigger)
+            attempt = self._run_scenario(client, " and ".join(failpoints), trigger)
             if attempt.render:
                 self.deployment.await_render(attempt.media_id)
             self.deployment.expire(attempt)
             if trigger.worn_out:
                 self.deployment.wear_out(attempt.media_id)
-            self.deployment.start("work", f"{failpoint}@{trigger.nth}").await_death()
+            for number, failpoint in enumerate(failpoints):
+                if number:
+                    self.deployment.pass_time(LONGEST_DELAY)
+                nth = TRIGGERS[failpoint].nth
+                self.deployment.start("work", f"{failpoint}@{nth}").await_death()
+                self._check_last(client)
             self.deployment.keep_leases()
             self.deployment.put_off_parts()
-            self._check_last(client)
 
     def settle(self) -> None:
         settle(self.deployment, self.attempts)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import psycopg
 from mediaservice.v1 import job_pb2, media_pb2, upload_pb2
 from psycopg.rows import dict_row
 
@@ -358,8 +357,7 @@ def check_attempt(client: CrashClient, attempt: Attempt) -> None:
 
 
 def rows(deployment: Deployment, query: str) -> list[dict[str, Any]]:
-    with psycopg.connect(deployment.database_url, autocommit=True, row_factory=dict_row) as db:
-        return db.execute(query.encode()).fetchall()
+    return deployment.db.cursor(row_factory=dict_row).execute(query.encode()).fetchall()
 
 
 def check_public_store(deployment: Deployment) -> None:
@@ -401,7 +399,7 @@ def settle(
 ) -> None:
     """Restarts the service, completes every upload and job, and checks the uploads, the rows and
     the store."""
-    deployment.pass_time("2 hours")  # ends the leases of dead processes
+    deployment.pass_time("2 days")  # ends the leases of dead processes
     server, worker = deployment.launch("serve"), deployment.launch("work")
     server.ready()
     worker.ready()
