@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.media.small_files import jpeg
-from tests.support.rpc.catalogue import names
+from tests.support.rpc.catalogue import listed, names
 from tests.support.rpc.commands import Run
 from tests.support.rpc.server import Caller, Running
 from tests.support.rpc.sharing import create_project, store_in
+from tests.support.tools import eventually_async
 
 
 @pytest.fixture
@@ -118,3 +119,60 @@ async def test_a_file_is_blocked_listed_and_allowed_again(run: Run) -> None:
     assert [line[0] for line in await run("root", "block", "list", "service:")] == [sha256]
     await run("root", "block", "remove", "service:", sha256)
     assert await run("root", "block", "list", "service:") == []
+
+
+async def test_projects_and_media_change_hands(run: Run, ann: Caller, bob: Caller) -> None:
+    await run("root", "admin", "grant", "root")
+    await run("root", "org", "create", "acme")
+    for user in ("ann", "bob"):
+        await run("root", "grant", "set", "organization:acme", f"user:{user}", "member")
+    await run("root", "grant", "set", "owner:acme/user:bob", "user:ann", "editor")
+    ((project, *_),) = await run(
+        "ann", "project", "create", "Summer", "--org", "acme", "--user", "ann"
+    )
+    resource = f"project:{project}"
+    assert await run("ann", "grant", "role", resource) == [[resource, "OWNER"]]
+    shown = [[project, "OWNER", "acme", "Summer"]]
+    assert await run("ann", "project", "show", project) == shown
+
+    media = (await store_in(ann, project, jpeg(), "beach.jpg")).media_id
+    for nothing in ([], ["--project", project, "--no-project"]):
+        refused = await run.result("ann", "transfer", media, *nothing)
+        assert (refused.exit_code, "--no-project" in refused.stderr) == (2, True)
+    await run("ann", "transfer", media, "--owner", "user:bob", "--no-project")
+    assert [(it.owner.id, it.project_id) for it in await listed(bob)] == [("bob", "")]
+
+    refused = await run.result("ann", "project", "transfer", project, "bob")
+    assert "bob is not TYPE:ID" in refused.stderr
+    ((_, role, *_),) = await run("ann", "project", "transfer", project, "user:bob")
+    assert role == "-"  # of ann, from now on
+    assert await run("bob", "project", "delete", project) == []
+    ((group, *_),) = await run("root", "group", "create", "acme", "Editors")
+    await run("root", "group", "add", group, "user:bob", "user:ann")
+    assert await run("root", "group", "members", group) == [["user:ann"], ["user:bob"]]
+
+
+async def test_the_audit_log_of_a_project_is_counted_and_exported(
+    run: Run, ann: Caller, tmp_path: Path
+) -> None:
+    project = (await create_project(ann)).project_id
+    media = (await store_in(ann, project, jpeg(), "beach.jpg")).media_id
+    await ann.content(media)
+    file = tmp_path / "access.csv"
+
+    async def exported() -> bool:
+        output = ["--csv", "--since", "1d", "-o", str(file)]
+        await run("ann", "audit", "export", f"project:{project}", *output)
+        return "media.download" in file.read_text()
+
+    await eventually_async(exported)
+    header, *rows = file.read_text().splitlines()
+    assert "action" in header.split(",")
+    assert any(media in row for row in rows)
+    mine = await run.result("ann", "audit", "export")
+    actions = [json.loads(line)["action"] for line in mine.stdout.splitlines()]
+    assert "projects.create" in actions
+    *_, total = await run("ann", "audit", "analytics", f"project:{project}")
+    assert total[0] == "total"
+    refused = await run.result("ann", "audit", "export", "beach.jpg")
+    assert (refused.exit_code, "is not media:ID" in refused.stderr) == (2, True)

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,13 +12,15 @@ import click
 from media_service.cli import output
 from media_service.cli.client_command import client_command
 from media_service.cli.data_dir import borrowed_database
+from media_service.cli.duration import Duration
 from media_service.cli.json_output import json_option, print_json
 from media_service.cli.service_process import settings
 from media_service.config import Config, ConfigError
 from media_service.errors import MediaError
-from media_service_client import AuditEntry, Client
+from media_service_client import Analytics, AuditEntry, Client
 
 PAGE = 50
+RESOURCES = ("media", "project", "organization")
 CATEGORIES = [name for name, number in AuditEntry.Category.items() if number]
 
 
@@ -97,24 +100,83 @@ def activity(
     show(found, lambda entry: [entry.media_id, entry.filename], everything, json_)
 
 
-@audit.command(epilog="Example: media-service audit analytics ID --days 7")
-@click.argument("media_id", metavar="ID")
+@audit.command(
+    epilog="""\b
+Examples:
+  media-service audit analytics ID --days 7
+  media-service audit analytics project:vacation-k3x9q2ma
+"""
+)
+@click.argument("resource", metavar="ID")
 @click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True)
 @json_option
 @client_command
-def analytics(client: Client, media_id: str, days: int, json_: bool) -> None:
-    """Shows how often a media was viewed and downloaded, and by how many users.
+def analytics(client: Client, resource: str, days: int, json_: bool) -> None:
+    """Shows how often media were viewed and downloaded, and by how many users.
 
-    Each line has the day, the action, and the numbers of calls, views, downloads, bytes and users,
-    separated by tabs. The last line is the whole period.
+    ID is that of a media, project:ID or organization:ID. Each line has the day, the action, and the
+    numbers of calls, views, downloads, bytes and users, separated by tabs. The last line is the
+    whole period.
     """
-    found = client.analytics(media_id, days=days)
+    found = analytics_of(client, resource, days)
     if json_:
         print_json(found, indent=2)
         return
     for day in found.days:
         click.echo(numbers(day.date, day.action, day.usage))
     click.echo(numbers("total", "", found.total))
+
+
+def analytics_of(client: Client, resource: str, days: int) -> Analytics:
+    match resource.partition(":"):
+        case "project", ":", project_id:
+            return client.project_analytics(project_id, days=days)
+        case "organization", ":", organization_id:
+            return client.organization_analytics(organization_id, days=days)
+    return client.analytics(resource.removeprefix("media:"), days=days)
+
+
+@audit.command(
+    epilog="""\b
+Examples:
+  media-service audit export media:ID > access.ndjson
+  media-service audit export organization:acme --csv --since 31d -o access.csv
+  media-service audit export > mine.ndjson
+"""
+)
+@click.argument("resource", required=False, default="", metavar="[RESOURCE]")
+@click.option("--user", default="", metavar="USER", help="Of another user, for administrators.")
+@click.option("--csv", is_flag=True, help="CSV with a header. Default: one JSON object per line.")
+@click.option("--since", type=Duration(), metavar="SPAN", help="Only of so long, such as 31d.")
+@click.option(
+    "-o",
+    "--output",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write. Default: the standard output.",
+)
+@client_command
+def export(
+    client: Client,
+    resource: str,
+    user: str,
+    csv: bool,
+    since: timedelta | None,
+    file: Path | None,
+) -> None:
+    """Writes entries of the audit log, oldest first, as a file.
+
+    RESOURCE is media:ID, project:ID or organization:ID. Without it: what you did.
+    """
+    if resource and user:
+        raise click.UsageError("--user needs no RESOURCE: it exports what the user did")
+    if resource and resource.partition(":")[0] not in RESOURCES:
+        raise click.UsageError(f"{resource} is not media:ID, project:ID or organization:ID")
+    start_time = datetime.now(UTC) - since if since else None
+    pieces = client.export_audit(resource, user_id=user, csv=csv, start_time=start_time)
+    with click.open_file(str(file or "-"), "wb") as target:
+        for piece in pieces:
+            target.write(piece)
 
 
 def numbers(day: str, action: str, usage: Any) -> str:

@@ -1,4 +1,4 @@
-"""`media-service rm`, `undelete`, `tag` and `visibility`: changes of media."""
+"""`media-service rm`, `undelete`, `tag`, `visibility` and `transfer`: changes of media."""
 
 from functools import partial
 
@@ -8,6 +8,7 @@ from media_service.cli import output
 from media_service.cli.client_command import client_command
 from media_service.cli.each import for_each
 from media_service.cli.json_output import json_option
+from media_service.cli.owner_name import OwnerName, owner_in
 from media_service.media.model import Visibility
 from media_service_client import Client, Media, MediaServiceError
 
@@ -111,3 +112,39 @@ def visibility(client: Client, visibility: str, media_ids: tuple[str, ...], json
         return client.update(Media(media_id=media_id, visibility=value), ["visibility"])
 
     for_each(media_ids, act, partial(output.report, done=visibility.lower(), as_json=json_))
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  media-service transfer ID ID --project vacation-k3x9q2ma
+  media-service transfer ID --no-project --owner user:bob
+"""
+)
+@click.argument("media_ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--owner", type=OwnerName(), metavar="TYPE:ID", help="The new owner, as user:bob.")
+@click.option("--project", metavar="PROJECT", help="The project that will contain them.")
+@click.option("--no-project", is_flag=True, help="No project will contain them.")
+@json_option
+@client_command
+def transfer(
+    client: Client,
+    media_ids: tuple[str, ...],
+    owner: tuple[str, str] | None,
+    project: str | None,
+    no_project: bool,
+    json_: bool,
+) -> None:
+    """Gives media to another owner, to another project, or both, in the same organization."""
+    if (project is not None) + no_project + (owner is not None) == 0:
+        raise click.UsageError("name an --owner, a --project or --no-project")
+    if project is not None and no_project:
+        raise click.UsageError("--project and --no-project exclude each other")
+
+    def act(media_id: str) -> Media:
+        new_owner = owner and owner_in(client.get(media_id).owner.organization_id, owner)
+        return client.transfer(
+            media_id, owner=new_owner or None, project_id="" if no_project else project
+        )
+
+    for_each(media_ids, act, partial(output.report, done="transferred", as_json=json_))

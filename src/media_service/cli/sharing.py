@@ -1,32 +1,19 @@
-"""`media-service org`, `project`, `group` and `grant`: who may do what."""
+"""`media-service org` and `grant`: who may do what."""
 
 from datetime import UTC, datetime, timedelta
 
 import click
-from mediaservice.v1.media_pb2 import Owner
 from mediaservice.v1.rule_pb2 import Rule
 
-from media_service.cli import output
 from media_service.cli.client_command import client_command
 from media_service.cli.duration import Duration
 from media_service.cli.each import for_each
-from media_service.cli.json_output import json_option, print_json
-from media_service_client import Client, Grant, Group, Organization, Project
+from media_service.cli.json_output import json_option
+from media_service.cli.roles import role_name, show
+from media_service_client import Client, Grant, Organization
 
 ROLES = [name for name, number in Rule.Role.items() if number]
 MEMBER = "member"
-
-
-def role_name(role: "Rule.Role.ValueType") -> str:
-    return Rule.Role.Name(role) if role else "-"
-
-
-def show(message: Organization | Project | Group | Grant, *fields: str, as_json: bool) -> None:
-    """Prints a message, in a pipe as fields separated by tabs."""
-    if as_json:
-        print_json(message)
-    else:
-        click.echo("\t".join(map(output.printable, fields)))
 
 
 # Organizations
@@ -90,131 +77,6 @@ def show_org(found: Organization, *, as_json: bool) -> None:
     show(found, *fields, as_json=as_json)
 
 
-# Projects
-
-
-@click.group()
-def project() -> None:
-    """Manages projects, the containers of media.
-
-    In a pipe, the output is one line per project: id, your role, organization and name, separated
-    by tabs.
-    """
-
-
-@project.command("create", epilog="Example: media-service project create 'Summer 2026' --org acme")
-@click.argument("name")
-@click.option("--org", "organization_id", default="", metavar="ID", help="Its organization.")
-@click.option("--user", metavar="NAME", help="Its owner, if it is not you.")
-@json_option
-@client_command
-def create_project(
-    client: Client, name: str, organization_id: str, user: str | None, json_: bool
-) -> None:
-    """Creates a project, of which you become OWNER. With --org, name the --user, too."""
-    if organization_id and not user:
-        raise click.UsageError("--org needs --user: the owner in the organization")
-    owner = Owner(type="user", id=user, organization_id=organization_id) if user else None
-    show_project(client.create_project(name, owner=owner), as_json=json_)
-
-
-@project.command("list")
-@click.option("--org", "organization_id", default="", metavar="ID", help="Only of this one.")
-@json_option
-@client_command
-def list_projects(client: Client, organization_id: str, json_: bool) -> None:
-    """Lists the projects on which you have a role, newest first."""
-    for found in client.projects(organization_id=organization_id):
-        show_project(found, as_json=json_)
-
-
-@project.command("change", epilog="Example: media-service project change ID --name Holidays")
-@click.argument("project_id", metavar="ID")
-@click.option("--name", required=True, help="Its name for people.")
-@json_option
-@client_command
-def change_project(client: Client, project_id: str, name: str, json_: bool) -> None:
-    """Renames a project. Its id stays."""
-    show_project(client.update_project(project_id, display_name=name), as_json=json_)
-
-
-@project.command("delete")
-@click.argument("project_ids", nargs=-1, required=True, metavar="ID...")
-@client_command
-def delete_projects(client: Client, project_ids: tuple[str, ...]) -> None:
-    """Deletes projects that contain no media, and the grants on them."""
-    for_each(project_ids, client.delete_project)
-
-
-def show_project(found: Project, *, as_json: bool) -> None:
-    organization = found.owner.organization_id or "-"
-    fields = (found.project_id, role_name(found.role), organization, found.display_name)
-    show(found, *fields, as_json=as_json)
-
-
-# Groups
-
-
-@click.group()
-def group() -> None:
-    """Manages groups of users of an organization.
-
-    In a pipe, the output is one line per group: id, organization and name, separated by tabs.
-    """
-
-
-@group.command("create", epilog="Example: media-service group create acme Editors")
-@click.argument("organization_id", metavar="ORG")
-@click.argument("name")
-@json_option
-@client_command
-def create_group(client: Client, organization_id: str, name: str, json_: bool) -> None:
-    """Creates a group."""
-    show_group(client.create_group(organization_id, name), as_json=json_)
-
-
-@group.command("list")
-@click.argument("organization_id", metavar="ORG")
-@json_option
-@client_command
-def list_groups(client: Client, organization_id: str, json_: bool) -> None:
-    """Lists the groups of an organization, newest first."""
-    for found in client.groups(organization_id):
-        show_group(found, as_json=json_)
-
-
-@group.command("delete")
-@click.argument("group_ids", nargs=-1, required=True, metavar="GROUP...")
-@client_command
-def delete_groups(client: Client, group_ids: tuple[str, ...]) -> None:
-    """Deletes groups, and with them what was granted to them."""
-    for_each(group_ids, client.delete_group)
-
-
-@group.command("add", epilog="Example: media-service group add editors-k3x9q2ma user:bob")
-@click.argument("group_id", metavar="GROUP")
-@click.argument("members", nargs=-1, required=True, metavar="MEMBER...")
-@client_command
-def add_members(client: Client, group_id: str, members: tuple[str, ...]) -> None:
-    """Adds members: user:ID or service_account:ID."""
-    for member in members:
-        client.add_group_member(group_id, member)
-
-
-@group.command("remove")
-@click.argument("group_id", metavar="GROUP")
-@click.argument("members", nargs=-1, required=True, metavar="MEMBER...")
-@client_command
-def remove_members(client: Client, group_id: str, members: tuple[str, ...]) -> None:
-    """Removes members, with effect on their next call."""
-    for member in members:
-        client.remove_group_member(group_id, member)
-
-
-def show_group(found: Group, *, as_json: bool) -> None:
-    show(found, found.group_id, found.organization_id, found.display_name, as_json=as_json)
-
-
 # Grants
 
 
@@ -265,6 +127,16 @@ def list_grants(client: Client, resource: str, json_: bool) -> None:
     """Lists the grants on a resource, without those that it inherits."""
     for found in client.grants(resource):
         show_grant(found, as_json=json_)
+
+
+@grant.command("role", epilog="Example: media-service grant role media:ID")
+@click.argument("resource")
+@json_option
+@client_command
+def role_on(client: Client, resource: str, json_: bool) -> None:
+    """Prints your role on a resource: the highest of all that you have there."""
+    found = client.access(resource)
+    show(found, found.resource, role_name(found.role), as_json=json_)
 
 
 @grant.command("delete", epilog="Example: media-service grant delete media:ID everybody")

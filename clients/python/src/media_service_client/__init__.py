@@ -9,11 +9,12 @@
 `AsyncClient` has the same methods as coroutines.
 """
 
-from mediaservice.v1.access_service_pb2 import Grant, Group, Organization, Project
+from mediaservice.v1.access_service_pb2 import Access, Grant, Group, Organization, Project
 from mediaservice.v1.audit_pb2 import AuditEntry
+from mediaservice.v1.audit_service_pb2 import Analytics
 from mediaservice.v1.credentials_service_pb2 import ApiKey, ServiceAccount
 from mediaservice.v1.job_pb2 import Job
-from mediaservice.v1.media_pb2 import Media
+from mediaservice.v1.media_pb2 import Media, Owner
 from mediaservice.v1.policy_service_pb2 import BlockedFile, Policy, PolicyPreset, ResourcePolicy
 from mediaservice.v1.privacy_service_pb2 import Erasure
 from mediaservice.v1.processing_service_pb2 import OperationInfo
@@ -27,6 +28,8 @@ from media_service_client.retry import Backoff
 from media_service_client.sync_client import Client
 
 __all__ = [
+    "Access",
+    "Analytics",
     "ApiKey",
     "AsyncClient",
     "AuditEntry",
@@ -41,6 +44,7 @@ __all__ = [
     "MediaServiceError",
     "OperationInfo",
     "Organization",
+    "Owner",
     "Policy",
     "PolicyPreset",
     "Project",

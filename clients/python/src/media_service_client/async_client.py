@@ -426,6 +426,43 @@ class AsyncClient:
         )
         return found
 
+    async def project_analytics(
+        self, project_id: str, *, days: int = 0
+    ) -> audit_service_pb2.Analytics:
+        """As `analytics`, of all media of a project."""
+        request = audit_service_pb2.GetProjectAnalyticsRequest(project_id=project_id, days=days)
+        found: audit_service_pb2.Analytics = await self._transport.run(
+            calls.call("GetProjectAnalytics", request, self._backoff)
+        )
+        return found
+
+    async def organization_analytics(
+        self, organization_id: str, *, days: int = 0
+    ) -> audit_service_pb2.Analytics:
+        """As `analytics`, of all media of an organization."""
+        request = audit_service_pb2.GetOrganizationAnalyticsRequest(
+            organization_id=organization_id, days=days
+        )
+        found: audit_service_pb2.Analytics = await self._transport.run(
+            calls.call("GetOrganizationAnalytics", request, self._backoff)
+        )
+        return found
+
+    async def export_audit(
+        self,
+        resource: str = "",
+        *,
+        user_id: str = "",
+        csv: bool = False,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+    ) -> AsyncIterator[bytes]:
+        """The entries of the audit log of "media:ID", "project:ID" or "organization:ID", as pieces
+        of NDJSON or CSV. Without a resource, what a user did; empty: the caller."""
+        method, request = calls.audit_export(resource, user_id, csv, start_time, end_time)
+        async for piece in self._transport.watch(method, request):
+            yield piece.data
+
     async def watch_job(self, job_id: str) -> AsyncIterator[job_pb2.Job]:
         """The job now and after every change, until it has ended."""
         request = job_service_pb2.WatchJobRequest(job_id=job_id)
@@ -596,6 +633,14 @@ class AsyncClient:
                 return
             request.page_token = response.next_page_token
 
+    async def project(self, project_id: str) -> access_service_pb2.Project:
+        """A project."""
+        request = access_service_pb2.GetProjectRequest(project_id=project_id)
+        found: access_service_pb2.Project = await self._transport.run(
+            calls.call("GetProject", request, self._backoff)
+        )
+        return found
+
     async def update_project(
         self, project_id: str, *, display_name: str
     ) -> access_service_pb2.Project:
@@ -608,10 +653,37 @@ class AsyncClient:
         )
         return changed
 
+    async def transfer_project(
+        self, project_id: str, owner: media_pb2.Owner
+    ) -> access_service_pb2.Project:
+        """Gives a project to another owner in the same organization."""
+        request = access_service_pb2.TransferProjectRequest(project_id=project_id, owner=owner)
+        changed: access_service_pb2.Project = await self._transport.run(
+            calls.call("TransferProject", request, self._backoff)
+        )
+        return changed
+
     async def delete_project(self, project_id: str) -> None:
         """Deletes an empty project and the grants on it."""
         request = access_service_pb2.DeleteProjectRequest(project_id=project_id)
         await self._transport.run(calls.call("DeleteProject", request, self._backoff))
+
+    async def transfer(
+        self,
+        media_id: str,
+        *,
+        owner: media_pb2.Owner | None = None,
+        project_id: str | None = None,
+    ) -> media_pb2.Media:
+        """Gives a media to another owner or to another project, "" for none, in the same
+        organization. None: as before."""
+        request = access_service_pb2.TransferMediaRequest(
+            media_id=media_id, owner=owner, project_id=project_id
+        )
+        media: media_pb2.Media = await self._transport.run(
+            calls.call("TransferMedia", request, self._backoff)
+        )
+        return media
 
     async def create_group(
         self, organization_id: str, display_name: str
@@ -640,6 +712,19 @@ class AsyncClient:
         """Deletes a group, and with it what was granted to it."""
         request = access_service_pb2.DeleteGroupRequest(group_id=group_id)
         await self._transport.run(calls.call("DeleteGroup", request, self._backoff))
+
+    async def group_members(self, group_id: str) -> AsyncIterator[access_service_pb2.GroupMember]:
+        """The members of a group, by name."""
+        request = access_service_pb2.ListGroupMembersRequest(group_id=group_id)
+        while True:
+            response = await self._transport.run(
+                calls.call("ListGroupMembers", request, self._backoff)
+            )
+            for member in response.members:
+                yield member
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
 
     async def add_group_member(self, group_id: str, member: str) -> access_service_pb2.Group:
         """Adds a member such as "user:ann" to a group."""
@@ -689,6 +774,14 @@ class AsyncClient:
             if not response.next_page_token:
                 return
             request.page_token = response.next_page_token
+
+    async def access(self, resource: str) -> access_service_pb2.Access:
+        """The highest role of the caller on a resource such as "media:ID"."""
+        request = access_service_pb2.GetAccessRequest(resource=resource)
+        found: access_service_pb2.Access = await self._transport.run(
+            calls.call("GetAccess", request, self._backoff)
+        )
+        return found
 
     async def policy(self, resource: str) -> policy_service_pb2.ResourcePolicy:
         """The policy of "organization:ID" or "project:ID", and the one that it inherits."""

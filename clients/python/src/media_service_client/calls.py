@@ -2,12 +2,13 @@
 
 import uuid
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from mediaservice.v1 import (
+    audit_service_pb2,
     download_service_pb2,
     job_pb2,
     job_service_pb2,
@@ -125,3 +126,39 @@ def job(method: str, job_id: str, backoff: Backoff) -> Steps[job_pb2.Job]:
 def retry_job(job_id: str, backoff: Backoff) -> Steps[job_pb2.Job]:
     request = job_service_pb2.RetryJobRequest(job_id=job_id, request_id=str(uuid.uuid4()))
     return call("RetryJob", request, backoff)
+
+
+def audit_export(
+    resource: str,
+    user_id: str,
+    csv: bool,
+    start_time: datetime | None,
+    end_time: datetime | None,
+) -> tuple[str, Message]:
+    """The method and the request that export the audit log of a resource, or of a user."""
+    kind, _, name = resource.partition(":")
+    methods: dict[str, tuple[str, Any]] = {
+        "media": (
+            "ExportAudit",
+            audit_service_pb2.ExportAuditRequest(media_id=name),
+        ),
+        "project": (
+            "ExportProjectAudit",
+            audit_service_pb2.ExportProjectAuditRequest(project_id=name),
+        ),
+        "organization": (
+            "ExportOrganizationAudit",
+            audit_service_pb2.ExportOrganizationAuditRequest(organization_id=name),
+        ),
+        "": ("ExportActivity", audit_service_pb2.ExportActivityRequest(user_id=user_id)),
+    }
+    if kind not in methods:
+        raise ValueError(f"{resource!r} is not media:ID, project:ID or organization:ID")
+    method, request = methods[kind]
+    formats = audit_service_pb2.ExportAuditRequest
+    request.format = formats.CSV if csv else formats.NDJSON
+    if start_time:
+        request.start_time.FromDatetime(start_time)
+    if end_time:
+        request.end_time.FromDatetime(end_time)
+    return method, request
