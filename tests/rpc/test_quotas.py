@@ -2,24 +2,38 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from mediaservice.v1 import access_service_pb2, quota_service_pb2, upload_pb2, upload_service_pb2
+from mediaservice.v1 import (
+    access_service_pb2,
+    media_pb2,
+    quota_service_pb2,
+    upload_pb2,
+    upload_service_pb2,
+)
 
 from media_service.db.database import Database
-from media_service.errors import FailedPrecondition, Reason
+from media_service.db.new_job import NewJob
+from media_service.db.transaction import Connection
+from media_service.errors import FailedPrecondition, Fault, Reason
+from media_service.jobs.model import Claim, JobKind, JobState
+from media_service.jobs.queries import changing, claimed_jobs
 from media_service.quotas.periodic_tasks import recalculate_quotas
 from media_service.uploads.periodic_tasks import expire_uploads
 from tests.support.batches import changed_by
+from tests.support.job_claims import claim
+from tests.support.killable_renditions import ANN as ANN_PRINCIPAL
 from tests.support.killable_renditions import RenditionHarness
+from tests.support.media.pdf_files import Page, pdf, text
 from tests.support.media.small_files import jpeg
 from tests.support.renders import find, keep, render_spec
-from tests.support.rpc.catalogue import delete, delete_rendition, get, purge
+from tests.support.rpc.catalogue import delete, delete_rendition, get, purge, until_done
 from tests.support.rpc.jobs import (
     Job,
     Request,
@@ -29,9 +43,12 @@ from tests.support.rpc.jobs import (
     listed,
     process,
     reason,
+    reprocess,
+    retry,
 )
 from tests.support.rpc.quotas import get_quota, ledger, set_quota, usage
 from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.server import refusal as refusal_of
 from tests.support.rpc.sharing import (
     create_organization,
     create_project,
@@ -85,6 +102,7 @@ async def test_a_quota_limits_bytes_media_and_single_files(ann: Caller, admin: C
         "limit": str(2 * SIZE),
         "used": str(SIZE),
         "wanted": str(SIZE + 1),
+        "reset_time": "",
     }
     assert (await refused(ann.create(size_bytes=2 * SIZE))).metadata["measure"] == "BYTES"
     upload = await ann.create(size_bytes=SIZE)
@@ -216,7 +234,7 @@ async def test_an_upload_of_unknown_size_reserves_in_steps(ann: Caller, admin: C
 async def test_the_usage_of_an_account_without_a_quota_is_counted(ann: Caller, bob: Caller) -> None:
     await ann.store(jpeg())
     quota = await get_quota(ann, ANN)
-    assert [entry.used for entry in quota.entries] == [SIZE, 1, 0, 0, 0]
+    assert [entry.used for entry in quota.entries] == [SIZE, 1, 0, 0, 0, 0]
     assert not quota.entries[0].limit.HasField("limit")
     assert (await refused(get_quota(bob, ANN))).reason == "RESOURCE_NOT_FOUND"
 
@@ -407,7 +425,7 @@ async def test_a_recalculation_corrects_the_ledger_and_says_what_differed(
     async with service.database() as db:
         await db.execute("update quotas set used = used + 5, count_time = now() - interval '2 d'")
     request = quota_service_pb2.RecalculateQuotaRequest(account=ANN)
-    (drift, _, _, last, _) = (await admin.call(admin.quotas.RecalculateQuota, request)).drifts
+    (drift, _, _, last, *_) = (await admin.call(admin.quotas.RecalculateQuota, request)).drifts
     assert (drift.ledger_used, drift.counted_used) == (SIZE + 5, SIZE)
     assert drift.explanation == "The ledger had 5 more used than the media have."
     assert last.explanation == "The ledger had 5 more used than the renditions have."
@@ -480,6 +498,188 @@ async def test_of_concurrent_renditions_exactly_as_many_are_stored_as_fit(
         assert isinstance(refusal, FailedPrecondition)
         assert refusal.reason is Reason.QUOTA_EXCEEDED
     assert (await usage(admin, ANN))["RENDITION_BYTES"] == (0, 1000)
+
+
+async def test_processing_seconds_of_a_month_are_charged_when_jobs_end_and_then_refused(
+    service: Running, start: Start, ann: Caller, admin: Caller
+) -> None:
+    await start(work=True, document_presets="preview=page")
+    await set_quota(admin, ANN, PROCESSING_SECONDS=1000)
+
+    async def ingested(data: bytes) -> str:
+        media_id = (await ann.store(data)).media_id
+        assert (await until_done(ann, media_id)).state == media_pb2.Media.READY
+        return media_id
+
+    media_id = await ingested(jpeg())
+    (_, first) = (await usage(admin, ANN))["PROCESSING_SECONDS"]
+    assert first > 0, "the inspection"
+    broken = jpeg(width=64, height=48)
+    broken_id = (await ann.store(broken[: len(broken) // 2])).media_id
+    await until_done(ann, broken_id)
+    failed = await ended(ann, (await process(ann, broken_id, "negate")).job_id)
+    assert failed.state == Job.FAILED
+    (_, used) = (await usage(admin, ANN))["PROCESSING_SECONDS"]
+    assert used > first
+
+    await set_quota(admin, ANN, PROCESSING_SECONDS=used)
+    with pytest.raises(grpc.RpcError) as caught:
+        await process(ann, media_id, "negate")
+    refusal = refusal_of(caught.value)
+    entry = next(
+        entry
+        for entry in (await get_quota(ann, ANN)).entries
+        if entry.limit.measure == quota_service_pb2.QuotaMeasure.PROCESSING_SECONDS
+    )
+    begins = entry.reset_time.ToDatetime(UTC)
+    assert (begins > datetime.now(UTC), begins.day, begins.hour) == (True, 1, 0)
+    assert (refusal.reason, refusal.metadata["used"]) == ("QUOTA_EXCEEDED", str(used))
+    assert refusal.metadata["reset_time"] == begins.strftime("%Y-%m-%dT00:00:00Z")
+    failure = error_details_pb2.QuotaFailure()
+    assert any(each.Unpack(failure) for each in rpc_status.from_call(caught.value).details)
+    assert failure.violations[0].description == (
+        f"PROCESSING_SECONDS: {used} of {used} used, 1 more requested,"
+        f" begins at 0 again at {refusal.metadata['reset_time']}"
+    )
+    for call in (reprocess(ann, media_id), retry(ann, failed.job_id)):
+        assert (await refused(call)).reason == "QUOTA_EXCEEDED"
+    document = await ingested(pdf(Page(text("Hello"))))
+    (preset,) = await listed(ann, media_id=document, type=Job.PROCESS)
+    assert (preset.state, preset.attempt, reason(preset)) == (Job.FAILED, 0, "QUOTA_EXCEEDED")
+    assert (await usage(admin, ANN))["PROCESSING_SECONDS"][1] > used
+
+    async with service.database() as db:  # a month passes
+        await db.execute("update jobs set end_time = end_time - interval '40 days'")
+        await db.execute(
+            "update quotas set period_start = period_start - interval '40 days', used = 1000"
+            " where measure = 'PROCESSING_SECONDS'"
+        )
+    assert (await usage(admin, ANN))["PROCESSING_SECONDS"] == (0, 0)
+    assert (await ended(ann, (await retry(ann, preset.job_id)).job_id)).state == Job.SUCCEEDED
+    assert (await usage(admin, ANN))["PROCESSING_SECONDS"][1] > 0
+
+
+class Jobs:
+    """Jobs on a media, and the thousands of seconds that its accounts must be charged for."""
+
+    def __init__(self, database: Database, user: Caller, project_id: str, media_id: str) -> None:
+        self._harness = RenditionHarness(database)
+        self._database = database
+        self._user = user
+        self._project_id = project_id
+        self._media_id = media_id
+        self.inside = False
+        self._running: list[tuple[Claim, int]] = []
+        self.attempts: dict[str, int] = {}
+        self.ended: set[str] = set()
+
+    @property
+    def charged(self) -> int:
+        return sum(self.attempts[job_id] for job_id in self.ended)
+
+    async def add(self) -> None:
+        project_id = self._project_id if self.inside else ""
+        owner = ANN_PRINCIPAL.owner
+        new = NewJob(JobKind.PROCESS, self._media_id, owner, project_id=project_id)
+        async with self._database.transaction() as tx:
+            await tx.enqueue(new)
+        self.attempts[new.job_id] = 0
+
+    async def begin(self) -> None:
+        """Claims a job, which then runs for one, two or three thousand seconds."""
+        async with self._database.connection() as db:
+            claimed = await claim(db)
+            if claimed:
+                thousands = 1 + len(self._running) % 3
+                await db.execute(
+                    "update jobs set start_time = start_time - make_interval(secs => %s)"
+                    " where job_id = %s",
+                    (1000 * thousands, claimed.job_id),
+                )
+                self._running.append((claimed, thousands))
+
+    async def succeed(self) -> None:
+        await self._end(lambda db, job: claimed_jobs.finish(db, job, JobState.SUCCEEDED), end=True)
+
+    async def fail(self) -> None:
+        fault = Fault(Reason.INTERNAL, "")
+        await self._end(
+            lambda db, job: claimed_jobs.finish(db, job, JobState.FAILED, fault), end=True
+        )
+
+    async def cancel(self) -> None:
+        await self._end(lambda db, job: changing.cancel(db, job.job_id), end=True)
+
+    async def fail_for_now(self) -> None:
+        fault = Fault(Reason.INTERNAL, "")
+        await self._end(lambda db, job: claimed_jobs.retry_later(db, job, timedelta(), fault))
+
+    async def suffer_an_outage(self) -> None:
+        fault = Fault(Reason.STORAGE_UNAVAILABLE, "")
+        await self._end(
+            lambda db, job: claimed_jobs.retry_later(db, job, timedelta(), fault, outage=True),
+            counts=False,
+        )
+
+    async def give_way(self) -> None:
+        await self._end(claimed_jobs.put_back, counts=False)
+
+    async def restart(self) -> None:
+        if self.ended:
+            job_id = min(self.ended)
+            async with self._database.transaction() as tx:
+                await tx.execute("update jobs set state = 'FAILED' where job_id = %s", (job_id,))
+                await changing.restart(tx, job_id)
+            self.ended.remove(job_id)
+
+    async def move(self) -> None:
+        self.inside = not self.inside
+        request = access_service_pb2.TransferMediaRequest(media_id=self._media_id)
+        request.project_id = self._project_id if self.inside else ""
+        await self._user.call(self._user.access.TransferMedia, request)
+
+    async def _end(
+        self,
+        how: Callable[[Connection, Claim], Awaitable[object]],
+        *,
+        end: bool = False,
+        counts: bool = True,
+    ) -> None:
+        if self._running:
+            job, thousands = self._running.pop()
+            async with self._database.connection() as db:
+                await how(db, job)
+            self.attempts[job.job_id] += thousands if counts else 0
+            if end:
+                self.ended.add(job.job_id)
+
+
+async def test_after_any_ends_of_jobs_the_accounts_of_their_media_are_charged(
+    database: Database, ann: Caller, admin: Caller
+) -> None:
+    chance = random.Random(3)  # noqa: S311 - not for secrets
+    project_id = (await create_project(ann)).project_id
+    project = f"project:{project_id}"
+    for account in (ANN, project):
+        await set_quota(admin, account, PROCESSING_SECONDS=1)
+    jobs = Jobs(database, ann, project_id, await RenditionHarness(database).new())
+    calls = [
+        *(jobs.add, jobs.add, jobs.begin, jobs.begin, jobs.begin, jobs.succeed, jobs.fail),
+        *(jobs.cancel, jobs.fail_for_now, jobs.suffer_an_outage, jobs.give_way, jobs.restart),
+        jobs.move,
+    ]
+    for _ in range(60):
+        await chance.choice(calls)()
+        for account, expected in ((ANN, jobs.charged), (project, jobs.inside * jobs.charged)):
+            (_, used) = (await ledger(admin, account))["PROCESSING_SECONDS"]
+            assert used // 1000 == expected
+    assert jobs.charged
+    if not jobs.inside:
+        await jobs.move()
+    assert (await usage(admin, project))["PROCESSING_SECONDS"][1] // 1000 == jobs.charged
+    async with database.connection() as db:
+        await db.execute("update projects set owner_id = 'bob'")
+    assert (await ledger(admin, ANN))["PROCESSING_SECONDS"] == (0, 0)
 
 
 async def test_a_full_cache_drops_the_renders_that_were_used_the_longest_time_ago(

@@ -149,8 +149,8 @@ class JobServiceServicer(object):
         `request_id`, or over REST the header `Idempotency-Key`) within 24 hours returns the job as it is now and does not
         queue it again.
 
-        Permission: jobs.write. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE, IDEMPOTENCY_CONFLICT. Safe to retry with an
-        idempotency key.
+        Permission: jobs.write. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE, QUOTA_EXCEEDED (as ProcessMedia, for a PROCESS job),
+        IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
         Example:
 

@@ -78,8 +78,8 @@ class ProcessingServiceServicer(object):
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
         OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines),
-        QUOTA_EXCEEDED (an account of the media has no room for any more renditions; if the rendition turns out not to fit,
-        the job fails with the same reason), IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
+        QUOTA_EXCEEDED (an account of the media has no room for any more renditions, or has used up its processing seconds of
+        this month; if the rendition turns out not to fit, the job fails with the same reason), IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
         Example:
 
@@ -120,7 +120,8 @@ class ProcessingServiceServicer(object):
         starts, and the response is the running one.
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_NOT_READY (it waits for its
-        virus scan), IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
+        virus scan), QUOTA_EXCEEDED (an account of the media has used up its processing seconds of this month),
+        IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
         Example:
 

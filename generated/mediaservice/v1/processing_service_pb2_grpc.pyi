@@ -46,8 +46,8 @@ class ProcessingServiceStub:
 
     Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
     OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines),
-    QUOTA_EXCEEDED (an account of the media has no room for any more renditions; if the rendition turns out not to fit,
-    the job fails with the same reason), IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
+    QUOTA_EXCEEDED (an account of the media has no room for any more renditions, or has used up its processing seconds of
+    this month; if the rendition turns out not to fit, the job fails with the same reason), IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
     Example:
 
@@ -80,7 +80,8 @@ class ProcessingServiceStub:
     starts, and the response is the running one.
 
     Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_NOT_READY (it waits for its
-    virus scan), IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
+    virus scan), QUOTA_EXCEEDED (an account of the media has used up its processing seconds of this month),
+    IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
     Example:
 
@@ -115,8 +116,8 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
 
     Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
     OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines),
-    QUOTA_EXCEEDED (an account of the media has no room for any more renditions; if the rendition turns out not to fit,
-    the job fails with the same reason), IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
+    QUOTA_EXCEEDED (an account of the media has no room for any more renditions, or has used up its processing seconds of
+    this month; if the rendition turns out not to fit, the job fails with the same reason), IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
     Example:
 
@@ -149,7 +150,8 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
     starts, and the response is the running one.
 
     Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_NOT_READY (it waits for its
-    virus scan), IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
+    virus scan), QUOTA_EXCEEDED (an account of the media has used up its processing seconds of this month),
+    IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
     Example:
 
@@ -187,8 +189,8 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, INVALID_OPERATIONS,
         OPERATION_NOT_APPLICABLE, RENDITION_LIMIT_EXCEEDED (a media has at most 200 renditions from pipelines),
-        QUOTA_EXCEEDED (an account of the media has no room for any more renditions; if the rendition turns out not to fit,
-        the job fails with the same reason), IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
+        QUOTA_EXCEEDED (an account of the media has no room for any more renditions, or has used up its processing seconds of
+        this month; if the rendition turns out not to fit, the job fails with the same reason), IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
         Example:
 
@@ -233,7 +235,8 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
         starts, and the response is the running one.
 
         Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_NOT_READY (it waits for its
-        virus scan), IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
+        virus scan), QUOTA_EXCEEDED (an account of the media has used up its processing seconds of this month),
+        IDEMPOTENCY_CONFLICT. Safe to retry with an idempotency key.
 
         Example:
 

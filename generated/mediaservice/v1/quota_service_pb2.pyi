@@ -338,6 +338,11 @@ class QuotaMeasure(_message.Message):
         were used the longest time ago are removed until a tenth of the limit is free; they are rendered again if they are
         requested. The newest render always stays, even if it is larger than the limit.
         """
+        PROCESSING_SECONDS: QuotaMeasure._Name.ValueType  # 6
+        """The seconds for which jobs that ended in this calendar month, in UTC, held slots of workers. Each job is rounded up
+        to whole seconds, and counts once it has ended: jobs that were accepted run to their end even if they exceed the
+        limit. What the service itself ended does not count, such as an attempt whose worker stopped, nor do virus scans.
+        """
 
     class Name(_Name, metaclass=_NameEnumTypeWrapper):
         """The name of a measure."""
@@ -358,6 +363,11 @@ class QuotaMeasure(_message.Message):
     """The bytes of all cached renders, which RenderImage and signed URLs have derived. Beyond the limit, the renders that
     were used the longest time ago are removed until a tenth of the limit is free; they are rendered again if they are
     requested. The newest render always stays, even if it is larger than the limit.
+    """
+    PROCESSING_SECONDS: QuotaMeasure.Name.ValueType  # 6
+    """The seconds for which jobs that ended in this calendar month, in UTC, held slots of workers. Each job is rounded up
+    to whole seconds, and counts once it has ended: jobs that were accepted run to their end even if they exceed the
+    limit. What the service itself ended does not count, such as an attempt whose worker stopped, nor do virus scans.
     """
 
     def __init__(
@@ -446,10 +456,11 @@ class QuotaEntry(_message.Message):
     RESERVED_FIELD_NUMBER: _builtins.int
     USED_FIELD_NUMBER: _builtins.int
     SOFT_EXCEED_TIME_FIELD_NUMBER: _builtins.int
+    RESET_TIME_FIELD_NUMBER: _builtins.int
     reserved: _builtins.int
-    """What uploads that have not ended reserve. For RENDITION_BYTES and CACHE_BYTES, it is 0."""
+    """What uploads that have not ended reserve. It is 0 except for BYTES and MEDIA."""
     used: _builtins.int
-    """What is stored. For FILE_BYTES, it is 0."""
+    """What is stored, or the seconds of this month. For FILE_BYTES, it is 0."""
     @_builtins.property
     def limit(self) -> Global___QuotaLimit:
         """The measure and its limits."""
@@ -458,6 +469,10 @@ class QuotaEntry(_message.Message):
     def soft_exceed_time(self) -> _timestamp_pb2.Timestamp:
         """Since when more than the soft limit is reserved and used. Unset: it is not."""
 
+    @_builtins.property
+    def reset_time(self) -> _timestamp_pb2.Timestamp:
+        """When `used` begins at 0 again. Set for PROCESSING_SECONDS: the beginning of the next month in UTC."""
+
     def __init__(
         self,
         *,
@@ -465,10 +480,11 @@ class QuotaEntry(_message.Message):
         reserved: _builtins.int = ...,
         used: _builtins.int = ...,
         soft_exceed_time: _timestamp_pb2.Timestamp | None = ...,
+        reset_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "soft_exceed_time", b"soft_exceed_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "reset_time", b"reset_time", "soft_exceed_time", b"soft_exceed_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "reserved", b"reserved", "soft_exceed_time", b"soft_exceed_time", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "reserved", b"reserved", "reset_time", b"reset_time", "soft_exceed_time", b"soft_exceed_time", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -35,12 +35,15 @@ class QuotaServiceStub(object):
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
     more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions have a
-    measure of their own, RENDITION_BYTES, and so do cached renders, CACHE_BYTES.
+    measure of their own, RENDITION_BYTES, and so do cached renders, CACHE_BYTES. PROCESSING_SECONDS counts the time for
+    which jobs on the media of the account ran in this month.
 
     A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A job whose
     rendition does not fit fails with the same reason; the media that it is for stays as it was. A new media whose
     thumbnails do not fit is READY without them. A full cache refuses nothing: the renders that were used the longest time
-    ago make room. A lowered limit removes nothing at once.
+    ago make room. Once the processing seconds of a month are used up, ProcessMedia, ReprocessMedia and RetryJob are refused
+    until the next month. Uploads are still inspected and get their thumbnails, but their presets fail. A lowered limit
+    removes nothing at once.
     """
 
     def __init__(self, channel):
@@ -81,12 +84,15 @@ class QuotaServiceServicer(object):
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
     more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions have a
-    measure of their own, RENDITION_BYTES, and so do cached renders, CACHE_BYTES.
+    measure of their own, RENDITION_BYTES, and so do cached renders, CACHE_BYTES. PROCESSING_SECONDS counts the time for
+    which jobs on the media of the account ran in this month.
 
     A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A job whose
     rendition does not fit fails with the same reason; the media that it is for stays as it was. A new media whose
     thumbnails do not fit is READY without them. A full cache refuses nothing: the renders that were used the longest time
-    ago make room. A lowered limit removes nothing at once.
+    ago make room. Once the processing seconds of a month are used up, ProcessMedia, ReprocessMedia and RetryJob are refused
+    until the next month. Uploads are still inspected and get their thumbnails, but their presets fail. A lowered limit
+    removes nothing at once.
     """
 
     def GetQuota(self, request, context):
@@ -190,12 +196,15 @@ class QuotaService(object):
 
     An upload reserves its size when it is created, or, as long as its size is unknown, what is stored and up to 8 MiB
     more. A media counts from the end of its upload until it is purged, even while it is deleted. Renditions have a
-    measure of their own, RENDITION_BYTES, and so do cached renders, CACHE_BYTES.
+    measure of their own, RENDITION_BYTES, and so do cached renders, CACHE_BYTES. PROCESSING_SECONDS counts the time for
+    which jobs on the media of the account ran in this month.
 
     A call that needs more than a limit allows fails with QUOTA_EXCEEDED and a google.rpc.QuotaFailure. A job whose
     rendition does not fit fails with the same reason; the media that it is for stays as it was. A new media whose
     thumbnails do not fit is READY without them. A full cache refuses nothing: the renders that were used the longest time
-    ago make room. A lowered limit removes nothing at once.
+    ago make room. Once the processing seconds of a month are used up, ProcessMedia, ReprocessMedia and RetryJob are refused
+    until the next month. Uploads are still inspected and get their thumbnails, but their presets fail. A lowered limit
+    removes nothing at once.
     """
 
     @staticmethod

@@ -50,6 +50,10 @@ Examples:
 @click.option("--soft-rendition-bytes", callback=size, help="Only reported when it is exceeded.")
 @click.option("--cache-bytes", callback=size, help="Of all cached renders.")
 @click.option("--soft-cache-bytes", callback=size, help="Only reported when it is exceeded.")
+@click.option("--processing-seconds", type=click.IntRange(0), help="Of jobs, in a month (UTC).")
+@click.option(
+    "--soft-processing-seconds", type=click.IntRange(0), help="Only reported when it is exceeded."
+)
 @json_option
 @client_command
 def set_quota(
@@ -64,6 +68,8 @@ def set_quota(
     soft_rendition_bytes: int | None,
     cache_bytes: int | None,
     soft_cache_bytes: int | None,
+    processing_seconds: int | None,
+    soft_processing_seconds: int | None,
     json_: bool,
 ) -> None:
     """Sets the limits of an account, in place of the earlier ones.
@@ -76,6 +82,7 @@ def set_quota(
         QuotaMeasure.FILE_BYTES: (file_bytes, None),
         QuotaMeasure.RENDITION_BYTES: (rendition_bytes, soft_rendition_bytes),
         QuotaMeasure.CACHE_BYTES: (cache_bytes, soft_cache_bytes),
+        QuotaMeasure.PROCESSING_SECONDS: (processing_seconds, soft_processing_seconds),
     }
     limits = [
         QuotaLimit(measure=measure, limit=hard, soft_limit=soft)

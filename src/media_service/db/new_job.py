@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from media_service.access.owner import Owner
+from media_service.errors import Fault
 from media_service.ids import new_id
 
 NORMAL_PRIORITY = 2
@@ -12,10 +13,10 @@ NORMAL_PRIORITY = 2
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """`kind`: a `JobKind`. `owner` None: a job of the service itself. `pipeline`, `rendition`: see
-    `Job`. `done`: the result exists already. `parent_id`: of the job that this is a subjob of;
-    subjobs are numbered from 0. `anew`: it renders what exists
-    already, too. `heavy`: it takes more than a few seconds. `actor_id`: of the user
-    who started it; empty: the service itself. `charged`: whose turns it takes (see
+    `Job`. `done`: the result exists already. `fault`: why it has failed before it began.
+    `parent_id`: of the job that this is a subjob of; subjobs are numbered from 0. `anew`: it
+    renders what exists already, too. `heavy`: it takes more than a few seconds. `actor_id`: of the
+    user who started it; empty: the service itself. `charged`: whose turns it takes (see
     `Principal.charged`); None: the owner's."""
 
     kind: str
@@ -26,6 +27,7 @@ class NewJob:
     pipeline: str = ""
     rendition: str = ""
     done: bool = False
+    fault: Fault | None = None
     parent_id: str | None = None
     subjob_number: int = 0
     heavy: bool = False
@@ -38,4 +40,4 @@ class NewJob:
     @property
     def runnable(self) -> bool:
         """Whether a worker may claim it as soon as it is committed."""
-        return not self.done and self.delay <= timedelta()
+        return not self.done and self.fault is None and self.delay <= timedelta()

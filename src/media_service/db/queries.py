@@ -17,7 +17,10 @@ async def insert_jobs(db: AsyncConnection[DictRow], added: Sequence[NewJob]) -> 
             "job_id": job.job_id,
             "kind": job.kind,
             "subject_id": job.subject_id,
-            "state": "SUCCEEDED" if job.done else "QUEUED",
+            "state": "SUCCEEDED" if job.done else "FAILED" if job.fault else "QUEUED",
+            "error_reason": job.fault.reason if job.fault else None,
+            "error_message": job.fault.message if job.fault else None,
+            "error_metadata": dict(job.fault.metadata) if job.fault else None,
             "org_id": job.owner.org_id if job.owner else None,
             "owner_type": job.owner.type if job.owner else None,
             "owner_id": job.owner.id if job.owner else None,
@@ -41,18 +44,19 @@ async def insert_jobs(db: AsyncConnection[DictRow], added: Sequence[NewJob]) -> 
         insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
                           ready, run_time, pipeline, rendition, parent_id, subjob_number, heavy,
                           project_id, actor_id, anew, charged_type, charged_id,
-                          progress_percent, end_time)
+                          error_reason, error_message, error_metadata, progress_percent, end_time)
         select job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
                delay <= 0, now() + make_interval(secs => delay), pipeline, rendition,
                parent_id, subjob_number, heavy, project_id, actor_id, anew, charged_type,
-               charged_id,
+               charged_id, error_reason, error_message, error_metadata,
                case state when 'SUCCEEDED' then 100 else 0 end,
-               case state when 'SUCCEEDED' then now() end
+               case when state <> 'QUEUED' then now() end
         from json_to_recordset(%s::json) as added (
             job_id uuid, kind text, subject_id uuid, state text, org_id text, owner_type text,
             owner_id text, priority smallint, delay float8, pipeline text,
             rendition text, parent_id uuid, subjob_number integer, heavy boolean, project_id text,
-            actor_id text, anew boolean, charged_type text, charged_id text
+            actor_id text, anew boolean, charged_type text, charged_id text, error_reason text,
+            error_message text, error_metadata jsonb
         )
         """,
         (json.dumps(rows),),

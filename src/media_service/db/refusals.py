@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import psycopg
 
+from media_service.clock import next_month
 from media_service.errors import FailedPrecondition, MediaError, Reason
 
 QUOTA_EXCEEDED = "MQ001"
@@ -39,16 +40,23 @@ def quota_exceeded(
     account: str, measure: str, limit: int, used: int, wanted: int
 ) -> FailedPrecondition:
     """The error for a change that the quota of an account does not allow."""
-    remedy = "Delete renditions" if measure == "RENDITION_BYTES" else "Abort uploads"
+    reset = ""
+    remedy = "Abort uploads, purge media"
+    if measure == "RENDITION_BYTES":
+        remedy = "Delete renditions, purge media"
+    elif measure == "PROCESSING_SECONDS":
+        reset = next_month().strftime("%Y-%m-%dT%H:%M:%SZ")
+        remedy = f"Wait for the next month, which begins at {reset}"
     return FailedPrecondition(
         Reason.QUOTA_EXCEEDED,
         f"The quota of {account} is exceeded. Of {measure}, {used} of {limit} are used, and"
-        f" {wanted} more were requested. {remedy}, purge media, or ask for a higher quota.",
+        f" {wanted} more were requested. {remedy}, or ask for a higher quota.",
         account=account,
         measure=measure,
         limit=limit,
         used=used,
         wanted=wanted,
+        reset_time=reset,
     )
 
 

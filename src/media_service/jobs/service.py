@@ -90,8 +90,8 @@ class JobService:
     async def retry(self, principal: Principal, job_id: str, key: RequestKey | None = None) -> Job:
         """Queues a FAILED or CANCELLED job again. A repeated call with the same `key` only returns
         the job.
-        Raises NotFound (JOB_NOT_FOUND), FailedPrecondition (JOB_NOT_RETRYABLE), Aborted
-        (IDEMPOTENCY_CONFLICT).
+        Raises NotFound (JOB_NOT_FOUND), FailedPrecondition (JOB_NOT_RETRYABLE, QUOTA_EXCEEDED),
+        Aborted (IDEMPOTENCY_CONFLICT).
         """
         async with self._database.transaction() as tx:
             repeated = key is not None and await is_repeated(tx, key)
@@ -100,6 +100,8 @@ class JobService:
                 return job
             if job.state not in {JobState.FAILED, JobState.CANCELLED}:
                 raise not_retryable(job)
+            if job.kind is JobKind.PROCESS:
+                await changing.check_quotas(tx, job_id)
             await changing.restart(tx, job_id, principal.charged)
             tx.audit(media_id=job.media_id, resource_id=job_id)
             return await load(tx, principal, job_id)

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from media_service.access.owner import Owner
+from media_service.clock import next_month
 
 
 class Measure(StrEnum):
@@ -16,14 +17,24 @@ class Measure(StrEnum):
     FILE_BYTES = "FILE_BYTES"
     RENDITION_BYTES = "RENDITION_BYTES"
     CACHE_BYTES = "CACHE_BYTES"
+    PROCESSING_SECONDS = "PROCESSING_SECONDS"
 
     @property
     def counted(self) -> str:
         """The rows that use it."""
         return COUNTED.get(self, "media")
 
+    @property
+    def reset_time(self) -> datetime | None:
+        """When nothing is used any more."""
+        return next_month() if self is Measure.PROCESSING_SECONDS else None
 
-COUNTED = {Measure.RENDITION_BYTES: "renditions", Measure.CACHE_BYTES: "cached renders"}
+
+COUNTED = {
+    Measure.RENDITION_BYTES: "renditions",
+    Measure.CACHE_BYTES: "cached renders",
+    Measure.PROCESSING_SECONDS: "jobs of this month",
+}
 
 
 @dataclass(frozen=True, slots=True)

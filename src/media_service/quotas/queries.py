@@ -1,7 +1,7 @@
 """SQL of quotas. Triggers charge what is stored to the ledger."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
 from typing import Any
@@ -107,20 +107,22 @@ def admit(
     return None
 
 
-async def exhausted(db: Connection, charged: Sequence[Charged]) -> list[MediaError | None]:
-    """The errors for renditions of media whose accounts have no room for any more."""
+async def exhausted(
+    db: Connection,
+    charged: Sequence[Charged],
+    measures: Collection[Measure] = (Measure.RENDITION_BYTES, Measure.PROCESSING_SECONDS),
+) -> list[MediaError | None]:
+    """The errors for processing media whose accounts have nothing left of one of the measures."""
     rows = await db.execute(
         """
         select c.position, q.account, q.measure, q.hard_limit, q.used
         from json_to_recordset(%s::json) as c (
             org_id text, owner_type text, owner_id text, project_id text, position int
         )
-        cross join lateral accounts_of(c.org_id, c.owner_type, c.owner_id, c.project_id) a
-        join quotas q on q.account = a.account
-        where q.measure = 'RENDITION_BYTES' and q.used >= q.hard_limit
-        order by q.account
+        cross join lateral exhausted_quotas(c.org_id, c.owner_type, c.owner_id, c.project_id) q
+        where q.measure = any(%s)
         """,
-        (to_json(charged),),
+        (to_json(charged), list(measures)),
     )
     errors: list[MediaError | None] = [None] * len(charged)
     async for row in rows:
@@ -160,7 +162,13 @@ async def lock_account(db: Transaction, account: Resource) -> Mapping[Measure, E
 
 async def entries(db: Connection, account: Resource, how: str = "") -> Mapping[Measure, Entry]:
     rows = await db.execute(
-        f"select * from quotas where account = %s {how}".encode(), (str(account),)
+        f"""
+        select measure, hard_limit, soft_limit, reserved, used_now(used, period_start) as used,
+               case when period_start < month_of(now()) then null else soft_exceed_time end
+                   as soft_exceed_time
+        from quotas where account = %s {how}
+        """.encode(),
+        (str(account),),
     )
     return {
         Measure(row["measure"]): Entry(
@@ -177,11 +185,17 @@ async def put(
 ) -> None:
     await db.execute(
         """
-        insert into quotas (account, measure, hard_limit, soft_limit, reserved, used)
-        values (%(account)s, %(measure)s, %(hard)s, %(soft)s, %(reserved)s, %(used)s)
+        insert into quotas (account, measure, hard_limit, soft_limit, reserved, used, period_start)
+        values (%(account)s, %(measure)s, %(hard)s, %(soft)s, %(reserved)s, %(used)s,
+                case %(measure)s::text when 'PROCESSING_SECONDS' then month_of(now()) end)
         on conflict (account, measure) do update
         set hard_limit = excluded.hard_limit, soft_limit = excluded.soft_limit,
-            reserved = excluded.reserved, used = excluded.used, update_time = now()
+            reserved = excluded.reserved, used = excluded.used, update_time = now(),
+            period_start = excluded.period_start,
+            soft_exceed_time = case
+                when quotas.period_start < excluded.period_start then null
+                else quotas.soft_exceed_time
+            end
         """,
         {
             "account": str(account),
@@ -244,15 +258,15 @@ def paid_media(account: Resource, columns: str) -> tuple[str, dict[str, Any]]:
 
 
 async def count(db: Connection, account: Resource) -> Mapping[Measure, Amount]:
-    """Counts what an account uses, from the rows of uploads, media, renditions and renders."""
+    """Counts what an account uses, from the rows of all that is charged."""
     conditions, params = of_account(account)
     bytes_reserved = bytes_used = media_reserved = media_used = 0
-    blobs: dict[str, int] = {}
+    derived: dict[str, int] = {}
     for condition in conditions:
         rows = await db.execute(
             f"""
             select m.bytes as used, m.number as media, u.bytes as reserved, u.number as uploads,
-                   d.blobs
+                   d.derived
             from (
                 select coalesce(sum(t.size_bytes), 0)::bigint as bytes, count(*) as number
                 from media t where {condition}
@@ -260,10 +274,14 @@ async def count(db: Connection, account: Resource) -> Mapping[Measure, Amount]:
                 select coalesce(sum({RESERVED}), 0)::bigint as bytes, count(*) as number
                 from uploads t where t.state in ('ACTIVE', 'VERIFYING') and {condition}
             ) u, (
-                select coalesce(json_object_agg(measure, bytes), '{{}}') as blobs from (
-                    select b.measure, sum(b.size_bytes)::bigint as bytes
+                select coalesce(json_object_agg(measure, amount), '{{}}') as derived from (
+                    select b.measure, sum(b.size_bytes)::bigint as amount
                     from media t join charged_blobs b on b.media_id = t.media_id
                     where {condition} group by b.measure
+                    union all
+                    select 'PROCESSING_SECONDS',
+                           coalesce(sum(charged_seconds(t.end_time, t.slot_seconds)), 0)::bigint
+                    from jobs t where t.parent_id is null and {condition}
                 ) by_measure
             ) d
             """.encode(),
@@ -275,13 +293,13 @@ async def count(db: Connection, account: Resource) -> Mapping[Measure, Amount]:
         bytes_used += row["used"]
         media_reserved += row["uploads"]
         media_used += row["media"]
-        for measure, size in row["blobs"].items():
-            blobs[measure] = blobs.get(measure, 0) + size
+        for measure, amount in row["derived"].items():
+            derived[measure] = derived.get(measure, 0) + amount
     return {
         Measure.BYTES: Amount(bytes_reserved, bytes_used),
         Measure.MEDIA: Amount(media_reserved, media_used),
         Measure.FILE_BYTES: Amount(),
-        **{each: Amount(used=blobs.get(each, 0)) for each in COUNTED},
+        **{each: Amount(used=derived.get(each, 0)) for each in COUNTED},
     }
 
 

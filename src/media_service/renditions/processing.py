@@ -142,8 +142,8 @@ async def check(
 async def refused_by_quotas(
     db: Connection, checked: Mapping[str, NewJob | MediaError]
 ) -> Mapping[str, MediaError]:
-    """The errors of those jobs whose renditions no quota has room for, by job id. Whether others
-    fit is known once they are rendered."""
+    """The errors of those jobs for which a quota has nothing left, by job id. Whether the others
+    fit is known once they have run."""
     jobs = [job for job in checked.values() if isinstance(job, NewJob) and not job.done]
     charged = [Charged(job.owner, job.project_id) for job in jobs if job.owner]
     errors = await quotas.exhausted(db, charged)

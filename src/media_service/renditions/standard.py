@@ -18,6 +18,8 @@ from media_service.jobs.periodic import Batches
 from media_service.jobs.queries import reading
 from media_service.jobs.service import not_found as job_not_found
 from media_service.media.service import check_scanned, inspectable, load
+from media_service.quotas import queries as quotas
+from media_service.quotas.model import Charged, Measure
 from media_service.renditions import queries
 
 # Errors of the service and its machines. The same job may succeed later.
@@ -49,7 +51,8 @@ class StandardRenditions:
         first call.
 
         Raises NotFound (MEDIA_NOT_FOUND, JOB_NOT_FOUND), FailedPrecondition (MEDIA_DELETED,
-        MEDIA_QUARANTINED), Unavailable (MEDIA_NOT_READY), Aborted (IDEMPOTENCY_CONFLICT).
+        MEDIA_QUARANTINED, QUOTA_EXCEEDED), Unavailable (MEDIA_NOT_READY), Aborted
+        (IDEMPOTENCY_CONFLICT).
         """
         async with self._database.transaction() as tx:
             media = await load(tx, principal, media_id, lock=True)
@@ -68,6 +71,10 @@ class StandardRenditions:
                 job_id, _ = await keys.claim(tx, KeyClaim(key, wanted_id))
             if job_id == wanted_id:  # the first call with this key
                 check_scanned(inspectable(media))
+                charged = Charged(media.owner, media.project_id)
+                (refusal,) = await quotas.exhausted(tx, [charged], [Measure.PROCESSING_SECONDS])
+                if refusal:
+                    raise refusal
                 if open_id is None:
                     await tx.enqueue(new)
                     tx.audit(media_id=media_id, resource_id=new.job_id)

@@ -118,6 +118,8 @@ def to_status(error: MediaError) -> status_pb2.Status:
         description = "{measure}: {used} of {limit} used, {wanted} more requested".format(
             **metadata
         )
+        if metadata["reset_time"]:
+            description += f", begins at 0 again at {metadata['reset_time']}"
         failure.violations.add(subject=metadata["account"], description=description)
         pack(status, failure)
     if RULES[error.reason].retriable:

@@ -71,6 +71,7 @@ def quota_to_message(quota: Quota) -> quota_service_pb2.Quota:
             reserved=quota.entries[measure].amount.reserved,
             used=quota.entries[measure].amount.used,
             soft_exceed_time=optional_timestamp(quota.entries[measure].soft_exceed_time),
+            reset_time=optional_timestamp(measure.reset_time),
         )
         for measure in Measure
     ]

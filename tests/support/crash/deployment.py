@@ -252,7 +252,8 @@ QUOTA = """
         ('owner:/user:ann', 'BYTES', 1000000000000), ('owner:/user:ann', 'MEDIA', 1000000),
         ('owner:/user:ann', 'FILE_BYTES', 1000000000),
         ('owner:/user:ann', 'RENDITION_BYTES', 1000000000000),
-        ('owner:/user:ann', 'CACHE_BYTES', 1000000000000)
+        ('owner:/user:ann', 'CACHE_BYTES', 1000000000000),
+        ('owner:/user:ann', 'PROCESSING_SECONDS', 1000000000)
 """
 
 

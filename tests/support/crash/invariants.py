@@ -149,6 +149,10 @@ INVARIANTS = {
             union all
             select org_id, owner_type, owner_id, project_id, 'CACHE_BYTES', 0, b.size_bytes
             from media m join renders r using (media_id) join blobs b using (blob_id)
+            union all
+            select org_id, owner_type, owner_id, project_id, 'PROCESSING_SECONDS', 0,
+                   charged_seconds(end_time, slot_seconds)
+            from jobs where owner_type is not null and parent_id is null
         ), counted as (
             select a.account, c.measure, sum(c.reserved) as reserved, sum(c.used) as used
             from charged c
@@ -157,7 +161,8 @@ INVARIANTS = {
         )
         select q.account as id from quotas q left join counted c using (account, measure)
         where q.measure not in ('MEDIA', 'FILE_BYTES')
-        and (q.reserved, q.used) is distinct from (coalesce(c.reserved, 0), coalesce(c.used, 0))""",
+        and (q.reserved, used_now(q.used, q.period_start))
+            is distinct from (coalesce(c.reserved, 0), coalesce(c.used, 0))""",
     "more than one ingest job for a media": """
         select subject_id as id from jobs where kind = 'INGEST'
         group by subject_id having count(*) > 1""",

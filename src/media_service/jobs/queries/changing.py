@@ -7,6 +7,7 @@ from psycopg.types.json import Jsonb
 
 from media_service.access.owner import Owner
 from media_service.db.events import JobChanged, JobRunnable, MediaChanged
+from media_service.db.refusals import quota_exceeded
 from media_service.db.transaction import Connection
 from media_service.errors import Fault, Reason
 from media_service.jobs.model import JobKind
@@ -93,13 +94,32 @@ async def restart(db: Connection, job_id: str, charged: Owner | None = None) -> 
     db.emit(JobRunnable())
 
 
+async def check_quotas(db: Connection, job_id: str) -> None:
+    """Raises FailedPrecondition (QUOTA_EXCEEDED) if an account of the job has nothing left of what
+    the job needs."""
+    rows = await db.execute(
+        """
+        select q.account, q.measure, q.hard_limit, q.used from jobs j
+        cross join lateral exhausted_quotas(j.org_id, j.owner_type, j.owner_id, j.project_id) q
+        where j.job_id = %s limit 1
+        """,
+        (job_id,),
+    )
+    if row := await rows.fetchone():
+        raise quota_exceeded(
+            row["account"], row["measure"], row["hard_limit"], row["used"], wanted=1
+        )
+
+
 async def forget_ended(db: Connection, limit: int, *, owned: timedelta, own: timedelta) -> int:
-    """Removes old jobs: those with an owner that ended longer ago than `owned`, and those of the
-    service that ended longer ago than `own`. Returns their number."""
+    """Removes old jobs: those with an owner that ended longer ago than `owned` and before this
+    month, in which they are charged, and those of the service that ended longer ago than `own`.
+    Returns their number."""
     done = await db.execute(
         """
         with owned as (
-            select job_id from jobs where owner_type is not null and end_time < now() - %(owned)s
+            select job_id from jobs where owner_type is not null
+            and end_time < least(now() - %(owned)s, month_of(now()))
             order by end_time limit %(limit)s for update skip locked
         ), own as (
             select job_id from jobs where owner_type is null and end_time < now() - %(own)s

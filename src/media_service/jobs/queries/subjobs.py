@@ -46,5 +46,19 @@ async def restart(db: Connection, parent_id: str) -> None:
     db.emit(JobRunnable())
 
 
-async def forget(db: Connection, parent_id: str) -> None:
-    await db.execute("delete from jobs where parent_id = %s", (parent_id,))
+async def forget(db: Connection, parent_id: str) -> int:
+    """Removes the subjobs of a job, which is charged for their time. Returns their number."""
+    rows = await db.execute(
+        """
+        with gone as (
+            delete from jobs where parent_id = %(parent_id)s returning slot_seconds
+        ), charged as (
+            update jobs set slot_seconds = slot_seconds + (select sum(slot_seconds) from gone)
+            where job_id = %(parent_id)s and exists (select from gone where slot_seconds > 0)
+        )
+        select count(*) as number from gone
+        """,
+        {"parent_id": parent_id},
+    )
+    row = await rows.fetchone()
+    return row["number"] if row else 0

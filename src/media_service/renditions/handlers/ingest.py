@@ -32,6 +32,8 @@ from media_service.media.model import Kind, Media, MediaState, Placeholder, Scan
 from media_service.media.policy import Policies
 from media_service.media.service import policies_of
 from media_service.policies import queries as blocklist
+from media_service.quotas import queries as quotas
+from media_service.quotas.model import Charged
 from media_service.renditions.presets import Presets
 from media_service.renditions.rendition_store import Finish, RenditionFile, RenditionStore
 from media_service.renditions.thumbnails import ThumbnailRenderer
@@ -178,7 +180,8 @@ class IngestHandler(JobHandler):
         jobs = presets.jobs(media, found.info, anew=claim.anew)
         # If a caller already started a job for the same rendition, that job takes precedence.
         requested = await reading.rendering(tx, [(job.subject_id, job.rendition) for job in jobs])
-        await tx.enqueue(*(job for job in jobs if (job.subject_id, job.rendition) not in requested))
+        new = [job for job in jobs if (job.subject_id, job.rendition) not in requested]
+        await tx.enqueue(*await admitted(tx, media, new))
         return True
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
@@ -246,6 +249,17 @@ class IngestHandler(JobHandler):
                 return None
         error = file_blocked(sha256.hex())
         return Fault(error.reason, error.message, error.metadata)
+
+
+async def admitted(tx: Transaction, media: Media, jobs: Sequence[NewJob]) -> Sequence[NewJob]:
+    """The jobs of presets, which have failed if a quota of the media has nothing left for them."""
+    if all(job.done for job in jobs):
+        return jobs
+    (error,) = await quotas.exhausted(tx, [Charged(media.owner, media.project_id)])
+    if error is None:
+        return jobs
+    fault = Fault(error.reason, error.message, error.metadata)
+    return [job if job.done else replace(job, fault=fault) for job in jobs]
 
 
 def refusal(media: Media, info: Info, policies: Policies) -> Fault | None:

@@ -5,6 +5,7 @@ from media_service.db.new_job import NewJob
 from media_service.failpoints import failpoint
 from media_service.jobs.model import JobKind
 from media_service.jobs.periodic import Batches
+from media_service.jobs.queries import subjobs
 from media_service.renditions.streams import queries
 
 
@@ -16,10 +17,16 @@ async def remove_abandoned(database: Database) -> Batches:
         async with database.transaction() as tx:
             found = await queries.abandoned(tx, 1)
             unlink = await queries.remove_abandoned(tx, found)
-            await queries.forget_chunk_jobs(tx)
             await tx.enqueue(*(NewJob(JobKind.UNLINK, blob_id) for blob_id in unlink))
         if unlink:
             failpoint("stream.abandon.after")
         if not found:
-            return
+            break
         yield len(unlink)
+    # One transaction for each job, because their accounts would be locked in any order.
+    while True:
+        async with database.transaction() as tx:
+            job_id = await queries.job_without_stream(tx)
+            if job_id is None or not await subjobs.forget(tx, job_id):
+                return
+        yield 0

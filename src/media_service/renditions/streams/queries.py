@@ -211,12 +211,14 @@ async def remove_abandoned(db: Connection, stream_ids: Sequence[str]) -> list[st
     return await remove(db, f"{ABANDONED} and stream_id = any(%s)", (list(stream_ids),))
 
 
-async def forget_chunk_jobs(db: Connection) -> None:
-    """Removes the chunk jobs of streams that no longer exist."""
-    await db.execute(
-        "delete from jobs where parent_id is not null"
-        " and not exists (select from streams where job_id = parent_id)"
+async def job_without_stream(db: Connection) -> str | None:
+    """Returns a job that still has chunk jobs, but whose stream no longer exists."""
+    rows = await db.execute(
+        "select parent_id::text as job_id from jobs where parent_id is not null"
+        " and not exists (select from streams where job_id = parent_id) limit 1"
     )
+    row = await rows.fetchone()
+    return row["job_id"] if row else None
 
 
 async def lock_all(db: Connection, media_id: str) -> None:
