@@ -24,16 +24,16 @@ async def test_a_quota_is_set_shown_and_counted(
     await ann.store(jpeg())
     refused = await run.result("ann", "quota", "set", "owner:/user:ann", "--bytes", "10")
     assert "ROLE_REQUIRED" in refused.stderr
-    limits = [*("--bytes", "10MiB", "--soft-bytes", "100", "--rendition-bytes", "5MiB")]
+    limits = [*("--bytes", "10MiB", "--soft-bytes", "1MiB", "--rendition-bytes", "5MiB")]
     limits += ("--soft-cache-bytes", "1KiB", "--processing-seconds", "3600")
     set_ = ("quota", "set", "owner:/user:ann", *limits)
     expected = [
-        ["BYTES", str(2 * SIZE), "0", "10485760", "100"],
-        ["MEDIA", "2", "0", "-", "-"],
-        ["FILE_BYTES", "0", "0", "-", "-"],
-        ["RENDITION_BYTES", "0", "0", "5242880", "-"],
-        ["CACHE_BYTES", "0", "0", "-", "1024"],
-        ["PROCESSING_SECONDS", "0", "0", "3600", "-"],
+        ["BYTES", str(2 * SIZE), "0", "10485760", "1048576", "-"],
+        ["MEDIA", "2", "0", "-", "-", "-"],
+        ["FILE_BYTES", "0", "0", "-", "-", "-"],
+        ["RENDITION_BYTES", "0", "0", "5242880", "-", "-"],
+        ["CACHE_BYTES", "0", "0", "-", "1024", "-"],
+        ["PROCESSING_SECONDS", "0", "0", "3600", "-", "-"],
     ]
     assert await run("root", *set_) == expected
     assert await run("ann", "quota", "show", "owner:/user:ann") == expected
@@ -61,10 +61,10 @@ async def test_a_quota_is_set_shown_and_counted(
         ]
     )
     assert await run("root", "quota", "set", "owner:/user:ann") == [
-        ["BYTES", str(2 * SIZE), "0", "-", "-"],
-        ["MEDIA", "2", "0", "-", "-"],
-        ["FILE_BYTES", "0", "0", "-", "-"],
-        ["RENDITION_BYTES", "0", "0", "-", "-"],
-        ["CACHE_BYTES", "0", "0", "-", "-"],
-        ["PROCESSING_SECONDS", "0", "0", "-", "-"],
+        ["BYTES", str(2 * SIZE), "0", "-", "-", "-"],
+        ["MEDIA", "2", "0", "-", "-", "-"],
+        ["FILE_BYTES", "0", "0", "-", "-", "-"],
+        ["RENDITION_BYTES", "0", "0", "-", "-", "-"],
+        ["CACHE_BYTES", "0", "0", "-", "-", "-"],
+        ["PROCESSING_SECONDS", "0", "0", "-", "-", "-"],
     ]

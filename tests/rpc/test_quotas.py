@@ -1,6 +1,7 @@
 """Quotas limit what accounts store, regardless of the uploader."""
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,7 @@ from media_service.db.transaction import Connection
 from media_service.errors import FailedPrecondition, Fault, Reason
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.queries import changing, claimed_jobs
-from media_service.quotas.periodic_tasks import recalculate_quotas
+from media_service.quotas.periodic_tasks import log_soft_limits, recalculate_quotas
 from media_service.uploads.periodic_tasks import expire_uploads
 from tests.support.batches import changed_by
 from tests.support.job_claims import claim
@@ -219,6 +220,8 @@ async def test_an_upload_of_unknown_size_reserves_in_steps(ann: Caller, admin: C
             upload_service_pb2.WriteUploadRequest(offset=offset, data=bytes(1 << 20))
             for offset in range(done, size, 1 << 20)
         ]
+        if not done:
+            pieces[0].data = jpeg() + bytes((1 << 20) - SIZE)
         pieces[0].upload_id = upload.upload_id
         await ann.write(pieces)
 
@@ -239,14 +242,56 @@ async def test_the_usage_of_an_account_without_a_quota_is_counted(ann: Caller, b
     assert (await refused(get_quota(bob, ANN))).reason == "RESOURCE_NOT_FOUND"
 
 
-async def test_a_soft_limit_is_noted_when_it_is_exceeded(ann: Caller, admin: Caller) -> None:
-    request = quota_service_pb2.SetQuotaRequest(account=ANN)
-    request.limits.add(measure=quota_service_pb2.QuotaMeasure.BYTES, soft_limit=SIZE)
-    await admin.call(admin.quotas.SetQuota, request)
+async def test_exceeding_a_soft_limit_is_recorded_and_logged_once_each_time(
+    service: Running,
+    database: Database,
+    ann: Caller,
+    admin: Caller,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    project_id = (await create_project(ann)).project_id
+    for account in (ANN, f"project:{project_id}"):
+        request = quota_service_pb2.SetQuotaRequest(account=account)
+        request.limits.add(
+            measure=quota_service_pb2.QuotaMeasure.BYTES, soft_limit=SIZE, limit=3 * SIZE
+        )
+        await admin.call(admin.quotas.SetQuota, request)
+
+    async def recorded() -> list[Any]:
+        async with service.database() as db:
+            rows = await db.execute(
+                "select e.resource_id, e.project_id, e.details, p.person_id::text"
+                " from audit_entries e, audit_people p where p.id = 'ann' and p.type = 'user'"
+                " and e.action = 'quotas.exceed_soft_limit' order by e.time, e.resource_id"
+            )
+            return await rows.fetchall()
+
     await ann.store(jpeg())
+    assert (await refused(ann.create(size_bytes=3 * SIZE))).reason == "QUOTA_EXCEEDED"
     assert not (await get_quota(ann, ANN)).entries[0].HasField("soft_exceed_time")
-    await ann.store(jpeg())
+    assert await recorded() == []
+    last = await ann.store(jpeg())
     assert (await get_quota(ann, ANN)).entries[0].HasField("soft_exceed_time")
+    upload = await ann.create(size_bytes=1)
+    await abort(ann, upload.upload_id)
+    ((resource, _, details, person),) = await recorded()
+    assert resource == f"owner:/user:{person}"
+    assert json.loads(details) == {
+        "measure": "BYTES",
+        "soft_limit": str(SIZE),
+        "used": str(2 * SIZE),
+    }
+    assert await changed_by(log_soft_limits(database)) == 1
+    assert await changed_by(log_soft_limits(database)) == 0
+    assert f"the soft limit of BYTES of {ANN} is exceeded: {2 * SIZE} of {SIZE}" in caplog.text
+
+    await delete(ann, last.media_id)
+    await purge(ann, last.media_id)
+    upload = await ann.create(size_bytes=SIZE + 1, project_id=project_id)
+    (_, again, of_project) = await recorded()
+    assert again[0] == resource
+    assert of_project[:2] == (f"project:{project_id}", project_id)
+    assert await changed_by(log_soft_limits(database)) == 2
 
 
 class Model:

@@ -395,7 +395,9 @@ class QuotaLimit(_message.Message):
     limit: _builtins.int
     """What the account may use at most. Unset: no limit."""
     soft_limit: _builtins.int
-    """More than this is allowed, but the quota then has a `soft_exceed_time`. Unset: no soft limit."""
+    """More than this is allowed, but the quota then has a `soft_exceed_time`, and the audit log an entry with the action
+    `quotas.exceed_soft_limit`. Unset: no soft limit.
+    """
     def __init__(
         self,
         *,

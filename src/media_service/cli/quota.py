@@ -25,8 +25,8 @@ def quota() -> None:
 def show_quota(client: Client, account: str, json_: bool) -> None:
     """Shows what an account may use, and uses.
 
-    Each line has the measure, what is used, what uploads reserve, the limit and the soft limit,
-    separated by tabs. "-" is no limit.
+    Each line has the measure, what is used, what uploads reserve, the limit, the soft limit, and
+    since when the soft limit is exceeded, separated by tabs. "-" is no limit, or not exceeded.
     """
     show(client.quota(account), json_=json_)
 
@@ -143,7 +143,11 @@ def show(found: Quota, *, json_: bool) -> None:
         limit = entry.limit
         hard = limit.limit if limit.HasField("limit") else "-"
         soft = limit.soft_limit if limit.HasField("soft_limit") else "-"
-        row((QuotaMeasure.Name.Name(limit.measure), entry.used, entry.reserved, hard, soft))
+        exceeded = (
+            entry.soft_exceed_time.ToJsonString() if entry.HasField("soft_exceed_time") else "-"
+        )
+        measure = QuotaMeasure.Name.Name(limit.measure)
+        row((measure, entry.used, entry.reserved, hard, soft, exceeded))
 
 
 def row(values: Sequence[object]) -> None:

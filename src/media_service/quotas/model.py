@@ -60,6 +60,10 @@ class Amount:
     reserved: int = 0
     used: int = 0
 
+    @property
+    def total(self) -> int:
+        return self.reserved + self.used
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

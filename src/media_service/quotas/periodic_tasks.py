@@ -1,10 +1,10 @@
-"""Compares the ledger with the rows of uploads and media."""
+"""Compares the ledger with the rows that it counts, and logs which soft limits are exceeded."""
 
 import logging
 from datetime import timedelta
 
 from media_service.db.database import Database
-from media_service.jobs.periodic import HOUR, Batches, PeriodicTask
+from media_service.jobs.periodic import HOUR, MINUTE, Batches, PeriodicTask
 from media_service.quotas import queries
 from media_service.quotas.service import recalculate
 from media_service.sharing.resources import parse_resource
@@ -12,6 +12,7 @@ from media_service.sharing.resources import parse_resource
 log = logging.getLogger(__name__)
 
 AGE = timedelta(days=1)
+BATCH = 100
 
 
 async def recalculate_quotas(database: Database) -> Batches:
@@ -27,4 +28,23 @@ async def recalculate_quotas(database: Database) -> Batches:
             return
 
 
-TASKS = (PeriodicTask("corrected quotas", HOUR, recalculate_quotas),)
+async def log_soft_limits(database: Database) -> Batches:
+    """Logs each time that an account has gone beyond a soft limit, once."""
+    while True:
+        async with database.connection() as db:
+            found = await queries.to_log(db, BATCH)
+        exceeded = [each for each in found if each[2].soft_exceed_time]
+        for account, measure, entry in exceeded:
+            log.warning(
+                "the soft limit of %s of %s is exceeded: %d of %d",
+                *(measure, account, entry.amount.total, entry.limits.soft or 0),
+            )
+        yield len(exceeded)
+        if len(found) < BATCH:
+            return
+
+
+TASKS = (
+    PeriodicTask("corrected quotas", HOUR, recalculate_quotas),
+    PeriodicTask("exceeded soft limits", MINUTE, log_soft_limits),
+)

@@ -170,14 +170,12 @@ async def entries(db: Connection, account: Resource, how: str = "") -> Mapping[M
         """.encode(),
         (str(account),),
     )
-    return {
-        Measure(row["measure"]): Entry(
-            Limits(row["hard_limit"], row["soft_limit"]),
-            Amount(row["reserved"], row["used"]),
-            row["soft_exceed_time"],
-        )
-        async for row in rows
-    }
+    return {Measure(row["measure"]): entry_record(row) async for row in rows}
+
+
+def entry_record(row: Mapping[str, Any]) -> Entry:
+    limits = Limits(row["hard_limit"], row["soft_limit"])
+    return Entry(limits, Amount(row["reserved"], row["used"]), row["soft_exceed_time"])
 
 
 async def put(
@@ -212,6 +210,23 @@ async def put(
         " where account = %s and measure = %s",
         (str(account), measure),
     )
+
+
+async def to_log(db: Connection, limit: int) -> list[tuple[str, Measure, Entry]]:
+    """Accounts that have gone beyond a soft limit since this was called last, by any process."""
+    rows = await db.execute(
+        """
+        update quotas set soft_log_time = soft_exceed_time where (account, measure) in (
+            select account, measure from quotas
+            where soft_exceed_time is distinct from soft_log_time
+            limit %s for update skip locked
+        )
+        returning account, measure, hard_limit, soft_limit, reserved,
+                  used_now(used, period_start) as used, soft_exceed_time
+        """,
+        (limit,),
+    )
+    return [(row["account"], Measure(row["measure"]), entry_record(row)) async for row in rows]
 
 
 async def due(db: Transaction, age: timedelta) -> str | None:
