@@ -110,7 +110,7 @@ async def test_an_upload_whose_creation_was_committed_without_an_answer_can_be_c
         data = jpeg()
         spec = upload_pb2.UploadSpec(size_bytes=len(data))
         request = upload_service_pb2.CreateUploadRequest(spec=spec, request_id=new_id())
-        line.lose_answer_to(b"COMMIT")
+        line.lose_answer_to(b"insert into uploads", b"COMMIT")
         await refused_for_the_database(ann.call(ann.uploads.CreateUpload, request))
         assert line.lost.is_set()
         upload = await ann.call(ann.uploads.CreateUpload, request)

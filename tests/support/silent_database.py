@@ -39,7 +39,7 @@ class Line:
 
     def __init__(self, url: str) -> None:
         self._target = conninfo_to_dict(url)
-        self._lost_after = b""
+        self._lost_after: tuple[bytes, ...] = ()
         self._passing = asyncio.Event()
         self._passing.set()
         self._silent: set[asyncio.StreamWriter] = set()
@@ -84,10 +84,11 @@ class Line:
         *,
         asked: bool,
     ) -> None:
+        seen: list[bytes] = []
         with suppress(ConnectionError):
             while data := await source.read(65536):
-                if asked and self._lost_after and self._lost_after in data:
-                    self._lost_after = b""
+                if asked and self._is_last(data, seen):
+                    self._lost_after = ()
                     target.write(data)
                     self._silent.add(connection)
                     self.lost.set()
@@ -110,11 +111,21 @@ class Line:
         work."""
         self._silent |= self._open
 
-    def lose_answer_to(self, statement: bytes) -> None:
-        """Drops the answer to the next message that contains `statement`, and everything later on
-        its connection. `lost` tells that this has happened."""
-        self._lost_after = statement
+    def lose_answer_to(self, *statements: bytes) -> None:
+        """Drops the answer to the message that contains the last of these statements, once one
+        connection has sent all of them in this order, and everything later on that connection. So
+        the commit of a certain transaction is told from those of others. `lost` tells that this has
+        happened."""
+        self._lost_after = statements
         self.lost.clear()
+
+    def _is_last(self, data: bytes, seen: list[bytes]) -> bool:
+        """Whether a connection, which has sent what was `seen`, has now sent all statements."""
+        if seen != list(self._lost_after[: len(seen)]):  # of another time
+            seen.clear()
+        while len(seen) < len(self._lost_after) and self._lost_after[len(seen)] in data:
+            seen.append(self._lost_after[len(seen)])
+        return bool(seen) and len(seen) == len(self._lost_after)
 
     async def close(self) -> None:
         for task in tuple(self._tasks):
