@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,29 +13,29 @@ import pytest
 
 from media_service.ids import new_id
 from media_service.media.model import MediaState
+from tests.support.crash.service_process import start_process
 from tests.support.media.small_files import jpeg
 from tests.support.reconciling import Service
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def reconcile(environ: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MEDIA_")}
-    return subprocess.run(
-        [sys.executable, "-m", "media_service", "reconcile", *options],
-        env={**own, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.fixture
 def run(database_url: str, tmp_path: Path) -> Run:
-    """Runs the command on the database and the directory of `on_disk`."""
-    environ = {"MEDIA_DATABASE_URL": database_url, "MEDIA_DATA_DIR": str(tmp_path)}
-    return lambda *options, **more: reconcile({**environ, **more}, *options)
+    """Runs the command on the database and the directory of `on_disk`, in another process."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MEDIA_")}
+    environ = {**own, "MEDIA_DATABASE_URL": database_url, "MEDIA_DATA_DIR": str(tmp_path)}
+
+    def reconcile(*options: str, **more: str) -> subprocess.CompletedProcess[str]:
+        command = ["reconcile", *options]
+        with tempfile.TemporaryDirectory() as folder:
+            stderr, stdout = Path(folder) / "stderr", Path(folder) / "stdout"
+            code = start_process(command, {**environ, **more}, stderr, stdout).wait(60)
+            return subprocess.CompletedProcess(
+                command, code, stdout.read_text(), stderr.read_text()
+            )
+
+    return reconcile
 
 
 async def test_a_clean_store_exits_with_0(on_disk: Service, run: Run) -> None:
