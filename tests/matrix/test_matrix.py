@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.matrix.callers import CALLERS, NOBODIES
 from tests.matrix.references import OWN, REFERENCES, STRANGER, names_of_others
 from tests.matrix.rows import BY_NAME, ROWS, Row
 from tests.matrix.running import Matrix
-from tests.matrix.table import Expected, read
+from tests.matrix.table import read
 from tests.matrix.trial import differences, told_apart, tried
 
 EXPECTED = read()
@@ -27,28 +27,40 @@ def test_each_method_has_a_row_and_each_row_a_line() -> None:
 
 
 async def test_each_cell_is_answered_as_the_table_says(matrix: Matrix) -> None:
-    assert await wrong_cells(matrix, "gRPC", ROWS, CALLERS) == []
+    # The method alone decides about callers who are not authenticated.
+    cells = [(row, CALLERS if row in FIRST else AUTHENTICATED) for row in ROWS]
+    assert await wrong_cells(matrix, "gRPC", cells, CALLERS) == []
 
 
 async def test_rest_answers_as_grpc(matrix: Matrix) -> None:
-    """One row of each method: what differs between its rows is decided behind both."""
-    rows = [row for row in FIRST if matrix.faces["REST"].has(row.method)]
-    assert await wrong_cells(matrix, "REST", rows, ("stranger", "outsider")) == []
+    """One row of each method, and one caller for each of its answers: what differs between rows,
+    and which callers get an answer, is decided behind both."""
+    cells = [
+        (row, a_caller_of_each_answer(row)) for row in FIRST if matrix.faces["REST"].has(row.method)
+    ]
+    assert await wrong_cells(matrix, "REST", cells, ("stranger", "outsider")) == []
+
+
+def a_caller_of_each_answer(row: Row) -> list[str]:
+    words = EXPECTED[row.name].words
+    return list({words[caller]: caller for caller in reversed(CALLERS)}.values())
 
 
 async def wrong_cells(
-    matrix: Matrix, name: str, rows: Sequence[Row], twins: Container[str]
+    matrix: Matrix,
+    name: str,
+    cells: Iterable[tuple[Row, Sequence[str]]],
+    twins: Container[str],
 ) -> list[str]:
     face, few = matrix.faces[name], asyncio.Semaphore(AT_ONCE)
 
-    async def wrong(row: Row, expected: Expected) -> list[str]:
-        # The method alone decides about callers who are not authenticated.
-        callers = CALLERS if row in FIRST else AUTHENTICATED
+    async def wrong(row: Row, callers: Sequence[str]) -> list[str]:
+        expected = EXPECTED[row.name]
         async with few:
             found = await tried(matrix.world, face, row, expected.hidden, callers, twins)
         return [*differences(row, expected, found.expected), *found.faults]
 
-    found = await asyncio.gather(*(wrong(row, EXPECTED[row.name]) for row in rows))
+    found = await asyncio.gather(*(wrong(*cell) for cell in cells))
     return [each for some in found for each in some]
 
 
