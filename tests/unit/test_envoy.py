@@ -36,7 +36,12 @@ NONE: dict[str, Any] = {"filter_metadata": {LUA: {}}}
 
 
 def rendered(upstreams: list[tuple[str, int]] = UPSTREAMS, **environ: str) -> dict[str, Any]:
-    config: dict[str, Any] = yaml.safe_load(render(load(environ), upstreams, "127.0.0.1"))
+    return parsed(render(load(environ), upstreams, "127.0.0.1"))
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """The configuration, read by libyaml, which takes a tenth of the time of Python's parser."""
+    config: dict[str, Any] = yaml.load(text, yaml.CSafeLoader)
     return config
 
 
@@ -206,7 +211,7 @@ def test_the_command_prints_the_configuration_that_envoy_reads() -> None:
         cli, ["envoy-config", "--upstream", "server:50051", "--listen", "127.0.0.9"]
     )
     assert result.exit_code == 0
-    listener = yaml.safe_load(result.stdout)["static_resources"]["listeners"][0]
+    listener = parsed(result.stdout)["static_resources"]["listeners"][0]
     assert listener["address"]["socket_address"] == {"address": "127.0.0.9", "port_value": 9000}
 
 

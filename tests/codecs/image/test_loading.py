@@ -40,22 +40,30 @@ WIDE_RED = (200, 60, 60)
 PIPELINES = ["", "resize:40x", "resize:40x40:fit=COVER", "negate,negate,resize:x33", "rotate:360"]
 
 
+@pytest.fixture(scope="module")
+async def upright(
+    renderer: ImageRenderer, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """What each of `PIPELINES` makes of an upright image."""
+    corners(320, 240).write_to_file(str(path := tmp_path_factory.mktemp("upright") / "a.png"))
+    return {pipeline: await look(renderer, path, pipeline) for pipeline in PIPELINES}
+
+
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("suffix", ["jpg", "webp", "tiff"])
 async def test_every_exif_orientation_is_rotated_upright(
-    renderer: ImageRenderer, tmp_path: Path, orientation: int, suffix: str
+    renderer: ImageRenderer,
+    upright: dict[str, Any],
+    tmp_path: Path,
+    orientation: int,
+    suffix: str,
 ) -> None:
-    stored = STORED[orientation](corners(640, 480)).copy()
+    stored = STORED[orientation](corners(320, 240)).copy()
     stored.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     path = tmp_path / f"turned.{suffix}"
     stored.write_to_file(str(path))
-    upright = tmp_path / "upright.png"
-    corners(640, 480).write_to_file(str(upright))
-    for pipeline in PIPELINES:
-        image, wanted = (
-            await look(renderer, path, pipeline),
-            await look(renderer, upright, pipeline),
-        )
+    for pipeline, wanted in upright.items():
+        image = await look(renderer, path, pipeline)
         assert four(image) == four(wanted), pipeline
         assert (image.width, image.height) == (wanted.width, wanted.height)
 
@@ -152,22 +160,26 @@ def save(image: Any, path: Path, **options: Any) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def color_spaces(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    image, folder = corners(160, 120), tmp_path_factory.mktemp("colors")
+    return [
+        save(image.colourspace("cmyk"), folder / "cmyk.jpg"),
+        save(image.colourspace("rgb16"), folder / "deep.png"),
+        save(image.colourspace("lab"), folder / "lab.tiff"),
+        save(image.icc_transform("p3", input_profile="srgb"), folder / "wide.png"),
+        save(image, folder / "palette.png", palette=True),
+        save(image, folder / "new.avif"),
+        save(image, folder / "moving.gif"),
+        save(image, folder / "small.webp"),
+    ]
+
+
 @pytest.mark.parametrize("pipeline", PIPELINES)
 async def test_every_color_space_is_converted_to_srgb(
-    renderer: ImageRenderer, tmp_path: Path, pipeline: str
+    renderer: ImageRenderer, color_spaces: list[Path], pipeline: str
 ) -> None:
-    image = corners(160, 120)
-    files = [
-        save(image.colourspace("cmyk"), tmp_path / "cmyk.jpg"),
-        save(image.colourspace("rgb16"), tmp_path / "deep.png"),
-        save(image.colourspace("lab"), tmp_path / "lab.tiff"),
-        save(image.icc_transform("p3", input_profile="srgb"), tmp_path / "wide.png"),
-        save(image, tmp_path / "palette.png", palette=True),
-        save(image, tmp_path / "new.avif"),
-        save(image, tmp_path / "moving.gif"),
-        save(image, tmp_path / "small.webp"),
-    ]
-    for file in files:
+    for file in color_spaces:
         made = await look(renderer, file, pipeline)
         # CMYK cannot reproduce so pure a green.
         assert four(made) == ("rybw" if file.stem == "cmyk" else "rgbw"), file.name
