@@ -218,6 +218,24 @@ async def test_truncated_audio_is_accepted_with_a_shorter_duration(
     await inspector.inspect(path, "AUDIO", "audio/mpeg")
 
 
+async def test_mp3_frames_of_zeros_are_silence_and_no_fault(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    """A decoder that ends at the first fault decodes them all."""
+    options = ("-b:a", "128k", "-write_xing", "0", "-id3v2_version", "0")
+    path = ffmpeg(tmp_path / "a.mp3", "-f", "lavfi", "-i", "sine=d=2:r=48000", *options)
+    data, size = path.read_bytes(), 144 * 128 // 48
+    frames = [data[at : at + 4] + bytes(size - 4) for at in range(0, len(data), size)]
+    path.write_bytes(b"".join(frames))
+    strict = ("-xerror", "-err_detect", "explode+crccheck+bitstream")
+    decoded = ffmpeg(tmp_path / "a.wav", *strict, "-i", str(path))
+    found = [
+        (await inspector.inspect(each, "AUDIO", TYPES[each.suffix])).info.duration_seconds
+        for each in (path, decoded)
+    ]
+    assert found == [pytest.approx(2, abs=0.1)] * 2
+
+
 async def test_an_index_that_points_elsewhere_is_corrupt(
     inspector: Inspector, tmp_path: Path
 ) -> None:

@@ -88,6 +88,8 @@ class AvComparison:
 
     async def _preview(self, task: AvTask, output: Output) -> None:
         seconds = await self._check_visible(task.source, task.edits, output)
+        if task.source.may_pause:
+            return  # moments without a new frame are left out
         ranges = preview.spread(task.edits, task.message.duration_seconds)
         if is_shorter(seconds, sum(each.seconds for each in ranges)):
             ends = await self.inspector.source_ends(task.source, task.edits)

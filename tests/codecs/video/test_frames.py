@@ -9,6 +9,7 @@ import pyvips
 
 from media_service.codecs.inspection import VideoInfo
 from media_service.errors import InvalidArgument
+from tests.support.media.format_files import ffmpeg
 from tests.support.media.videos import TYPES, Studio, frame_at, generated, number, shown
 
 CUE = re.compile(
@@ -125,6 +126,14 @@ async def test_a_preview_loops_excerpts_of_the_whole_video(
     assert grays == sorted(grays)
     assert grays[0] < 40
     assert grays[-1] > 160
+
+
+async def test_a_preview_leaves_out_moments_without_a_new_frame(
+    studio: Studio, tmp_path: Path
+) -> None:
+    options = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=1/2:d=8", "-c:v", "libx264")
+    made = await studio.make(ffmpeg(tmp_path / "slides.mp4", *options), "preview:4:frame_rate=5")
+    assert shown(made).avg() > 10
 
 
 async def test_a_preview_of_a_short_video_is_all_of_it(studio: Studio, ordinary: Path) -> None:

@@ -39,6 +39,10 @@ MIN_VARIABLE_RATE = 30.0
 UNINDEXED_DEMUXERS, MAX_KEY_FRAME_SECONDS = {"mpegts", "mpeg"}, 15.0
 
 
+# A rate of frames per second below which a second may pass without a new one.
+FEW_FRAMES = 2.5
+
+
 @dataclass(frozen=True, slots=True)
 class AvSource:
     """A video or audio file.
@@ -46,7 +50,8 @@ class AvSource:
     `width` and `height` are as displayed: upright, with square pixels. They are 0 without a video
     track. `frame_rate` is the constant rate of videos that are encoded from it. For
     `dynamic_range`, `all_audio_tracks` and `video_track`, see VideoInfo. There is at least one
-    audio track if the file has audio. `bit_rate_kbps` is that of the whole file.
+    audio track if the file has audio. `bit_rate_kbps` is that of the whole file. `may_pause`: a
+    second may pass without a new frame, as in slides and screen recordings.
     """
 
     path: Path
@@ -61,6 +66,7 @@ class AvSource:
     bit_rate_kbps: int = 0
     video_track: VideoTrack = VideoTrack()
     has_known_rate: bool = True
+    may_pause: bool = False
 
     @classmethod
     def of(cls, path: Path, content_type: str, info: Info) -> Self:
@@ -96,6 +102,7 @@ class AvSource:
             info.bit_rate_kbps,
             video.video_track,
             video.frame_rate > 0,
+            video.variable_frame_rate or 0 < video.frame_rate < FEW_FRAMES,
         )
 
     @property
