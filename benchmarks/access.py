@@ -34,6 +34,8 @@ FILTERS = {
     "kind=IMAGE (8 of 10)": "kind=IMAGE",
     "size_bytes>9900000 (1 of 100)": "size_bytes>9900000",
     'labels.batch="7" (1 of 10 000)': 'labels.batch="7"',
+    "tags:photo (all)": "tags:photo",
+    "tags:tag-7 (1 of 100)": "tags:tag-7",
 }
 # Pages of each list; the rarest has fewer.
 PAGES = 40
@@ -68,7 +70,7 @@ select media_id, 'bench', 'user', 'owner-' || project % 500, 'READY',
        case when n % 10 < 8 then 'IMAGE' else 'DOCUMENT' end, 'image/jpeg',
        hashint4(n)::bigint % 5000000 + 5000000, 'IMG_' || n || '.jpg', 'project-' || project,
        create_time, create_time, jsonb_build_object('batch', (n % 10000)::text),
-       array['tag-' || n % 100],
+       array['photo', 'tag-' || n % 100],
        case when n % 10 < 8 then
            jsonb_build_object('width', 4000, 'height', 3000, 'text', repeat('x', 300))
        end

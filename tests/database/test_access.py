@@ -21,6 +21,7 @@ from media_service.db.database import Database
 from media_service.db.transaction import Connection
 from media_service.ids import new_id
 from media_service.media import queries
+from media_service.media.filter import parse_filter
 from media_service.media.model import Kind, NewMedia
 from media_service.share_links import queries as share_links
 from media_service.share_links.model import NewLink
@@ -356,3 +357,21 @@ async def test_the_predicate_is_planned_once_for_all_statements(database: Databa
         ):
             rows = await db.execute(f"explain {query}".encode(), params)
             assert "access_grants" not in "\n".join([row["QUERY PLAN"] async for row in rows])
+
+
+@pytest.mark.parametrize("filter_text", ["tags:sea", "kind=IMAGE AND width>4000", "NOT tags:sea"])
+async def test_a_filter_reads_index_entries_and_no_rows(
+    database: Database, filter_text: str
+) -> None:
+    condition = parse_filter(filter_text)
+    assert condition
+    page = page_of(queries.TABLE, scope(Principal("ann")), [condition], NEWEST, 51)
+    async with database.transaction() as db:
+        await db.execute("set local enable_seqscan = off")
+        await db.execute("set local enable_bitmapscan = off")
+        query = f"explain with {page.sql} select * from page"  # noqa: S608
+        rows = await db.execute(query.encode(), page.params)
+        plan = "\n".join([row["QUERY PLAN"] async for row in rows])
+    for index in ("media_by_project", "media_by_owner"):
+        assert f"Index Only Scan using {index}" in plan
+        assert f"Index Scan using {index}" not in plan

@@ -125,7 +125,8 @@ FIELDS = {
     "update_time": ordered("m.update_time", timestamp, TIME),
     "capture_time": ordered("m.capture_time", timestamp, TIME),
     "expire_time": ordered("m.expire_time", timestamp, TIME),
-    "tags": Field("m.tags", CONTAINS, str, "a string"),
+    # The indexes of lists have the hashes of tags. Two tags with the same 64 bits are not expected.
+    "tags": Field("m.tag_hashes", CONTAINS, str, "a string"),
 }
 # Sessions of share links do not learn who owns a media.
 FIELDS_OF_LINKS = {name: field for name, field in FIELDS.items() if name != "owner"}
@@ -248,7 +249,7 @@ class Parser:
 
 def compare(field: Field, operator: str, value: Any) -> Condition:
     if operator == ":":
-        return Condition(f"%s = any({field.sql})", (value,))
+        return Condition(f"hashtextextended(%s, 0) = any({field.sql})", (value,))
     if field.wildcards and (value.startswith("*") or value.endswith("*")):
         like = "like" if operator == "=" else "not like"
         return Condition(f"{field.sql} {like} %s", (*field.params, wildcard(value)))
