@@ -13,7 +13,7 @@ from media_service.access.lists import Key, page_of
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition, scope
 from media_service.access.principal import LINK, LinkMode, Principal
-from media_service.access.queries import CALLER, caller_params, for_callers, visible
+from media_service.access.queries import CALLER, caller_params, visible
 from media_service.access.role import Role
 from media_service.blobs.model import Blob
 from media_service.credentials import queries as credentials
@@ -352,10 +352,13 @@ async def test_the_predicate_is_planned_once_for_all_statements(database: Databa
     caller = Principal("ann")
     async with database.connection() as db:
         for query, params in (
-            for_callers(queries.ASKED[False, False], [(new_id(), caller)]),
-            (f"select {uploads.ROLE} from {CALLER} cross join uploads u", caller_params(caller)),  # noqa: S608
+            queries.ASKED[False, False].of([(new_id(), caller)]),
+            (
+                f"select {uploads.ROLE} from {CALLER} cross join uploads u".encode(),  # noqa: S608
+                caller_params(caller),
+            ),
         ):
-            rows = await db.execute(f"explain {query}".encode(), params)
+            rows = await db.execute(b"explain " + query, params)
             assert "access_grants" not in "\n".join([row["QUERY PLAN"] async for row in rows])
 
 

@@ -52,12 +52,20 @@ CALLER_UNTIL = (
 )
 
 
-def for_callers(query: str, asked: Sequence[tuple[str, Principal | None]]) -> tuple[str, Any]:
-    """A query with `CALLERS` for these callers, and its parameters."""
-    if len(asked) > 1:
-        return query, callers_params(asked)
-    ((id_, principal),) = asked
-    return query.replace(CALLERS, ONE_CALLER), (id_, *caller_params(principal))
+class CallersQuery:
+    """A query with `CALLERS`, for one caller or several. Its texts are made once, not for each
+    call."""
+
+    def __init__(self, query: str) -> None:
+        self._one = query.replace(CALLERS, ONE_CALLER).encode()
+        self._several = query.encode()
+
+    def of(self, asked: Sequence[tuple[str, Principal | None]]) -> tuple[bytes, Any]:
+        """The query for these callers, and its parameters."""
+        if len(asked) > 1:
+            return self._several, callers_params(asked)
+        ((id_, principal),) = asked
+        return self._one, (id_, *caller_params(principal))
 
 
 def caller_params(principal: Principal | None) -> tuple[str | bool | int | None, ...]:
@@ -82,10 +90,8 @@ def caller_until_params(principal: Principal, until: datetime | None) -> tuple[A
 
 def callers_params(asked: Sequence[tuple[str, Principal | None]]) -> tuple[list[Any], ...]:
     """The parameters of `CALLERS`."""
-    ids = [id_ for id_, _ in asked]
-    callers = [caller_params(principal) for _, principal in asked]
-    columns = ([caller[i] for caller in callers] for i in range(len(caller_params(None))))
-    return ids, *columns
+    callers = ((id_, *caller_params(principal)) for id_, principal in asked)
+    return tuple(list(column) for column in zip(*callers, strict=True))
 
 
 NOW = "now()"

@@ -15,9 +15,9 @@ from media_service.access.principal import LINK, Principal
 from media_service.access.queries import (
     CALLER,
     CALLERS,
+    CallersQuery,
     Scope,
     caller_params,
-    for_callers,
     media_keys,
     readable_by_link,
     role,
@@ -116,14 +116,15 @@ ROLE = role("m", KEYS)
 TABLE = Table("media", "m", "media_id", "media_id")
 
 
-def asked_for(renditions: str, role: str) -> str:
+def asked_for(renditions: str, role: str) -> CallersQuery:
     """The media that callers ask for, each with the role of its caller."""
-    return select(
+    query = select(
         renditions,
         f"c.position, {role}",
         f"{CALLERS} join media m on m.media_id = c.id",
         signer_url_key("c"),
     )
+    return CallersQuery(query)
 
 
 # By whether they are bare, and whether a share link is among the callers.
@@ -234,9 +235,8 @@ async def get_asked(
     if not asked:
         return []
     links = any(principal and principal.type == LINK for _, principal in asked)
-    query, params = for_callers(ASKED[bare, links], asked)
-    rows = await db.execute(query.encode(), params)
-    found = {row["position"]: record(row) async for row in rows}
+    rows = await db.execute(*ASKED[bare, links].of(asked))
+    found = {row["position"]: record(row) for row in await rows.fetchall()}
     return [found.get(position) for position in range(1, len(asked) + 1)]
 
 

@@ -54,7 +54,7 @@ def time_from(message: Message, field: str) -> datetime | None:
 
 def checksums_to_message(checksums: Checksums) -> checksums_pb2.Checksums | None:
     """None if none is known."""
-    if checksums == Checksums():
+    if checksums.crc32c is None and checksums.sha256 is None:
         return None
     return checksums_pb2.Checksums(crc32c=checksums.crc32c, sha256=checksums.sha256 or b"")
 

@@ -24,11 +24,8 @@ DIGEST = re.compile(r"(?<![a-z0-9-])([a-z0-9-]+)\s*=\s*:([^:]*):")
 
 def request_headers(context: Any) -> Mapping[str, str]:
     """The request's metadata by lower-case name; the first value of a repeated name."""
-    headers: dict[str, str] = {}
-    for key, value in context.invocation_metadata() or ():
-        if isinstance(value, str):
-            headers.setdefault(key, value)
-    return headers
+    metadata = context.invocation_metadata() or ()
+    return {key: value for key, value in reversed(metadata) if isinstance(value, str)}
 
 
 def is_rest(context: Any) -> bool:

@@ -40,9 +40,10 @@ from media_service.uploads.model import (
     UploadState,
 )
 
-COLUMNS = SQL(
+COLUMN_NAMES = (
     "u.*, u.upload_id::text as upload_id, u.media_id::text as media_id, u.blob_id::text as blob_id"
 )
+COLUMNS = SQL(COLUMN_NAMES)
 SELECT = SQL("select {} from uploads u ").format(COLUMNS)
 ROLE = role("u", media_keys("u", "media_id"))
 # Its owner needs no grant.
@@ -64,12 +65,33 @@ TABLE = Table("uploads", "u", "upload_id", "media_id")
 NEWEST = (Key("create_time", descending=True), Key("upload_id", descending=True))
 
 
-def role_sql(principal: Principal | None) -> SQL:
-    return SQL(GUEST_ROLE if principal and principal.type == LINK else ROLE)
+def for_callers(statement: str) -> Mapping[bool, bytes]:
+    """A statement by whether its caller is a share link. In it, `{role}` and `{project_role}` stand
+    for the caller's roles on the upload and on its project."""
+    roles = {True: (GUEST_ROLE, GUEST_ROLE), False: (ROLE, PROJECT_ROLE)}
+    return {
+        link: statement.format(
+            columns=COLUMN_NAMES, role=role, project_role=project_role, caller=CALLER
+        ).encode()
+        for link, (role, project_role) in roles.items()
+    }
 
 
-def project_role_sql(principal: Principal | None) -> SQL:
-    return SQL(GUEST_ROLE if principal and principal.type == LINK else PROJECT_ROLE)
+GET = for_callers(
+    "select {columns}, {role} as role from {caller} cross join uploads u where u.upload_id = %s"
+)
+GET_TO_WRITE = for_callers("""
+    select {columns}, {role} as role, {project_role} as project_role
+    from {caller} cross join uploads u where u.upload_id = %s
+""")
+LOCK_TO_FINISH = for_callers(f"""
+    select {{columns}}, {{role}} as role, {{project_role}} as project_role, {SCREENED} as screened
+    from {{caller}} cross join uploads u where u.upload_id = %s for update of u
+""")
+
+
+def is_link(principal: Principal | None) -> bool:
+    return principal is not None and principal.type == LINK
 
 
 def record(row: Mapping[str, Any]) -> Upload:
@@ -233,21 +255,16 @@ async def count_open_by_guests(db: Connection, share_link_id: str) -> int:
 
 async def get(db: Connection, upload_id: str, principal: Principal | None = None) -> Upload | None:
     """Returns an upload, with the role of the caller."""
-    query = SQL("select {}, {} as role from {} cross join uploads u where u.upload_id = %s").format(
-        COLUMNS, role_sql(principal), SQL(CALLER)
-    )
-    rows = await db.execute(query, (*caller_params(principal), upload_id))
+    params = (*caller_params(principal), upload_id)
+    rows = await db.execute(GET[is_link(principal)], params)
     row = await rows.fetchone()
     return record(row) if row else None
 
 
 async def get_to_write(db: Connection, upload_id: str, principal: Principal) -> Upload | None:
     """Like `get`, also with the role of the caller on the upload's project."""
-    query = SQL(
-        "select {}, {} as role, {} as project_role from {} cross join uploads u"
-        " where u.upload_id = %s"
-    ).format(COLUMNS, role_sql(principal), project_role_sql(principal), SQL(CALLER))
-    rows = await db.execute(query, (*caller_params(principal), upload_id))
+    params = (*caller_params(principal), upload_id)
+    rows = await db.execute(GET_TO_WRITE[is_link(principal)], params)
     row = await rows.fetchone()
     return record(row) if row else None
 
@@ -262,11 +279,8 @@ async def lock(db: Connection, upload_id: str) -> Upload | None:
 async def lock_to_finish(db: Connection, upload_id: str, principal: Principal) -> Upload | None:
     """Like `get_to_write`, also with `Upload.screened`, and locks the row until the transaction
     ends."""
-    query = SQL(
-        "select {}, {} as role, {} as project_role, {} as screened from {} cross join uploads u"
-        " where u.upload_id = %s for update of u"
-    ).format(COLUMNS, role_sql(principal), project_role_sql(principal), SQL(SCREENED), SQL(CALLER))
-    rows = await db.execute(query, (*caller_params(principal), upload_id))
+    params = (*caller_params(principal), upload_id)
+    rows = await db.execute(LOCK_TO_FINISH[is_link(principal)], params)
     row = await rows.fetchone()
     return record(row) if row else None
 

@@ -9,8 +9,8 @@ from media_service.access.policy import Condition
 from media_service.access.principal import Principal
 from media_service.access.queries import (
     CALLERS,
+    CallersQuery,
     Scope,
-    for_callers,
     media_keys,
     role,
 )
@@ -20,15 +20,16 @@ from media_service.jobs.queries.records import job_record
 
 COLUMNS = "j.*, j.job_id::text as job_id, j.subject_id::text as subject_id"
 SELECT = f"select {COLUMNS}, 0 as role from jobs j"
-# The jobs that callers ask for, each with the role of its caller.
-ASKED = f"""
-    select {COLUMNS}, c.position, {role("j", media_keys("j", "subject_id"))} as role
-    from {CALLERS} join jobs j on j.job_id = c.id
-"""
 TABLE = Table("jobs", "j", "job_id", "subject_id")
 NEWEST = (Key("create_time", descending=True), Key("job_id", descending=True))
 # Jobs that callers can see. Jobs of the service itself and subjobs are not visible.
 VISIBLE = "j.owner_type is not null and j.parent_id is null"
+# The jobs that callers ask for, each with the role of its caller.
+ASKED = CallersQuery(f"""
+    select {COLUMNS}, c.position, {role("j", media_keys("j", "subject_id"))} as role
+    from {CALLERS} join jobs j on j.job_id = c.id
+    where {VISIBLE}
+""")
 
 
 # Media id, rendition.
@@ -66,8 +67,7 @@ async def get_asked(db: Connection, asked: Sequence[tuple[str, Principal]]) -> l
     """Returns the visible jobs that each caller asks for, with the caller's role."""
     if not asked:
         return []
-    query, params = for_callers(f"{ASKED} where {VISIBLE}", asked)
-    rows = await db.execute(query.encode(), params)
+    rows = await db.execute(*ASKED.of(asked))
     found = {row["position"]: job_record(row) async for row in rows}
     return [found.get(position) for position in range(1, len(asked) + 1)]
 

@@ -8,15 +8,22 @@ from typing import Any
 from psycopg.sql import SQL
 
 from media_service.access.principal import Principal
-from media_service.access.queries import CALLER, caller_params
+from media_service.access.queries import caller_params
 from media_service.db.transaction import Connection
 from media_service.uploads.model import Part, Upload
-from media_service.uploads.queries import COLUMNS, project_role_sql, record, role_sql
+from media_service.uploads.queries import COLUMNS, for_callers, is_link, record
 
 SELECT = """
     select number, size_bytes, crc32c, epoch, sealed, stored, signed, replaceable
     from upload_parts
 """
+# An upload with one of its parts.
+FIND = for_callers("""
+    select {columns}, to_json(p) as part, {role} as role, {project_role} as project_role
+    from {caller} cross join uploads u
+    left join upload_parts p on p.upload_id = u.upload_id and p.number = %s
+    where u.upload_id = %s
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +79,7 @@ async def find(
     """Returns an upload with the roles of the caller on it and on its project, and one of its
     parts. Each is None if it does not exist."""
     rows = await db.execute(
-        SQL("""
-        select {}, to_json(p) as part, {} as role, {} as project_role
-        from {} cross join uploads u
-        left join upload_parts p on p.upload_id = u.upload_id and p.number = %s
-        where u.upload_id = %s
-        """).format(COLUMNS, role_sql(principal), project_role_sql(principal), SQL(CALLER)),
+        FIND[is_link(principal)],
         (*caller_params(principal), number, upload_id),
     )
     row = await rows.fetchone()
