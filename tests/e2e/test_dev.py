@@ -77,34 +77,41 @@ def renditions(user: httpx.Client, media: str) -> set[str]:
     return {rendition["name"] for rendition in found.get("renditions", [])}
 
 
+@pytest.fixture(scope="module")
+def second() -> Iterator[Service]:
+    """A service with the default settings, which `take_over` kills."""
+    with tempfile.TemporaryDirectory(prefix="media-dev-") as name:
+        service = start(environment(Path(name) / "data"))
+        yield service
+        if service.process.poll() is None:
+            assert service.stop() == 0
+
+
 def test_a_second_dev_is_ready_to_use_and_has_its_own_secret(
-    service: Service, folder: Path
+    service: Service, second: Service
 ) -> None:
-    with running(environment(folder)) as second:
-        token = next(x for x in second.welcome if "TOKEN=" in x).partition("=")[2]
-        headers = {"authorization": f"Bearer {token}"}
-        answer = httpx.get(
-            f"{second.base_url}/v1/media", headers=headers, trust_env=False, verify=NO_TLS
-        )
-        assert answer.json() == NO_MEDIA
-        with httpx.Client(
-            base_url=second.base_url, headers=headers, trust_env=False, verify=NO_TLS
-        ) as user:
-            media = store(user, counted(1), "video.mp4")["mediaId"]
-            presets = {"stream", "poster", "storyboard", "preview"}
-            eventually(lambda: presets <= renditions(user, media), 60)
-        # The first service has another key.
-        answer = httpx.get(
-            f"{service.base_url}/v1/media", headers=headers, trust_env=False, verify=NO_TLS
-        )
-        assert answer.status_code == 401
-        assert stat.S_IMODE((folder / "jwt-secret").stat().st_mode) == 0o600
-        assert stat.S_IMODE((folder / "raw").stat().st_mode) == 0o700
-        commands = [line for line in second.welcome if second.base_url in line]
-        assert [line for line in commands if "/v1/media:upload" in line]
-        assert [
-            line for line in second.welcome if second.grpc_address in line and "grpcurl" in line
-        ]
+    token = next(x for x in second.welcome if "TOKEN=" in x).partition("=")[2]
+    headers = {"authorization": f"Bearer {token}"}
+    answer = httpx.get(
+        f"{second.base_url}/v1/media", headers=headers, trust_env=False, verify=NO_TLS
+    )
+    assert answer.json() == NO_MEDIA
+    with httpx.Client(
+        base_url=second.base_url, headers=headers, trust_env=False, verify=NO_TLS
+    ) as user:
+        media = store(user, counted(1), "video.mp4")["mediaId"]
+        presets = {"stream", "poster", "storyboard", "preview"}
+        eventually(lambda: presets <= renditions(user, media), 60)
+    # The first service has another key.
+    answer = httpx.get(
+        f"{service.base_url}/v1/media", headers=headers, trust_env=False, verify=NO_TLS
+    )
+    assert answer.status_code == 401
+    assert stat.S_IMODE((second.data_dir / "jwt-secret").stat().st_mode) == 0o600
+    assert stat.S_IMODE((second.data_dir / "raw").stat().st_mode) == 0o700
+    commands = [line for line in second.welcome if second.base_url in line]
+    assert [line for line in commands if "/v1/media:upload" in line]
+    assert [line for line in second.welcome if second.grpc_address in line and "grpcurl" in line]
 
 
 # Without Landlock
@@ -209,17 +216,14 @@ class TakeOver:
 
 
 @pytest.fixture(scope="module")
-def take_over() -> Iterator[TakeOver]:
-    with tempfile.TemporaryDirectory(prefix="media-dev-") as name:
-        environ = environment(Path(name) / "data")
-        first = start(environ)
-        children, postgres = first.children(), first.postgres()
-        first.process.kill()
-        first.process.wait(STOP_SECONDS)
-        assert alive(children) == []
-        assert postgres.is_running()
-        with running(environ) as second:
-            yield TakeOver(children, postgres, second)
+def take_over(second: Service) -> Iterator[TakeOver]:
+    children, postgres = second.children(), second.postgres()
+    second.process.kill()
+    second.process.wait(STOP_SECONDS)
+    assert alive(children) == []
+    assert postgres.is_running()
+    with running(second.environ) as after:
+        yield TakeOver(children, postgres, after)
 
 
 def test_a_killed_dev_leaves_only_postgresql_which_the_next_one_takes_over(

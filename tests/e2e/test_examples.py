@@ -135,8 +135,10 @@ def with_key(client: httpx.Client) -> dict[str, str]:
     return {**names, "API_KEY": answer.json()["apiKey"]["apiKeyId"]}
 
 
-def grant_administrator(service: Service, user: str) -> None:
-    command = [sys.executable, "-m", "media_service", "admin", "grant", user]
+@pytest.fixture(scope="module")
+def administrator(service: Service) -> None:
+    """Makes USER an administrator."""
+    command = [sys.executable, "-m", "media_service", "admin", "grant", USER]
     subprocess.run(command, env={**service.environ, **service.settings()}, check=True)
 
 
@@ -207,8 +209,24 @@ OF_SERVICE = {
 }
 
 
+# These change nothing, so they share what is prepared.
+READING = ("BatchGet", "Get", "List", "Download", "Render", "Export")
+
+
+@pytest.fixture(scope="module")
+def prepared() -> dict[str, dict[str, str]]:
+    """What the examples that change nothing share, by the name of what prepared it."""
+    return {}
+
+
 @pytest.mark.parametrize("name", EXAMPLES, ids=lambda name: name.rpartition(".")[2])
-def test_the_examples_of_an_rpc_work(name: str, service: Service, tmp_path: Path) -> None:
+def test_the_examples_of_an_rpc_work(
+    name: str,
+    service: Service,
+    prepared: dict[str, dict[str, str]],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
     method = name.rpartition(".")[2]
     file = tmp_path / "photo.jpg"
     file.write_bytes(PHOTO)
@@ -223,10 +241,14 @@ def test_the_examples_of_an_rpc_work(name: str, service: Service, tmp_path: Path
     stories = [examples] if method in ONE_STORY else [[command] for command in examples]
     prepare = PREPARE.get(method, OF_SERVICE.get(name.split(".")[-2], image))
     if prepare in {administering, erasing}:
-        grant_administrator(service, USER)
+        request.getfixturevalue("administrator")
+    shared = method.startswith(READING)
     for story in stories:
         with client_of(service, USER) as client:
-            names = prepare(client)
+            names = prepared.get(prepare.__name__) if shared else None
+            names = names or prepare(client)
+        if shared:
+            prepared[prepare.__name__] = names
         done = subprocess.run(
             ["/bin/bash", "-c", PRELUDE + "\n".join(story)],
             env={**variables, **names},

@@ -16,7 +16,7 @@ from tests.support.service import alive, environment, running, start
 from tests.support.tools import eventually
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="media-reconcile-") as name:
         yield Path(name) / "data"
@@ -79,14 +79,13 @@ def test_reconcile_uses_the_database_of_dev_and_leaves_it_as_it_was(folder: Path
     assert postgres_of(folder) == []
 
 
-@pytest.fixture(scope="module")
-def stopped() -> Iterator[Path]:
-    """The data of a `dev` that was stopped."""
-    with tempfile.TemporaryDirectory(prefix="media-reconcile-") as name:
-        folder = Path(name) / "data"
+@pytest.fixture
+def stopped(folder: Path) -> Path:
+    """The data of a `dev` that was stopped, usually that of the test before."""
+    if not folder.exists():
         with running(environment(folder)):
             pass
-        yield folder
+    return folder
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
