@@ -23,6 +23,7 @@ from media_service.audit.digests import verify
 from media_service.cli.main import cli
 from media_service.db.database import Database
 from media_service.downloads.periodic_tasks import remove_erased_signers
+from media_service.quotas.model import Measure
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.credentials import account, api_key
 from tests.support.rpc.links import link, somebody
@@ -153,7 +154,7 @@ async def test_an_erased_user_leaves_nothing_that_names_them(
     assert rows["service_accounts", "REMOVED"] == 1
     assert rows["api_keys", "REMOVED"] == 1
     assert rows["share_links", "REMOVED"] == rows["signed_url_keys", "PSEUDONYMIZED"] == 1
-    assert rows["quotas", "REMOVED"] == 3
+    assert rows["quotas", "REMOVED"] == len(Measure)
     for gone in (media, deleted, in_own, of_robot):
         request = media_service_pb2.GetMediaRequest(media_id=gone.media_id)
         assert (await refused(root.call(root.media.GetMedia, request))).reason == "MEDIA_NOT_FOUND"
