@@ -137,8 +137,7 @@ async def test_each_page_is_read_from_an_index_in_its_order(database: Database) 
     problems = set()
     async with database.transaction() as tx:
         # The tables are empty, so the planner would read them whole.
-        for method in ("seqscan", "hashjoin", "mergejoin"):
-            await tx.execute(f"set local enable_{method} = off".encode())
+        await tx.execute("set local enable_seqscan = off")
         for given in personal_rows():
             sorts = "on" if given.table in UNORDERED else "off"
             await tx.execute(f"set local enable_sort = {sorts}".encode())
@@ -174,9 +173,9 @@ async def test_pages_of_jobs_read_only_those_of_the_person(database: Database) -
             """
         )
         await tx.execute("analyze jobs")
-        before = await jobs_read(tx)
+        before = await rows_read(tx, "jobs")
         pages = [(await rows.page(tx, ann, None, 200))[0] for rows in jobs]
-        assert await jobs_read(tx) - before < 100
+        assert await rows_read(tx, "jobs") - before < 100
         assert [len(page) for page in pages] == [0, 4, 4], "n = 20 000 is both, and listed once"
         erased = [await rows.erase_batch(tx, ann, None) for rows in jobs]
         assert [count for count, _ in erased] == [0, 4, 4]
@@ -188,11 +187,45 @@ async def test_pages_of_jobs_read_only_those_of_the_person(database: Database) -
         assert await left.fetchone() == {"number": 0}
 
 
-async def jobs_read(db: Connection) -> int:
+async def test_a_page_of_addresses_reads_only_its_own(database: Database) -> None:
+    """Of 3000, all of ann: hashing them is cheaper for PostgreSQL than one lookup for each."""
+    async with database.transaction() as tx:
+        person_id = await tx.person_id("user", "ann")
+        await tx.execute(
+            """
+            with added as (
+                select now() + n * interval '1 ms' as time, gen_random_uuid() as entry_id
+                from generate_series(1, 3000) n
+            ), entries as (
+                insert into audit_entries (
+                    time, entry_id, category, action, actor_type, person_id, org_id, project_id,
+                    version, resource_id, outcome, counted, requests, bytes, credential_id,
+                    request_id, origin_hash
+                )
+                select time, entry_id, 'CHANGE', '', 'user', %s, '', '', 0, '', 'OK', false, 1, 0,
+                       '', '', '' from added
+            )
+            insert into audit_origins (time, entry_id, salt, address, user_agent)
+            select time, entry_id, '', '127.0.0.1', '' from added
+            """,
+            (person_id,),
+        )
+        await tx.execute("analyze audit_entries, audit_origins")
+        (rows,) = [rows for rows in personal_rows() if rows.table == "audit_origins"]
+        (ann,) = await rows.people(tx, Person("user", "ann", ["user:ann"]))
+        before = await rows_read(tx, "audit_%")
+        page, after = await rows.page(tx, ann, None, 200)
+        assert await rows_read(tx, "audit_%") - before < 1500
+        count, _ = await rows.erase_batch(tx, ann, after)
+        assert (len(page), count) == (200, 500)
+
+
+async def rows_read(db: Connection, table: str) -> int:
     """In this transaction."""
     rows = await db.execute(
-        "select seq_tup_read + coalesce(idx_tup_fetch, 0) as number from pg_stat_xact_user_tables"
-        " where relname = 'jobs'"
+        "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int as number"
+        " from pg_stat_xact_user_tables where relname like %s",
+        (table,),
     )
     row = await rows.fetchone()
     assert row

@@ -115,7 +115,8 @@ class PersonalRows:
         more. The next batch begins there, so it does not read what others left again."""
         params = {**person.params, **key_params(after), "limit": self.batch}
         columns = "r.*" if self.erase else ", ".join(f"r.{name}" for name in self.key)
-        found = f"{self.select(columns, after, self.ready)} for update of r"
+        lock = "" if self.through else " for update of r"
+        found = self.select(columns, after, self.ready) + lock
         if not self.erase:
             same = " and ".join(f"r.{name} = found.{name}" for name in self.key)
             change = (
@@ -155,8 +156,10 @@ class PersonalRows:
         alias = "k" if self.through else "r"
         source = f"{self.table} r"
         if self.through:
-            same = " and ".join(f"r.{name} = k.{name}" for name in self.key)
-            source = f"{self.through} k join {self.table} r on {same}"
+            same = " and ".join(f"t.{name} = k.{name}" for name in self.key)
+            # With `offset`, PostgreSQL looks up each row, and does not hash the whole table.
+            row = f"select t.* from {self.table} t where {same} offset 0"
+            source = f"{self.through} k cross join lateral ({row}) r"
         key = ", ".join(f"{alias}.{name}" for name in self.key)
         if after:
             values = ", ".join(f"%({name})s" for name in key_params(after))
