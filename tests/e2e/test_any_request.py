@@ -164,7 +164,16 @@ def test_no_request_is_an_error_of_the_server(service: Service) -> None:
         media = store(client, jpeg())["mediaId"]
         upload = create(client, filename="a.jpg")
         job = client.post(f"/v1/media/{media}:process", json={"ops": "flip"}).json()["jobId"]
+        project = client.post("/v1/projects", json={"displayName": "a"}).json()["projectId"]
+        account = client.post("/v1/serviceAccounts", json={"displayName": "a"}).json()[
+            "serviceAccountId"
+        ]
+        key = client.post(f"/v1/serviceAccounts/{account}/apiKeys", json={}).json()["apiKey"]
+        shared = {"targets": [f"media:{media}"], "mode": "VIEW"}
+        link = client.post("/v1/shareLinks", json=shared).json()["shareLink"]
     known = {"media_id": media, "upload_id": upload, "job_id": job, "part_number": 1}
+    known |= {"project_id": project, "service_account_id": account}
+    known |= {"api_key_id": key["apiKeyId"], "share_link_id": link["shareLinkId"]}
     known |= {"rendition": "small", "path": "a", "token": "a.b.c"}
     address = urlsplit(service.base_url)
     assert address.hostname

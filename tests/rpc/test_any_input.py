@@ -8,14 +8,27 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from mediaservice.v1 import media_service_pb2, processing_service_pb2, upload_service_pb2
+from mediaservice.v1 import (
+    media_service_pb2,
+    privacy_service_pb2,
+    processing_service_pb2,
+    upload_service_pb2,
+)
 from mediaservice.v1.error_reason_pb2 import ErrorReason
 from mediaservice.v1.media_pb2 import Media
 from mediaservice.v1.upload_pb2 import UploadSpec
 
 from tests.support.any_input import SEED, Requests, generator, methods
 from tests.support.media.small_files import jpeg
+from tests.support.rpc.credentials import account, api_key
 from tests.support.rpc.server import Caller, Refusal, Running, refused
+from tests.support.rpc.share_links import share
+from tests.support.rpc.sharing import (
+    create_group,
+    create_organization,
+    create_project,
+    make_administrator,
+)
 
 # A watch sends its first message at once, and waits afterwards.
 PATIENCE_SECONDS = 20
@@ -24,16 +37,42 @@ CONCURRENT = 8
 REASONS = set(ErrorReason.Value.keys())
 
 
-def known_values(media_id: str, upload_id: str, job_id: str) -> dict[str, Any]:
+async def known_values(admin: Caller) -> dict[str, Any]:
+    """One of each thing that a request can name, of an administrator."""
+    media_id = (await admin.store(jpeg())).media_id
+    started = processing_service_pb2.ProcessMediaRequest(media_id=media_id, ops="flip")
+    await create_organization(admin, "acme")
+    group = await create_group(admin, "acme")
+    project = (await create_project(admin)).project_id
+    account_id = await account(admin)
+    link = await share(admin, f"media:{media_id}")
+    erasing = privacy_service_pb2.EraseUserRequest(user_id="nobody")
     return {
         "media_id": media_id,
-        "upload_id": upload_id,
-        "job_id": job_id,
+        "upload_id": (await admin.create(filename="a.jpg")).upload_id,
+        "job_id": (await admin.call(admin.processing.ProcessMedia, started)).job_id,
         "path": "original/a.jpg",
         "token": "a.b.c",
         "part_number": 1,
         "rendition": "",
         "ops": "resize:10x",
+        "organization_id": "acme",
+        "group_id": group.group_id,
+        "member": "user:bob",
+        "project_id": project,
+        "resource": f"project:{project}",
+        "grantee": "user:bob",
+        "account": "organization:acme",
+        "service_account_id": account_id,
+        "api_key_id": (await api_key(admin, account_id)).api_key.api_key_id,
+        "share_link_id": link.share_link.share_link_id,
+        "secret": link.secret,
+        "targets": [f"media:{media_id}"],
+        "target": f"media:{media_id}",
+        "sha256": "0" * 64,
+        "signer": "me",
+        "user_id": "nobody",
+        "erasure_id": (await admin.call(admin.privacy.EraseUser, erasing)).erasure_id,
     }
 
 
@@ -85,11 +124,8 @@ def cases(requests: Requests, method: Any) -> Iterator[tuple[bytes, str]]:
 
 
 async def test_no_input_is_an_error_of_the_server(service: Running, ann: Caller) -> None:
-    media = await ann.store(jpeg())
-    upload = await ann.create(filename="a.jpg")
-    started = processing_service_pb2.ProcessMediaRequest(media_id=media.media_id, ops="flip")
-    job = await ann.call(ann.processing.ProcessMedia, started)
-    requests = Requests(known_values(media.media_id, upload.upload_id, job.job_id), generator())
+    await make_administrator(service, "ann")
+    requests = Requests(await known_values(ann), generator())
     problems: list[str] = []
     for path, method in methods():
         remaining = cases(requests, method)

@@ -40,6 +40,10 @@ NUMBERS = [0.0, -0.0, 1e-320, 1e308, -1e308, float("nan"), float("inf"), float("
 STRING, MESSAGE, BYTES, ENUM, BOOL = 9, 11, 12, 14, 8
 FLOATS = {1, 2}
 MAX_DEPTH = 6
+ENDS = (
+    *("Abort", "Cancel", "Complete", "Delete", "Erase", "Purge", "Remove", "Revoke", "Transfer"),
+    "UpdateShareLink",
+)
 
 
 def generator() -> random.Random:
@@ -50,7 +54,7 @@ def methods() -> Iterator[tuple[str, Descriptor]]:
     """Every method with its path. Those that end something come last."""
 
     def ends(method: Descriptor) -> bool:
-        return str(method.name).startswith(("Abort", "Cancel", "Complete", "Delete", "Purge"))
+        return str(method.name).startswith(ENDS)
 
     every = [(service, method) for service in SERVICES for method in service.methods]
     for service, method in sorted(every, key=lambda it: ends(it[1])):
@@ -114,8 +118,11 @@ class Requests:
         """A request with all known and required fields."""
         built = GetMessageClass(message)()
         for field in message.fields:
-            if field.name in self.known and field.type != MESSAGE and not field.is_repeated:
-                setattr(built, field.name, self.known[field.name])
+            if field.name in self.known and field.type != MESSAGE:
+                if field.is_repeated:
+                    getattr(built, field.name).extend(self.known[field.name])
+                else:
+                    setattr(built, field.name, self.known[field.name])
             elif field.type == MESSAGE and not is_map(field) and required(field):
                 inner = self.valid(field.message_type)
                 target = getattr(built, field.name)
