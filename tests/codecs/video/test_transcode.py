@@ -273,7 +273,7 @@ async def test_a_clip_is_exact_without_an_index_of_key_frames(
     """Each second is brighter and its tone higher. Key frames are ten seconds apart."""
     path = generated(
         tmp_path / name,
-        "nullsrc=s=64x48:r=25:d=28,geq=lum='20+8*floor(T)+4*random(1)':cb=128:cr=128",
+        "nullsrc=s=8x8:r=25:d=28,geq=lum='20+8*floor(T)+4*random(1)':cb=128:cr=128,scale=64:48",
         "aevalsrc='0.5*sin(2*PI*100*(2+floor(t))*t)':s=44100:d=28",
         *(*codecs, "-crf", "5", "-q:v", "2", "-g", "250"),
     )
