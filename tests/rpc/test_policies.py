@@ -374,26 +374,26 @@ ZIP = b"PK\3\4" + bytes(26)
 async def test_a_slow_stream_is_refused_by_its_first_bytes(ann: Caller, project: str) -> None:
     await set_policy(ann, f"project:{project}", allowed_types=["image/*"])
     upload, own = [await ann.create(**spec) for spec in ({"project_id": project}, {})]
-    new = upload_pb2.UploadSpec(project_id=project)
-    for data, first in (
-        (video_bytes(5000), {"spec": new}),
-        (video_bytes(5000), {"upload_id": upload.upload_id}),
+
+    async def trickle(
+        data: bytes, **first: Any
+    ) -> AsyncIterator[upload_service_pb2.WriteUploadRequest]:
+        # The first bytes of the stream tell nothing, and are counted before more arrive.
+        yield upload_service_pb2.WriteUploadRequest(data=data[:3000], **first)
+        await asyncio.sleep(1.5)
+        yield upload_service_pb2.WriteUploadRequest(data=data[3000:], offset=3000)
+        await asyncio.Event().wait()
+
+    streams = (
+        trickle(video_bytes(5000), spec=upload_pb2.UploadSpec(project_id=project)),
+        trickle(video_bytes(5000), upload_id=upload.upload_id),
         # Not even the service accepts it.
-        (ZIP + bytes(5000), {"upload_id": own.upload_id}),
-    ):
-
-        async def trickle(
-            data: bytes = data, first: dict[str, Any] = first
-        ) -> AsyncIterator[upload_service_pb2.WriteUploadRequest]:
-            # The first bytes of the stream tell nothing, and are counted before more arrive.
-            yield upload_service_pb2.WriteUploadRequest(data=data[:3000], **first)
-            await asyncio.sleep(1.5)
-            yield upload_service_pb2.WriteUploadRequest(data=data[3000:], offset=3000)
-            await asyncio.Event().wait()
-
-        call = ann.uploads.WriteUpload(trickle(), metadata=ann.metadata)
-        async with asyncio.timeout(20):
-            assert (await refused(call)).reason == "TYPE_NOT_ALLOWED"
+        trickle(ZIP + bytes(5000), upload_id=own.upload_id),
+    )
+    calls = [ann.uploads.WriteUpload(stream, metadata=ann.metadata) for stream in streams]
+    async with asyncio.timeout(20):
+        refusals = await asyncio.gather(*map(refused, calls))
+    assert {refusal.reason for refusal in refusals} == {"TYPE_NOT_ALLOWED"}
     for ended in (upload, own):
         found = await ann.get_upload(ended.upload_id)
         assert found.state == upload_pb2.Upload.FAILED
