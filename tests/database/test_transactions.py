@@ -25,6 +25,7 @@ from media_service.storage.checksums import Checksums
 from media_service.uploads import queries as upload_queries
 from media_service.uploads.model import Chunk, UploadSpec, UploadState
 from tests.support import job_claims as claims
+from tests.support.media.small_files import video_bytes
 from tests.support.notifications import heard
 from tests.support.reconciling import ANN, Service
 
@@ -195,7 +196,7 @@ async def test_watchers_are_notified_when_an_unresumable_upload_breaks_off(
         exists.set()
 
     async def chunks() -> AsyncGenerator[Chunk, None]:
-        yield Chunk(b"x" * (2 << 20))
+        yield Chunk(video_bytes(2 << 20))
         await go_on.wait()
         raise KeyError
 

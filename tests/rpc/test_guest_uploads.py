@@ -8,11 +8,19 @@ from mediaservice.v1.upload_pb2 import Upload
 
 from media_service_client import AsyncClient
 from tests.support.media.small_files import jpeg
+from tests.support.rpc import jobs
 from tests.support.rpc.audit import entries
 from tests.support.rpc.catalogue import get as get_media
+from tests.support.rpc.quotas import set_quota, usage
 from tests.support.rpc.server import Caller, Running, refused
 from tests.support.rpc.share_links import get, media_of, open_link, revoke_link, share, visitor
-from tests.support.rpc.sharing import create_project, store_in
+from tests.support.rpc.sharing import (
+    create_project,
+    grant,
+    grants,
+    make_administrator,
+    store_in,
+)
 
 FILE = jpeg()
 Measure = quota_service_pb2.QuotaMeasure.Name
@@ -109,6 +117,78 @@ async def test_guests_upload_into_a_project_and_see_nothing_else(
     assert await reason(guest.create(project_id=project)) == "PROJECT_NOT_FOUND"
     found = await entries(service, "action", "actor_type", "actor", "media_id")
     assert ("media.create", "link", link_id, stored.media_id) in found
+
+
+async def test_a_guest_is_never_taken_for_somebody_with_a_role(
+    service: Running, ann: Caller, bob: Caller
+) -> None:
+    await make_administrator(service, "root")
+    root = await service.caller("root")
+    project = (await create_project(ann)).project_id
+    resource = f"project:{project}"
+    await grant(ann, resource, "user:bob", "MANAGER")
+    created = await share(bob, resource, mode="UPLOAD")
+    link_id = created.share_link.share_link_id
+    guest = await visitor(service, created.secret)
+
+    # Keys of the guest, the creator of the link and the owner of the project are separate.
+    spec = upload_pb2.UploadSpec(project_id=project, filename="a.jpg")
+    request = upload_service_pb2.CreateUploadRequest(spec=spec)
+    ids = [
+        (await each.call(each.uploads.CreateUpload, request, ("idempotency-key", "1"))).upload_id
+        for each in (guest, bob, ann)
+    ]
+    assert len(set(ids)) == 3
+    given_up = await guest.create(project_id=project)
+    # Who has a role sees and watches what guests upload, as uploads of the project's owner.
+    watch = upload_service_pb2.WatchUploadRequest(upload_id=ids[0])
+    seen = []
+    async for state in bob.uploads.WatchUpload(watch, metadata=bob.metadata):
+        seen.append((state.owner.type, state.owner.id, state.state))
+        if len(seen) == 1:
+            stored = await finish(guest, ids[0])
+    assert {each[:2] for each in seen} == {("user", "ann")}
+    assert seen[-1][2] == Upload.FINISHED
+    by_link = upload_service_pb2.ListUploadsRequest(owner=media_pb2.Owner(type="link", id=link_id))
+    for caller in (ann, bob, root):
+        listed: Any = await caller.call(caller.uploads.ListUploads, by_link)
+        assert not listed.uploads
+    at_once = (await guest.write([message(project)])).media_id
+    # Its jobs are those of the owner.
+    for media_id in (stored.media_id, at_once):
+        (job,) = await jobs.listed(ann, media_id=media_id)
+        assert (job.owner.type, job.owner.id) == ("user", "ann")
+    assert link_id not in str(await grants(ann, resource))
+
+    # A guest does not learn whose quota is exceeded. What is refused counts for nobody.
+    await abort(guest, given_up.upload_id)
+    await set_quota(root, resource, MEDIA=2)
+    before = await usage(root, resource)
+    for call in (guest.create(project_id=project), guest.write([message(project)])):
+        refusal = await refused(call)
+        assert refusal.reason == "QUOTA_EXCEEDED"
+        hidden = [refusal.metadata[name] for name in ("account", "limit", "used")]
+        assert (hidden, refusal.metadata["measure"]) == (["", "", ""], "MEDIA")
+        assert "ann" not in refusal.message
+        assert project not in refusal.message
+    assert (await refused(bob.create(project_id=project))).metadata["account"] == resource
+    assert await usage(root, resource) == before
+
+    # The audit log names the link, and the activity of no user has what it did.
+    found = await entries(service, "actor_type", "actor", "action")
+    by_guests = {action for kind, actor, action in found if (kind, actor) == ("link", link_id)}
+    # The entry of the refused write may be written later.
+    made = {"share_links.open", "uploads.create", "uploads.abort", "media.create"}
+    assert by_guests - {"uploads.write"} == made
+    assert {action for _, actor, action in found if actor == "ann"} == {
+        *("projects.create", "grants.set", "uploads.create")
+    }
+    # It ends with the right of its creator to share, also for an upload that has begun.
+    await set_quota(root, resource)
+    late = await guest.create(project_id=project)
+    await grant(ann, resource, "user:bob", "EDITOR")
+    assert await reason(finish(guest, late.upload_id)) == "UPLOAD_NOT_FOUND"
+    assert await reason(guest.create(project_id=project)) == "PROJECT_NOT_FOUND"
 
 
 async def test_guests_of_one_link_are_separate_and_read_no_media(

@@ -242,7 +242,7 @@ async def test_a_stream_whose_multipart_upload_is_gone_gets_the_reason(
     on_s3: Caller, bucket: Bucket, session: str, reason: str
 ) -> None:
     upload_id = (await on_s3.create()).upload_id
-    stream = Held(on_s3, upload_id, 0, b"x" * MIB, b"x" * PART)
+    stream = Held(on_s3, upload_id, 0, video_bytes(MIB), bytes(PART))
     key, own = await bucket.key_and_session(upload_id)
     await bucket.driver.abort(key, own)
     async with bucket.service.database() as db:

@@ -133,7 +133,8 @@ class ErrorReason(_message.Message):
         bytes. Nothing was stored; an upload that has begun keeps the bytes that it has, and may continue later. Purge
         media, delete renditions, abort uploads, or ask a manager of the account for a higher quota. The details of a call
         have a QuotaFailure. A job fails with this reason if its rendition does not fit. Of PROCESSING_SECONDS, `used` begins
-        at 0 again at `reset_time` (RFC 3339), which is empty for other measures.
+        at 0 again at `reset_time` (RFC 3339), which is empty for other measures. Guests of a share link are told neither
+        `account` nor `limit` and `used`, which are empty.
         """
         PROJECT_NOT_EMPTY: ErrorReason._Value.ValueType  # 156
         """The project `project_id` has media or uploads. Purge them, or give them to another project with TransferMedia."""
@@ -509,7 +510,8 @@ class ErrorReason(_message.Message):
     bytes. Nothing was stored; an upload that has begun keeps the bytes that it has, and may continue later. Purge
     media, delete renditions, abort uploads, or ask a manager of the account for a higher quota. The details of a call
     have a QuotaFailure. A job fails with this reason if its rendition does not fit. Of PROCESSING_SECONDS, `used` begins
-    at 0 again at `reset_time` (RFC 3339), which is empty for other measures.
+    at 0 again at `reset_time` (RFC 3339), which is empty for other measures. Guests of a share link are told neither
+    `account` nor `limit` and `used`, which are empty.
     """
     PROJECT_NOT_EMPTY: ErrorReason.Value.ValueType  # 156
     """The project `project_id` has media or uploads. Purge them, or give them to another project with TransferMedia."""

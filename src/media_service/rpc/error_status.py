@@ -115,9 +115,8 @@ def to_status(error: MediaError) -> status_pb2.Status:
         pack(status, request)
     if error.reason is Reason.QUOTA_EXCEEDED:
         failure = error_details_pb2.QuotaFailure()
-        description = "{measure}: {used} of {limit} used, {wanted} more requested".format(
-            **metadata
-        )
+        use = " {used} of {limit} used," if metadata["account"] else ""
+        description = f"{{measure}}:{use} {{wanted}} more requested".format(**metadata)
         if metadata["reset_time"]:
             description += f", begins at 0 again at {metadata['reset_time']}"
         failure.violations.add(subject=metadata["account"], description=description)

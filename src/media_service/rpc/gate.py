@@ -13,13 +13,14 @@ from google.protobuf.message import Message
 
 from media_service.access.policy import Guard, current_guard
 from media_service.access.principal import LINK, Principal
-from media_service.errors import PermissionDenied, Reason
+from media_service.errors import MediaError, PermissionDenied, Reason
 from media_service.rates.limiter import RateLimiter
 from media_service.rpc import http, wire
 from media_service.rpc.audit_record import Audit, Record
 from media_service.rpc.authentication import Authenticator, Credential, no_token
 from media_service.rpc.caller import caller, charged, current_principal
 from media_service.rpc.client_addresses import ClientAddresses, current_address, network_of
+from media_service.rpc.convert import from_share_link
 from media_service.rpc.decoding import Undecodable, decoding
 from media_service.rpc.error_status import abort, known
 from media_service.rpc.field_validation import FieldValidator
@@ -28,6 +29,7 @@ from media_service.rpc.request_reader import RequestReader, check_metadata
 from media_service.rpc.response_stream import ResponseStreams
 from media_service.rpc.running_calls import RunningCalls
 from media_service.rpc.server_sent_events import current_key, key_of, unless_ended
+from media_service.share_links.errors import as_visitors_see
 from media_service.watches.tickets import Watched, WatchTickets
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -148,8 +150,7 @@ class Gate:
             except Exception as error:
                 shown = known(error)
                 record.fail(shown)
-                if http.is_rest(context):
-                    shown = rule.rest.in_error(shown)
+                shown = as_callers_see(shown, rule, context)
                 try:
                     await abort(context, shown)
                 finally:
@@ -233,6 +234,13 @@ async def messages(context: Context) -> AsyncGenerator[wire.Piece, None]:
     while (message := await context.read()) is not grpc.aio.EOF:
         yield message
         del message
+
+
+def as_callers_see(error: MediaError, rule: MethodRule, context: Context) -> MediaError:
+    """An error in the names of REST, and without what visitors of a share link may not know."""
+    if from_share_link():
+        error = as_visitors_see(error)
+    return rule.rest.in_error(error) if http.is_rest(context) else error
 
 
 def check_scope(principal: Principal, rule: MethodRule) -> None:

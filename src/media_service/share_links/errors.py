@@ -3,6 +3,7 @@
 from media_service.errors import (
     FailedPrecondition,
     InvalidArgument,
+    MediaError,
     NotFound,
     PermissionDenied,
     Reason,
@@ -87,6 +88,23 @@ def busy(most: int) -> ResourceExhausted:
         Reason.SERVER_BUSY,
         "This server checks too many passwords of share links. Try again in a moment.",
         max_streams=most,
+    )
+
+
+def as_visitors_see(error: MediaError) -> MediaError:
+    """An error of the session of a share link. Visitors do not learn whose quota is exceeded, and
+    how much of it is used."""
+    if error.reason is not Reason.QUOTA_EXCEEDED:
+        return error
+    return FailedPrecondition(
+        Reason.QUOTA_EXCEEDED,
+        "There is no room for this file. Tell the sender of the link.",
+        account="",
+        measure=error.metadata["measure"],
+        limit="",
+        used="",
+        wanted=error.metadata["wanted"],
+        reset_time="",
     )
 
 
