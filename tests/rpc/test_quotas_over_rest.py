@@ -1,5 +1,7 @@
 """Quotas over REST."""
 
+import asyncio
+from collections import Counter
 from datetime import UTC, datetime
 
 from tests.support.media.small_files import jpeg
@@ -38,3 +40,19 @@ async def test_an_upload_beyond_a_quota_gets_409_with_what_is_used(front: Open) 
         }
         hidden = await ann.get("/v1/quotas:usage", params={"account": "owner:/user:bob"})
         assert refusal(hidden) == (404, "RESOURCE_NOT_FOUND")
+
+
+async def test_of_200_concurrent_uploads_exactly_as_many_are_admitted_as_fit(front: Open) -> None:
+    size = len(jpeg())
+    async with front() as to, to.client("root") as admin, to.client("ann") as ann:
+        await make_administrator(to.service, "root")
+        limits = [{"measure": "BYTES", "limit": str(100 * size + size - 1)}]
+        await admin.post("/v1/quotas", json={"account": ANN, "limits": limits})
+        upload = [ann.post("/v1/media:upload", content=jpeg()) for _ in range(200)]
+        answers = await asyncio.gather(*upload)
+        assert Counter(answer.status_code for answer in answers) == {201: 100, 409: 100}
+        refused = [refusal(answer) for answer in answers if answer.status_code == 409]
+        assert set(refused) == {(409, "QUOTA_EXCEEDED")}
+        found = (await ann.get("/v1/quotas", params={"account": ANN})).json()
+        (entry,) = [each for each in found["entries"] if each["measure"] == "BYTES"]
+        assert (entry["used"], entry["reserved"]) == (str(100 * size), "0")
