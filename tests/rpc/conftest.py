@@ -1,68 +1,60 @@
 """Fixtures: a real server in this process, and real clients on loopback."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from media_service import app
 from media_service.codecs.sandbox.forks import ForkServer
-from media_service.config import load
 from media_service.downloads import waiting
 from media_service.ids import new_id
-from media_service.storage.blob_store import open_store
 from tests.support.databases import CleanDatabases
 from tests.support.rpc.front import Open, opener
-from tests.support.rpc.server import (
-    NO_PRESETS,
-    SECRET,
-    Caller,
-    Running,
-    Start,
-)
+from tests.support.rpc.place import Place, SharedServices, place_of_test
+from tests.support.rpc.server import Caller, Running, Start
+from tests.support.rpc.starter import starter
 from tests.support.stores.gcs_server import GcsFolder
 from tests.support.stores.s3_server import ACCESS, BUCKET
 from tests.support.stores.s3_server import SECRET as S3_SECRET
 
 
-@asynccontextmanager
-async def starter(database_url: str, folder: Path, fork_server: ForkServer) -> AsyncIterator[Start]:
-    """Starts servers on a database and a directory, with the given settings, which run for the
-    context. `opener` opens their stores."""
-    forks = nullcontext(fork_server)
-    async with AsyncExitStack() as stack:
-
-        async def start_one(
-            *, work: bool = False, opener: app.Opener = open_store, **settings: str
-        ) -> Running:
-            environ = {
-                "MEDIA_DATA_DIR": str(folder),
-                "MEDIA_DATABASE_URL": database_url,
-                "MEDIA_DATABASE_POOL_SIZE": "8",
-                "MEDIA_JWT_SECRET": SECRET,
-                **NO_PRESETS,
-                **{f"MEDIA_{name.upper()}": value for name, value in settings.items()},
-            }
-            config = load(environ)
-            rpc = await stack.enter_async_context(app.server(config, 0, opener, forks))
-            if work:
-                ready = asyncio.Event()
-                worker = asyncio.create_task(app.work(config, ready.set, opener, forks))
-                stack.push_async_callback(stop, worker)
-                await ready.wait()
-            channels = await stack.enter_async_context(AsyncExitStack())
-            return Running(f"127.0.0.1:{rpc.port}", folder, database_url, channels, environ)
-
-        yield start_one
+@pytest.fixture(scope="module")
+async def shared_services(
+    databases: CleanDatabases, tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer
+) -> AsyncIterator[SharedServices]:
+    new_folder = partial(tmp_path_factory.mktemp, "shared")
+    async with SharedServices(databases, new_folder, fork_server) as services:
+        yield services
 
 
 @pytest.fixture
-async def start(database_url: str, tmp_path: Path, fork_server: ForkServer) -> AsyncIterator[Start]:
-    """Starts servers on the test's own database and directory."""
-    async with starter(database_url, tmp_path, fork_server) as start:
-        yield start
+async def place(shared_services: SharedServices, tmp_path: Path) -> AsyncIterator[Place]:
+    async with place_of_test(shared_services, tmp_path) as place:
+        yield place
+
+
+@pytest.fixture
+def database_url(place: Place) -> str:
+    """URL of the database of the test."""
+    return place.database_url
+
+
+@pytest.fixture
+def alone(database_url: str) -> None:
+    """The test shares no server, because it depends on what its server remembers."""
+
+
+@pytest.fixture
+def start(place: Place) -> Start:
+    """Starts servers on the database and the directory of the test."""
+    return place.start
+
+
+@pytest.fixture
+def lend(place: Place) -> Start:
+    """Servers with certain settings that the tests of a file share. See `Place.lend`."""
+    return place.lend
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +69,6 @@ async def shared_service(
             yield await start()
 
 
-async def stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
-
-
 @pytest.fixture
 def front(start: Start, tmp_path: Path) -> Open:
     """Starts a server behind an Envoy of its own, with the given settings."""
@@ -89,15 +76,15 @@ def front(start: Start, tmp_path: Path) -> Open:
 
 
 @pytest.fixture
-async def service(start: Start) -> Running:
+async def service(place: Place) -> Running:
     """A server without a worker."""
-    return await start()
+    return await place.lend()
 
 
 @pytest.fixture
-async def working(start: Start) -> Running:
+async def working(place: Place) -> Running:
     """A server with a worker."""
-    return await start(work=True)
+    return await place.lend(work=True)
 
 
 @pytest.fixture

@@ -52,6 +52,9 @@ from tests.support.rpc.sharing import (
 )
 from tests.support.tools import eventually_async
 
+# Entries wait in the memory of a server, and repeated ones are merged there.
+pytestmark = pytest.mark.usefixtures("alone")
+
 LIST = media_service_pb2.ListMediaRequest()
 CHANGE, DENIAL = audit_pb2.AuditEntry.CHANGE, audit_pb2.AuditEntry.DENIAL
 

@@ -167,6 +167,7 @@ async def test_a_link_does_not_tell_who_signed_it(ann: Caller, service: Running)
 
 
 @pytest.mark.parametrize("visibility", [Media.PUBLIC, Media.PUBLIC_ORIGINAL])
+@pytest.mark.usefixtures("alone")
 async def test_only_a_manager_publishes(
     ann: Caller, bob: Caller, service: Running, visibility: Any
 ) -> None:

@@ -69,6 +69,7 @@ async def reason(call: Any) -> str:
     return (await refused(call)).reason
 
 
+@pytest.mark.usefixtures("alone")
 async def test_the_life_of_a_link_to_a_media(service: Running, ann: Caller, bob: Caller) -> None:
     media_id = (await ann.store(jpeg(), "party.jpg")).media_id
     other_id = (await ann.store(jpeg(), "private.jpg")).media_id
@@ -317,6 +318,7 @@ async def test_the_number_of_links_that_have_not_ended_is_limited(
     assert (await change(ann, second.share_link_id, display_name="old")).display_name == "old"
 
 
+@pytest.mark.usefixtures("alone")
 async def test_only_a_manager_of_all_targets_changes_a_link(
     service: Running, ann: Caller, bob: Caller
 ) -> None:
@@ -415,6 +417,7 @@ async def test_passwords_are_hashed_in_fair_turns_for_those_who_may(
     assert attempts == (0,)
 
 
+@pytest.mark.usefixtures("alone")
 async def test_wrong_passwords_are_counted_for_their_network(
     service: Running, ann: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,9 +33,9 @@ def long_video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-async def working(start: Start) -> Running:
+async def working(lend: Start) -> Running:
     """A server with a worker, without presets."""
-    return await start(work=True, video_presets="-")
+    return await lend(work=True, video_presets="-")
 
 
 async def test_a_video_is_transcoded_and_a_frame_is_extracted(

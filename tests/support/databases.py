@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -64,6 +65,9 @@ select relname, pg_relation_size(oid) from pg_class
 where relnamespace = 'public'::regnamespace and relkind = 'r' and relname <> 'schema_migrations'
 """
 
+# What a running server has recorded about itself and its stores.
+OF_SERVERS = frozenset({"audit_writers", "stores"})
+
 END_OTHERS = """
 select pg_terminate_backend(pid, 10000) from pg_stat_activity
 where datname = current_database() and pid <> pg_backend_pid()
@@ -105,6 +109,11 @@ class CleanDatabases:
         else:
             self._drop(name)
 
+    def clear(self, url: str) -> bool:
+        """Deletes all rows of a database that was taken, but for those of its running server.
+        Returns False if the test changed the schema or wrote many rows."""
+        return self._delete(self._connection(urlsplit(url).path[1:]), OF_SERVERS)
+
     def _create(self) -> str:
         name = unique_name("test")
         # Twice as fast as to write each page ahead, which is the default.
@@ -126,6 +135,9 @@ class CleanDatabases:
     def _empty(self, connection: psycopg.Connection) -> bool:
         """Deletes all rows. Returns whether the database is then like a new one."""
         connection.execute(END_OTHERS)
+        return self._delete(connection)
+
+    def _delete(self, connection: psycopg.Connection, kept: AbstractSet[str] = frozenset()) -> bool:
         if schema_of(connection) != self._schema:
             return False
         tables = connection.execute(TABLES).fetchall()
@@ -133,7 +145,7 @@ class CleanDatabases:
             return False
         with connection.pipeline():
             for table, size in tables:
-                if size:
+                if size and table not in kept:
                     connection.execute(sql.SQL("delete from {}").format(sql.Identifier(table)))
         return True
 
