@@ -47,7 +47,7 @@ async def test_a_file_of_every_type_in_the_docs_becomes_ready(
     start: Start, accepted: dict[str, bytes]
 ) -> None:
     assert accepted.keys() == {*READABLE_TYPES, "application/pdf"}
-    service = await start(work=True, worker_slots="2")
+    service = await start(work=True, worker_slots="2", thumbnails="small=64")
     ann = await service.caller()
     stored = {name: await declared(ann, data, "") for name, data in accepted.items()}
     for name, media in stored.items():

@@ -22,6 +22,7 @@ from mediaservice.v1 import (
 )
 
 from media_service.db.database import Database
+from media_service.jobs import attempt
 from media_service.jobs.service import forget_ended
 from tests.support import job_claims as claims
 from tests.support.batches import changed_by
@@ -79,10 +80,13 @@ async def test_a_pipeline_becomes_a_rendition(working: Running) -> None:
     assert made in known.renditions
 
 
-async def test_a_long_job_reports_its_progress(working: Running) -> None:
+async def test_a_job_reports_its_progress(
+    working: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "PROGRESS_SECONDS", 0.01)
     ann = await working.caller()
     media = await ann.store(jpeg(width=64, height=48))
-    ops = "resize:5000x5000:fit=fill:enlarge=true,blur:20,convert:WEBP:effort=6"
+    ops = "resize:2000x2000:fit=fill:enlarge=true,blur:20,convert:WEBP:effort=6"
     job = await process(ann, media.media_id, ops)
     seen = [each async for each in watch(ann, job.job_id)]
     assert "encode" in {each.stage for each in seen}, "no encode stage was reported"

@@ -11,6 +11,7 @@ import pytest
 from crc32c import crc32c as crc32c_of
 from mediaservice.v1 import upload_pb2, upload_service_pb2
 
+from tests.support.long_form import examples
 from tests.support.media.small_files import video_bytes
 from tests.support.rpc.parts import (
     Part,
@@ -30,21 +31,34 @@ MIB = 1 << 20
 Upload = upload_pb2.Upload
 PutSigned = upload_service_pb2.PutSignedRequest
 Write = upload_service_pb2.WriteUploadRequest
-# S3 accepts a smaller part only as the last one.
-SIZE = 5 * MIB
+# S3 accepts a smaller part only as the last one. The others take several messages as well.
+S3_SIZE = 5 * MIB
+SIZES = {"ann": MIB + 100, "on_gcs": MIB + 100, "on_s3": S3_SIZE}
 
 
-@pytest.fixture(params=["ann", "on_gcs", "on_s3"], ids=["disk", "gcs", "s3"])
+@pytest.fixture(params=SIZES, ids=["disk", "gcs", "s3"])
 def caller(request: pytest.FixtureRequest) -> Caller:
     """A caller on each kind of store."""
     found: Caller = request.getfixturevalue(request.param)
     return found
 
 
-VIDEO = video_bytes(SIZE + 100)
+@pytest.fixture
+def size(request: pytest.FixtureRequest, caller: Caller) -> int:
+    """The size of a part that need not be the last one on the store of `caller`."""
+    return SIZES[request.node.callspec.params["caller"]]
 
 
-def content(mark: int, size: int = SIZE) -> bytes:
+@pytest.fixture
+def rounds(size: int) -> int:
+    """How often a race is run. Large parts take long."""
+    return examples(2, 6) if size == S3_SIZE else 6
+
+
+VIDEO = video_bytes(S3_SIZE + 100)
+
+
+def content(mark: int, size: int) -> bytes:
     """Bytes that depend only on the mark."""
     return VIDEO[: size - 1] + bytes([mark])
 
@@ -76,18 +90,19 @@ async def outcome(call: Any) -> Any:
 
 async def test_a_part_without_a_checksum_is_replaceable_until_the_upload_completes(
     caller: Caller,
+    size: int,
 ) -> None:
     upload_id = (await caller.create()).upload_id
     tokens = [await link(caller, upload_id, number) for number in (1, 2)]
     etags = set()
     for mark in (1, 2, 3):
-        stored = await put_signed(caller, tokens[0], content(mark, SIZE + mark))
+        stored = await put_signed(caller, tokens[0], content(mark, size + mark))
         assert await parts_of(caller, upload_id) == [stored]
         etags.add(stored.etag)
     assert len(etags) == 3
     await put_signed(caller, tokens[1], b"end")
-    wanted = content(3, SIZE + 3) + b"end"
-    assert [part.size_bytes for part in await listed(caller, upload_id)] == [SIZE + 3, 3]
+    wanted = content(3, size + 3) + b"end"
+    assert [part.size_bytes for part in await listed(caller, upload_id)] == [size + 3, 3]
     assert (await caller.get_upload(upload_id)).committed_size_bytes == 0
     done = await complete(caller, upload_id)
     assert (done.state, done.committed_size_bytes) == (Upload.FINISHED, len(wanted))
@@ -138,21 +153,21 @@ async def test_completing_an_upload_compares_etags(ann: Caller) -> None:
     assert (await complete(ann, upload_id, [seen])).state == Upload.FINISHED
 
 
-async def test_a_final_part_is_not_replaced(caller: Caller) -> None:
+async def test_a_final_part_is_not_replaced(caller: Caller, size: int) -> None:
     upload_id = (await caller.create()).upload_id
     tokens = [await link(caller, upload_id, number) for number in (1, 2)]
-    await put(caller, upload_id, 1, content(1))
-    refusal = await refused(put_signed(caller, tokens[0], content(2)))
+    await put(caller, upload_id, 1, content(1, size))
+    refusal = await refused(put_signed(caller, tokens[0], content(2, size)))
     assert refusal.reason == "PART_CONFLICT"
-    await put_signed(caller, tokens[0], content(1))
+    await put_signed(caller, tokens[0], content(1, size))
     # A final part does not replace one that only its URLs may replace either.
     await put_signed(caller, tokens[1], b"one")
     assert (await refused(put(caller, upload_id, 2, b"two"))).reason == "PART_CONFLICT"
     bound = Part(part_number=2, size_bytes=3, crc32c=crc32c_of(b"two"))
     assert (await refused(sign(caller, upload_id, bound))).reason == "PART_CONFLICT"
-    assert await listed(caller, upload_id) == [named(1, content(1)), named(2, b"one")]
+    assert await listed(caller, upload_id) == [named(1, content(1, size)), named(2, b"one")]
     assert (await complete(caller, upload_id)).state == Upload.FINISHED
-    assert await caller.uploaded(upload_id) == content(1) + b"one"
+    assert await caller.uploaded(upload_id) == content(1, size) + b"one"
 
 
 async def test_replaced_bytes_are_removed(ann: Caller, service: Running) -> None:
@@ -165,12 +180,14 @@ async def test_replaced_bytes_are_removed(ann: Caller, service: Running) -> None
     assert (await refused(put_signed(ann, token, b"late"))).reason == "LINK_INVALID"
 
 
-async def test_concurrent_replacements_leave_the_bytes_of_one(caller: Caller) -> None:
+async def test_concurrent_replacements_leave_the_bytes_of_one(
+    caller: Caller, size: int, rounds: int
+) -> None:
     """On S3, where storing overwrites, some may be refused, but never all."""
-    for _ in range(4):
+    for _ in range(rounds):
         upload_id = (await caller.create()).upload_id
         token = await link(caller, upload_id, 1)
-        rivals = [content(mark) for mark in (1, 1, 2, 3)]
+        rivals = [content(mark, size) for mark in (1, 1, 2, 3)]
         ends = await asyncio.gather(*(outcome(put_signed(caller, token, data)) for data in rivals))
         assert any(isinstance(end, Part) for end in ends)
         for end in ends:
@@ -184,13 +201,16 @@ async def test_concurrent_replacements_leave_the_bytes_of_one(caller: Caller) ->
         assert done.media.checksums.crc32c == crc32c_of(stored)
 
 
-async def test_a_concurrent_replacement_and_completion_agree(caller: Caller) -> None:
-    for _ in range(6):
+async def test_a_concurrent_replacement_and_completion_agree(
+    caller: Caller, size: int, rounds: int
+) -> None:
+    for _ in range(rounds):
         upload_id = (await caller.create()).upload_id
         token = await link(caller, upload_id, 1)
-        await put_signed(caller, token, content(1))
+        await put_signed(caller, token, content(1, size))
         replaced, done = await asyncio.gather(
-            outcome(put_signed(caller, token, content(2))), outcome(complete(caller, upload_id))
+            outcome(put_signed(caller, token, content(2, size))),
+            outcome(complete(caller, upload_id)),
         )
         if not isinstance(done, Upload):  # between discarding the old bytes and storing new
             assert done.code() == grpc.StatusCode.FAILED_PRECONDITION
@@ -198,30 +218,31 @@ async def test_a_concurrent_replacement_and_completion_agree(caller: Caller) -> 
             done = await complete(caller, upload_id)
         assert done.state == Upload.FINISHED
         stored = await caller.uploaded(upload_id)
-        assert stored in (content(1), content(2))
+        assert stored in (content(1, size), content(2, size))
         assert done.media.checksums.crc32c == crc32c_of(stored)
         # Bytes acknowledged before the completion are in the media.
         if not isinstance(replaced, Part):
-            assert stored == content(1)
+            assert stored == content(1, size)
 
 
 async def test_a_stream_invalidates_signed_urls_and_does_not_overtake_their_parts(
     caller: Caller,
+    size: int,
 ) -> None:
     upload_id = (await caller.create()).upload_id
     token = await link(caller, upload_id, 1)
-    data = content(1)
-    messages = [Write(offset=at, data=data[at : at + MIB]) for at in range(0, SIZE, MIB)]
+    data = content(1, size)
+    messages = [Write(offset=at, data=data[at : at + MIB]) for at in range(0, size, MIB)]
     messages[0].upload_id = upload_id
     await caller.write(messages)
     assert (await refused(put_signed(caller, token, b"late"))).reason == "LINK_INVALID"
     token = await link(caller, upload_id, 2)
-    await put_signed(caller, token, content(3))
-    refusal = await refused(write(caller, upload_id, b"more", offset=SIZE))
+    await put_signed(caller, token, content(3, size))
+    refusal = await refused(write(caller, upload_id, b"more", offset=size))
     assert refusal.reason == "PARTS_OUTSTANDING"
-    await put_signed(caller, token, content(4))
+    await put_signed(caller, token, content(4, size))
     assert (await complete(caller, upload_id)).state == Upload.FINISHED
-    assert await caller.uploaded(upload_id) == content(1) + content(4)
+    assert await caller.uploaded(upload_id) == content(1, size) + content(4, size)
 
 
 async def test_a_replacement_while_a_stream_starts_is_stored_or_refused(
@@ -264,18 +285,21 @@ async def test_an_incomplete_body_replaces_nothing(ann: Caller, service: Running
 
 async def test_a_replaceable_part_between_final_parts_is_committed_on_completion(
     caller: Caller,
+    size: int,
 ) -> None:
-    upload_id = (await caller.create(size_bytes=3 * SIZE)).upload_id
+    upload_id = (await caller.create(size_bytes=3 * size)).upload_id
     token = await link(caller, upload_id, 2)
-    await put(caller, upload_id, 3, content(3))
-    await put_signed(caller, token, content(9))
-    await put(caller, upload_id, 1, content(1))
+    await put(caller, upload_id, 3, content(3, size))
+    await put_signed(caller, token, content(9, size))
+    await put(caller, upload_id, 1, content(1, size))
     upload = await caller.get_upload(upload_id)
-    assert (upload.committed_size_bytes, upload.next_part_number) == (SIZE, 2)
-    assert (await refused(put_signed(caller, token, content(2, SIZE + 1)))).reason in {
+    assert (upload.committed_size_bytes, upload.next_part_number) == (size, 2)
+    assert (await refused(put_signed(caller, token, content(2, size + 1)))).reason in {
         "SIZE_EXCEEDED",
         "CHUNK_TOO_LARGE",
     }
-    await put_signed(caller, token, content(2))
+    await put_signed(caller, token, content(2, size))
     assert (await complete(caller, upload_id)).state == Upload.FINISHED
-    assert await caller.uploaded(upload_id) == content(1) + content(2) + content(3)
+    assert await caller.uploaded(upload_id) == content(1, size) + content(2, size) + content(
+        3, size
+    )

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import struct
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -60,6 +60,8 @@ class Hands:
     segments: Segments
     process: JobHandler
     chunks: JobHandler
+    environ: Mapping[str, str]
+    fork_server: ForkServer
 
     async def claim(self, job_id: str) -> Claim:
         """Claims this job, which is queued or whose worker died."""
@@ -94,6 +96,16 @@ class Hands:
             except GaveWay:
                 continue
 
+    @asynccontextmanager
+    async def worker(self, **settings: str) -> AsyncIterator[None]:
+        """A worker that is stopped as by SIGTERM."""
+        own = {f"MEDIA_{name.upper()}": value for name, value in settings.items()}
+        config, ready = load({**self.environ, **own}), asyncio.Event()
+        work = app.work(config, ready.set, forks=nullcontext(self.fork_server))
+        async with in_background(work):
+            await ready.wait()
+            yield
+
     async def begin(self, claim: Claim) -> Stream:
         """Starts a stream and is then stopped."""
         async with in_background(self.process.run(claim, Progress())):
@@ -123,17 +135,7 @@ async def hands(service: Running, fork_server: ForkServer) -> AsyncIterator[Hand
         handlers = find_handlers(parts)
         segments = Segments(parts.database, parts.raw)
         process, chunks = handlers[JobKind.PROCESS], handlers[JobKind.CHUNK]
-        yield Hands(parts.database, segments, process, chunks)
-
-
-@asynccontextmanager
-async def worker(service: Running, **settings: str) -> AsyncIterator[None]:
-    """A worker that is stopped as by SIGTERM."""
-    own = {f"MEDIA_{name.upper()}": value for name, value in settings.items()}
-    ready = asyncio.Event()
-    async with in_background(app.work(load({**service.environ, **own}), ready.set)):
-        await ready.wait()
-        yield
+        yield Hands(parts.database, segments, process, chunks, service.environ, fork_server)
 
 
 async def ordered(caller: Caller, ops: str = OPS) -> tuple[str, str]:
@@ -236,7 +238,7 @@ async def test_the_worker_of_a_job_takes_over_a_part_without_a_free_slot(
     part = await hands.claim_subjob(job_id)
     async with hands.database.connection() as db:
         await claimed_jobs.put_back(db, claim)
-    async with worker(service, worker_slots="1"):
+    async with hands.worker(worker_slots="1"):
         await others_done(hands, job_id)
         await change(service, part.job_id, state)
         assert (await ended(ann, job_id)).state == Job.SUCCEEDED
@@ -247,7 +249,7 @@ async def test_a_stopping_worker_requeues_its_job_and_part(
     ann: Caller, hands: Hands, service: Running
 ) -> None:
     _, job_id = await ordered(ann)
-    async with worker(service):
+    async with hands.worker():
 
         async def is_running() -> bool:
             return JobState.RUNNING in await hands.states(job_id)
@@ -261,7 +263,7 @@ async def test_a_stopping_worker_requeues_its_job_and_part(
         )
         assert set(await rows.fetchall()) == {("PROCESS", "QUEUED", 0), ("CHUNK", "QUEUED", 0)}
     assert not encoders()
-    async with worker(service):
+    async with hands.worker():
         done = await ended(ann, job_id)
     assert (done.state, done.attempt) == (Job.SUCCEEDED, 1)
     assert await wrong(service) == []
@@ -283,7 +285,7 @@ async def test_a_stream_gives_way_between_chunks_to_an_owner_who_holds_no_slot(
         assert stream.tracks_ready
     async with hands.database.connection() as db:
         await claimed_jobs.put_back(db, claim)
-    async with worker(service):
+    async with hands.worker():
         assert (await ended(ann, job_id)).state == Job.SUCCEEDED
     assert await wrong(service) == []
 
@@ -318,7 +320,7 @@ async def test_a_job_whose_part_kills_its_workers_fails_and_can_be_retried(
     part = await hands.claim_subjob(job_id)
     async with hands.database.connection() as db:
         await claimed_jobs.put_back(db, claim)
-    async with worker(service):
+    async with hands.worker():
         await others_done(hands, job_id)
         await change(service, part.job_id, f"lost_leases = {MAX_LOST_LEASES}, {LONG_DEAD}")
         failed = await ended(ann, job_id)
@@ -365,7 +367,7 @@ async def test_a_restarted_stream_is_not_removed_as_abandoned(
         await until_blocked(service, sweeping)
     await sweeping
     assert await hands.stream(job_id) is not None
-    async with worker(service):
+    async with hands.worker():
         assert (await ended(ann, job_id)).state == Job.SUCCEEDED
     assert await wrong(service) == []
 

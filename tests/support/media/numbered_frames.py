@@ -22,7 +22,8 @@ def counted(
 ) -> bytes:
     """An MP4 whose frames are numbered by shades of gray. `more` has output options."""
     shades = f"lum='{DARKEST}+mod(N,{SHADES})*{STEP}':cb=128:cr=128"
-    inputs = [f"color=black:s={size}:r={rate}:d={seconds},format=yuv420p,geq={shades}"]
+    small = f"color=black:s=16x16:r={rate}:d={seconds},format=yuv420p,geq={shades}"
+    inputs = [f"{small},scale={size}:flags=neighbor,setsar=1"]
     inputs += [f"sine=f={440 * (n + 1)}:r=48000:d={seconds}" for n in range(audio_tracks)]
     return made(inputs, *more)
 
