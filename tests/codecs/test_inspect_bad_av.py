@@ -218,6 +218,23 @@ async def test_truncated_audio_is_accepted_with_a_shorter_duration(
     await inspector.inspect(path, "AUDIO", "audio/mpeg")
 
 
+async def test_a_track_that_appears_late_is_skipped(inspector: Inspector, tmp_path: Path) -> None:
+    """Tags of data between the others, in a file that announces video and audio."""
+    tracks = ("-f", "lavfi", "-i", "testsrc2=s=64x48:d=2", "-f", "lavfi", "-i", "sine=d=2")
+    path = ffmpeg(tmp_path / "a.flv", *tracks)
+    data = path.read_bytes()
+    before = (await inspector.inspect(path, "VIDEO", "video/x-flv")).info
+    # At the last tag of audio: subtitles of one character, behind the announced tracks.
+    text = b"\x02\0\x0aonTextData\x08\0\0\0\1\0\4text\2\0\1a\0\0\x09"
+    time = int(1.9 * 1000)
+    tag = struct.pack(">I", 0x12000000 | len(text)) + struct.pack(">I", time << 8) + bytes(3) + text
+    tag += struct.pack(">I", len(tag))
+    at = len(data) - 4 - int.from_bytes(data[-4:], "big")
+    path.write_bytes(data[:at] + tag + data[at:])
+    info = (await inspector.inspect(path, "VIDEO", "video/x-flv")).info
+    assert info.duration_seconds == pytest.approx(before.duration_seconds, abs=0.1)
+
+
 async def test_mp3_frames_of_zeros_are_silence_and_no_fault(
     inspector: Inspector, tmp_path: Path
 ) -> None:

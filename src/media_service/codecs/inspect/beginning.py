@@ -6,6 +6,7 @@ from typing import Any
 
 import av
 
+from media_service.codecs.inspect.container import packets
 from media_service.codecs.inspect.timing import FrameTimes
 from media_service.errors import InvalidArgument, Reason
 
@@ -33,7 +34,7 @@ def read_beginning(container: Any, video: Any, audio: Any) -> Beginning:
         decoder_of(track).thread_count = 1  # more threads would hold more frames in memory
     found = Beginning({}, FrameTimes(video.time_base if video is not None else None))
     waiting = {track.index: 0 for track in tracks}
-    for packet in container.demux(tracks):
+    for packet in packets(container, *tracks):
         index = packet.stream_index
         if video is not None and index == video.index:
             found.times.add(packet)

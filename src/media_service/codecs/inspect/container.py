@@ -20,3 +20,14 @@ def open_container(media: int, demuxer: str) -> Iterator[Any]:
         file.seek(0)
         with av.open(file, format=demuxer, options=options, metadata_errors="replace") as container:
             yield container
+
+
+def packets(container: Any, *tracks: Any) -> Iterator[Any]:
+    """Yields the packets of tracks, or of all tracks, from the current position on. PyAV fails at a
+    packet of a track that the beginning of the file did not announce, which this skips."""
+    while True:
+        try:
+            yield from container.demux(*tracks)
+        except IndexError:
+            continue
+        return

@@ -5,6 +5,7 @@ from typing import Any
 
 from av.stream import Disposition
 
+from media_service.codecs.inspect.container import packets
 from media_service.codecs.inspect.timing import RATE_BYTES
 from media_service.codecs.inspect.tracks import ffmpeg_codec
 
@@ -40,7 +41,7 @@ def single_images(container: Any, tracks: Sequence[Any]) -> set[int]:
         if ffmpeg_codec(track) in IMAGE_CODECS and track.frames <= 1
     }
     size = 0
-    for packet in container.demux() if counts else ():
+    for packet in packets(container) if counts else ():
         size += packet.size
         if packet.size and packet.stream_index in counts:
             counts[packet.stream_index] += 1

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from media_service.codecs.ends import Ends, FrameLook
 from media_service.codecs.inspect.av import open_media
 from media_service.codecs.inspect.beginning import corrupt, decoder_of
+from media_service.codecs.inspect.container import packets
 from media_service.codecs.inspect.covers import unmarked_video_tracks
 from media_service.codecs.inspect.limits import MAX_TRACKS
 from media_service.codecs.inspect.timing import (
@@ -160,7 +161,7 @@ def timed_frames(container: Any, track: int, start: float) -> Iterator[tuple[flo
 def decoded_frames(container: Any, video: Any) -> Iterator[Any]:
     """Yields frames, and skips what cannot be decoded, as players do. Raises InvalidArgument
     (INSPECTION_LIMIT_EXCEEDED), because the last frame within the limit is not the wanted one."""
-    for number, packet in enumerate(container.demux(video)):
+    for number, packet in enumerate(packets(container, video)):
         if number >= MAX_PACKETS:
             raise InvalidArgument(
                 Reason.INSPECTION_LIMIT_EXCEEDED,

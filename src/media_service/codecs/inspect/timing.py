@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import av
 
+from media_service.codecs.inspect.container import packets
 from media_service.errors import InvalidArgument, Reason
 
 # The amount that is read to detect a variable frame rate: more than ten seconds of most videos.
@@ -169,7 +170,7 @@ def read_to_end(
     ends: dict[int, float] = {}
     last: dict[int, float] = {}
     gaps: dict[int, float] = {}
-    for number, packet in enumerate(container.demux()):
+    for number, packet in enumerate(packets(container)):
         index, kind = packet.stream_index, packet.stream.type
         ticks = time_of(packet) if kind in {"video", "audio"} else None
         time = math.inf if ticks is None else float(ticks * packet.time_base)
