@@ -105,8 +105,12 @@ class Deployment:
         self._processes: list[Running] = []
         self._db: psycopg.Connection[Any] | None = None
         own = {name: value for name, value in os.environ.items() if not name.startswith("MEDIA_")}
+        temporary = folder / "tmp"
+        temporary.mkdir()
         self.environ = {
             **own,
+            # Otherwise each worker would look at what killed ones left in all tests.
+            "TMPDIR": str(temporary),
             "MEDIA_DATA_DIR": str(folder / "data"),
             "MEDIA_DATABASE_URL": database_url,
             "MEDIA_DATABASE_POOL_SIZE": "6",
