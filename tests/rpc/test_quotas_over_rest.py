@@ -54,5 +54,5 @@ async def test_of_200_concurrent_uploads_exactly_as_many_are_admitted_as_fit(fro
         refused = [refusal(answer) for answer in answers if answer.status_code == 409]
         assert set(refused) == {(409, "QUOTA_EXCEEDED")}
         found = (await ann.get("/v1/quotas", params={"account": ANN})).json()
-        (entry,) = [each for each in found["entries"] if each["measure"] == "BYTES"]
+        (entry,) = [each for each in found["entries"] if each["limit"]["measure"] == "BYTES"]
         assert (entry["used"], entry["reserved"]) == (str(100 * size), "0")
