@@ -175,6 +175,11 @@ async def test_a_killed_program_that_does_not_end_is_left_behind(
     assert not running.folder.exists()
     assert f"process {child.pid} was killed and has not ended" in caplog.text
 
+    async def reaped() -> bool:
+        return not psutil.pid_exists(child.pid)
+
+    await eventually_async(reaped)  # later tests look at the children of this process
+
 
 def test_a_second_cancellation_during_cleanup_leaves_nothing() -> None:
     asyncio.run(cancelled_again())
