@@ -35,8 +35,8 @@ OTHERS = {
     "erasures": "counts pseudonym report",
     "group_members": "group_id",
     "groups": "display_name group_id org_id",
-    "jobs": "charged_type error_message error_metadata error_reason kind org_id pipeline project_id"
-    " rendition stage state turn_type",
+    "jobs": "actor_type charged_type error_message error_metadata error_reason kind org_id pipeline"
+    " project_id rendition stage state turn_type",
     "media": "blurhash content_type description dominant_color error_message error_metadata"
     " error_reason filename info kind labels org_id original_filename private_info project_id state"
     " tags title visibility",

@@ -154,10 +154,11 @@ async def test_a_guest_is_never_taken_for_somebody_with_a_role(
         listed: Any = await caller.call(caller.uploads.ListUploads, by_link)
         assert not listed.uploads
     at_once = (await guest.write([message(project)])).media_id
-    # Its jobs are those of the owner.
+    # Its jobs are those of the owner, started by the link.
     for media_id in (stored.media_id, at_once):
         (job,) = await jobs.listed(ann, media_id=media_id)
         assert (job.owner.type, job.owner.id) == ("user", "ann")
+        assert (job.actor.type, job.actor.id) == ("link", link_id)
     assert link_id not in str(await grants(ann, resource))
 
     # A guest does not learn whose quota is exceeded. What is refused counts for nobody.

@@ -131,7 +131,9 @@ class Job(_message.Message):
         TYPE_FIELD_NUMBER: _builtins.int
         ID_FIELD_NUMBER: _builtins.int
         type: _builtins.str
-        """What kind of actor it is: "user", or "service" for jobs that the service starts itself."""
+        """What kind of actor it is: "user", "service_account", "link" for a guest who uploaded through a share link, or
+        "service" for jobs that the service starts itself.
+        """
         id: _builtins.str
         """Identifies the actor among those of its type, as in Owner. Empty for "service"."""
         def __init__(

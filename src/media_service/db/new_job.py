@@ -15,8 +15,8 @@ class NewJob:
     """`kind`: a `JobKind`. `owner` None: a job of the service itself. `pipeline`, `rendition`: see
     `Job`. `done`: the result exists already. `fault`: why it has failed before it began.
     `parent_id`: of the job that this is a subjob of; subjobs are numbered from 0. `anew`: it
-    renders what exists already, too. `heavy`: it takes more than a few seconds. `actor_id`: of the
-    user who started it; empty: the service itself. `charged`: whose turns it takes (see
+    renders what exists already, too. `heavy`: it takes more than a few seconds. `actor`: the caller
+    who started it; None: the service itself. `charged`: whose turns it takes (see
     `Principal.charged`); None: the owner's."""
 
     kind: str
@@ -32,7 +32,7 @@ class NewJob:
     subjob_number: int = 0
     heavy: bool = False
     project_id: str = ""
-    actor_id: str = ""
+    actor: Owner | None = None
     anew: bool = False
     charged: Owner | None = None
     job_id: str = field(default_factory=new_id)

@@ -32,7 +32,8 @@ async def insert_jobs(db: AsyncConnection[DictRow], added: Sequence[NewJob]) -> 
             "subjob_number": job.subjob_number,
             "heavy": job.heavy,
             "project_id": job.project_id,
-            "actor_id": job.actor_id,
+            "actor_type": job.actor.type if job.actor else "user",
+            "actor_id": job.actor.id if job.actor else "",
             "anew": job.anew,
             "charged_type": job.charged.type if job.charged else None,
             "charged_id": job.charged.id if job.charged else None,
@@ -43,20 +44,20 @@ async def insert_jobs(db: AsyncConnection[DictRow], added: Sequence[NewJob]) -> 
         """
         insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
                           ready, run_time, pipeline, rendition, parent_id, subjob_number, heavy,
-                          project_id, actor_id, anew, charged_type, charged_id,
+                          project_id, actor_type, actor_id, anew, charged_type, charged_id,
                           error_reason, error_message, error_metadata, progress_percent, end_time)
         select job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
                delay <= 0, now() + make_interval(secs => delay), pipeline, rendition,
-               parent_id, subjob_number, heavy, project_id, actor_id, anew, charged_type,
-               charged_id, error_reason, error_message, error_metadata,
+               parent_id, subjob_number, heavy, project_id, actor_type, actor_id, anew,
+               charged_type, charged_id, error_reason, error_message, error_metadata,
                case state when 'SUCCEEDED' then 100 else 0 end,
                case when state <> 'QUEUED' then now() end
         from json_to_recordset(%s::json) as added (
             job_id uuid, kind text, subject_id uuid, state text, org_id text, owner_type text,
             owner_id text, priority smallint, delay float8, pipeline text,
             rendition text, parent_id uuid, subjob_number integer, heavy boolean, project_id text,
-            actor_id text, anew boolean, charged_type text, charged_id text, error_reason text,
-            error_message text, error_metadata jsonb
+            actor_type text, actor_id text, anew boolean, charged_type text, charged_id text,
+            error_reason text, error_message text, error_metadata jsonb
         )
         """,
         (json.dumps(rows),),

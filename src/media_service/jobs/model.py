@@ -84,14 +84,14 @@ class Subjob:
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job as callers see it. A PROCESS job renders the `rendition` of its media with `pipeline`,
-    in canonical text form. `fault` is the error of the last attempt, if it failed. `role`: of the
-    caller for whom it was loaded."""
+    in canonical text form. `actor`: the caller who started it; None: the service itself. `fault` is
+    the error of the last attempt, if it failed. `role`: of the caller for whom it was loaded."""
 
     job_id: str
     kind: JobKind
     media_id: str
     owner: Owner
-    actor_id: str
+    actor: Owner | None
     state: JobState
     priority: Priority
     stage: str

@@ -170,7 +170,7 @@ def job_of(
         done=media.rendered(request.rendition, request.pipeline.text) is not None,
         heavy=route.is_heavy(media.info),
         project_id=media.project_id,
-        actor_id=principal.owner.id,
+        actor=principal.owner,
         charged=principal.charged,
         job_id=request.job_id,
     )

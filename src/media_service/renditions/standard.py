@@ -61,7 +61,7 @@ class StandardRenditions:
                 media_id,
                 media.owner,
                 project_id=media.project_id,
-                actor_id=principal.owner.id,
+                actor=principal.owner,
                 charged=principal.charged,
                 anew=True,
             )

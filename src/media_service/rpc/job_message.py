@@ -2,6 +2,7 @@
 
 from mediaservice.v1 import job_pb2
 
+from media_service.access.owner import Owner
 from media_service.codecs.pipeline.pipeline import stored_pipeline
 from media_service.jobs.model import Job, JobKind
 from media_service.renditions.results import JobResult
@@ -10,12 +11,18 @@ from media_service.rpc.error_status import fault_status
 from media_service.rpc.public_urls import PublicUrls
 
 
+def actor_to_message(actor: Owner | None) -> job_pb2.Job.Actor:
+    if actor is None:
+        return job_pb2.Job.Actor(type="service")
+    return job_pb2.Job.Actor(type=actor.type, id=actor.id)
+
+
 def job_to_message(job: Job, result: JobResult | None, public_urls: PublicUrls) -> job_pb2.Job:
     """`public_urls`: as in `media_to_message`."""
     message = job_pb2.Job(
         job_id=job.job_id,
         owner=owner_to_message(job.owner),
-        actor=job_pb2.Job.Actor(type="user" if job.actor_id else "service", id=job.actor_id),
+        actor=actor_to_message(job.actor),
         project_id=job.project_id,
         type=job_pb2.Job.Type.Value(job.kind),
         state=job_pb2.Job.State.Value(job.state),

@@ -77,10 +77,6 @@ def whole_crc32c(parts: list[Part]) -> int:
     return crc
 
 
-def intake_of(media: NewMedia) -> list[NewJob]:
-    return intake_jobs(media, media.owner.id)
-
-
 def media_of(
     upload: NewUpload | Upload, kind: Kind, content_type: str, blob: Blob, scan: Scan
 ) -> NewMedia:
@@ -116,6 +112,10 @@ class Finished:
     media: NewMedia
     call: AuditedCall | None
 
+    @property
+    def intake_jobs(self) -> list[NewJob]:
+        return intake_jobs(self.media, self.call.caller if self.call else None)
+
     def upload(self, time: datetime) -> Upload:
         """The finished upload. `time` is the time of its creation."""
         return Upload(
@@ -143,7 +143,7 @@ async def insert(tx: Transaction, finished: Sequence[Finished]) -> Rows:
     await keys.settle(tx, [one.new.claim for one in finished if one.new.claim])
     rows = await queries.insert_finished(tx, [one.new for one in finished], media)
     await media_queries.insert(tx, media)
-    await tx.enqueue(*(job for new in media for job in intake_of(new)))
+    await tx.enqueue(*(job for one in finished for job in one.intake_jobs))
     for one in finished:
         audit_creation(tx, one.media, one.new.upload_id, one.call)
     return rows
@@ -381,7 +381,7 @@ class Finisher:
                 check_completer(locked)
             if await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
                 await media_queries.insert(tx, [new])
-                await tx.enqueue(*intake_of(new))
+                await tx.enqueue(*intake_jobs(new, completer.owner if completer else None))
                 audit_creation(tx, new, upload_id)
                 await changing.withdraw(tx, JobKind.FINISH, upload_id)
                 tx.emit(UploadChanged(upload_id, UploadState.FINISHED, upload.epoch))

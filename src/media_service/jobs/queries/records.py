@@ -28,7 +28,7 @@ def job_record(row: Mapping[str, Any]) -> Job:
         kind=JobKind(row["kind"]),
         media_id=row["subject_id"],
         owner=Owner(row["owner_type"], row["owner_id"], row["org_id"]),
-        actor_id=row["actor_id"],
+        actor=Owner(row["actor_type"], row["actor_id"]) if row["actor_id"] else None,
         state=JobState(row["state"]),
         priority=Priority(row["priority"]),
         stage=row["stage"],
