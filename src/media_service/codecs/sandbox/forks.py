@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Any, Self
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 CRASHES = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGABRT, -signal.SIGSYS}
 STDERR_BYTES = 2000
 WARM_UP_SECONDS = 10.0
+POLL_SECONDS = 0.01
 
 
 class ForkedProcess:
@@ -105,9 +107,7 @@ class ForkServer:
         self._replace()
         for process in self._replaced:
             process.kill()
-            try:
-                await asyncio.to_thread(process.wait, END_SECONDS)
-            except subprocess.TimeoutExpired:
+            if not await ended(process):
                 message = "fork server %s was killed and has not ended in %g seconds"
                 log.error(message, process.pid, END_SECONDS)
         self._stderr.close()
@@ -194,6 +194,17 @@ class ForkServer:
             self._replaced.append(self._process)
             self._process = None
         self._replaced = [process for process in self._replaced if process.poll() is None]
+
+
+async def ended(process: "subprocess.Popen[bytes]") -> bool:
+    """Waits END_SECONDS at most. `Popen.wait` with a timeout would sleep in a thread, which fails
+    when libfaketime sets the clock, as in tests."""
+    deadline = time.monotonic() + END_SECONDS
+    while process.poll() is None:
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(POLL_SECONDS)
+    return True
 
 
 def send_whole(control: socket.socket, message: bytes, files: Sequence[int]) -> None:
