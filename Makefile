@@ -30,7 +30,7 @@ test: compiled  ## Run every check and every test.
 
 # These tests mostly wait, so more of them run concurrently than there are processors.
 suite: lint compiled $(COLLECTED)
-	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(OTHERS)
+	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(OTHERS)
 
 # Collecting tests compiles them, which every worker would do otherwise.
 $(COLLECTED): $(READY) $(shell find tests -name '*.py')
@@ -93,7 +93,7 @@ soak-input: compiled
 
 # The tests of `suite`, some of which are longer: see tests/support/long_form.py.
 soak-long: compiled
-	SOAK=1 $(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(OTHERS)
+	SOAK=1 $(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(OTHERS)
 
 # Compares the streams of videos of many kinds with them. FOLDERS may have more videos.
 soak-streams: compiled
