@@ -46,7 +46,7 @@ def test_an_erasure_continues_wherever_it_is_killed(postgres: str, template: str
                 asyncio.run(erase(server.address))
             server.await_death()
             assert db.execute("select from erasures").rowcount == erasures
-        # As if six workers had died of its job.
+        # As if ten workers had died of its job.
         db.execute("update jobs set attempt = 10, lost_leases = 10 where kind = 'ERASE'")
         for failpoint in ERASE:
             deployment.start("work", failpoint).await_death()

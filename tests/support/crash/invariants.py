@@ -118,7 +118,7 @@ INVARIANTS = {
         join uploads u on u.upload_id = p.upload_id
         where u.state in ('ABORTED', 'EXPIRED', 'FAILED')""",
     "an upload that failed": "select upload_id as id from uploads where state = 'FAILED'",
-    # Each claim is an attempt. A job that killed six workers fails, and a later job replaces it.
+    # Each claim is an attempt. A job that killed ten workers fails, and a later job replaces it.
     # An inspection also fails if its media was purged meanwhile.
     "a job that failed before its attempts were used up": """
         select subject_id as id from jobs where state = 'FAILED' and attempt <= 5
