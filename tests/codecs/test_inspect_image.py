@@ -300,6 +300,44 @@ async def test_a_jpeg_may_lack_its_end_marker(
     assert await refusal(inspector, path, "image/jpeg") is Reason.MEDIA_CORRUPT
 
 
+def gif_of(frames: int) -> bytes:
+    out = io.BytesIO()
+    first, *others = [Image.effect_noise((64, 64), 50).convert("P") for _ in range(frames)]
+    first.save(out, "GIF", save_all=frames > 1, append_images=others)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize("missing", [1, 2])
+async def test_a_gif_may_lack_the_marks_of_its_end(
+    inspector: Inspector, tmp_path: Path, missing: int, frames: int
+) -> None:
+    data = gif_of(frames)
+    (path := tmp_path / "a.gif").write_bytes(data)
+    assert (await inspect(inspector, path, "image/gif")).info.warnings == ()
+    path.write_bytes(data[:-missing])
+    info = (await inspect(inspector, path, "image/gif")).info
+    assert (info.width, info.page_count, info.warnings) == (64, frames, ("END_MISSING",))
+
+
+async def test_a_truncated_animation_is_damaged(inspector: Inspector, tmp_path: Path) -> None:
+    (path := tmp_path / "a.gif").write_bytes(gif_of(3)[:-100])
+    assert (await inspect(inspector, path, "image/gif")).info.warnings == ("DATA_DAMAGED",)
+    path.write_bytes(gif_of(1)[:-100])
+    assert await refusal(inspector, path, "image/gif") is Reason.MEDIA_CORRUPT
+
+
+async def test_a_png_may_lack_its_last_chunk(inspector: Inspector, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(out, "PNG")
+    (path := tmp_path / "a.png").write_bytes(out.getvalue())
+    assert (await inspect(inspector, path, "image/png")).info.warnings == ()
+    path.write_bytes(out.getvalue()[:-12])
+    assert (await inspect(inspector, path, "image/png")).info.warnings == ("END_MISSING",)
+    path.write_bytes(out.getvalue()[:-24])
+    assert await refusal(inspector, path, "image/png") is Reason.MEDIA_CORRUPT
+
+
 async def test_data_behind_a_jpeg_is_no_fault(inspector: Inspector, tmp_path: Path) -> None:
     (path := tmp_path / "motion.jpg").write_bytes(photo_of() + b"\0\0\0\x18ftypmp42" * 99)
     assert (await inspect(inspector, path, "image/jpeg")).info.warnings == ()

@@ -17,6 +17,7 @@ from mediaservice.v1 import (
 )
 
 from media_service import app
+from media_service.codecs.sandbox.forks import ForkServer
 from media_service.config import ConfigError, load
 from media_service.db.database import Database
 from media_service.db.events import MediaChanged
@@ -46,6 +47,7 @@ from tests.support.rpc.jobs import listed as listed_jobs
 from tests.support.rpc.links import Anybody, link, signed, somebody
 from tests.support.rpc.renders import render
 from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.starter import starter
 from tests.support.stores.local_files import blob_files
 from tests.support.tools import eventually_async
 
@@ -326,25 +328,25 @@ async def rescan(service: Running, clamd: Clamd) -> int:
         return await changed_by(scan_again(database, opened))
 
 
-@pytest.mark.usefixtures("hurried")  # the first worker does not scan
 async def test_what_was_stored_before_is_scanned_and_unpublished(
-    start: Start, clamd: Clamd
+    start: Start, clamd: Clamd, database_url: str, tmp_path: Path, fork_server: ForkServer
 ) -> None:
-    service = await start(work=True)
-    ann = await service.caller("ann")
-    media_id = (await ann.store(BAD)).media_id
-    media = await until(ann, media_id, Media.READY)
-    assert media.scan == Scan(state=Scan.NOT_SCANNED)
-    await update(ann, ["visibility"], media_id=media_id, visibility=Media.PUBLIC)
+    async with starter(database_url, tmp_path, fork_server) as start_earlier:
+        service = await start_earlier(work=True)
+        ann = await service.caller("ann")
+        media_id = (await ann.store(BAD)).media_id
+        media = await until(ann, media_id, Media.READY)
+        assert media.scan == Scan(state=Scan.NOT_SCANNED)
+        await update(ann, ["visibility"], media_id=media_id, visibility=Media.PUBLIC)
 
-    async def is_public() -> bool:
-        return all(r.public_url for r in (await get(ann, media_id)).renditions)
+        async def is_public() -> bool:
+            return all(r.public_url for r in (await get(ann, media_id)).renditions)
 
-    await eventually_async(is_public)
-    published = service.data_dir / "public"
-    assert blob_files(published)
-    await start(work=True, scan="required", scan_address=clamd.tcp)
-    await until(ann, media_id, Media.QUARANTINED)
+        await eventually_async(is_public)
+        published = service.data_dir / "public"
+        assert blob_files(published)
+    service = await start(work=True, scan="required", scan_address=clamd.tcp)
+    await until(await service.caller("ann"), media_id, Media.QUARANTINED)
 
     async def nothing_public() -> bool:
         return not blob_files(published)

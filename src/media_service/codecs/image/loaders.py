@@ -5,7 +5,7 @@ from typing import Any
 
 import pyvips
 
-from media_service.codecs.image import jpeg, other_decoders
+from media_service.codecs.image import gif, jpeg, other_decoders
 from media_service.codecs.image.readable import LOADERS
 from media_service.errors import InvalidArgument, Reason
 
@@ -54,6 +54,8 @@ def open_page(media: int, loader: str, max_pixels: int = sys.maxsize, **options:
     if loader == "jpegload" and jpeg.end_missing(media):
         options["fail_on"] = "warning"  # if more than the marker is missing
         return pyvips.Image.jpegload_buffer(jpeg.with_end(media), **options)
+    if loader == "gifload" and gif.ending(media) is gif.Ending.END_MISSING:
+        return pyvips.Image.gifload_buffer(gif.with_end(media), **options)
     source = pyvips.Source.new_from_descriptor(media)
     try:
         return getattr(pyvips.Image, f"{loader}_source")(source, **options)

@@ -3,14 +3,14 @@
 import gzip
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
 import pyvips
 
 from media_service.codecs.detection.svg import COMPRESSED
-from media_service.codecs.image import heic, jpeg, other_decoders
+from media_service.codecs.image import gif, heic, jpeg, other_decoders, png
 from media_service.codecs.image.libvips_errors import decoding
 from media_service.codecs.image.loaders import (
     ANIMATED,
@@ -90,6 +90,14 @@ def decode(media: int, loader: str, image: Any, pages: int, max_pixels: int) -> 
 
 READ_BYTES = 1 << 20
 
+END_MISSING = {"jpegload": jpeg.end_missing, "pngload": png.end_missing}
+# libvips shows the frames until the end of a truncated animation.
+GIF_FAULTS: Mapping[gif.Ending, tuple[FileWarning, ...]] = {
+    gif.Ending.COMPLETE: (),
+    gif.Ending.END_MISSING: ("END_MISSING",),
+    gif.Ending.TRUNCATED: ("DATA_DAMAGED",),
+}
+
 
 def elements(media: int, content_type: str) -> int:
     """Counts the elements of an SVG, roughly: an element has one or two tags."""
@@ -114,7 +122,9 @@ def open_strip(media: int, loader: str, count: int) -> Any:
 
 def faults(media: int, loader: str) -> Iterator[FileWarning]:
     """Yields what is wrong with an image that could be decoded."""
-    if loader == "jpegload" and jpeg.end_missing(media):
+    if loader == "gifload":
+        yield from GIF_FAULTS[gif.ending(media)]
+    elif loader in END_MISSING and END_MISSING[loader](media):
         yield "END_MISSING"
     if has_message("premature end of data segment"):
         yield "DATA_DAMAGED"
