@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from media_service.cli.malloc_tuning import tune_malloc
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.db.database import Database
 from media_service.db.embedded_postgres import embedded_postgres
@@ -137,9 +138,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    # The service runs on this loop, which takes less time. Clients run on Python's.
+    # As where the service runs, which takes less time. Clients run on Python's loop.
     if not any(item.path.is_relative_to(CLIENT) for item in session.items):
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        tune_malloc()
     # Tests and modules stay until the end. Searching them for garbage again and again takes time.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
