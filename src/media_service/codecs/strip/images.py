@@ -16,7 +16,7 @@ MAX_EXIF = 1 << 20
 MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
 START, END, SCAN = 0xD8, 0xD9, 0xDA
 # The markers of tables, frames and scans.
-PICTURE = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD, 0xDE, 0xDF}
+IMAGE_MARKERS = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD, 0xDE, 0xDF}
 # Application segments that say how to show the pixels: JFIF, the color profile, Adobe's transform.
 SHOWING = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
 EXIF_SEGMENT = 0xE1
@@ -47,7 +47,7 @@ def jpeg(source: Source) -> Sequence[Piece]:
         if marker == SCAN:
             begin, (end, _) = at, next_marker(source, end, coded=True)
             kept.append(keep(begin, end))
-        elif marker in PICTURE or body.startswith(SHOWING.get(marker, b"\xff")):
+        elif marker in IMAGE_MARKERS or body.startswith(SHOWING.get(marker, b"\xff")):
             kept.append(keep(at, end))
         at = end
     turned = []
