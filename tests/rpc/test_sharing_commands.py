@@ -169,6 +169,9 @@ async def test_the_audit_log_of_a_project_is_counted_and_exported(
     header, *rows = file.read_text().splitlines()
     assert "action" in header.split(",")
     assert any(media in row for row in rows)
+    before = file.read_text()
+    refused = await run.result("ann", "audit", "export", "project:unknown", "-o", str(file))
+    assert (refused.exit_code, file.read_text()) == (1, before)
     mine = await run.result("ann", "audit", "export")
     actions = [json.loads(line)["action"] for line in mine.stdout.splitlines()]
     assert "projects.create" in actions

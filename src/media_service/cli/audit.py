@@ -14,6 +14,7 @@ from media_service.cli.client_command import client_command
 from media_service.cli.data_dir import borrowed_database
 from media_service.cli.duration import Duration
 from media_service.cli.json_output import json_option, print_json
+from media_service.cli.output_file import output_option, write_pieces
 from media_service.cli.service_process import settings
 from media_service.config import Config, ConfigError
 from media_service.errors import MediaError
@@ -148,13 +149,7 @@ Examples:
 @click.option("--user", default="", metavar="USER", help="Of another user, for administrators.")
 @click.option("--csv", is_flag=True, help="CSV with a header. Default: one JSON object per line.")
 @click.option("--since", type=Duration(), metavar="SPAN", help="Only of so long, such as 31d.")
-@click.option(
-    "-o",
-    "--output",
-    "file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The file to write. Default: the standard output.",
-)
+@output_option
 @client_command
 def export(
     client: Client,
@@ -174,9 +169,7 @@ def export(
         raise click.UsageError(f"{resource} is not media:ID, project:ID or organization:ID")
     start_time = datetime.now(UTC) - since if since else None
     pieces = client.export_audit(resource, user_id=user, csv=csv, start_time=start_time)
-    with click.open_file(str(file or "-"), "wb") as target:
-        for piece in pieces:
-            target.write(piece)
+    write_pieces(file, pieces)
 
 
 def numbers(day: str, action: str, usage: Any) -> str:

@@ -136,15 +136,15 @@ def transfer(
     json_: bool,
 ) -> None:
     """Gives media to another owner, to another project, or both, in the same organization."""
-    if (project is not None) + no_project + (owner is not None) == 0:
+    if owner is None and project is None and not no_project:
         raise click.UsageError("name an --owner, a --project or --no-project")
     if project is not None and no_project:
         raise click.UsageError("--project and --no-project exclude each other")
 
     def act(media_id: str) -> Media:
-        new_owner = owner and owner_in(client.get(media_id).owner.organization_id, owner)
-        return client.transfer(
-            media_id, owner=new_owner or None, project_id="" if no_project else project
-        )
+        new_owner = None
+        if owner is not None:
+            new_owner = owner_in(client.get(media_id).owner.organization_id, owner)
+        return client.transfer(media_id, owner=new_owner, project_id="" if no_project else project)
 
     for_each(media_ids, act, partial(output.report, done="transferred", as_json=json_))

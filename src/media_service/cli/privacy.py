@@ -11,6 +11,7 @@ import click
 from media_service.cli import output
 from media_service.cli.client_command import client_command
 from media_service.cli.json_output import json_of, json_option, print_json
+from media_service.cli.output_file import output_option, write_pieces
 from media_service_client import Client, Erasure
 
 WAIT_SECONDS = 5
@@ -134,19 +135,11 @@ Examples:
 """
 )
 @click.argument("user_id", metavar="[USER]", required=False, default="")
-@click.option(
-    "-o",
-    "--output",
-    "file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The file to write. Default: the standard output.",
-)
+@output_option
 @client_command
 def export_user(client: Client, user_id: str, file: Path | None) -> None:
     """Writes all that is kept of a user, one JSON object per line. Without USER: of you.
 
     Only administrators may export others.
     """
-    with click.open_file(str(file or "-"), "wb") as target:
-        for piece in client.export_user(user_id):
-            target.write(piece)
+    write_pieces(file, client.export_user(user_id))

@@ -141,7 +141,7 @@ class DownloadService:
             async with aclosing(pieces):
                 async for piece in pieces:
                     call.bytes += len(piece)
-                    held = [piece]
+                    held = [piece]  # a name would keep the piece that it yields
                     del piece
                     yield held.pop()
 

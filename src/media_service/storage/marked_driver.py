@@ -166,7 +166,7 @@ class MarkedDriver:
             aclosing(self.inner.read(key, offset, length, piece_size)) as pieces,
         ):
             async for piece in pieces:
-                held = [piece]
+                held = [piece]  # a name would keep the piece that it yields
                 del piece
                 yield held.pop()
 

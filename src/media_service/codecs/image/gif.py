@@ -26,6 +26,8 @@ def ending(media: int) -> Ending:
     size, left = os.fstat(media).st_size, MAX_SUB_BLOCKS
     if size <= HEADER_BYTES:
         return Ending.TRUNCATED
+    if os.pread(media, len(END), size - len(END)) == END:
+        return Ending.COMPLETE
     with mmap.mmap(media, 0, access=mmap.ACCESS_READ) as data:
         at = HEADER_BYTES + color_bytes(data[10])
         while at < size:

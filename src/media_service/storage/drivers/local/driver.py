@@ -426,7 +426,7 @@ class LocalDriver(UnsignedDriver, EpochNamedParts):
                 if not data:
                     raise DataLoss(Reason.BLOB_MISSING, "The stored file is too short.", key=key)
                 offset += len(data)
-                pieces = [data]
+                pieces = [data]  # a name would keep the piece that it yields
                 del data
                 yield pieces.pop()
         finally:
