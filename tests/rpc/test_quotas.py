@@ -604,6 +604,27 @@ async def test_processing_seconds_of_a_month_are_charged_when_jobs_end_and_then_
     assert (await usage(admin, ANN))["PROCESSING_SECONDS"][1] > 0
 
 
+async def test_a_clock_that_was_in_a_later_month_does_not_stop_the_charges(
+    service: Running, start: Start, ann: Caller, admin: Caller
+) -> None:
+    await start(work=True)
+    await set_quota(admin, ANN, PROCESSING_SECONDS=1000)
+
+    async def ingest() -> int:
+        await until_done(ann, (await ann.store(jpeg())).media_id)
+        (_, used) = (await ledger(admin, ANN))["PROCESSING_SECONDS"]
+        return used
+
+    assert await ingest() > 0
+    async with service.database() as db:  # charged while the clock was in the future, and set back
+        await db.execute(
+            "update quotas set period_start = period_start + interval '12 years', used = 1000"
+            " where measure = 'PROCESSING_SECONDS'"
+        )
+    assert (await ledger(admin, ANN))["PROCESSING_SECONDS"] == (0, 0)
+    assert 0 < await ingest() < 1000
+
+
 class Jobs:
     """Jobs on a media, and the thousands of seconds that its accounts must be charged for."""
 

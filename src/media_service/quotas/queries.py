@@ -164,7 +164,7 @@ async def entries(db: Connection, account: Resource, how: str = "") -> Mapping[M
     rows = await db.execute(
         f"""
         select measure, hard_limit, soft_limit, reserved, used_now(used, period_start) as used,
-               case when period_start < month_of(now()) then null else soft_exceed_time end
+               case when period_start <> month_of(now()) then null else soft_exceed_time end
                    as soft_exceed_time
         from quotas where account = %s {how}
         """.encode(),
@@ -191,7 +191,7 @@ async def put(
             reserved = excluded.reserved, used = excluded.used, update_time = now(),
             period_start = excluded.period_start,
             soft_exceed_time = case
-                when quotas.period_start < excluded.period_start then null
+                when quotas.period_start <> excluded.period_start then null
                 else quotas.soft_exceed_time
             end
         """,
