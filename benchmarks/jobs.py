@@ -28,7 +28,7 @@ from benchmarks.measure import Bench, say
 from benchmarks.report import Outcome, Row
 from benchmarks.transfer import channel, client
 from media_service.db.database import Database
-from media_service.db.events import JobChanged
+from media_service.db.notifications import JobChanged
 from media_service.ids import new_id
 
 UPLOADS = 100
@@ -161,7 +161,7 @@ async def watched(bench: Bench) -> tuple[list[float], list[float]]:
                     (repr(time.time()), list(some)),
                 )
                 for job_id in some:
-                    db.emit(JobChanged(job_id))
+                    db.notify(JobChanged(job_id))
 
         async with crowd(bench, job_ids) as watchers:
             say(f"  {WATCHERS} watch")

@@ -118,9 +118,9 @@ REGISTRY = (
     Failpoint("upload.finish.inside", "serve", "in the transaction, before it commits", FINISHES),
     Failpoint("upload.finish.after", "serve", "committed, not answered", STAYS),
     Failpoint(
-        "wake-up.before",
+        "notify.before",
         "serve",
-        "committed, no wake-up sent",
+        "committed, no notification sent",
         "Every waiter looks again by itself.",
     ),
     # The same on object stores.
@@ -184,7 +184,7 @@ REGISTRY = (
     Failpoint(
         "process.finish.after",
         "work",
-        "committed, no wake-up sent",
+        "committed, no notification sent",
         "The job SUCCEEDED, and its rendition exists.",
     ),
     Failpoint("scan.finish.before", "work", "scanned, before the transaction", AGAIN),
@@ -196,7 +196,9 @@ REGISTRY = (
     ),
     Failpoint("ingest.hash.after", "work", "the SHA-256 is recorded, the rest is not", AGAIN),
     Failpoint("ingest.finish.before", "work", "inspected, before the transaction", AGAIN),
-    Failpoint("ingest.finish.after", "work", "committed, no wake-up sent", "The media is READY."),
+    Failpoint(
+        "ingest.finish.after", "work", "committed, no notification sent", "The media is READY."
+    ),
     Failpoint(
         "upload.finish-job.after",
         "work",
@@ -216,14 +218,14 @@ REGISTRY = (
     Failpoint(
         "place.take.after",
         "work",
-        "committed, no wake-up sent",
+        "committed, no notification sent",
         "The rendition has moved; a job removes the old bytes.",
     ),
     Failpoint("publish.finish.before", "work", "all have moved, the job is not finished", AGAIN),
     Failpoint(
         "publish.finish.after",
         "work",
-        "committed, no wake-up sent",
+        "committed, no notification sent",
         "Every rendition is in the store that its visibility requires.",
     ),
     Failpoint(
@@ -233,7 +235,10 @@ REGISTRY = (
         "The other one moves them in ten minutes.",
     ),
     Failpoint(
-        "media.purge-due.after", "work", "committed, no wake-up sent", "A job removes its bytes."
+        "media.purge-due.after",
+        "work",
+        "committed, no notification sent",
+        "A job removes its bytes.",
     ),
     # Erasing a person. A server starts it and signs its report, a worker does the rest.
     Failpoint("erase.start.before", "serve", "an erasure starts, not committed", NO_ERASURE),
@@ -245,7 +250,9 @@ REGISTRY = (
     Failpoint(
         "erase.finish.before", "work", "all tables are erased, its job has not ended", ERASES
     ),
-    Failpoint("erase.repeat.after", "work", "another pass is enqueued, no wake-up sent", ERASES),
+    Failpoint(
+        "erase.repeat.after", "work", "another pass is enqueued, no notification sent", ERASES
+    ),
     Failpoint("erase.end.before", "work", "it has its report, not committed", ERASES),
     Failpoint("erase.end.after", "work", "it has ended, and its names are forgotten", ENDED),
     Failpoint("erase.sign.before", "serve", "its report is signed, not committed", SIGNED),
@@ -253,7 +260,7 @@ REGISTRY = (
     Failpoint(
         "render.forget.after",
         "work",
-        "unused renders are removed, no wake-up sent",
+        "unused renders are removed, no notification sent",
         "Jobs remove their bytes; the next request renders them again.",
     ),
     Failpoint(
@@ -265,7 +272,7 @@ REGISTRY = (
     Failpoint(
         "upload.expire.after",
         "work",
-        "committed, no wake-up sent",
+        "committed, no notification sent",
         "It is EXPIRED; a job removes its bytes.",
     ),
     # A stream.
@@ -275,20 +282,20 @@ REGISTRY = (
         "segment.take.after", "work", "a segment is stored, its chunk is not finished", GOES_ON
     ),
     Failpoint("chunk.finish.before", "work", "a chunk is encoded, its job has not ended", GOES_ON),
-    Failpoint("chunk.finish.after", "work", "a chunk has ended, no wake-up sent", GOES_ON),
+    Failpoint("chunk.finish.after", "work", "a chunk has ended, no notification sent", GOES_ON),
     Failpoint(
         "stream.publish.before", "work", "whole, in the transaction that ends the job", GOES_ON
     ),
     Failpoint(
         "stream.publish.after",
         "work",
-        "committed, no wake-up sent",
+        "committed, no notification sent",
         "The job SUCCEEDED, and its stream is whole.",
     ),
     Failpoint(
         "stream.abandon.after",
         "work",
-        "the segments of a cancelled stream are removed, no wake-up sent",
+        "the segments of a cancelled stream are removed, no notification sent",
         "Jobs remove its bytes.",
     ),
 )

@@ -18,8 +18,8 @@ from media_service.codecs.image_renderer import ImageRenderer
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.db.database import Database
-from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
+from media_service.db.notifications import MediaChanged
 from media_service.errors import Fault, Reason, ResourceExhausted
 from media_service.ids import new_id
 from media_service.jobs.model import Claim, JobKind, JobState

@@ -8,7 +8,7 @@ import pytest
 
 from media_service.db import migrate as migrations
 from media_service.db.database import Database
-from media_service.db.events import MediaChanged
+from media_service.db.notifications import MediaChanged
 from media_service.db.pool import Pool
 from media_service.db.pulse import Pulse
 from media_service.errors import Reason, Unavailable
@@ -55,7 +55,7 @@ async def test_dead_connections_are_replaced_and_events_arrive_again(database_ur
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while not found:  # an event may be lost
                     async with database.connection() as db:
-                        db.emit(MediaChanged("some"))
+                        db.notify(MediaChanged("some"))
                     await asyncio.sleep(0.1)
 
 

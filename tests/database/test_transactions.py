@@ -1,4 +1,4 @@
-"""Events and jobs of a transaction take effect with its commit, and only with it."""
+"""Notifications and jobs of a transaction take effect with its commit, and only with it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from media_service.db.database import Database, Duplicate
-from media_service.db.events import (
-    Event,
+from media_service.db.new_job import NewJob
+from media_service.db.notifications import (
     JobChanged,
     JobRunnable,
     MediaChanged,
+    Notification,
     UploadChanged,
 )
-from media_service.db.new_job import NewJob
 from media_service.db.transaction import Rollback
 from media_service.errors import Fault, MediaError
 from media_service.ids import new_id
@@ -47,7 +47,7 @@ async def other(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.mark.parametrize(
-    "event",
+    "notification",
     [
         UploadChanged(KEY, "ACTIVE", 3, by_parts=True),
         MediaChanged(KEY),
@@ -56,44 +56,44 @@ async def other(database_url: str) -> AsyncIterator[Database]:
     ],
 )
 async def test_events_reach_other_processes_unchanged(
-    database: Database, other: Database, event: Event
+    database: Database, other: Database, notification: Notification
 ) -> None:
-    kind: Any = type(event)
-    async with heard(other, kind, event.key) as found:
+    kind: Any = type(notification)
+    async with heard(other, kind, notification.key) as found:
         async with database.transaction() as tx:
-            tx.emit(event)
+            tx.notify(notification)
         async with asyncio.timeout(20):
-            while not found.events:
+            while not found.notifications:
                 await asyncio.sleep(0.01)
-    assert found.events == [event]
+    assert found.notifications == [notification]
 
 
 async def test_events_are_delivered_only_to_listeners_of_their_key(database: Database) -> None:
     async with heard(database, MediaChanged, KEY) as found:
         async with database.transaction() as tx:
-            tx.emit(MediaChanged("another"))
-            tx.emit(JobChanged(KEY))
+            tx.notify(MediaChanged("another"))
+            tx.notify(JobChanged(KEY))
         assert await found.all() == []
 
 
 async def test_events_are_delivered_after_the_commit(database: Database) -> None:
     async with heard(database, MediaChanged, KEY) as found:
         async with database.transaction() as tx:
-            tx.emit(MediaChanged(KEY))
+            tx.notify(MediaChanged(KEY))
             assert await found.all() == []
         assert await found.all() == [MediaChanged(KEY)]
 
 
 async def fails(database: Database) -> None:
     async with database.transaction() as tx:
-        tx.emit(MediaChanged(KEY))
+        tx.notify(MediaChanged(KEY))
         await tx.enqueue(NewJob(JobKind.INGEST, new_id()))
         raise KeyError
 
 
 async def rolls_back(database: Database) -> None:
     async with database.transaction() as tx:
-        tx.emit(MediaChanged(KEY))
+        tx.notify(MediaChanged(KEY))
         await tx.enqueue(NewJob(JobKind.INGEST, new_id()))
         raise Rollback
 
@@ -101,7 +101,7 @@ async def rolls_back(database: Database) -> None:
 async def repeats_itself(database: Database) -> None:
     job = NewJob(JobKind.INGEST, new_id())
     async with database.pipeline() as tx:
-        tx.emit(MediaChanged(KEY))
+        tx.notify(MediaChanged(KEY))
         await tx.enqueue(job)
         await tx.enqueue(job)
 
@@ -124,7 +124,7 @@ async def test_a_rollback_discards_events_and_jobs(
         else:
             await what(database)
         assert await found.all() == []
-        assert woken.events == []
+        assert woken.notifications == []
     async with database.connection() as db:
         assert await claims.claim(db) is None
 
@@ -144,7 +144,7 @@ async def test_a_pipeline_commits_its_jobs_and_events(database: Database) -> Non
 async def test_events_of_a_connection_before_its_error_are_delivered(database: Database) -> None:
     async def fail() -> None:
         async with database.connection() as db:
-            db.emit(MediaChanged(KEY))
+            db.notify(MediaChanged(KEY))
             raise KeyError
 
     async with heard(database, MediaChanged, KEY) as found:
@@ -181,7 +181,7 @@ async def test_the_discard_job_of_an_upload_that_a_worker_gives_up_wakes_workers
     ):
         await on_disk.finisher.give_up_job(claim, Fault("INTERNAL", "It did not work."))
         assert await woken.all() == [JobRunnable()]
-        assert [event.state for event in changed.events] == [UploadState.FAILED]
+        assert [each.state for each in changed.notifications] == [UploadState.FAILED]
     assert (await on_disk.claim(JobKind.DISCARD)).subject_id == upload_id
 
 
@@ -211,7 +211,7 @@ async def test_watchers_are_notified_when_an_unresumable_upload_breaks_off(
             await writing
         await on_disk.runner.close()
         await changed.all()
-    assert changed.events[-1].state == UploadState.ABORTED
+    assert changed.notifications[-1].state == UploadState.ABORTED
 
 
 async def test_the_end_of_a_job_is_announced(database: Database) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from media_service.access.owner import Owner
 from media_service.db.database import Database
-from media_service.db.events import MediaChanged
+from media_service.db.notifications import MediaChanged
 from media_service.downloads import waiting
 from media_service.downloads.waiting import Waiting
 from media_service.errors import Reason, Unavailable
@@ -23,7 +23,7 @@ async def test_a_wait_ends_while_its_media_keeps_changing(
     async def look() -> None:
         changed.clear()
         async with database.transaction() as tx:
-            tx.emit(MediaChanged(MEDIA))
+            tx.notify(MediaChanged(MEDIA))
         await changed.wait()
         raise Unavailable(Reason.MEDIA_NOT_READY, "not yet", media_id=MEDIA)
 

@@ -14,8 +14,8 @@ from psycopg.sql import SQL
 
 from media_service.access.owner import Owner
 from media_service.db.database import Database
-from media_service.db.events import JobChanged, JobRunnable
 from media_service.db.new_job import NewJob
+from media_service.db.notifications import JobChanged, JobRunnable
 from media_service.db.transaction import Connection
 from media_service.errors import Fault, InvalidArgument, Reason, Unavailable
 from media_service.ids import new_id
@@ -118,7 +118,7 @@ async def enqueue(database: Database, owner: Owner | None = ANN, **options: Any)
 
 async def wake(database: Database) -> None:
     async with database.connection() as db:
-        db.emit(JobRunnable())
+        db.notify(JobRunnable())
 
 
 async def job(database: Database, job_id: str) -> dict[str, Any]:
@@ -549,7 +549,7 @@ async def test_work_on_a_cancelled_job_ends_at_once(database: Database) -> None:
 async def test_work_on_a_job_that_is_cancelled_and_requeued_starts_over(
     database: Database,
 ) -> None:
-    """Both happen before their wake-ups are sent, which are merged into one."""
+    """Both happen before their notifications are sent, which are merged into one."""
     handler = Handler(database, forever)
     job_id = await enqueue(database)
     async with working(database, handler, lease=timedelta(hours=1)):
@@ -596,9 +596,9 @@ async def test_a_cancellation_during_an_outage_is_noticed_when_the_outage_ends(
 async def test_reporting_progress_does_not_renew_the_lease(
     database: Database, database_url: str
 ) -> None:
-    """Each report wakes the watchers. The worker ignores its own wake-ups."""
+    """Each report wakes the watchers. The worker ignores its own notifications."""
     job_id = await enqueue(database)
-    events: list[JobChanged] = []
+    notifications: list[JobChanged] = []
 
     class Reporting(Handler):
         async def run(self, claim: Claim, progress: Progress) -> None:
@@ -606,12 +606,12 @@ async def test_reporting_progress_does_not_renew_the_lease(
             before = (await job(database, job_id))["lease_until"]
             for percent in (25, 50, 75):
                 progress.report("work", percent)
-                await until(partial(is_longer, events, len(events)))
+                await until(partial(is_longer, notifications, len(notifications)))
             assert (await job(database, job_id))["lease_until"] == before
             await super().run(claim, progress)
 
     handler = Reporting(database, nothing)
-    with database.listen(JobChanged, job_id, events.append):
+    with database.listen(JobChanged, job_id, notifications.append):
         async with working(database, handler, lease=timedelta(hours=1)):
             await in_state(database, job_id, JobState.SUCCEEDED)
 
@@ -631,7 +631,7 @@ async def test_a_cancellation_without_a_wake_up_is_noticed_at_the_lease_renewal(
 
 async def test_a_cancelled_job_cannot_be_finished(database: Database) -> None:
     async def slow(claim: Claim) -> None:
-        """Another process cancels the job, and the wake-up is late."""
+        """Another process cancels the job, and the notification is late."""
         cancelled = "state = 'CANCELLED', lease_until = null, end_time = now()"
         await change(database, claim.job_id, cancelled)
 
@@ -675,7 +675,7 @@ async def test_progress_is_recorded_at_intervals_and_never_decreases(
 ) -> None:
     """A thousand reports become a few writes, and each write wakes the watchers."""
     job_id = await enqueue(database)
-    events: list[JobChanged] = []
+    notifications: list[JobChanged] = []
     seen: list[tuple[str, int]] = []
 
     class Reporting(Handler):
@@ -689,10 +689,10 @@ async def test_progress_is_recorded_at_intervals_and_never_decreases(
             await super().run(claim, progress)
 
     handler = Reporting(database, nothing)
-    with database.listen(JobChanged, job_id, events.append):
+    with database.listen(JobChanged, job_id, notifications.append):
         async with working(database, handler):
             await until(lambda: handler.finished)
-        await until(lambda: events)
+        await until(lambda: notifications)
     percents = [percent for _, percent in seen]
     assert percents == sorted(percents)
     assert max(percents) <= 99
@@ -719,11 +719,11 @@ async def test_watchers_are_woken_when_the_job_of_a_dead_worker_is_requeued(
 ) -> None:
     job_id = await enqueue(database)
     await claim(database, lease=timedelta(seconds=-1))
-    events: list[JobChanged] = []
+    notifications: list[JobChanged] = []
     handler = Handler(database, forever)
-    with database.listen(JobChanged, job_id, events.append):
+    with database.listen(JobChanged, job_id, notifications.append):
         async with working(database, handler):
-            await until(lambda: events and handler.ran)
+            await until(lambda: notifications and handler.ran)
 
 
 async def test_a_worker_stops_although_its_claim_is_not_answered(database_url: str) -> None:

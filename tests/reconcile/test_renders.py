@@ -2,7 +2,7 @@
 again."""
 
 from media_service.blobs.model import Blob
-from media_service.db.events import JobRunnable
+from media_service.db.notifications import JobRunnable
 from tests.support.killable_renditions import RenditionHarness
 from tests.support.notifications import heard
 from tests.support.reconciling import reconcile_renditions

@@ -20,7 +20,7 @@ from media_service import app
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.config import ConfigError, load
 from media_service.db.database import Database
-from media_service.db.events import MediaChanged
+from media_service.db.notifications import MediaChanged
 from media_service.jobs import attempt
 from media_service.scanning import scanner
 from media_service.scanning.engines import open_engine

@@ -3,7 +3,7 @@
 import asyncio
 
 from media_service.db.database import Database
-from media_service.db.events import MediaChanged
+from media_service.db.notifications import MediaChanged
 from media_service.sharing import administrators
 from tests.support.clamd import THREAT, Clamd, infected
 from tests.support.media.small_files import jpeg

@@ -15,7 +15,7 @@ from typing import Self
 import psycopg
 
 from media_service.db.connection import LimitedConnection
-from media_service.db.events import E
+from media_service.db.notifications import E
 from media_service.db.notify import Notifier
 from media_service.db.pool import Pool
 from media_service.db.pulse import Pulse
@@ -55,7 +55,7 @@ def json_bytes(value: bytes | None) -> str | None:
 
 
 class Database:
-    """Connections to PostgreSQL, and the events between its processes. `timeout`: the limit of each
+    """Connections to PostgreSQL, and notifications between processes. `timeout`: the limit of each
     statement, in seconds."""
 
     def __init__(self, url: str, pool_size: int, timeout: float = TIMEOUT_SECONDS) -> None:
@@ -128,8 +128,8 @@ class Database:
     def listen(
         self, kind: type[E], key: str, listener: Callable[[E], None]
     ) -> AbstractContextManager[None]:
-        """Calls `listener` on the event loop for each event of this kind and key that any process
-        emits. An event says only *look again*: it may be late, merged with another, or lost."""
+        """Calls `listener` on the event loop for each notification of this kind and key that any
+        process sends. It says only *look again*, and may be late, merged with another, or lost."""
         return self._notifier.listen(kind, key, listener)
 
     @asynccontextmanager
@@ -152,8 +152,8 @@ class Database:
         return self._pool.special(LONG_SECONDS) if long else self._pool.connection()
 
     def _publish(self, connection: Connection) -> None:
-        for event in connection.events:
-            self._notifier.publish(event)
+        for notification in connection.notifications:
+            self._notifier.publish(notification)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

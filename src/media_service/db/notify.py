@@ -1,11 +1,11 @@
-"""Events between processes, over PostgreSQL's LISTEN/NOTIFY.
+"""Notifications between processes, over PostgreSQL's LISTEN/NOTIFY.
 
-An event only says *look again*. The tables have the data, and listeners also poll them. So an event
-may be late, merged with another, or lost in a crash.
+A notification only says *look again*. The tables have the data, and listeners also poll them. So a
+notification may be late, merged with another, or lost in a crash.
 
 NOTIFY inside a transaction makes its commit hold a lock that every other notifying commit waits
-for, which defeats PostgreSQL's group commit. So events are collected and sent after the commit, on
-a connection of their own.
+for, which defeats PostgreSQL's group commit. So notifications are collected and sent after the
+commit, on a connection of their own.
 """
 
 import asyncio
@@ -20,26 +20,26 @@ from typing import Any
 import psycopg
 
 from media_service.db.connection import LimitedConnection
-from media_service.db.events import KINDS, E, Event, channel, decode, encode
+from media_service.db.notifications import KINDS, E, Notification, channel, decode, encode
 from media_service.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 1.0
-# After so long without an event, a statement finds out whether PostgreSQL still answers.
+# After so long without a notification, a statement finds out whether PostgreSQL still answers.
 PROBE_SECONDS = 5.0
-# Between two sends. Events that are published meanwhile are sent together.
+# Between two sends. Notifications that are published meanwhile are sent together.
 PAUSE_SECONDS = 0.005
-Key = tuple[type[Event], str]
+Key = tuple[type[Notification], str]
 
 
 class Notifier:
-    """Publishes and delivers events."""
+    """Publishes and delivers notifications."""
 
     def __init__(self, url: str, timeout: float) -> None:
         self._url = url
         self._timeout = timeout
-        self._pending: dict[Key, Event] = {}
+        self._pending: dict[Key, Notification] = {}
         self._wake = asyncio.Event()
         self._listeners: dict[Key, set[Callable[[Any], None]]] = defaultdict(set)
         self._tasks: list[asyncio.Task[None]] = []
@@ -49,7 +49,7 @@ class Notifier:
         self.presence: int | None = None
 
     async def open(self) -> None:
-        """Returns once events arrive."""
+        """Returns once notifications arrive."""
         self._tasks = [
             asyncio.create_task(self._forever(self._publish_loop), name="notify-publish"),
             asyncio.create_task(self._forever(self._listen_loop), name="notify-listen"),
@@ -61,15 +61,15 @@ class Notifier:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def publish(self, event: Event) -> None:
-        """Wakes the event's listeners in every process, soon. Of several of the same kind and key,
-        the newest is delivered."""
-        self._pending[type(event), event.key] = event
+    def publish(self, notification: Notification) -> None:
+        """Wakes the listeners in every process, soon. Of several notifications of the same kind and
+        key, the newest is delivered."""
+        self._pending[type(notification), notification.key] = notification
         self._wake.set()
 
     @contextlib.contextmanager
     def listen(self, kind: type[E], key: str, listener: Callable[[E], None]) -> Iterator[None]:
-        """Calls `listener` on the event loop for events of this kind and key."""
+        """Calls `listener` on the event loop for notifications of this kind and key."""
         listeners = self._listeners[kind, key]
         listeners.add(listener)
         try:
@@ -85,7 +85,7 @@ class Notifier:
                 async with await LimitedConnection.open(self._url, self._timeout) as connection:
                     await loop(connection)
             except psycopg.OperationalError as error:
-                log.warning("events interrupted, reconnecting: %s", error)
+                log.warning("notifications interrupted, reconnecting: %s", error)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _publish_loop(self, connection: LimitedConnection) -> None:
@@ -94,12 +94,12 @@ class Notifier:
             await self._wake.wait()
             self._wake.clear()
             batch, self._pending = self._pending, {}
-            failpoint("wake-up.before")
-            # For many events, one JSON value is cheaper than arrays.
-            events = [(channel(type(event)), encode(event)) for event in batch.values()]
+            failpoint("notify.before")
+            # For many notifications, one JSON value is cheaper than arrays.
+            notifications = [(channel(type(each)), encode(each)) for each in batch.values()]
             await connection.execute(
                 "select pg_notify(e ->> 0, e ->> 1) from json_array_elements(%s::json) as e",
-                (json.dumps(events),),
+                (json.dumps(notifications),),
             )
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -111,12 +111,13 @@ class Notifier:
         self._listening.set()
         while True:
             quiet = min(PROBE_SECONDS, self._timeout)
-            async for notification in connection.notifies(timeout=quiet):
+            async for received in connection.notifies(timeout=quiet):
                 try:
-                    event = decode(notification.channel, notification.payload)
+                    notification = decode(received.channel, received.payload)
                 except (ValueError, TypeError) as error:
-                    log.warning("an event is not understood: %s", error)
+                    log.warning("a notification is not understood: %s", error)
                     continue
-                for listener in tuple(self._listeners.get((type(event), event.key), ())):
-                    listener(event)
+                key = type(notification), notification.key
+                for listener in tuple(self._listeners.get(key, ())):
+                    listener(notification)
             await connection.execute("select 1")

@@ -5,12 +5,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeVar
 
 from media_service.db.database import Database
-from media_service.db.events import E
+from media_service.db.notifications import E
 
 T = TypeVar("T")
 
-# A watch reads the current state again, and repeats it, after so long without an event. If the
-# caller may not see it any more, the watch ends then.
+# A watch reads the current state again, and repeats it, after so long without a notification. If
+# the caller may not see it any more, the watch ends then.
 HEARTBEAT_SECONDS = 10.0
 
 
@@ -21,7 +21,7 @@ async def watch(
     read: Callable[[], Awaitable[T]],
     ended: Callable[[T], bool],
 ) -> AsyncGenerator[T, None]:
-    """Yields the result of `read` now, after every event of this kind and key, and every 10
+    """Yields the result of `read` now, after every notification of this kind and key, and every 10
     seconds. Ends after the first value that has `ended`."""
     changed = asyncio.Event()
     with database.listen(kind, key, lambda _: changed.set()):

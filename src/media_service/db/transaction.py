@@ -1,7 +1,7 @@
 """Transactions, and what must be committed with a change or follow its commit.
 
 A use case changes rows with its own queries. `enqueue` adds jobs in the same transaction, and
-`audit` records the change in the audit log, in the same transaction. `emit` wakes listeners after
+`audit` records the change in the audit log, in the same transaction. `notify` wakes listeners after
 the commit.
 """
 
@@ -23,8 +23,8 @@ from media_service.db.audit_entry import (
     category_of,
     current_call,
 )
-from media_service.db.events import Event, JobRunnable
 from media_service.db.new_job import NewJob
+from media_service.db.notifications import JobRunnable, Notification
 from media_service.db.refusals import refusal_of
 
 __all__ = ["Connection", "Rollback", "Rows", "Transaction"]
@@ -34,12 +34,12 @@ Query: TypeAlias = LiteralString | bytes | SQL | Composed
 
 
 class Connection:
-    """A connection on which every statement commits by itself. Emitted events are sent when the
+    """A connection on which every statement commits by itself. Notifications are sent when the
     block that opened it ends, even by an error, because earlier statements are committed."""
 
     def __init__(self, connection: AsyncConnection[DictRow]) -> None:
         self._connection = connection
-        self.events: list[Event] = []
+        self.notifications: list[Notification] = []
 
     async def execute(self, query: Query, params: Params | None = None) -> Rows:
         """Raises FailedPrecondition (QUOTA_EXCEEDED) if a quota refuses the change."""
@@ -50,13 +50,13 @@ class Connection:
                 raise refusal from error
             raise
 
-    def emit(self, event: Event) -> None:
-        """Wakes the listeners to this event in every process."""
-        self.events.append(event)
+    def notify(self, notification: Notification) -> None:
+        """Wakes the listeners to this notification in every process."""
+        self.notifications.append(notification)
 
 
 class Transaction(Connection):
-    """A connection inside one transaction. Emitted events are sent after the commit, and never
+    """A connection inside one transaction. Notifications are sent after the commit, and never
     after a rollback. Raising `Rollback` inside rolls back without an error."""
 
     def __init__(self, connection: AsyncConnection[DictRow]) -> None:
@@ -81,7 +81,7 @@ class Transaction(Connection):
             return
         await queries.insert_jobs(self._connection, jobs)
         if any(job.runnable for job in jobs):
-            self.emit(JobRunnable())
+            self.notify(JobRunnable())
 
     def audit(
         self,

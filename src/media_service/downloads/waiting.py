@@ -12,7 +12,7 @@ from typing import TypeVar
 from media_service.access.fair_places import FairPlaces
 from media_service.access.owner import Owner
 from media_service.db.database import Database
-from media_service.db.events import MediaChanged
+from media_service.db.notifications import MediaChanged
 from media_service.errors import Reason, Unavailable
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class Wait:
                 media_id = error.metadata["media_id"]
             if media_id in self._media_ids:
                 await self._until_changed()
-        return await look()  # events may be lost
+        return await look()  # notifications may be lost
 
     def _listen(self, media_id: str) -> None:
         """Listens before it looks, so that it misses nothing."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from media_service.db.database import Database
-from media_service.db.events import JobChanged
+from media_service.db.notifications import JobChanged
 from media_service.db.transaction import Connection
 from media_service.errors import (
     DeadlineExceeded,
@@ -185,8 +185,8 @@ class Attempt:
         """Renews the lease until the work ends. If the job is lost or must give way, cancels the
         work and returns False. Renews immediately when another process has changed the job."""
 
-        def changed(event: JobChanged) -> None:
-            if event.fence != self.claim.fence:
+        def changed(notification: JobChanged) -> None:
+            if notification.fence != self.claim.fence:
                 self._changed.set()
 
         with self._database.listen(JobChanged, self.claim.job_id, changed):
@@ -246,7 +246,7 @@ class Attempt:
 
 
 async def until(work: asyncio.Task[None], changed: asyncio.Event, longest: timedelta) -> None:
-    """Waits for the end of the work, for the event, or for the timeout."""
+    """Waits for the end of the work, for the notification, or for the timeout."""
     change = asyncio.create_task(changed.wait())
     try:
         await asyncio.wait(

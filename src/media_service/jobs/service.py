@@ -9,7 +9,7 @@ from media_service.access.policy import authorize, owned_by, scope
 from media_service.access.principal import Principal
 from media_service.db.batcher import Batcher
 from media_service.db.database import Database
-from media_service.db.events import JobChanged
+from media_service.db.notifications import JobChanged
 from media_service.db.state_watch import watch
 from media_service.db.transaction import Transaction
 from media_service.errors import FailedPrecondition, NotFound, Reason
@@ -72,7 +72,7 @@ class JobService:
         return watch(self._database, JobChanged, job_id, read, lambda job: job.state.final)
 
     async def cancel(self, principal: Principal, job_id: str) -> Job:
-        """Cancels a job immediately. An event stops the worker that runs it. Until the worker
+        """Cancels a job immediately. A notification stops the worker that runs it. Until the worker
         stops, its writes are rejected. Idempotent.
         Raises NotFound (JOB_NOT_FOUND), FailedPrecondition (JOB_NOT_CANCELLABLE).
         """

@@ -13,7 +13,7 @@ from functools import partial
 
 from media_service.access.owner import Owner
 from media_service.db.database import Database
-from media_service.db.events import JobRunnable
+from media_service.db.notifications import JobRunnable
 from media_service.db.transaction import Connection
 from media_service.errors import Unavailable
 from media_service.failpoints import failpoint
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 # The duration of a lease. The jobs of a dead worker can be claimed again after this time.
 LEASE = timedelta(seconds=30)
-# The maximum delay of a job if a wake-up is lost.
+# The maximum delay of a job if a notification is lost.
 POLL_SECONDS = 10.0
 # The interval at which running jobs are compared with waiting ones.
 CHECK_SECONDS = 1.0
@@ -75,7 +75,7 @@ class Worker:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _wait(self, seconds: float) -> None:
-        """Waits for a wake-up, the end of a job, or the timeout."""
+        """Waits for a notification, the end of a job, or the timeout."""
         try:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()

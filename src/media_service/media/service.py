@@ -12,8 +12,8 @@ from media_service.access.policy import Condition, authorize, owned_by, scope
 from media_service.access.principal import LINK, Principal
 from media_service.access.role import Role
 from media_service.db.database import Database
-from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
+from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Connection, Transaction
 from media_service.errors import (
     Aborted,
@@ -318,7 +318,7 @@ class MediaService:
             await queries.move(tx, media_id, owner or media.owner, project)
             new_owner = {"owner": await owner_in_log(tx, owner)} if owner else None
             tx.audit(media_id=media_id, org_id=org_id, project_id=project, details=new_owner)
-            tx.emit(MediaChanged(media_id))
+            tx.notify(MediaChanged(media_id))
             moved = await queries.get(tx, media_id, principal)
         assert moved  # noqa: S101 - it is locked
         return moved
@@ -337,7 +337,7 @@ async def record_change(tx: Transaction, before: Media, after: Media) -> None:
             await tx.enqueue(*(job for job in intake_jobs(after) if job.kind not in resumed))
     if before.rendition_store != after.rendition_store:
         await tx.enqueue(NewJob(JobKind.PUBLISH, after.media_id))
-    tx.emit(MediaChanged(after.media_id))
+    tx.notify(MediaChanged(after.media_id))
 
 
 async def policies_of(db: Connection, org_id: str, project_id: str) -> Policies:

@@ -8,8 +8,8 @@ from media_service.blobs.placing import release
 from media_service.blobs.references import blob_references
 from media_service.clock import now
 from media_service.db.database import Database
-from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
+from media_service.db.notifications import MediaChanged
 from media_service.jobs.model import JobKind
 from media_service.media import queries as media_queries
 from media_service.media.intake import intake_jobs
@@ -65,7 +65,7 @@ class Repairer:
             # Quarantined media must not be public.
             await tx.enqueue(*(NewJob(JobKind.PUBLISH, media_id) for media_id in quarantined))
             for media_id in quarantined:
-                tx.emit(MediaChanged(media_id))
+                tx.notify(MediaChanged(media_id))
         return False
 
     async def _take_back(self, blob_id: str) -> None:
@@ -76,7 +76,7 @@ class Repairer:
                 if not each.ready:
                     await tx.enqueue(*intake_jobs(found[each.media_id]))
                 await tx.enqueue(NewJob(JobKind.PUBLISH, each.media_id))
-                tx.emit(MediaChanged(each.media_id))
+                tx.notify(MediaChanged(each.media_id))
 
     async def _delete(self, finding: Finding) -> bool:
         """Deletes an object that no row refers to, after ensuring that none ever will.

@@ -9,8 +9,8 @@ from media_service.blobs.placing import release
 from media_service.blobs.references import blob_references
 from media_service.db.database import Database
 from media_service.db.due_rows import DueBatches
-from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
+from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Transaction
 from media_service.errors import FailedPrecondition, Fault, Reason
 from media_service.failpoints import failpoint
@@ -48,7 +48,7 @@ class DeletionService:
             await release(tx, blob.blob_id)
             await queries.touch(tx, media_id)
             changed = await load(tx, principal, media_id)
-            tx.emit(MediaChanged(media_id))
+            tx.notify(MediaChanged(media_id))
             tx.audit(media_id=media_id)
         return changed
 
@@ -79,7 +79,7 @@ async def remove_media(tx: Transaction, media_id: str) -> None:
     await unlink(tx, await blobs.remove_references(tx, blob_references(), media_id))
     await queries.remove(tx, media_id)
     await grants.forget(tx, [f"media:{media_id}"])
-    tx.emit(MediaChanged(media_id))
+    tx.notify(MediaChanged(media_id))
 
 
 async def unlink(tx: Transaction, blob_ids: list[str]) -> None:

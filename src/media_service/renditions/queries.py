@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from media_service.db.events import JobChanged, JobRunnable
+from media_service.db.notifications import JobChanged, JobRunnable
 from media_service.db.transaction import Connection
 
 
@@ -40,7 +40,7 @@ async def restart_failed(
         {"reasons": list(reasons), "pause": pause, "oldest": oldest, "limit": limit},
     )
     async for row in rows:
-        db.emit(JobChanged(row["job_id"]))
+        db.notify(JobChanged(row["job_id"]))
     if rows.rowcount:
-        db.emit(JobRunnable())
+        db.notify(JobRunnable())
     return rows.rowcount

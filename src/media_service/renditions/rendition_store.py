@@ -11,8 +11,8 @@ from media_service.blobs.model import PUBLIC, Blob
 from media_service.blobs.placing import LINGER, NewBlob, Placer, release
 from media_service.blobs.writing import measure, write_to
 from media_service.db.database import Database
-from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
+from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Transaction
 from media_service.errors import FailedPrecondition, Reason
 from media_service.jobs.model import JobKind
@@ -113,7 +113,7 @@ class RenditionStore:
             await queries.touch(tx, media_id)
         if any(blob.store != media.rendition_store for blob in blobs):  # the visibility has changed
             await tx.enqueue(NewJob(JobKind.PUBLISH, media_id))
-        tx.emit(MediaChanged(media_id))
+        tx.notify(MediaChanged(media_id))
         return True
 
 

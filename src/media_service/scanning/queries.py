@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from psycopg.types.json import Jsonb
 
-from media_service.db.events import JobRunnable
+from media_service.db.notifications import JobRunnable
 from media_service.db.transaction import Connection
 from media_service.errors import Fault, Reason
 from media_service.media.model import Scan, ScanState
@@ -60,7 +60,7 @@ async def wake(db: Connection) -> None:
         (Reason.SCAN_UNAVAILABLE,),
     )
     if done.rowcount:
-        db.emit(JobRunnable())
+        db.notify(JobRunnable())
 
 
 async def misjudged(

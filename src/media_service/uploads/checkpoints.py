@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from media_service.db.batcher import Batcher
 from media_service.db.database import Database
-from media_service.db.events import UploadChanged
+from media_service.db.notifications import UploadChanged
 from media_service.db.transaction import Connection
 from media_service.errors import FailedPrecondition, MediaError
 from media_service.failpoints import failpoint
@@ -51,7 +51,7 @@ async def count(
     counted = await queries.checkpoint(db, checkpoints, wait=wait)
     results = [(one.upload_id, one.epoch) in counted for one in checkpoints]
     for upload_id, epoch in counted:
-        db.emit(UploadChanged(upload_id, UploadState.ACTIVE, epoch))
+        db.notify(UploadChanged(upload_id, UploadState.ACTIVE, epoch))
     return results
 
 

@@ -20,8 +20,8 @@ from media_service.clock import now
 from media_service.db.audit_entry import AuditedCall, current_call
 from media_service.db.batcher import Batcher
 from media_service.db.database import Database, Duplicate
-from media_service.db.events import UploadChanged
 from media_service.db.new_job import NewJob
+from media_service.db.notifications import UploadChanged
 from media_service.db.transaction import Rows, Transaction
 from media_service.errors import (
     DataLoss,
@@ -220,7 +220,7 @@ class Finisher:
             )
             delay = timedelta() if read_back else TAKE_OVER
             await tx.enqueue(NewJob(JobKind.FINISH, upload_id, delay=delay))
-            tx.emit(UploadChanged(upload_id, UploadState.VERIFYING, upload.epoch + 1))
+            tx.notify(UploadChanged(upload_id, UploadState.VERIFYING, upload.epoch + 1))
         failpoint("upload.verify.after")
         if read_back:
             return
@@ -384,7 +384,7 @@ class Finisher:
                 await tx.enqueue(*intake_jobs(new, completer.owner if completer else None))
                 audit_creation(tx, new, upload_id)
                 await changing.withdraw(tx, JobKind.FINISH, upload_id)
-                tx.emit(UploadChanged(upload_id, UploadState.FINISHED, upload.epoch))
+                tx.notify(UploadChanged(upload_id, UploadState.FINISHED, upload.epoch))
             failpoint("upload.finish.inside")
 
     async def _check(
@@ -418,6 +418,6 @@ class Finisher:
         ended = await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FAILED, fault)
         if ended:
             await changing.withdraw(tx, JobKind.FINISH, upload_id)
-            tx.emit(UploadChanged(upload_id, UploadState.FAILED))
+            tx.notify(UploadChanged(upload_id, UploadState.FAILED))
             if fault.reason != Reason.STORAGE_UNAVAILABLE:  # otherwise, the bytes may be intact
                 await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from media_service.db.database import Database
 from media_service.db.due_rows import DueBatches
-from media_service.db.events import UploadChanged
 from media_service.db.new_job import NewJob
+from media_service.db.notifications import UploadChanged
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.jobs.model import JobKind
@@ -29,7 +29,7 @@ async def expire_uploads(database: Database) -> Batches:
             expired = await queries.expire(tx, await batches.take(tx))
             await tx.enqueue(*(NewJob(JobKind.DISCARD, upload.upload_id) for upload in expired))
             for upload in expired:
-                tx.emit(UploadChanged(upload.upload_id, UploadState.EXPIRED, upload.epoch))
+                tx.notify(UploadChanged(upload.upload_id, UploadState.EXPIRED, upload.epoch))
                 tx.audit(
                     "uploads.expire",
                     resource_id=upload.upload_id,

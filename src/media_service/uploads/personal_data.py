@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from media_service.db.events import UploadChanged
 from media_service.db.new_job import NewJob
+from media_service.db.notifications import UploadChanged
 from media_service.db.personal_data import (
     OWNED,
     OWNER_COLUMNS,
@@ -34,7 +34,7 @@ async def abort(tx: Transaction, found: Sequence[Row]) -> int:
         upload_id = str(row["upload_id"])
         await queries.end(tx, upload_id, UploadState.ACTIVE, UploadState.ABORTED)
         await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
-        tx.emit(UploadChanged(upload_id, UploadState.ABORTED, row["epoch"]))
+        tx.notify(UploadChanged(upload_id, UploadState.ABORTED, row["epoch"]))
     return len(found)
 
 

@@ -13,8 +13,8 @@ from media_service.access.owner import Owner
 from media_service.access.policy import Condition, owned_by, scope
 from media_service.access.principal import LINK, Principal
 from media_service.db.database import Database
-from media_service.db.events import UploadChanged
 from media_service.db.new_job import NewJob
+from media_service.db.notifications import UploadChanged
 from media_service.db.state_watch import watch
 from media_service.db.transaction import Connection
 from media_service.errors import DataLoss, Fault, MediaError
@@ -192,7 +192,7 @@ class UploadService:
             ended = await queries.end(tx, upload_id, UploadState.ACTIVE, UploadState.ABORTED)
             if ended:
                 await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
-                tx.emit(UploadChanged(upload_id, UploadState.ABORTED, upload.epoch))
+                tx.notify(UploadChanged(upload_id, UploadState.ABORTED, upload.epoch))
                 tx.audit(resource_id=upload_id, project_id=upload.spec.project_id)
             result = await self._result(tx, await load(tx, principal, upload_id))
             failpoint("upload.abort.before")
@@ -367,7 +367,7 @@ class UploadService:
             if last and last[0] < locked.next_part and last[1] < least:
                 raise part_too_small(last[0], least)
             dropped = await queries.drop_claims(tx, upload_id)
-            tx.emit(UploadChanged(upload_id, UploadState.ACTIVE, taken.epoch))
+            tx.notify(UploadChanged(upload_id, UploadState.ACTIVE, taken.epoch))
         failpoint("upload.take-over.after")
         if locked.settled and not dropped:
             return taken
@@ -460,11 +460,11 @@ class UploadService:
         """Interrupts the stream as soon as another writer takes over or the session ends."""
         upload_id = checkpoints.upload.upload_id
 
-        def changed(event: UploadChanged) -> None:
-            if event.epoch > checkpoints.epoch:
+        def changed(notification: UploadChanged) -> None:
+            if notification.epoch > checkpoints.epoch:
                 stream.interrupt(superseded(upload_id))
-            elif event.state in {UploadState.ABORTED, UploadState.EXPIRED}:
-                stream.interrupt(ended(upload_id, event.state))
+            elif notification.state in {UploadState.ABORTED, UploadState.EXPIRED}:
+                stream.interrupt(ended(upload_id, notification.state))
 
         with self._receiving.listen(UploadChanged, upload_id, changed):
             yield
@@ -502,7 +502,7 @@ class UploadService:
         async with self._receiving.transaction() as tx:
             if await queries.end(tx, upload_id, UploadState.ACTIVE, state, fault):
                 await tx.enqueue(NewJob(JobKind.DISCARD, upload_id))
-                tx.emit(UploadChanged(upload_id, state))
+                tx.notify(UploadChanged(upload_id, state))
 
     async def _result(self, db: Connection, upload: Upload) -> UploadResult:
         media = None

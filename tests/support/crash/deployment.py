@@ -16,7 +16,7 @@ import pytest
 
 from media_service import app
 from media_service.config import load
-from media_service.db.events import JobRunnable, channel, encode
+from media_service.db.notifications import JobRunnable, channel, encode
 from media_service.ids import new_id
 from tests.support.crash.client import Attempt, CrashClient
 from tests.support.crash.service_process import ServiceProcess, start_process

@@ -86,7 +86,7 @@ TRIGGERS: Mapping[str, Trigger] = {
     "upload.finish.before": IN_A_SESSION,
     "upload.finish.inside": IN_A_SESSION,
     "upload.finish.after": IN_A_SESSION,
-    "wake-up.before": AT_ONCE,
+    "notify.before": AT_ONCE,
     "media.purge.before": PURGED,
     "media.purge.after": PURGED,
     "render.write.before": RENDERED,

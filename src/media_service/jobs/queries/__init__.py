@@ -1,4 +1,4 @@
-"""SQL of jobs. The table is authoritative. An event only signals when to query it.
+"""SQL of jobs. The table is authoritative. A notification only signals when to query it.
 
-Every change of a job that has an owner emits `JobChanged`.
+Every change of a job that has an owner sends `JobChanged`.
 """

@@ -6,7 +6,7 @@ from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 
 from media_service.access.owner import Owner
-from media_service.db.events import JobChanged, JobRunnable, MediaChanged
+from media_service.db.notifications import JobChanged, JobRunnable, MediaChanged
 from media_service.db.refusals import quota_exceeded
 from media_service.db.transaction import Connection
 from media_service.errors import Fault, Reason
@@ -29,7 +29,7 @@ async def hasten(db: Connection, kind: JobKind, subject_id: str) -> None:
         (subject_id, kind),
     )
     if done.rowcount:
-        db.emit(JobRunnable())
+        db.notify(JobRunnable())
 
 
 async def cancel(db: Connection, job_id: str) -> None:
@@ -41,8 +41,8 @@ async def cancel(db: Connection, job_id: str) -> None:
         (job_id,),
     )
     async for row in rows:
-        db.emit(MediaChanged(row["media_id"]))
-    db.emit(JobChanged(job_id))
+        db.notify(MediaChanged(row["media_id"]))
+    db.notify(JobChanged(job_id))
 
 
 async def stop_all(db: Connection, media_id: str, fault: Fault) -> None:
@@ -57,7 +57,7 @@ async def stop_all(db: Connection, media_id: str, fault: Fault) -> None:
         (fault.reason, fault.message, Jsonb(fault.metadata), media_id),
     )
     async for row in rows:
-        db.emit(JobChanged(row["job_id"]))
+        db.notify(JobChanged(row["job_id"]))
 
 
 async def resume_all(db: Connection, media_id: str, reason: Reason) -> set[JobKind]:
@@ -90,8 +90,8 @@ async def restart(db: Connection, job_id: str, charged: Owner | None = None) -> 
             (charged.type, charged.id, job_id),
         )
     await db.execute(RESTART.format(which=Identifier("job_id")), (job_id,))
-    db.emit(JobChanged(job_id))
-    db.emit(JobRunnable())
+    db.notify(JobChanged(job_id))
+    db.notify(JobRunnable())
 
 
 async def check_quotas(db: Connection, job_id: str) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from psycopg.types.json import Jsonb
 
-from media_service.db.events import JobChanged, JobRunnable, MediaChanged
+from media_service.db.notifications import JobChanged, JobRunnable, MediaChanged
 from media_service.db.transaction import Connection
 from media_service.errors import Fault
 from media_service.jobs.model import Claim, JobState
@@ -14,7 +14,7 @@ from media_service.jobs.model import Claim, JobState
 def emit_changed(db: Connection, claim: Claim) -> None:
     """Wakes the watchers of a job. Nobody can watch one without an owner."""
     if claim.owner is not None:
-        db.emit(JobChanged(claim.job_id, claim.fence))
+        db.notify(JobChanged(claim.job_id, claim.fence))
 
 
 async def renew(db: Connection, claim: Claim, lease: timedelta) -> bool:
@@ -80,7 +80,7 @@ async def finish(db: Connection, claim: Claim, state: JobState, fault: Fault | N
     if done.rowcount == 1:
         emit_changed(db, claim)
         if claim.owner is not None:
-            db.emit(MediaChanged(claim.subject_id))
+            db.notify(MediaChanged(claim.subject_id))
     return done.rowcount == 1
 
 
@@ -118,5 +118,5 @@ async def put_back(db: Connection, claim: Claim) -> bool:
     )
     if done.rowcount == 1:
         emit_changed(db, claim)
-        db.emit(JobRunnable())
+        db.notify(JobRunnable())
     return done.rowcount == 1

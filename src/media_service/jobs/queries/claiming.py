@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.sql import SQL
 
-from media_service.db.events import JobChanged
+from media_service.db.notifications import JobChanged
 from media_service.db.transaction import Connection, Rows
 from media_service.jobs.model import Claim, JobKind
 from media_service.jobs.queries.claimed_jobs import emit_changed
@@ -45,7 +45,7 @@ async def release_due(db: Connection) -> None:
     )
     async for row in rows:
         if row["owned"]:
-            db.emit(JobChanged(row["job_id"]))
+            db.notify(JobChanged(row["job_id"]))
 
 
 CLAIM = SQL("""

@@ -2,7 +2,7 @@
 
 from psycopg.sql import Identifier
 
-from media_service.db.events import JobChanged, JobRunnable
+from media_service.db.notifications import JobChanged, JobRunnable
 from media_service.db.transaction import Connection
 from media_service.jobs.model import JobState, Subjob
 from media_service.jobs.queries.changing import RESTART
@@ -37,13 +37,13 @@ async def cancel(db: Connection, parent_id: str) -> None:
         (parent_id,),
     )
     async for row in rows:
-        db.emit(JobChanged(row["job_id"]))
+        db.notify(JobChanged(row["job_id"]))
 
 
 async def restart(db: Connection, parent_id: str) -> None:
     """Queues the failed and cancelled subjobs of a job again."""
     await db.execute(RESTART.format(which=Identifier("parent_id")), (parent_id,))
-    db.emit(JobRunnable())
+    db.notify(JobRunnable())
 
 
 async def forget(db: Connection, parent_id: str) -> int:

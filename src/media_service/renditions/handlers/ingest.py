@@ -15,8 +15,8 @@ from media_service.codecs.inspection import Info, Inspection, kind_of
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.strip.stripper import write
 from media_service.db.database import Database
-from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
+from media_service.db.notifications import MediaChanged
 from media_service.db.refusals import file_blocked
 from media_service.db.transaction import Transaction
 from media_service.errors import FailedPrecondition, Fault, InvalidArgument, Reason
@@ -144,7 +144,7 @@ class IngestHandler(JobHandler):
                     scanning = found.scan.state is ScanState.PENDING
                     await release(tx, blob.blob_id, LINGER if scanning else timedelta())
                     tx.audit("media.strip", media_id=media.media_id, size=size)
-                    tx.emit(MediaChanged(media.media_id))
+                    tx.notify(MediaChanged(media.media_id))
                     return True
 
                 into = partial(write_to, self._store, target, size, form)
@@ -193,7 +193,7 @@ class IngestHandler(JobHandler):
             if media is None or media.state is MediaState.READY:  # as before it was processed anew
                 return
             await queries.set_state(tx, claim.subject_id, MediaState.FAILED, fault)
-            tx.emit(MediaChanged(claim.subject_id))
+            tx.notify(MediaChanged(claim.subject_id))
 
     async def _refuse(self, claim: Claim, fault: Fault) -> None:
         """Ends the job of a media that a policy or a blocklist does not accept. The media is FAILED
@@ -208,7 +208,7 @@ class IngestHandler(JobHandler):
             if media.delete_time is None:
                 kept = min(self._purge_after, KEPT_REFUSED)
                 await delete(tx, [media.media_id], kept, outcome=fault.reason)
-            tx.emit(MediaChanged(media.media_id))
+            tx.notify(MediaChanged(media.media_id))
 
     async def _begin(self, claim: Claim) -> tuple[Media, Policies] | None:
         """Sets the media to PROCESSING, and returns it with the policies that apply to it. If it
@@ -227,7 +227,7 @@ class IngestHandler(JobHandler):
                 return None
             if media.state in {MediaState.PENDING, MediaState.FAILED}:
                 await queries.set_state(tx, media.media_id, MediaState.PROCESSING)
-                tx.emit(MediaChanged(media.media_id))
+                tx.notify(MediaChanged(media.media_id))
             return media, await policies_of(tx, media.owner.org_id, media.project_id)
 
     async def _hash(self, media: Media) -> Fault | None:
@@ -240,7 +240,7 @@ class IngestHandler(JobHandler):
             sha256 = await self._store.sha256(blob.key, blob.size_bytes)
             async with self._database.transaction() as tx:
                 await queries.set_sha256(tx, media, sha256)
-                tx.emit(MediaChanged(media.media_id))
+                tx.notify(MediaChanged(media.media_id))
             failpoint("ingest.hash.after")
         if media.state is MediaState.READY:  # what was accepted before stays
             return None

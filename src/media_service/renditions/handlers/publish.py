@@ -8,8 +8,8 @@ from functools import partial
 from media_service.blobs.model import Blob
 from media_service.blobs.placing import NewBlob, Placer
 from media_service.db.database import Database
-from media_service.db.events import MediaChanged
 from media_service.db.new_job import NewJob
+from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Transaction
 from media_service.errors import Fault, MediaError, Reason
 from media_service.failpoints import failpoint
@@ -127,7 +127,7 @@ class PublishHandler(JobHandler):
             await release_replaced(tx, media, rendition.blob)
         if media.published:  # otherwise, readers see no change
             await queries.touch(tx, media_id)
-        tx.emit(MediaChanged(media_id))
+        tx.notify(MediaChanged(media_id))
         return True
 
 

@@ -10,7 +10,7 @@ from media_service.blobs.placing import Placer
 from media_service.blobs.writing import write_to
 from media_service.codecs.video.fmp4 import Fragment, InitSegment
 from media_service.db.database import Database
-from media_service.db.events import MediaChanged
+from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Transaction
 from media_service.failpoints import failpoint
 from media_service.jobs.model import Claim
@@ -81,5 +81,5 @@ class Segments:
             return False
         added = await queries.put_segment(tx, stream.stream_id, new, blob.blob_id)
         if added and new.number <= FIRST:  # players wait for these
-            tx.emit(MediaChanged(stream.media_id))
+            tx.notify(MediaChanged(stream.media_id))
         return added

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from media_service.db.database import Database
-from media_service.db.events import UploadChanged
+from media_service.db.notifications import UploadChanged
 from media_service.db.transaction import Connection
 from media_service.errors import Aborted, FailedPrecondition
 from media_service.failpoints import failpoint
@@ -23,7 +23,7 @@ from media_service.uploads.stream_runner import Incoming
 
 
 def parts_changed(upload: Upload) -> UploadChanged:
-    """The event that callers put parts in this epoch. It stops a stream that writes to the
+    """The notification that callers put parts in this epoch. It stops a stream that writes to the
     upload."""
     return UploadChanged(upload.upload_id, UploadState.ACTIVE, upload.epoch, by_parts=True)
 
@@ -102,7 +102,7 @@ class Collector:
                 await part_queries.put_replaceable(tx, upload.upload_id, part, self._expiry)
             else:
                 await part_queries.confirm(tx, held.upload, [part], self._expiry)
-            tx.emit(parts_changed(held.upload))
+            tx.notify(parts_changed(held.upload))
         recorded = replace(part, stored=True, replaceable=alone)
         return recorded, found if found is not None and found.replaceable else None
 
@@ -132,7 +132,7 @@ class Collector:
         async with self._database.pipeline() as tx:
             held = await self._held(tx, upload, parts)
             await part_queries.confirm(tx, held.upload, parts, self._expiry)
-            tx.emit(parts_changed(held.upload))
+            tx.notify(parts_changed(held.upload))
             failpoint("part.confirm.inside")
         failpoint("part.confirm.after")
         return {number: part for number, part in held.known.items() if part.stored}
@@ -163,12 +163,12 @@ class Collector:
     def fenced(self, stream: Incoming, upload: Upload) -> Iterator[None]:
         """Interrupts `stream` as soon as an append takes over the upload, or the upload ends."""
 
-        def changed(event: UploadChanged) -> None:
-            if event.by_parts:
+        def changed(notification: UploadChanged) -> None:
+            if notification.by_parts:
                 return
-            if event.state != UploadState.ACTIVE:
-                stream.interrupt(not_active(replace(upload, state=UploadState(event.state))))
-            elif event.epoch > upload.epoch:
+            if notification.state != UploadState.ACTIVE:
+                stream.interrupt(not_active(replace(upload, state=UploadState(notification.state))))
+            elif notification.epoch > upload.epoch:
                 stream.interrupt(superseded(upload.upload_id))
 
         with self._database.listen(UploadChanged, upload.upload_id, changed):

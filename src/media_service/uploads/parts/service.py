@@ -349,7 +349,7 @@ class PartService:
             taken = await part_queries.begin(db, upload.upload_id, since)
             found = taken or await queries.get(db, upload.upload_id)
             if taken is not None and taken.parts_since == taken.epoch:
-                db.emit(parts_changed(taken))
+                db.notify(parts_changed(taken))
         if taken is None:
             raise invalid() if of_claim else not_active(found or upload)
         failpoint("part.begin.after")

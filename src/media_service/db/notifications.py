@@ -1,6 +1,6 @@
-"""Events between processes after a commit. An event only says that something changed.
+"""Notifications between processes after a commit. A notification only says that something changed.
 
-To add an event, add its class and list it in `Event`. Every process listens to all of them.
+To add one, add its class and list it in `Notification`. Every process listens to all of them.
 """
 
 import json
@@ -55,24 +55,24 @@ class JobRunnable:
     key = ""
 
 
-Event: TypeAlias = UploadChanged | MediaChanged | JobChanged | JobRunnable
+Notification: TypeAlias = UploadChanged | MediaChanged | JobChanged | JobRunnable
 E = TypeVar("E", UploadChanged, MediaChanged, JobChanged, JobRunnable)
 
 
-def channel(kind: type[Event]) -> str:
-    """The LISTEN/NOTIFY channel of a type of event."""
+def channel(kind: type[Notification]) -> str:
+    """The LISTEN/NOTIFY channel of a type of notification."""
     return f"media_{kind.__name__.lower()}"
 
 
-KINDS: dict[str, type[Event]] = {channel(kind): kind for kind in get_args(Event)}
+KINDS: dict[str, type[Notification]] = {channel(kind): kind for kind in get_args(Notification)}
 
 
-def encode(event: Event) -> str:
-    return json.dumps({name: getattr(event, name) for name in event.__slots__})
+def encode(notification: Notification) -> str:
+    return json.dumps({name: getattr(notification, name) for name in notification.__slots__})
 
 
-def decode(name: str, payload: str) -> Event:
-    """The event that arrived on the channel `name`. While servers are replaced by those of another
-    version, it may have other fields. Raises ValueError and TypeError if it is not an event."""
+def decode(name: str, payload: str) -> Notification:
+    """The notification that arrived on the channel `name`. While servers are replaced by those of
+    another version, it may have other fields. Raises ValueError and TypeError if it is none."""
     kind, fields = KINDS[name], json.loads(payload)
     return kind(**{field: fields[field] for field in kind.__slots__ if field in fields})

@@ -1,9 +1,9 @@
-"""Events between processes, which may be of different versions."""
+"""Notifications between processes, which may be of different versions."""
 
 import pytest
 
 from media_service.db.database import Database
-from media_service.db.events import MediaChanged, channel
+from media_service.db.notifications import MediaChanged, channel
 from tests.support.notifications import heard
 
 
