@@ -32,7 +32,7 @@ from tests.support.media.pdf_files import (
 
 PDF = "application/pdf"
 # Low, so that a test that exhausts them takes seconds.
-TIGHT = replace(PAGE_LIMITS, memory_bytes=512 << 20, cpu_seconds=3, wall_seconds=30)
+TIGHT = replace(PAGE_LIMITS, memory_bytes=640 << 20, cpu_seconds=3, wall_seconds=30)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +111,22 @@ async def test_the_longer_side_has_the_requested_size(
     documents: DocumentRenderer, path: Path, box: str, ops: str, size: tuple[int, int]
 ) -> None:
     assert (await rendered_page(documents, path, pdf(Page(box=box)), ops)).size == size
+
+
+async def test_a_page_that_needs_more_memory_than_allowed_exceeds_a_limit(
+    fork_server: ForkServer, path: Path
+) -> None:
+    """Wherever the memory ends: in PDFium, in libvips, or at the start of one of its threads."""
+    data, ended = pdf(Page(box="[0 0 595.276 841.89]")), []
+    for megabytes in (*range(195, 245, 5), 2048):
+        limits = replace(TIGHT, memory_bytes=megabytes << 20)
+        async with DocumentRenderer(fork_server, 1, None, limits=limits) as documents:
+            try:
+                await rendered_page(documents, path, data, "page:size=8192")
+                ended.append("rendered")
+            except MediaError as error:
+                ended.append(error.reason)
+    assert set(ended) == {"rendered", Reason.PROCESSING_LIMIT_EXCEEDED}, ended
 
 
 @pytest.mark.parametrize(

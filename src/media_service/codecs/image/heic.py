@@ -6,8 +6,8 @@ from typing import Any
 import pi_heif
 import pyvips
 
-from media_service.codecs.image.out_of_memory import is_out_of_memory
 from media_service.codecs.sandbox.exit_cause import corrupt
+from media_service.codecs.sandbox.out_of_memory import is_out_of_memory
 
 
 def load(media: int) -> Any:

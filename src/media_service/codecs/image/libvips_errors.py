@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import pyvips
 
 from media_service.codecs.image.load import decode
-from media_service.codecs.image.out_of_memory import is_out_of_memory
 from media_service.codecs.sandbox.errors import SandboxBroken
 from media_service.codecs.sandbox.exit_cause import corrupt
+from media_service.codecs.sandbox.out_of_memory import is_out_of_memory
 from media_service.errors import InvalidArgument, MediaError, Reason
 
 Task: TypeAlias = Callable[..., Any]

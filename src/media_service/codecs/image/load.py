@@ -12,8 +12,8 @@ from media_service.codecs.image import heic
 from media_service.codecs.image.color_space import srgb
 from media_service.codecs.image.geometry import Image, Size, resized
 from media_service.codecs.image.loaders import ANIMATED, is_hevc, loader_of, open_page, value
-from media_service.codecs.image.out_of_memory import is_out_of_memory
 from media_service.codecs.sandbox.exit_cause import corrupt
+from media_service.codecs.sandbox.out_of_memory import is_out_of_memory
 from media_service.errors import InvalidArgument, Reason
 
 # Returns the target size for an original size.

@@ -21,6 +21,7 @@ from media_service.codecs.sandbox.confine import allow_cpu, confine
 from media_service.codecs.sandbox.exit_cause import exceeded, unavailable
 from media_service.codecs.sandbox.limits import ResourceLimits
 from media_service.codecs.sandbox.messages import encode, receive
+from media_service.codecs.sandbox.out_of_memory import is_out_of_memory
 from media_service.errors import Internal, MediaError, Reason
 
 Task = Callable[..., Any]
@@ -48,18 +49,23 @@ def perform(
         # Data that cannot be decoded may have corrupted the process.
         reusable = error.reason is not Reason.MEDIA_CORRUPT
         return error_reply(error, error.__cause__, reusable=reusable)
-    except MemoryError:
-        return error_reply(exceeded(limits, "memory_bytes"))
     except Exception as error:
+        if limit := limit_of(error):
+            return error_reply(exceeded(limits, limit), error)
         traceback.print_exc()
-        if isinstance(error, OSError) and error.errno in LIMIT_ERRORS:
-            return error_reply(exceeded(limits, LIMIT_ERRORS[error.errno]))
         if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
             full = unavailable("The machine that processes the file has no memory or space left.")
             return error_reply(full, error)
         # A task raises MediaError if a file is invalid, so any other error is a bug.
         bug = Internal(Reason.INTERNAL, "A task failed.", error_id="")
         return error_reply(bug, error)
+
+
+def limit_of(error: Exception) -> str | None:
+    """The limit that an error means, by its name in `ResourceLimits`; None if it means none."""
+    if isinstance(error, MemoryError) or is_out_of_memory(str(error)):
+        return "memory_bytes"
+    return LIMIT_ERRORS.get(error.errno or 0) if isinstance(error, OSError) else None
 
 
 def progress_sender(channel: socket.socket) -> Callable[[float], None]:

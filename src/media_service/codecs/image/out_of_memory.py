@@ -1,9 +1,0 @@
-"""Detects that a library ran out of memory."""
-
-# libvips, librsvg and libtiff; libjpeg; libheif; other parts of libvips.
-MESSAGES = ("out of memory", "insufficient memory", "memory allocation", "failed to allocate")
-
-
-def is_out_of_memory(error: str) -> bool:
-    """Whether an error message of a library means that an allocation failed."""
-    return any(message in error.lower() for message in MESSAGES)
