@@ -38,8 +38,8 @@ OTHERS = {
     "jobs": "actor_type charged_type error_message error_metadata error_reason kind org_id pipeline"
     " project_id rendition stage state turn_type",
     "media": "blurhash content_type description dominant_color error_message error_metadata"
-    " error_reason filename info kind labels org_id original_filename private_info project_id state"
-    " tags title visibility",
+    " error_reason filename info kind labels metadata org_id original_filename private_info"
+    " project_id state tags title visibility",
     "media_versions": "content_type scan_engine scan_reason scan_state scan_threat",
     "organizations": "display_name issuer organization_id",
     "policies": "resource settings",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from mediaservice.v1 import media_pb2, media_service_pb2
 
 from media_service.db.database import Database
@@ -12,10 +13,11 @@ from media_service.ids import new_id
 from media_service.jobs.attempt import MAX_LOST_LEASES
 from media_service.renditions.standard import retry_failed
 from tests.support.batches import changed_by
+from tests.support.media.format_files import make_image, with_tags
 from tests.support.media.pdf_files import Page, pdf, text
 from tests.support.media.small_files import jpeg
 from tests.support.media.videos import generated
-from tests.support.rpc.catalogue import delete_rendition
+from tests.support.rpc.catalogue import delete_rendition, update
 from tests.support.rpc.jobs import Job, ended, execute, get, listed, process, reason, reprocess
 from tests.support.rpc.server import Caller, Running, Start, refused, unknown_id
 from tests.support.tools import eventually_async
@@ -61,9 +63,13 @@ def created(media: media_pb2.Media) -> dict[str, Any]:
 
 async def test_deleted_and_existing_thumbnails_are_rendered_anew(working: Running) -> None:
     ann = await working.caller()
-    media_id = (await ann.store(jpeg())).media_id
+    taken = {"ifd2-DateTimeOriginal": "2026:01:02 03:04:05"}
+    media_id = (await ann.store(with_tags(make_image(), taken).write_to_buffer(".jpg"))).media_id
     await all_ended(ann, media_id, 1)
     before = await read(ann, media_id)
+    assert before.capture_time.ToJsonString() == "2026-01-02T03:04:05Z"
+    corrected = Timestamp(seconds=before.capture_time.seconds + 3600)
+    await update(ann, ["capture_time"], media_id=media_id, capture_time=corrected)
     await delete_rendition(ann, media_id, "small")
     own = await process(ann, media_id, "negate", rendition_name="mine")
     await ended(ann, own.job_id)
@@ -76,6 +82,7 @@ async def test_deleted_and_existing_thumbnails_are_rendered_anew(working: Runnin
     old, new = created(before), created(after)
     assert all(new[name] > old[name] for name in ("small", "medium", "large"))
     assert (after.state, after.ready_time) == (media_pb2.Media.READY, before.ready_time)
+    assert after.capture_time == corrected
 
 
 async def test_deleted_and_existing_presets_are_rendered_anew(start: Start) -> None:

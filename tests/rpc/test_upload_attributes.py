@@ -44,7 +44,9 @@ STATED = Spec(
     visibility=Media.PUBLIC,
     capture_time=time("2026-05-06T07:08:09.123456Z"),
     expire_time=time("2100-01-01T00:00:00Z"),
+    rating=5,
 )
+STATED.metadata.update({"shoot": {"takes": [1, None, "x"]}})
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +59,7 @@ def check(media: Media) -> None:
     """Checks that a media has all of `STATED`."""
     for field in (
         *("filename", "project_id", "owner", "title", "description", "tags", "labels"),
-        *("visibility", "capture_time", "expire_time"),
+        *("visibility", "capture_time", "expire_time", "rating", "metadata"),
     ):
         assert getattr(media, field) == getattr(STATED, field), field
     assert media.original_filename == STATED.filename

@@ -195,6 +195,8 @@ DESCRIBED = [
     ("capture_time", "2026-05-06T09:08:09.5+02:00"),
     ("expire_time", ""),
     ("max_size_bytes", "1000"),
+    ("rating", "4"),
+    ("metadata", '{"shoot": {"takes": [1, 2]}}'),
 ]
 
 
@@ -215,7 +217,9 @@ async def test_form_fields_set_the_attributes_of_the_file() -> None:
         visibility=Media.PUBLIC,
         project_id="p",
         max_size_bytes=1000,
+        rating=4,
     )
+    wanted.metadata.update({"shoot": {"takes": [1, 2]}})
     wanted.capture_time.FromJsonString("2026-05-06T07:08:09.5Z")
     assert spec == wanted
 
@@ -237,6 +241,10 @@ async def test_the_request_overrides_form_fields() -> None:
         ("expire_time", "2026-13-01T00:00:00Z"),
         ("max_size_bytes", "much"),
         ("max_size_bytes", "1" * 30),
+        ("rating", "good"),
+        ("metadata", "[1]"),
+        ("metadata", "{"),
+        ("metadata", "[" * 100_000),
     ],
 )
 async def test_an_error_names_a_malformed_form_field(name: str, value: str) -> None:

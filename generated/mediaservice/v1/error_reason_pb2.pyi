@@ -292,6 +292,10 @@ class ErrorReason(_message.Message):
         """The policy of the project removes the metadata of originals (`strip_metadata`), and that of the media `media_id` has
         not been removed, so the media cannot be transferred there. Upload the file to the project instead.
         """
+        METADATA_NOT_ALLOWED: ErrorReason._Value.ValueType  # 413
+        """The `metadata` of the media is too large or too deep, contains what cannot be stored, or does not follow the schema
+        of the project. The field violations say where. Change it, or ask a manager of the project about its schema.
+        """
         MEDIA_NOT_FOUND: ErrorReason._Value.ValueType  # 500
         """Media
 
@@ -668,6 +672,10 @@ class ErrorReason(_message.Message):
     METADATA_NOT_REMOVED: ErrorReason.Value.ValueType  # 412
     """The policy of the project removes the metadata of originals (`strip_metadata`), and that of the media `media_id` has
     not been removed, so the media cannot be transferred there. Upload the file to the project instead.
+    """
+    METADATA_NOT_ALLOWED: ErrorReason.Value.ValueType  # 413
+    """The `metadata` of the media is too large or too deep, contains what cannot be stored, or does not follow the schema
+    of the project. The field violations say where. Change it, or ask a manager of the project about its schema.
     """
     MEDIA_NOT_FOUND: ErrorReason.Value.ValueType  # 500
     """Media

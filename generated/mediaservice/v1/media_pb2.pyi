@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -226,6 +227,8 @@ class Media(_message.Message):
     DOWNLOAD_COUNT_FIELD_NUMBER: _builtins.int
     INITIAL_CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     """UUID of the media. It stays the same in all versions."""
     project_id: _builtins.str
@@ -278,6 +281,8 @@ class Media(_message.Message):
     """The MIME type that the first bytes of the file indicated, if inspection changed it: "video/mp4", if `content_type`
     is "audio/mp4" because the file has no video track. Otherwise empty.
     """
+    rating: _builtins.int
+    """How good it is: 1 to 5 stars. 0: not rated."""
     @_builtins.property
     def owner(self) -> Global___Owner:
         """Who owns the media."""
@@ -361,6 +366,13 @@ class Media(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[Global___Media.Warning.ValueType]:
         """What is wrong with the file, which is nevertheless READY."""
 
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct:
+        """JSON of the caller: {"shoot": {"crew": ["ann", "bob"]}}. At most 16 KiB as JSON, 8 levels of objects and arrays,
+        and 256 keys of at most 128 characters in all. UpdateMedia replaces the whole object. Numbers have the precision of
+        a double. For what lists filter by, use `labels`. Others are refused with METADATA_NOT_ALLOWED.
+        """
+
     def __init__(
         self,
         *,
@@ -404,10 +416,12 @@ class Media(_message.Message):
         download_count: _builtins.int = ...,
         initial_content_type: _builtins.str = ...,
         warnings: _abc.Iterable[Global___Media.Warning.ValueType] | None = ...,
+        rating: _builtins.int = ...,
+        metadata: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "capture_time", b"capture_time", "checksums", b"checksums", "create_time", b"create_time", "delete_time", b"delete_time", "document", b"document", "error", b"error", "expire_time", b"expire_time", "image", b"image", "info", b"info", "owner", b"owner", "purge_time", b"purge_time", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "scan", b"scan", "update_time", b"update_time", "video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "capture_time", b"capture_time", "checksums", b"checksums", "create_time", b"create_time", "delete_time", b"delete_time", "document", b"document", "error", b"error", "expire_time", b"expire_time", "image", b"image", "info", b"info", "metadata", b"metadata", "owner", b"owner", "purge_time", b"purge_time", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "scan", b"scan", "update_time", b"update_time", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "blurhash", b"blurhash", "capture_time", b"capture_time", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "document", b"document", "dominant_color", b"dominant_color", "download_count", b"download_count", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "filename", b"filename", "image", b"image", "info", b"info", "initial_content_type", b"initial_content_type", "kind", b"kind", "labels", b"labels", "media_id", b"media_id", "original_filename", b"original_filename", "owner", b"owner", "project_id", b"project_id", "public_url", b"public_url", "purge_time", b"purge_time", "read_url", b"read_url", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "renditions", b"renditions", "scan", b"scan", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "version", b"version", "video", b"video", "view_count", b"view_count", "visibility", b"visibility", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "blurhash", b"blurhash", "capture_time", b"capture_time", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "document", b"document", "dominant_color", b"dominant_color", "download_count", b"download_count", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "filename", b"filename", "image", b"image", "info", b"info", "initial_content_type", b"initial_content_type", "kind", b"kind", "labels", b"labels", "media_id", b"media_id", "metadata", b"metadata", "original_filename", b"original_filename", "owner", b"owner", "project_id", b"project_id", "public_url", b"public_url", "purge_time", b"purge_time", "rating", b"rating", "read_url", b"read_url", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "renditions", b"renditions", "scan", b"scan", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "version", b"version", "video", b"video", "view_count", b"view_count", "visibility", b"visibility", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_info: _TypeAlias = _typing.Literal["image", "video", "audio", "document"]  # noqa: Y015
     _WhichOneofArgType_info: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015

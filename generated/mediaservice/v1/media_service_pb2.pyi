@@ -77,7 +77,7 @@ class ListMediaRequest(_message.Message):
 
     Compared with =, !=: `media_id`, `owner` (its id), `project_id`, `kind`, `state`, `scan_state`, `visibility`,
     `content_type`, `filename`, `title`, `labels.KEY`. Compared with =, !=, <, <=, >, >=: `size_bytes`, `width`,
-    `height`, `duration_seconds`, `version`, `create_time`, `update_time`, `capture_time`, `expire_time`.
+    `height`, `duration_seconds`, `version`, `rating`, `create_time`, `update_time`, `capture_time`, `expire_time`.
     Contained, with `:`: `tags`. The names may also be written as in JSON: `sizeBytes`.
 
     In `content_type`, `filename`, `title` and `labels.KEY`, a `*` at either end matches any text:
@@ -163,7 +163,7 @@ class UpdateMediaRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to change: `filename`, `title`, `description`, `tags`, `labels`, `visibility`, `capture_time`,
-        `expire_time`. A field that is named here and not set in `media` is cleared. Empty: every one of these
+        `expire_time`, `rating`, `metadata`. A field that is named here and not set in `media` is cleared. Empty: every one of these
         fields that is set in `media`. "*": all of them.
         """
 

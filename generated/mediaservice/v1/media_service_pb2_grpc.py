@@ -121,7 +121,7 @@ class MediaServiceServicer(object):
         A change of `visibility` applies at once. Afterwards, a job moves the renditions between the private and
         the public store, and their `public_url` appears.
 
-        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, INVALID_UPDATE_MASK, VISIBILITY_NOT_ALLOWED, ETAG_MISMATCH (if
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, INVALID_UPDATE_MASK, VISIBILITY_NOT_ALLOWED, METADATA_NOT_ALLOWED, ETAG_MISMATCH (if
         `media.etag` or the If-Match header is no longer the media's etag). Safe to retry with an etag.
 
         Example:

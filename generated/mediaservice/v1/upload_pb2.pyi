@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -65,6 +66,8 @@ class UploadSpec(_message.Message):
     VISIBILITY_FIELD_NUMBER: _builtins.int
     CAPTURE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     filename: _builtins.str
     """The name that downloads get. Without path characters and control characters. The service normalizes it to NFC, removes
     characters that are not shown, such as those that change the direction of text, and puts an underscore before names
@@ -96,6 +99,8 @@ class UploadSpec(_message.Message):
     """As in Media."""
     visibility: _media_pb2.Media.Visibility.ValueType
     """As in Media. Unset: as the policies of the project and the organization say, or else PRIVATE."""
+    rating: _builtins.int
+    """As in Media."""
     @_builtins.property
     def checksums(self) -> _checksums_pb2.Checksums:
         """The checksums of the whole file, if known. The upload fails with CHECKSUM_MISMATCH if they differ."""
@@ -122,6 +127,10 @@ class UploadSpec(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """As in Media."""
 
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct:
+        """As in Media."""
+
     def __init__(
         self,
         *,
@@ -141,10 +150,12 @@ class UploadSpec(_message.Message):
         visibility: _media_pb2.Media.Visibility.ValueType = ...,
         capture_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        rating: _builtins.int = ...,
+        metadata: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_size_bytes", b"_max_size_bytes", "_size_bytes", b"_size_bytes", "capture_time", b"capture_time", "checksums", b"checksums", "expire_time", b"expire_time", "max_size_bytes", b"max_size_bytes", "owner", b"owner", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_size_bytes", b"_max_size_bytes", "_size_bytes", b"_size_bytes", "capture_time", b"capture_time", "checksums", b"checksums", "expire_time", b"expire_time", "max_size_bytes", b"max_size_bytes", "metadata", b"metadata", "owner", b"owner", "size_bytes", b"size_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_size_bytes", b"_max_size_bytes", "_size_bytes", b"_size_bytes", "capture_time", b"capture_time", "checksums", b"checksums", "content_type", b"content_type", "description", b"description", "expire_time", b"expire_time", "filename", b"filename", "if_etag", b"if_etag", "labels", b"labels", "max_size_bytes", b"max_size_bytes", "media_id", b"media_id", "owner", b"owner", "project_id", b"project_id", "size_bytes", b"size_bytes", "tags", b"tags", "title", b"title", "visibility", b"visibility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_size_bytes", b"_max_size_bytes", "_size_bytes", b"_size_bytes", "capture_time", b"capture_time", "checksums", b"checksums", "content_type", b"content_type", "description", b"description", "expire_time", b"expire_time", "filename", b"filename", "if_etag", b"if_etag", "labels", b"labels", "max_size_bytes", b"max_size_bytes", "media_id", b"media_id", "metadata", b"metadata", "owner", b"owner", "project_id", b"project_id", "rating", b"rating", "size_bytes", b"size_bytes", "tags", b"tags", "title", b"title", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_size_bytes: _TypeAlias = _typing.Literal["max_size_bytes"]  # noqa: Y015
     _WhichOneofArgType__max_size_bytes: _TypeAlias = _typing.Literal["_max_size_bytes", b"_max_size_bytes"]  # noqa: Y015

@@ -121,6 +121,7 @@ FIELDS = {
     "height": ordered("m.height", integer, INTEGER),
     "duration_seconds": ordered("m.duration_seconds", number, NUMBER),
     "version": ordered("m.version", integer, INTEGER),
+    "rating": ordered("m.rating", integer, INTEGER),
     "create_time": ordered("m.create_time", timestamp, TIME),
     "update_time": ordered("m.update_time", timestamp, TIME),
     "capture_time": ordered("m.capture_time", timestamp, TIME),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from media_service.access.owner import Owner
 from media_service.access.role import Role
@@ -116,6 +117,8 @@ class Attributes:
     visibility: Visibility = Visibility.PRIVATE
     capture_time: datetime | None = None
     expire_time: datetime | None = None
+    rating: int = 0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,8 @@ class NewMedia:
             visibility=stated.visibility,
             capture_time=stated.capture_time,
             expire_time=stated.expire_time,
+            rating=stated.rating,
+            metadata=stated.metadata,
             scan=self.scan,
             strip_pending=self.strip_pending,
         )
@@ -202,6 +207,8 @@ class Media:
     labels: Mapping[str, str] = field(default_factory=dict)
     capture_time: datetime | None = None
     expire_time: datetime | None = None
+    rating: int = 0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     ready_time: datetime | None = None
     blurhash: str = ""
     dominant_color: str = ""

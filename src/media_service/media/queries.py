@@ -170,6 +170,8 @@ def record(row: Mapping[str, Any]) -> Media:
         labels=row["labels"],
         capture_time=row["capture_time"],
         expire_time=row["expire_time"],
+        rating=row["rating"],
+        metadata=row["metadata"],
         ready_time=row["ready_time"],
         blurhash=row["blurhash"],
         dominant_color=row["dominant_color"],
@@ -296,11 +298,14 @@ def attributes_to_json(stated: Attributes) -> dict[str, Any]:
         "visibility": stated.visibility,
         "capture_time": json_time(stated.capture_time),
         "expire_time": json_time(stated.expire_time),
+        "rating": stated.rating,
+        "metadata": dict(stated.metadata),
     }
 
 
 def attributes_from_json(stored: Mapping[str, Any]) -> Attributes:
-    """Reverses `attributes_to_json`. The JSON is empty for uploads of earlier releases."""
+    """Reverses `attributes_to_json`. The JSON is empty for uploads of earlier releases, which did
+    not state a rating and metadata either."""
     if not stored:
         return Attributes()
     return Attributes(
@@ -311,6 +316,8 @@ def attributes_from_json(stored: Mapping[str, Any]) -> Attributes:
         visibility=Visibility(stored["visibility"]),
         capture_time=time_from_json(stored["capture_time"]),
         expire_time=time_from_json(stored["expire_time"]),
+        rating=stored.get("rating", 0),
+        metadata=stored.get("metadata", {}),
     )
 
 
@@ -354,9 +361,9 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
                 media_id uuid, org_id text, owner_type text, owner_id text, kind text,
                 content_type text, filename text, project_id text, title text, description text,
                 tags text[], labels jsonb, visibility text, capture_time timestamptz,
-                expire_time timestamptz, blob_id uuid, store text, key text, size bigint,
-                crc32c bigint, sha256 bytea, scan_state text, scan_held boolean,
-                strip_pending boolean
+                expire_time timestamptz, rating smallint, metadata jsonb, blob_id uuid,
+                store text, key text, size bigint, crc32c bigint, sha256 bytea, scan_state text,
+                scan_held boolean, strip_pending boolean
             )
         ), new_blobs as (
             insert into blobs (blob_id, store, key, size_bytes, crc32c, sha256)
@@ -364,10 +371,11 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
         ), new_media as (
             insert into media (media_id, org_id, owner_type, owner_id, state, kind, content_type,
                                size_bytes, filename, original_filename, project_id, title,
-                               description, tags, labels, visibility, capture_time, expire_time)
+                               description, tags, labels, visibility, capture_time, expire_time,
+                               rating, metadata)
             select media_id, org_id, owner_type, owner_id, 'PENDING', kind, content_type, size,
                    filename, filename, project_id, title, description, tags, labels, visibility,
-                   capture_time, expire_time
+                   capture_time, expire_time, rating, metadata
             from added
         )
         insert into media_versions (media_id, version, blob_id, content_type, scan_state, scan_held,

@@ -48,6 +48,8 @@ CHANGEABLE = (
     "visibility",
     "capture_time",
     "expire_time",
+    "rating",
+    "metadata",
 )
 TYPES: dict[str, type] = {
     "create_time": datetime,

@@ -1,8 +1,10 @@
 """Converts between records and messages."""
 
 from datetime import UTC, datetime
+from typing import Any
 
-from google.protobuf import timestamp_pb2
+from google.protobuf import struct_pb2, timestamp_pb2
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.message import Message
 from google.type import latlng_pb2
 from mediaservice.v1 import checksums_pb2, media_pb2, rule_pb2, upload_pb2, upload_service_pb2
@@ -22,6 +24,8 @@ from media_service.codecs.inspection import (
 from media_service.downloads.read_links import ReadUrls
 from media_service.errors import InvalidArgument, Reason
 from media_service.media.filenames import clean
+from media_service.media.metadata import MAX_BYTES as MAX_METADATA_BYTES
+from media_service.media.metadata import check_limits, not_allowed, too_large
 from media_service.media.model import Attributes, Media, Rendition, Scan, Visibility
 from media_service.rpc.caller import current_principal
 from media_service.rpc.error_status import fault_status
@@ -50,6 +54,19 @@ def time_from(message: Message, field: str) -> datetime | None:
     except (ValueError, OverflowError):
         raise invalid_fields([(field, "must be a time from year 1 to 9999")]) from None
     return time
+
+
+def metadata_from(message: struct_pb2.Struct, path: str = "metadata") -> dict[str, Any]:
+    """Raises InvalidArgument (METADATA_NOT_ALLOWED)."""
+    # JSON is at most six times shorter than the message, in which a digit takes eleven bytes.
+    if message.ByteSize() > 6 * MAX_METADATA_BYTES:
+        raise too_large(path)
+    try:
+        found: dict[str, Any] = MessageToDict(message)
+    except (SerializeToJsonError, ValueError):
+        raise not_allowed(path, "contains a number that is not finite") from None
+    check_limits(found, path)
+    return found
 
 
 def checksums_to_message(checksums: Checksums) -> checksums_pb2.Checksums | None:
@@ -92,6 +109,7 @@ def media_to_message(
         visibility=media_pb2.Media.Visibility.Value(media.visibility),
         capture_time=optional_timestamp(media.capture_time),
         expire_time=optional_timestamp(media.expire_time),
+        rating=media.rating,
         blurhash=media.blurhash,
         dominant_color=media.dominant_color,
         scan=scan_to_message(media.scan),
@@ -106,6 +124,8 @@ def media_to_message(
         public_url=public_urls.of_original(media),
         renditions=[rendition_to_message(media, r, public_urls) for r in media.renditions],
     )
+    if media.metadata:
+        message.metadata.update(media.metadata)
     if media.fault:
         message.error.CopyFrom(fault_status(media.fault))
     if read_urls:
@@ -218,6 +238,8 @@ def spec_from(message: upload_pb2.UploadSpec) -> UploadSpec:
             visibility=visibility_from(message.visibility),
             capture_time=time_from(message, "capture_time"),
             expire_time=time_from(message, "expire_time"),
+            rating=message.rating,
+            metadata=metadata_from(message.metadata) if message.HasField("metadata") else {},
         ),
         visibility_stated=message.visibility != media_pb2.Media.VISIBILITY_UNSPECIFIED,
     )
@@ -226,7 +248,7 @@ def spec_from(message: upload_pb2.UploadSpec) -> UploadSpec:
 def spec_to_message(upload: Upload) -> upload_pb2.UploadSpec:
     """What was stated, with defaults filled in."""
     spec, stated = upload.spec, upload.spec.attributes
-    return upload_pb2.UploadSpec(
+    message = upload_pb2.UploadSpec(
         filename=spec.filename,
         content_type=spec.content_type,
         size_bytes=spec.size_bytes,
@@ -241,7 +263,11 @@ def spec_to_message(upload: Upload) -> upload_pb2.UploadSpec:
         visibility=media_pb2.Media.Visibility.Value(stated.visibility),
         capture_time=optional_timestamp(stated.capture_time),
         expire_time=optional_timestamp(stated.expire_time),
+        rating=stated.rating,
     )
+    if stated.metadata:
+        message.metadata.update(stated.metadata)
+    return message
 
 
 def upload_to_message(result: UploadResult, public_urls: PublicUrls) -> upload_pb2.Upload:

@@ -1,5 +1,6 @@
 """Servicer of MediaService: converts messages and calls the use cases."""
 
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import grpc
@@ -14,7 +15,13 @@ from media_service.media.service import CHANGEABLE, MediaService
 from media_service.renditions.delete import DeletionService
 from media_service.rpc import http
 from media_service.rpc.caller import caller
-from media_service.rpc.convert import media_to_message, owner_from, time_from, visibility_from
+from media_service.rpc.convert import (
+    media_to_message,
+    metadata_from,
+    owner_from,
+    time_from,
+    visibility_from,
+)
 from media_service.rpc.field_validation import invalid_fields
 from media_service.rpc.idempotency import UUID
 from media_service.rpc.pagination import page, page_size
@@ -139,18 +146,19 @@ def check_media_id(media_id: str) -> None:
 
 def value_from(media: media_pb2.Media, name: str) -> Any:
     """One of `CHANGEABLE`."""
-    match name:
-        case "filename":
-            return clean(media.filename)
-        case "tags":
-            return tuple(media.tags)
-        case "labels":
-            return dict(media.labels)
-        case "visibility":
-            return visibility_from(media.visibility)
-        case "capture_time" | "expire_time":
-            return time_from(media, name)
-    return getattr(media, name)
+    convert = CONVERTED.get(name)
+    return convert(media) if convert else getattr(media, name)
+
+
+CONVERTED: Mapping[str, Callable[[media_pb2.Media], Any]] = {
+    "filename": lambda media: clean(media.filename),
+    "tags": lambda media: tuple(media.tags),
+    "labels": lambda media: dict(media.labels),
+    "visibility": lambda media: visibility_from(media.visibility),
+    "capture_time": lambda media: time_from(media, "capture_time"),
+    "expire_time": lambda media: time_from(media, "expire_time"),
+    "metadata": lambda media: metadata_from(media.metadata),
+}
 
 
 async def send_etag(context: Context, etag: str, *more: tuple[str, str]) -> None:

@@ -1,12 +1,14 @@
 """multipart/form-data (RFC 7578), parsed as it streams in: one file, after fields that describe it.
 
 A field that describes the file has the name of a field of UploadSpec, in either spelling. `tags`
-occurs once for each tag, and a label is a field of its own, `labels.KEY`. Other fields, before and
-behind the file, are ignored: upload libraries and HTML forms send their own.
+occurs once for each tag, a label is a field of its own, `labels.KEY`, and `metadata` is JSON. Other
+fields, before and behind the file, are ignored: upload libraries and HTML forms send their own.
 """
 
+import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 
 from google.protobuf.json_format import ParseDict, ParseError
 from mediaservice.v1 import upload_pb2
@@ -24,7 +26,10 @@ from media_service.uploads.model import KIB, Chunk
 MAX_OVERHEAD = 256 * KIB
 MAX_BOUNDARY = 70  # RFC 2046, section 5.1.1
 TEXT_FIELDS = {"filename", "title", "description", "project_id"}
-FIELDS = {*TEXT_FIELDS, "visibility", "capture_time", "expire_time", "max_size_bytes", "tags"}
+FIELDS = {
+    *TEXT_FIELDS,
+    *("visibility", "capture_time", "expire_time", "max_size_bytes", "tags", "rating", "metadata"),
+}
 LABEL = "labels."
 # What else describes a file. It must not vanish among the ignored fields.
 QUERY_FIELDS = set(upload_pb2.UploadSpec.DESCRIPTOR.fields_by_name) - FIELDS - {"labels"}
@@ -36,6 +41,8 @@ FORMS = {
     "capture_time": "a time such as 2026-05-06T07:08:09Z",
     "expire_time": "a time such as 2026-05-06T07:08:09Z",
     "max_size_bytes": "a number",
+    "rating": "a number",
+    "metadata": "a JSON object",
 }
 # Fields in lower case that say how many pieces a library makes of a file, each in a form of its
 # own: Plupload, Dropzone, Flow.js, Fine Uploader, Resumable.js.
@@ -215,12 +222,22 @@ class MultipartFile:
         if not value and name not in TEXT_FIELDS:  # as browsers send a field that is left empty
             return
         try:
-            ParseDict({name: value.upper() if name == "visibility" else value}, self._spec)
-        except ParseError:
+            ParseDict({name: parsed(name, value)}, self._spec)
+        except (ParseError, ValueError, RecursionError):
             why = f"must be {FORMS[name]}"
             raise InvalidArgument(
                 Reason.INVALID_FIELD, f"The field {name} {why}.", ((name, why),)
             ) from None
+
+
+def parsed(name: str, value: str) -> Any:
+    """The JSON value of a field. Raises ValueError, RecursionError."""
+    match name:
+        case "visibility":
+            return value.upper()
+        case "metadata":
+            return json.loads(value)
+    return value
 
 
 def no_file() -> InvalidArgument:
