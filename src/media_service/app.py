@@ -43,6 +43,7 @@ from media_service.downloads.service import DownloadService
 from media_service.downloads.waiting import Waiting
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.handler import find_handlers
+from media_service.jobs.model import JobKind
 from media_service.jobs.periodic import find_periodic_tasks, run_periodically
 from media_service.jobs.service import JobService
 from media_service.jobs.worker import Worker
@@ -504,7 +505,8 @@ async def serve(config: Config, ready: Callable[[], None]) -> None:
 
 @dataclass(frozen=True)
 class WorkerResources:
-    """What handlers of jobs and periodic tasks may ask for, by the names of their parameters."""
+    """What handlers of jobs and periodic tasks may ask for, by the names of their parameters.
+    `skipped`: kinds of jobs that other workers run."""
 
     database: Database
     raw: BlobStore
@@ -520,6 +522,7 @@ class WorkerResources:
     streams: StreamPackager
     encode_threads: int
     allowed_types: AllowedTypes
+    skipped: frozenset[JobKind]
     scanner: Scanner | None
     scan_policy: ScanPolicy
     purge_after: timedelta
@@ -546,6 +549,7 @@ async def worker_resources(
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
         comparison = StreamComparison(parts.database, parts.raw, inspector)
         profiles = config.video_profiles
+        skipped = frozenset[JobKind]() if scanner else frozenset({JobKind.SCAN})
         yield WorkerResources(
             parts.database,
             parts.raw,
@@ -558,9 +562,12 @@ async def worker_resources(
             files,
             Renderers(renderer, AvRenderer(renderer, inspector, profiles), documents),
             segments,
-            StreamPackager(parts.database, renditions, segments, chunks, comparison, profiles),
+            StreamPackager(
+                parts.database, renditions, segments, chunks, comparison, profiles, skipped
+            ),
             config.encode_threads,
             parts.acceptance.types,
+            skipped,
             scanner,
             policy_from(config),
             config.purge_after,
@@ -586,9 +593,10 @@ async def work(
     ):
         worker = Worker(
             shared.database,
-            find_handlers(resources),
+            find_handlers(resources, resources.skipped),
             config.worker_slots,
             ready=lambda: not readiness.reasons,
+            skipped=resources.skipped,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())

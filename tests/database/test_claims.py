@@ -1,7 +1,7 @@
 """Which job is claimed next: single cases, and a comparison with a model."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -34,11 +34,13 @@ OWNERS = [Owner("user", "ann"), Owner("user", "bob"), Owner("team", "ann", "acme
 CAT, DAN = Owner("user", "cat", "acme"), Owner("user", "dan", "zoo")
 EVERYBODY = [*OWNERS, CAT, DAN]
 FAULT = Fault("STORAGE_UNAVAILABLE", "away")
+# The kinds of jobs that a worker leaves to others.
+SKIPPED: list[tuple[JobKind, ...]] = [(), (JobKind.SCAN,)]
 
 
-def job(owner: Owner | None, **options: Any) -> NewJob:
-    kind = JobKind.PROCESS if owner else JobKind.FINISH
-    return NewJob(kind, new_id(), owner, **options)
+def job(owner: Owner | None, kind: JobKind | None = None, **options: Any) -> NewJob:
+    usual = JobKind.PROCESS if owner else JobKind.FINISH
+    return NewJob(kind or usual, new_id(), owner, **options)
 
 
 async def accept(database: Database, *jobs: NewJob) -> None:
@@ -282,6 +284,9 @@ class Model:
     lost_leases: int = 0
     outages: int = 0
 
+    def suits(self, heavy: bool, skipped: Collection[JobKind]) -> bool:
+        return (heavy or not self.heavy) and self.new.kind not in skipped
+
 
 def rivals_of(group: Owner, owners: set[Owner]) -> set[Owner]:
     """The groups of these owners that take turns with a group."""
@@ -316,7 +321,7 @@ class Jobs(RuleBasedStateMachine):
         self.jobs: dict[str, Model] = {}
         self.held: list[Held] = []
         self.places = 0
-        self.queue = FairQueue()
+        self.queues = {skipped: FairQueue(skipped) for skipped in SKIPPED}
 
     async def _clear(self) -> None:
         async with self.database.connection() as db:
@@ -338,11 +343,19 @@ class Jobs(RuleBasedStateMachine):
         priority=st.sampled_from(Priority),
         delayed=st.booleans(),
         heavy=st.booleans(),
+        kind=st.sampled_from([None, JobKind.SCAN]),
     )
-    def accept(self, owner: Owner | None, priority: Priority, delayed: bool, heavy: bool) -> None:
+    def accept(
+        self,
+        owner: Owner | None,
+        priority: Priority,
+        delayed: bool,
+        heavy: bool,
+        kind: JobKind | None,
+    ) -> None:
         heavy = heavy and owner is not None
         delay = LATER if delayed else timedelta()
-        new = job(owner, priority=priority, delay=delay, heavy=heavy)
+        new = job(owner, kind, priority=priority, delay=delay, heavy=heavy)
         self.run(accept(self.database, new))
         self.jobs[new.job_id] = Model(new, due=not delayed, place=self.place(), heavy=heavy)
 
@@ -350,13 +363,13 @@ class Jobs(RuleBasedStateMachine):
     def ready(self) -> list[Model]:
         return [m for m in self.jobs.values() if m.state is JobState.QUEUED and m.due]
 
-    @rule(heavy=st.booleans())
-    def claim(self, heavy: bool) -> None:
+    @rule(heavy=st.booleans(), skipped=st.sampled_from(SKIPPED))
+    def claim(self, heavy: bool, skipped: tuple[JobKind, ...]) -> None:
         """Claims by a worker that runs nothing else, for a slot that `heavy` jobs may use or may
-        not."""
+        not. It leaves the jobs of `skipped` kinds to others."""
         self.release()
-        claim = self.do(partial(self.queue.claim, heavy=heavy), LEASE, [])
-        ready = [m for m in self.ready if heavy or not m.heavy]
+        claim = self.do(partial(self.queues[skipped].claim, heavy=heavy), LEASE, [])
+        ready = [m for m in self.ready if m.suits(heavy, skipped)]
         if claim is None:
             assert not ready
             return
@@ -411,14 +424,22 @@ class Jobs(RuleBasedStateMachine):
         self.do(execute, "update jobs set holds_slot = false where job_id = %s", held.claim.job_id)
         held.model.holds_slot = False
 
-    @rule(owner=st.sampled_from(EVERYBODY), slots=st.integers(0, 3), heavy=st.booleans())
-    def is_awaited(self, owner: Owner, slots: int, heavy: bool) -> None:
-        ready = [m.new.owner for m in self.ready if heavy or not m.heavy]
+    @rule(
+        owner=st.sampled_from(EVERYBODY),
+        slots=st.integers(0, 3),
+        heavy=st.booleans(),
+        skipped=st.sampled_from(SKIPPED),
+    )
+    def is_awaited(
+        self, owner: Owner, slots: int, heavy: bool, skipped: tuple[JobKind, ...]
+    ) -> None:
+        ready = [m.new.owner for m in self.ready if m.suits(heavy, skipped)]
         of_service = None in ready and self.running_of_service < slots
+        ask = partial(owner_turns.is_awaited, heavy=heavy, skipped=skipped)
         for group in owner_turns.groups_of(owner):
             rivals = rivals_of(group, {one for one in ready if one}) - {group}
             expected = of_service or any(self.running(rival) < slots for rival in rivals)
-            assert self.do(partial(owner_turns.is_awaited, heavy=heavy), group, slots) == expected
+            assert self.do(ask, group, slots) == expected
 
     @rule(owner=st.sampled_from(EVERYBODY))
     def held_slots(self, owner: Owner) -> None:

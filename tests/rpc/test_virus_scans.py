@@ -335,8 +335,11 @@ async def test_what_was_stored_before_is_scanned_and_unpublished(
         service = await start_earlier(work=True)
         ann = await service.caller("ann")
         media_id = (await ann.store(BAD)).media_id
-        media = await until(ann, media_id, Media.READY)
+        await until(ann, media_id, Media.READY)
+        media = await until_scanned(ann, media_id, Scan.NOT_SCANNED)
         assert media.scan == Scan(state=Scan.NOT_SCANNED)
+        kinds = {job.type for job in await listed_jobs(ann, media_id=media_id)}
+        assert Job.SCAN not in kinds
         await update(ann, ["visibility"], media_id=media_id, visibility=Media.PUBLIC)
 
         async def is_public() -> bool:
@@ -419,17 +422,38 @@ async def until_engine(caller: Caller, media_id: str, engine: str) -> None:
     await eventually_async(scanned)
 
 
+async def test_a_worker_that_does_not_scan_leaves_scans_to_others(
+    start: Start, clamd: Clamd
+) -> None:
+    """As while scans are turned on in one process after the other."""
+    earlier = await start(work=True)
+    service = await start(scan="required", scan_address=clamd.tcp)
+    ann = await service.caller("ann")
+    waiting = await ann.store(CLEAN)
+    bob = await earlier.caller("bob")
+    await until(bob, (await bob.store(CLEAN)).media_id, Media.READY)
+    (job,) = await listed_jobs(ann, media_id=waiting.media_id)
+    assert (job.type, job.state, job.attempt) == (Job.SCAN, Job.QUEUED, 0)
+    await start(work=True, scan="required", scan_address=clamd.tcp)
+    assert (await until(ann, waiting.media_id, Media.READY)).scan.state == Scan.CLEAN
+
+
+@pytest.mark.parametrize("policy", ["required", "report"])
 @pytest.mark.usefixtures("hurried")
-async def test_turning_scans_off_releases_what_waits(start: Start) -> None:
+async def test_turning_scans_off_releases_what_waits(start: Start, policy: str) -> None:
     away = f"clamd://127.0.0.1:{free_port()}"
-    service = await start(scan="required", scan_address=away)
+    service = await start(scan=policy, scan_address=away)
     ann = await service.caller("ann")
     ids = [(await ann.store(data)).media_id for data in (BAD, CLEAN)]
-    await execute(service, "delete from jobs where subject_id = %s", ids[0])
+    lost = "delete from jobs where kind = 'SCAN' and subject_id = %s"
+    await execute(service, lost, ids[0])
     await start(work=True)
     for media_id in ids:
-        media = await until(ann, media_id, Media.READY)
+        await until(ann, media_id, Media.READY)
+        media = await until_scanned(ann, media_id, Scan.NOT_SCANNED)
         assert media.scan == Scan(state=Scan.NOT_SCANNED)
+        kinds = {job.type for job in await listed_jobs(ann, media_id=media_id)}
+        assert Job.SCAN not in kinds
 
 
 @pytest.mark.usefixtures("impatient", "hurried")

@@ -7,7 +7,7 @@ from cachetools import LRUCache
 
 from media_service.access.owner import Owner
 from media_service.db.transaction import Connection
-from media_service.jobs.model import Claim
+from media_service.jobs.model import Claim, JobKind
 from media_service.jobs.queries import claiming, owner_turns
 
 NOBODY = Owner("", "")
@@ -19,9 +19,10 @@ class FairQueue:
     """Alternates between jobs of the service itself and jobs of owners, and serves owners
     round-robin: first tenants, then the owners in an organization. Therefore, many jobs of one
     owner do not delay the few jobs of others, and many owners of one organization do not delay
-    other organizations."""
+    other organizations. `skipped`: kinds of jobs that other workers run."""
 
-    def __init__(self) -> None:
+    def __init__(self, skipped: Collection[JobKind] = ()) -> None:
+        self._skipped = skipped
         self._service_next = False
         self._last = NOBODY
         # The last owner of each organization.
@@ -37,7 +38,7 @@ class FairQueue:
         service_first = of_service < of_owners or (of_service == of_owners and self._service_next)
         for service in (service_first, not service_first):
             claim = (
-                await claiming.claim_of_service(db, lease)
+                await claiming.claim_of_service(db, lease, skipped=self._skipped)
                 if service
                 else await self._claim_of_owners(db, lease, heavy=heavy)
             )
@@ -49,9 +50,12 @@ class FairQueue:
     async def _claim_of_owners(
         self, db: Connection, lease: timedelta, *, heavy: bool
     ) -> Claim | None:
-        for tenant in await owner_turns.next_tenants(db, self._last, heavy=heavy):
+        skipped = self._skipped
+        for tenant in await owner_turns.next_tenants(db, self._last, heavy=heavy, skipped=skipped):
             for owner in await self._owners(db, tenant, heavy=heavy):
-                claim = await owner_turns.claim_of_owner(db, lease, owner, heavy=heavy)
+                claim = await owner_turns.claim_of_owner(
+                    db, lease, owner, heavy=heavy, skipped=skipped
+                )
                 if claim is not None:
                     self._last = tenant
                     if tenant.org_id:
@@ -64,4 +68,4 @@ class FairQueue:
         if not tenant.org_id:
             return [tenant]
         after = self._last_members.get(tenant.org_id, tenant)
-        return await owner_turns.next_members(db, after, heavy=heavy)
+        return await owner_turns.next_members(db, after, heavy=heavy, skipped=self._skipped)

@@ -5,7 +5,7 @@ creates it with the attributes of `WorkerResources` (app.py) that its constructo
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import ClassVar
 
@@ -50,6 +50,13 @@ def handler_types() -> Iterator[type[JobHandler]]:
                 yield found
 
 
-def find_handlers(resources: object) -> dict[JobKind, JobHandler]:
-    """Creates every handler from the attributes of `resources`. Returns them by kind of job."""
-    return {handler.kind: call_with(handler, resources) for handler in handler_types()}
+def find_handlers(
+    resources: object, skipped: Collection[JobKind] = ()
+) -> dict[JobKind, JobHandler]:
+    """Creates every handler from the attributes of `resources`, apart from those of the kinds of
+    jobs that other workers run. Returns them by kind of job."""
+    return {
+        handler.kind: call_with(handler, resources)
+        for handler in handler_types()
+        if handler.kind not in skipped
+    }

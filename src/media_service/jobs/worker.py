@@ -7,7 +7,7 @@ the worker cancels its handler.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from functools import partial
 
@@ -42,7 +42,8 @@ def always() -> bool:
 
 class Worker:
     """Runs up to `slots` jobs concurrently. For `lease`, see `Attempt`. `ready`: whether jobs can
-    succeed; while they cannot, none is claimed, so that none uses up its attempts."""
+    succeed; while they cannot, none is claimed, so that none uses up its attempts. `skipped`: kinds
+    of jobs that other workers run."""
 
     def __init__(
         self,
@@ -52,13 +53,15 @@ class Worker:
         lease: timedelta = LEASE,
         light_seconds: float = LIGHT_SECONDS,
         ready: Callable[[], bool] = always,
+        skipped: Collection[JobKind] = (),
     ) -> None:
+        self._skipped = skipped
         self._ready = ready
         self._database = database
         self._handlers = handlers
         self._slots = Slots(slots, light_seconds)
         self._lease = lease
-        self._queue = FairQueue()
+        self._queue = FairQueue(skipped)
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -112,7 +115,7 @@ class Worker:
     async def _pause(self) -> float:
         """Returns the seconds until a job may be available."""
         async with self._database.connection() as db:
-            due = await claiming.seconds_until_due(db)
+            due = await claiming.seconds_until_due(db, skipped=self._skipped)
         # A job that is due and was not claimed is being claimed by another worker.
         return POLL_SECONDS if due is None else min(max(due, 0.1), POLL_SECONDS)
 
@@ -151,10 +154,14 @@ class Worker:
         """Whether a job has its slot in place of one of another group."""
         last, *others = await owner_turns.held_slots(db, group) or [""]
         if surplus:
-            return await owner_turns.is_awaited(db, group, len(others) + 1, heavy=False)
+            return await self._is_awaited(db, group, len(others) + 1, heavy=False)
         if others and last == slot.claim.job_id:
-            return await owner_turns.is_awaited(db, group, 1, heavy=slot.claim.heavy)
+            return await self._is_awaited(db, group, 1, heavy=slot.claim.heavy)
         return False
+
+    async def _is_awaited(self, db: Connection, group: Owner, slots: int, *, heavy: bool) -> bool:
+        skipped = self._skipped
+        return await owner_turns.is_awaited(db, group, slots, heavy=heavy, skipped=skipped)
 
     def _start(self, claim: Claim) -> None:
         handler = self._handlers[claim.kind]

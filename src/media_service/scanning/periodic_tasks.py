@@ -24,7 +24,8 @@ async def scan_again(database: Database, scanner: Scanner | None) -> Batches:
 
 
 async def follow_policy(database: Database, scan_policy: ScanPolicy) -> Batches:
-    """Releases what only an earlier policy has held, and holds what it has not.
+    """Releases what only an earlier policy has held, and holds what it has not. If scans are off,
+    ends the wait for them.
 
     Only when a worker starts: one that still has the earlier policy must not release what servers
     with the present one hold.

@@ -43,7 +43,9 @@ class ScanPolicy:
 
     def leaves(self, scan: Scan) -> bool:
         """Whether the policy leaves this scan as it is. An infected file stays in quarantine, even
-        if an earlier policy has put it there."""
+        if an earlier policy has put it there. If scans are off, none is waited for."""
+        if scan.state is ScanState.PENDING and not self.enabled:
+            return False
         return scan.held == self.holds(scan.state) or (
             scan.held and scan.state is ScanState.INFECTED
         )

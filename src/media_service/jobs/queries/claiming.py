@@ -1,10 +1,10 @@
 """Claims jobs: makes those claimable that are due, and gives one to a worker."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Composed, Literal
 
 from media_service.db.notifications import JobChanged
 from media_service.db.transaction import Connection, Rows
@@ -63,6 +63,14 @@ CLAIM = SQL("""
 """)
 
 
+def suitable(*, heavy: bool = True, skipped: Collection[JobKind] = ()) -> Composed:
+    """The SQL condition of jobs that a worker may claim. `heavy` allows heavy jobs. `skipped`: the
+    kinds that other workers run. The indexes do not have the kind, so a worker that skips some
+    reads over their jobs."""
+    kinds = SQL("and kind <> all({})").format(Literal([*skipped])) if skipped else SQL("")
+    return SQL("{} {}").format(SQL("") if heavy else SQL("and not heavy"), kinds)
+
+
 async def first_claim(db: Connection, rows: Rows) -> Claim | None:
     row = await rows.fetchone()
     return claim_from(db, row) if row else None
@@ -74,19 +82,22 @@ def claim_from(db: Connection, row: Mapping[str, Any]) -> Claim:
     return claim
 
 
-async def claim_of_service(db: Connection, lease: timedelta) -> Claim | None:
+async def claim_of_service(
+    db: Connection, lease: timedelta, *, skipped: Collection[JobKind] = ()
+) -> Claim | None:
     """Claims the job of the service itself that has been due the longest. Returns None if there is
     none."""
     rows = await db.execute(
         SQL(
             """
             with chosen as (
-                select job_id from jobs where state = 'QUEUED' and ready and owner_type is null
+                select job_id from jobs
+                where state = 'QUEUED' and ready and owner_type is null {suitable}
                 order by run_time, job_id limit 1 for update skip locked
             )
-            {}
+            {claim}
             """
-        ).format(CLAIM),
+        ).format(suitable=suitable(skipped=skipped), claim=CLAIM),
         {"lease": lease, "holds_slot": True},
     )
     return await first_claim(db, rows)
@@ -132,26 +143,27 @@ async def claim_subjob(db: Connection, parent_id: str, lease: timedelta) -> Clai
     return await first_claim(db, rows)
 
 
-LIGHT, ANY = SQL("and not heavy"), SQL("")
-
-
-async def seconds_until_due(db: Connection, *, heavy: bool = True) -> float | None:
+async def seconds_until_due(
+    db: Connection, *, heavy: bool = True, skipped: Collection[JobKind] = ()
+) -> float | None:
     """Returns the seconds until the next job can be claimed, or None if no job is waiting. For
-    `heavy`, see `claim_of_owners`."""
+    `heavy` and `skipped`, see `suitable`."""
     rows = await db.execute(
         SQL("""
         select extract(epoch from min(due) - now())::float8 as seconds from (
             (select run_time as due from jobs
-             where state = 'QUEUED' and ready and owner_type is not null {light} limit 1)
+             where state = 'QUEUED' and ready and owner_type is not null {owned} limit 1)
             union all
             (select run_time from jobs
-             where state = 'QUEUED' and ready and owner_type is null limit 1)
+             where state = 'QUEUED' and ready and owner_type is null {of_service} limit 1)
             union all
             select min(run_time) from jobs where state = 'QUEUED' and not ready
             union all
             select min(lease_until) from jobs where state = 'RUNNING'
         ) as waiting
-        """).format(light=ANY if heavy else LIGHT)
+        """).format(
+            owned=suitable(heavy=heavy, skipped=skipped), of_service=suitable(skipped=skipped)
+        )
     )
     row = await rows.fetchone()
     return row["seconds"] if row else None

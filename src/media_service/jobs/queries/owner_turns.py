@@ -8,20 +8,20 @@ The owner here is whose turns a job takes: the caller who started it, or else th
 media (`turn_type`, `turn_id`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from psycopg.sql import SQL, Composed
 
 from media_service.access.owner import Owner
 from media_service.db.transaction import Connection
-from media_service.jobs.model import Claim
-from media_service.jobs.queries.claiming import ANY, CLAIM, LIGHT, first_claim
+from media_service.jobs.model import Claim, JobKind
+from media_service.jobs.queries.claiming import CLAIM, first_claim, suitable
 
 # Another worker may be claiming the only job of the first groups.
 CANDIDATES = 4
 
-QUEUED = SQL("state = 'QUEUED' and ready and owner_type is not null {light}")
+QUEUED = SQL("state = 'QUEUED' and ready and owner_type is not null {suitable}")
 # Parts of a walk, in its order: those that follow the row `w` come first.
 TENANTS = SQL("""
     (
@@ -78,8 +78,8 @@ GROUPS = SQL("""
 """)
 
 
-def groups(parts: SQL, *, heavy: bool) -> Composed:
-    queued = QUEUED.format(light=ANY if heavy else LIGHT)
+def groups(parts: SQL, *, heavy: bool, skipped: Collection[JobKind]) -> Composed:
+    queued = QUEUED.format(suitable=suitable(heavy=heavy, skipped=skipped))
     return GROUPS.format(parts=parts.format(queued=queued))
 
 
@@ -101,22 +101,29 @@ def peers(group: Owner) -> SQL:
     return MEMBERS if group.org_id and group.type else TENANTS
 
 
-async def next_tenants(db: Connection, after: Owner, *, heavy: bool) -> Sequence[Owner]:
+async def next_tenants(
+    db: Connection, after: Owner, *, heavy: bool, skipped: Collection[JobKind] = ()
+) -> Sequence[Owner]:
     """The tenants whose turn it is, those first that hold the fewest slots. If there are several
-    such tenants, they take turns after the given one. `heavy` allows heavy jobs.
+    such tenants, they take turns after the given one. `heavy`, `skipped`: see
+    `suitable`.
 
     The query stops at the first tenants without running jobs. Its cost therefore grows with the
     running jobs, not with the waiting ones or their owners.
     """
-    return await next_groups(db, TENANTS, after, heavy=heavy)
+    return await next_groups(db, TENANTS, after, heavy=heavy, skipped=skipped)
 
 
-async def next_members(db: Connection, after: Owner, *, heavy: bool) -> Sequence[Owner]:
+async def next_members(
+    db: Connection, after: Owner, *, heavy: bool, skipped: Collection[JobKind] = ()
+) -> Sequence[Owner]:
     """As `next_tenants`, the owners in the organization of `after`."""
-    return await next_groups(db, MEMBERS, after, heavy=heavy)
+    return await next_groups(db, MEMBERS, after, heavy=heavy, skipped=skipped)
 
 
-async def next_groups(db: Connection, parts: SQL, after: Owner, *, heavy: bool) -> Sequence[Owner]:
+async def next_groups(
+    db: Connection, parts: SQL, after: Owner, *, heavy: bool, skipped: Collection[JobKind]
+) -> Sequence[Owner]:
     rows = await db.execute(
         SQL("""
         with {groups}
@@ -125,14 +132,19 @@ async def next_groups(db: Connection, parts: SQL, after: Owner, *, heavy: bool) 
             union all
             (select * from groups where running > 0 order by running, step)
         ) next limit %(candidates)s
-        """).format(groups=groups(parts, heavy=heavy)),
+        """).format(groups=groups(parts, heavy=heavy, skipped=skipped)),
         {**parameters(after), "candidates": CANDIDATES},
     )
     return [Owner(row["turn_type"], row["turn_id"], row["org_id"]) async for row in rows]
 
 
 async def claim_of_owner(
-    db: Connection, lease: timedelta, owner: Owner, *, heavy: bool
+    db: Connection,
+    lease: timedelta,
+    owner: Owner,
+    *,
+    heavy: bool,
+    skipped: Collection[JobKind] = (),
 ) -> Claim | None:
     """Claims the owner's job with the highest priority; of several, the oldest. Returns None if
     there is none."""
@@ -145,16 +157,26 @@ async def claim_of_owner(
             limit 1 for update skip locked
         )
         {claim}
-        """).format(queued=QUEUED.format(light=ANY if heavy else LIGHT), claim=CLAIM),
+        """).format(
+            queued=QUEUED.format(suitable=suitable(heavy=heavy, skipped=skipped)), claim=CLAIM
+        ),
         {**parameters(owner), "lease": lease, "holds_slot": True},
     )
     return await first_claim(db, rows)
 
 
-async def is_awaited(db: Connection, group: Owner, slots: int, *, heavy: bool) -> bool:
+async def is_awaited(
+    db: Connection,
+    group: Owner,
+    slots: int,
+    *,
+    heavy: bool,
+    skipped: Collection[JobKind] = (),
+) -> bool:
     """Whether a job waits of another group beside this one, or of the service itself, that holds
     fewer than `slots` slots in all workers. With `heavy`, heavy jobs count, too. Jobs that only
-    remove bytes do not count, because they also run beside the slots."""
+    remove bytes do not count, because they also run beside the slots, nor do those that this worker
+    skips."""
     rows = await db.execute(
         SQL("""
         with {groups}
@@ -162,7 +184,7 @@ async def is_awaited(db: Connection, group: Owner, slots: int, *, heavy: bool) -
             select from (
                 select kind from jobs where state = 'QUEUED' and ready and owner_type is null
                 order by run_time, job_id limit 100
-            ) first where kind not in ('UNLINK', 'DISCARD')
+            ) first where kind not in ('UNLINK', 'DISCARD') {of_service}
         ) and %(slots)s > (
             select count(*) from jobs
             where state = 'RUNNING' and holds_slot and owner_type is null
@@ -170,7 +192,10 @@ async def is_awaited(db: Connection, group: Owner, slots: int, *, heavy: bool) -
             select from groups where running < %(slots)s
               and (org_id, turn_type, turn_id) <> (%(org)s, %(type)s, %(id)s)
         ) as awaited
-        """).format(groups=groups(peers(group), heavy=heavy)),
+        """).format(
+            groups=groups(peers(group), heavy=heavy, skipped=skipped),
+            of_service=suitable(skipped=skipped),
+        ),
         {**parameters(group), "slots": slots},
     )
     row = await rows.fetchone()

@@ -6,7 +6,7 @@ worker that dies therefore loses at most one chunk. Encoded segments can be play
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -26,7 +26,7 @@ from media_service.failpoints import failpoint
 from media_service.ids import new_id
 from media_service.jobs.attempt import Attempt, take
 from media_service.jobs.handler import GaveWay
-from media_service.jobs.model import Claim, JobState, Subjob
+from media_service.jobs.model import Claim, JobKind, JobState, Subjob
 from media_service.jobs.progress import Progress
 from media_service.jobs.queries import claimed_jobs, claiming, owner_turns, subjobs
 from media_service.media import queries as media_queries
@@ -63,7 +63,9 @@ class StreamPackager:
         chunks: ChunkHandler,
         comparison: StreamComparison,
         profiles: Mapping[int, int],
+        skipped: Collection[JobKind],
     ) -> None:
+        self._skipped = skipped
         self._database = database
         self._store = store
         self._segments = segments
@@ -202,7 +204,7 @@ class StreamPackager:
             return False
         async with self._database.connection() as db:
             for group in owner_turns.groups_of(claim.owner):
-                if await owner_turns.is_awaited(db, group, 1, heavy=True):
+                if await owner_turns.is_awaited(db, group, 1, heavy=True, skipped=self._skipped):
                     return True
         return False
 

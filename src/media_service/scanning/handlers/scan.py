@@ -35,7 +35,7 @@ RESULTS = {ScanState.CLEAN, ScanState.INFECTED, ScanState.TOO_LARGE}
 
 class ScanHandler(JobHandler):
     """Runs SCAN jobs. The subject of a job is a media id. Jobs without an owner scan again what was
-    scanned before. `scanner` None: this worker does not scan. Its jobs wait for one that does."""
+    scanned before. A worker without a scanner skips these jobs (`WorkerResources.skipped`)."""
 
     kind = JobKind.SCAN
     time_limit = timedelta(hours=1)
@@ -44,7 +44,7 @@ class ScanHandler(JobHandler):
         self,
         database: Database,
         stores: Mapping[str, BlobStore],
-        scanner: Scanner | None,
+        scanner: Scanner,
         scan_policy: ScanPolicy,
     ) -> None:
         self._database = database
@@ -56,10 +56,7 @@ class ScanHandler(JobHandler):
         media = await self._begin(claim)
         if media is None:
             return
-        if self._scanner is None:
-            why = "This worker does not scan for viruses: MEDIA_SCAN is off."
-            raise Unavailable(Reason.SCAN_UNAVAILABLE, why)
-        scan = await self._scan(self._scanner, claim, media, progress)
+        scan = await self._scan(claim, media, progress)
         failpoint("scan.finish.before")
         async with self._database.transaction() as tx:
             current = await media_queries.lock(tx, claim.subject_id)
@@ -93,13 +90,13 @@ class ScanHandler(JobHandler):
             await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED)
         return None
 
-    async def _scan(self, scanner: Scanner, claim: Claim, media: Media, progress: Progress) -> Scan:
+    async def _scan(self, claim: Claim, media: Media, progress: Progress) -> Scan:
         try:
             # If the signatures change meanwhile, it is scanned again.
             async with self._database.connection() as db:
-                engine = await queries.engine_of(db, scanner.version)
+                engine = await queries.engine_of(db, self._scanner.version)
             async with aclosing(self._content(media, progress)) as content:
-                found = await scanner.scan(content)
+                found = await self._scanner.scan(content)
         except Unavailable as error:
             fails_open = self._policy.fail_open and claim.outages >= OPEN_AT_OUTAGE
             if error.reason is Reason.SCAN_UNAVAILABLE and media.scan.held and fails_open:
