@@ -21,6 +21,7 @@ from media_service.access.page_tokens import PageTokens
 from media_service.access.report_signer import ReportSigner
 from media_service.audit.service import AuditService
 from media_service.audit.writer import AuditWriter
+from media_service.batches.service import BatchService
 from media_service.blobs.model import PUBLIC, RAW
 from media_service.blobs.store_markers import adopt, identify
 from media_service.codecs.av_renderer import AvRenderer
@@ -445,6 +446,7 @@ async def server(
             ReadLinks(reader, downloads, rendering, playback, signer, config.rest_url),
             Waiting(parts.database),
             MediaService(parts.database, reader, page_tokens, config.purge_after),
+            BatchService(parts.database, config.purge_after),
             DeletionService(parts.database),
             ProcessingService(parts.database),
             StandardRenditions(parts.database),

@@ -206,6 +206,7 @@ OF_SERVICE = {
     "PolicyService": administering,
     "PrivacyService": erasing,
     "ShareLinkService": sharing,
+    "BatchService": sharing,
 }
 
 

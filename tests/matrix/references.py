@@ -10,7 +10,7 @@ from typing import Any
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from tests.matrix.rows import BY_NAME, Row
+from tests.matrix.rows import BY_NAME, OF_BATCHES, Row
 from tests.matrix.world import (
     ORGANIZATION,
     PROJECT,
@@ -86,6 +86,7 @@ UPLOADS: dict[str, dict[str, Any]] = {
     "UploadService.UploadMedia": {"body": {"contentType": "image/jpeg", "data": "$jpeg"}},
     "UploadService.WriteUpload": {"data": "$jpeg", "finish": True},
 }
+IN_PROJECT_OF_OTHERS = 'project_id="$project"'
 IN_PROJECT = {"filename": "a.jpg", "projectId": "$project"}
 FOR_ACME = {"filename": "a.jpg", "owner": ACME_OWNER}
 REFERENCES: dict[str, list[Row]] = {
@@ -112,9 +113,17 @@ REFERENCES: dict[str, list[Row]] = {
         reference("UploadService.ListUploads", listed, projectId="$project"),
         reference("JobService.ListJobs", listed, projectId="$project"),
         reference("AccessService.TransferMedia", project, mediaId="$own", projectId="$project"),
+        reference("BatchService.BatchMoveMedia", project, mediaIds=["$own"], projectId="$project"),
     ],
     "media_id": [reference("JobService.ListJobs", listed, mediaId="$media")],
-    "filter": [reference("MediaService.ListMedia", listed, filter='project_id="$project"')],
+    "filter": [
+        reference("MediaService.ListMedia", listed, filter=IN_PROJECT_OF_OTHERS),
+        *(
+            reference(f"BatchService.{name}", listed, filter=IN_PROJECT_OF_OTHERS, **fields)
+            for name, fields in OF_BATCHES.items()
+            if name != "BatchGetMedia"
+        ),
+    ],
     "owner": [
         reference("MediaService.ListMedia", project, ORGANIZATION, owner=ACME_OWNER),
         reference("UploadService.ListUploads", project, ORGANIZATION, owner=ACME_OWNER),
@@ -132,6 +141,11 @@ REFERENCES: dict[str, list[Row]] = {
         reference(
             *("AccessService.TransferMedia", project, ORGANIZATION),
             mediaId="$own",
+            owner=ACME_OWNER,
+        ),
+        reference(
+            *("BatchService.BatchMoveMedia", project, ORGANIZATION),
+            mediaIds=["$own"],
             owner=ACME_OWNER,
         ),
     ],

@@ -123,6 +123,13 @@ OF_UPLOAD: dict[str, dict[str, Any]] = {
     "UploadService.AbortUpload": {},
     "WatchService.CreateWatchTicket": {},
 }
+OF_BATCHES: dict[str, dict[str, Any]] = {
+    "BatchGetMedia": {},
+    "BatchTagMedia": {"addTags": ["x"]},
+    "BatchUpdateMedia": {"media": {"title": "x"}},
+    "BatchMoveMedia": {"projectId": ""},
+    "BatchDeleteMedia": {},
+}
 OF_JOB = ("JobService.GetJob", "JobService.WatchJob", "JobService.WatchJobEvents")
 HEADERS = {"UploadService.AppendUpload": {"upload-offset": "0"}}
 
@@ -297,6 +304,10 @@ ROWS: list[Row] = [
         "ProcessingService.BatchProcessMedia",
         {"requests": [{"mediaId": "$media", "ops": "resize:8x"}]},
         media,
+    ),
+    *(
+        Row(f"BatchService.{name}", {"mediaIds": ["$media"], **fields}, media)
+        for name, fields in OF_BATCHES.items()
     ),
     in_list("MediaService.ListMedia", "$media"),
     in_list("UploadService.ListUploads", "$upload"),

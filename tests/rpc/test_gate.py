@@ -288,4 +288,5 @@ def test_a_method_without_an_access_rule_is_rejected_at_startup() -> None:
         purge.rest,
         Rule.READING_UNSPECIFIED,
         frozenset(),
+        batch=False,
     )

@@ -156,7 +156,21 @@ def test_every_list_is_paged() -> None:
     assert names - {method.name for method in LISTS} == {"ListOperations"}
 
 
-BATCHES = [method for method in METHODS if method.name.startswith("Batch")]
+BATCHES = [method for method in METHODS if "requests" in method.input_type.fields_by_name]
+CHANGES_OF_SELECTED = [
+    method
+    for method in METHODS
+    if method.name.startswith("Batch") and method not in BATCHES and rule_of(method).audit
+]
+
+
+@pytest.mark.parametrize("method", CHANGES_OF_SELECTED, ids=lambda method: method.name)
+def test_batches_of_selected_media_answer_each_of_them(method: MethodDescriptor) -> None:
+    asked, given = method.input_type.fields_by_name, method.output_type.fields_by_name
+    assert {"media_ids", "filter", "atomic", "validate_only"} <= set(asked)
+    assert set(given) == {"results", "changed_count", "failed_count"}
+    assert field_rules(asked["media_ids"]).repeated.max_items == 1000
+    assert message_of(given["results"]).name == "BatchResult"
 
 
 @pytest.mark.parametrize("method", BATCHES, ids=lambda method: method.name)

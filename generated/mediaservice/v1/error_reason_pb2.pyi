@@ -296,11 +296,13 @@ class ErrorReason(_message.Message):
         """The `metadata` of the media is too large or too deep, contains what cannot be stored, or does not follow the schema
         of the project. The field violations say where. Change it, or ask a manager of the project about its schema.
         """
-        MEDIA_NOT_FOUND: ErrorReason._Value.ValueType  # 500
+        BATCH_TOO_LARGE: ErrorReason._Value.ValueType  # 510
         """Media
 
-        No media has the id `media_id`, or the caller may not see it. The key is empty if the request has no media id.
+        The filter of a batch selects more than `max_media` media. Narrow it.
         """
+        MEDIA_NOT_FOUND: ErrorReason._Value.ValueType  # 500
+        """No media has the id `media_id`, or the caller may not see it. The key is empty if the request has no media id."""
         MEDIA_DELETED: ErrorReason._Value.ValueType  # 501
         """The media `media_id` is deleted. Undelete it first."""
         MEDIA_NOT_DELETED: ErrorReason._Value.ValueType  # 502
@@ -677,11 +679,13 @@ class ErrorReason(_message.Message):
     """The `metadata` of the media is too large or too deep, contains what cannot be stored, or does not follow the schema
     of the project. The field violations say where. Change it, or ask a manager of the project about its schema.
     """
-    MEDIA_NOT_FOUND: ErrorReason.Value.ValueType  # 500
+    BATCH_TOO_LARGE: ErrorReason.Value.ValueType  # 510
     """Media
 
-    No media has the id `media_id`, or the caller may not see it. The key is empty if the request has no media id.
+    The filter of a batch selects more than `max_media` media. Narrow it.
     """
+    MEDIA_NOT_FOUND: ErrorReason.Value.ValueType  # 500
+    """No media has the id `media_id`, or the caller may not see it. The key is empty if the request has no media id."""
     MEDIA_DELETED: ErrorReason.Value.ValueType  # 501
     """The media `media_id` is deleted. Undelete it first."""
     MEDIA_NOT_DELETED: ErrorReason.Value.ValueType  # 502

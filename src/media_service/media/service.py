@@ -179,6 +179,23 @@ def check_etag(media: Media, etag: str) -> None:
         )
 
 
+def check_move(media: Media, project_id: str, policies: Policies) -> None:
+    """Checks a media that comes under the policies of another project. Raises FailedPrecondition
+    (VISIBILITY_NOT_ALLOWED), Unavailable (MEDIA_NOT_READY), and the errors of
+    `Policies.check_moved`."""
+    policies.check_visibility(media.visibility)
+    if not project_id or project_id == media.project_id:
+        return
+    # An inspection that has begun applies the policies of the former project.
+    if policies.need_inspection and media.state in UNINSPECTED:
+        raise not_ready(
+            media.media_id,
+            "The policy of the project cannot be checked before the media has been inspected. Try"
+            " again in a moment.",
+        )
+    policies.check_moved(media)
+
+
 class MediaService:
     """Reads, lists, changes and deletes media. `purge_after` is how long a deleted media can be
     undeleted."""
@@ -306,17 +323,7 @@ class MediaService:
             if project_id:
                 await check_project(tx, principal, project_id, org_id)
             project = media.project_id if project_id is None else project_id
-            policies = await policies_of(tx, org_id, project)
-            policies.check_visibility(media.visibility)
-            if project and project != media.project_id:
-                # An inspection that has begun applies the policies of the former project.
-                if policies.need_inspection and media.state in UNINSPECTED:
-                    raise not_ready(
-                        media_id,
-                        "The policy of the project cannot be checked before the media has been"
-                        " inspected. Try again in a moment.",
-                    )
-                policies.check_moved(media)
+            check_move(media, project, await policies_of(tx, org_id, project))
             await queries.move(tx, media_id, owner or media.owner, project)
             new_owner = {"owner": await owner_in_log(tx, owner)} if owner else None
             tx.audit(media_id=media_id, org_id=org_id, project_id=project, details=new_owner)

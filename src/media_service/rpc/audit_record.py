@@ -100,7 +100,7 @@ class Record:
         """Records the resource that a message names; for a batch, those of its items."""
         if not isinstance(message, Message):
             return
-        if self.rule.cost_per:
+        if self.rule.batch:
             self._note_batch(message)
         if named := subject_of(message):
             self.call.media_id = uuid_in(message, "media_id") or self.call.media_id
@@ -110,9 +110,12 @@ class Record:
 
     def _note_batch(self, message: Message) -> None:
         if isinstance(message, self.rule.request):
-            self.items = getattr(message, self.rule.cost_per)
+            if self.rule.cost_per:
+                self.items = getattr(message, self.rule.cost_per)
             return
-        for item, result in zip(self.items, message.results, strict=False):  # type: ignore[attr-defined]
+        results = message.results  # type: ignore[attr-defined]
+        self.items = self.items or results  # of a batch of ids, each result names its media
+        for item, result in zip(self.items, results, strict=False):
             if result.HasField("error") and (reason := denial_in(result.error)):
                 self.refused.append((item, reason))
 

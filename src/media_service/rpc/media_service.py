@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf import empty_pb2
+from google.protobuf import empty_pb2, field_mask_pb2
 from mediaservice.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
 
 from media_service.downloads.conditional_requests import listed
@@ -95,14 +95,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
     ) -> media_pb2.Media:
         wanted = request.media
         check_media_id(wanted.media_id)
-        names = list(request.update_mask.paths)
-        if names == ["*"]:
-            names = list(CHANGEABLE)
-        if not names:
-            set_fields = {field.name for field, _ in wanted.ListFields()}
-            names = [name for name in CHANGEABLE if name in set_fields]
-        check_changeable(names, CHANGEABLE)
-        values = {name: value_from(wanted, name) for name in names}
+        values = stated_values(wanted, request.update_mask)
         etag = wanted.etag or http.request_headers(context).get("if-match", "")
         media = await self._media.update(caller(), wanted.media_id, values, etag)
         await send_etag(context, media.etag)
@@ -142,6 +135,19 @@ def check_media_id(media_id: str) -> None:
     Raises InvalidArgument (INVALID_FIELD)."""
     if not UUID.fullmatch(media_id):
         raise invalid_fields([("media.media_id", "must be a UUID")])
+
+
+def stated_values(media: media_pb2.Media, mask: field_mask_pb2.FieldMask) -> dict[str, Any]:
+    """The new values of the fields that an update names. Raises InvalidArgument
+    (INVALID_UPDATE_MASK, INVALID_FIELD, METADATA_NOT_ALLOWED)."""
+    names = list(mask.paths)
+    if names == ["*"]:
+        names = list(CHANGEABLE)
+    if not names:
+        set_fields = {field.name for field, _ in media.ListFields()}
+        names = [name for name in CHANGEABLE if name in set_fields]
+    check_changeable(names, CHANGEABLE)
+    return {name: value_from(media, name) for name in names}
 
 
 def value_from(media: media_pb2.Media, name: str) -> Any:

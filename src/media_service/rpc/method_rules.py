@@ -28,7 +28,8 @@ class MethodRule:
     of a rate limit that a call uses, or each element of the field `cost_per` if there is one.
     `ticket`: whether a watch ticket can replace the token. `request`: the type of request messages.
     `rest`: the field names of errors over REST. `reading`: what a read of content counts as.
-    `links`: the modes of the share links whose sessions may call it."""
+    `links`: the modes of the share links whose sessions may call it. `batch`: whether it answers
+    with a result for each of several items."""
 
     permission: str
     audit: str
@@ -41,6 +42,7 @@ class MethodRule:
     rest: RestNames
     reading: int
     links: frozenset[str]
+    batch: bool
 
     @property
     def action(self) -> str:
@@ -73,5 +75,6 @@ def read_rules(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodRule
                 RestNames.of(method.input_type, method.output_type, http.body),
                 rule.reading,
                 LINKS[rule.link],
+                "results" in method.output_type.fields_by_name,
             )
     return rules

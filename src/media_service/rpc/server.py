@@ -16,6 +16,8 @@ from mediaservice.v1 import (
     access_service_pb2_grpc,
     audit_service_pb2,
     audit_service_pb2_grpc,
+    batch_service_pb2,
+    batch_service_pb2_grpc,
     credentials_service_pb2,
     credentials_service_pb2_grpc,
     download_service_pb2,
@@ -44,6 +46,7 @@ from mediaservice.v1 import (
 
 from media_service.access.page_tokens import PageTokens
 from media_service.audit.service import AuditService
+from media_service.batches.service import BatchService
 from media_service.credentials.service import CredentialsService
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
@@ -66,6 +69,7 @@ from media_service.rpc.access_service import AccessServicer
 from media_service.rpc.audit_record import Audit
 from media_service.rpc.audit_service import AuditServicer
 from media_service.rpc.authentication import Authenticator
+from media_service.rpc.batch_service import BatchServicer
 from media_service.rpc.client_addresses import ClientAddresses
 from media_service.rpc.credentials_service import CredentialsServicer
 from media_service.rpc.download_service import DownloadServicer
@@ -103,6 +107,7 @@ SERVICES = [
     upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"],
     download_service_pb2.DESCRIPTOR.services_by_name["DownloadService"],
     media_service_pb2.DESCRIPTOR.services_by_name["MediaService"],
+    batch_service_pb2.DESCRIPTOR.services_by_name["BatchService"],
     processing_service_pb2.DESCRIPTOR.services_by_name["ProcessingService"],
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
     watch_service_pb2.DESCRIPTOR.services_by_name["WatchService"],
@@ -139,6 +144,7 @@ class Services:
     links: ReadLinks
     waiting: Waiting
     media: MediaService
+    batches: BatchService
     deletions: DeletionService
     processing: ProcessingService
     standard_renditions: StandardRenditions
@@ -246,6 +252,9 @@ class RpcServer:
         )
         media_service_pb2_grpc.add_MediaServiceServicer_to_server(
             MediaServicer(services.media, services.deletions, services.links, public_urls), gate
+        )
+        batch_service_pb2_grpc.add_BatchServiceServicer_to_server(
+            BatchServicer(services.batches, public_urls), gate
         )
         processing_service_pb2_grpc.add_ProcessingServiceServicer_to_server(
             ProcessingServicer(

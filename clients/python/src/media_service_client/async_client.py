@@ -10,10 +10,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from mediaservice.v1 import (
     access_service_pb2,
     audit_service_pb2,
+    batch_service_pb2,
     credentials_service_pb2,
     download_service_pb2,
     job_pb2,
@@ -684,6 +686,112 @@ class AsyncClient:
             calls.call("TransferMedia", request, self._backoff)
         )
         return media
+
+    async def batch_get(
+        self, media_ids: Sequence[str], *, full: bool = False
+    ) -> AsyncIterator[batch_service_pb2.BatchGetMediaResponse.Result]:
+        """Several media, or why they cannot be read, in the order of the ids, fetched call by call
+        as they are consumed."""
+        view = media_pb2.Media.FULL if full else media_pb2.Media.BASIC
+        rest = list(dict.fromkeys(media_ids))
+        while rest:
+            request = batch_service_pb2.BatchGetMediaRequest(media_ids=rest[:1000], view=view)
+            response = await self._transport.run(
+                calls.call("BatchGetMedia", request, self._backoff)
+            )
+            for result in response.results:
+                yield result
+            rest = rest[len(response.results) :]
+
+    async def batch_tag(
+        self,
+        media_ids: Iterable[str] = (),
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        atomic: bool = False,
+        validate_only: bool = False,
+    ) -> batch_service_pb2.BatchTagMediaResponse:
+        """Adds tags to up to 1000 media, or to those that match a filter, and removes others."""
+        request = batch_service_pb2.BatchTagMediaRequest(
+            media_ids=media_ids,
+            filter=filter,
+            add_tags=add,
+            remove_tags=remove,
+            atomic=atomic,
+            validate_only=validate_only,
+        )
+        done: batch_service_pb2.BatchTagMediaResponse = await self._transport.run(
+            calls.call("BatchTagMedia", request, self._backoff)
+        )
+        return done
+
+    async def batch_update(
+        self,
+        media: media_pb2.Media,
+        paths: Iterable[str] = (),
+        *,
+        media_ids: Iterable[str] = (),
+        filter: str = "",  # noqa: A002 - the contract's word
+        atomic: bool = False,
+        validate_only: bool = False,
+    ) -> batch_service_pb2.BatchUpdateMediaResponse:
+        """Gives the fields `paths` of up to 1000 media, or of those that match a filter, the values
+        that they have in `media`; all that are set there if `paths` is empty."""
+        request = batch_service_pb2.BatchUpdateMediaRequest(
+            media_ids=media_ids,
+            filter=filter,
+            media=media,
+            update_mask=FieldMask(paths=paths),
+            atomic=atomic,
+            validate_only=validate_only,
+        )
+        done: batch_service_pb2.BatchUpdateMediaResponse = await self._transport.run(
+            calls.call("BatchUpdateMedia", request, self._backoff)
+        )
+        return done
+
+    async def batch_move(
+        self,
+        media_ids: Iterable[str] = (),
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        owner: media_pb2.Owner | None = None,
+        project_id: str | None = None,
+        atomic: bool = False,
+        validate_only: bool = False,
+    ) -> batch_service_pb2.BatchMoveMediaResponse:
+        """As `transfer`, of up to 1000 media, or of those that match a filter."""
+        request = batch_service_pb2.BatchMoveMediaRequest(
+            media_ids=media_ids,
+            filter=filter,
+            owner=owner,
+            project_id=project_id,
+            atomic=atomic,
+            validate_only=validate_only,
+        )
+        done: batch_service_pb2.BatchMoveMediaResponse = await self._transport.run(
+            calls.call("BatchMoveMedia", request, self._backoff)
+        )
+        return done
+
+    async def batch_delete(
+        self,
+        media_ids: Iterable[str] = (),
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        atomic: bool = False,
+        validate_only: bool = False,
+    ) -> batch_service_pb2.BatchDeleteMediaResponse:
+        """As `delete`, of up to 1000 media, or of those that match a filter."""
+        request = batch_service_pb2.BatchDeleteMediaRequest(
+            media_ids=media_ids, filter=filter, atomic=atomic, validate_only=validate_only
+        )
+        done: batch_service_pb2.BatchDeleteMediaResponse = await self._transport.run(
+            calls.call("BatchDeleteMedia", request, self._backoff)
+        )
+        return done
 
     async def create_group(
         self, organization_id: str, display_name: str

@@ -1,0 +1,126 @@
+"""SQL of batches: each statement changes all media of a batch."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from psycopg.sql import SQL, Identifier
+
+from media_service.access.lists import Key, page_of
+from media_service.access.owner import Owner
+from media_service.access.policy import Condition
+from media_service.access.principal import Principal
+from media_service.access.queries import CALLER_UNTIL, Scope, caller_until_params, role
+from media_service.access.role import Role
+from media_service.db.notifications import JobChanged
+from media_service.db.transaction import Connection
+from media_service.errors import Reason
+from media_service.media.queries import KEYS, TABLE, column
+
+NEWEST = (Key("create_time", descending=True), Key("media_id", descending=True))
+LASTING_ROLE = role("m", KEYS, at="c.until")
+CHANGED = "revision = revision + 1, update_time = now()"
+
+
+async def select(
+    db: Connection, scope: Scope, conditions: Sequence[Condition], limit: int
+) -> list[str]:
+    """The ids of the media in scope that meet all conditions, newest first."""
+    live = Condition("m.delete_time is null", ())
+    page = page_of(TABLE, scope, [live, *conditions], NEWEST, limit)
+    query = (
+        f"with {page.sql} select m.media_id::text as media_id from page"
+        " join media m on m.media_id = page.id order by m.create_time desc, m.media_id desc"
+    )
+    rows = await db.execute(query.encode(), page.params)
+    return [row["media_id"] async for row in rows]
+
+
+async def lock(db: Connection, media_ids: Sequence[str]) -> None:
+    """Locks media in the order of their ids, so that two batches do not wait for each other."""
+    await db.execute(
+        "select from media where media_id = any(%s::uuid[]) order by media_id for update",
+        (list(media_ids),),
+    )
+
+
+async def lasting_owner(db: Connection, principal: Principal, media_ids: Sequence[str]) -> set[str]:
+    """Those of which the caller is OWNER without an end."""
+    rows = await db.execute(
+        f"select m.media_id::text as media_id from {CALLER_UNTIL} cross join media m"
+        f" where m.media_id = any(%s::uuid[]) and {LASTING_ROLE} >= {Role.OWNER:d}".encode(),
+        (*caller_until_params(principal, None), list(media_ids)),
+    )
+    return {row["media_id"] async for row in rows}
+
+
+async def set_tags(db: Connection, tags: Mapping[str, Sequence[str]]) -> None:
+    rows = [{"media_id": media_id, "tags": of_media} for media_id, of_media in tags.items()]
+    await db.execute(
+        f"""
+        update media m set tags = n.tags, {CHANGED}
+        from json_to_recordset(%s::json) as n (media_id uuid, tags text[])
+        where m.media_id = n.media_id
+        """.encode(),
+        (json.dumps(rows),),
+    )
+
+
+async def set_fields(db: Connection, media_ids: Sequence[str], values: Mapping[str, Any]) -> None:
+    columns = SQL(", ").join(SQL("{} = %s").format(Identifier(name)) for name in values)
+    await db.execute(
+        SQL(
+            "update media set {}, revision = revision + 1, update_time = now()"
+            " where media_id = any(%s::uuid[])"
+        ).format(columns),
+        (*(column(value) for value in values.values()), list(media_ids)),
+    )
+
+
+async def set_deleted(db: Connection, media_ids: Sequence[str], purge_after: timedelta) -> None:
+    await db.execute(
+        f"update media set delete_time = now(), purge_time = now() + %s, {CHANGED}"
+        " where media_id = any(%s::uuid[])".encode(),
+        (purge_after, list(media_ids)),
+    )
+
+
+async def stop_jobs_of_deleted(db: Connection, media_ids: Sequence[str]) -> None:
+    """Fails the jobs on deleted media that have not ended, as `changing.stop_all` does."""
+    rows = await db.execute(
+        "update jobs set state = 'FAILED', lease_until = null, stage = '', error_reason = %s,"
+        " error_message = 'The media was deleted.',"
+        " error_metadata = jsonb_build_object('media_id', subject_id),"
+        " update_time = now(), end_time = now()"
+        " where subject_id = any(%s::uuid[])"
+        " and state in ('QUEUED', 'RUNNING') and owner_type is not null"
+        " returning job_id::text as job_id",
+        (Reason.MEDIA_DELETED, list(media_ids)),
+    )
+    async for row in rows:
+        db.notify(JobChanged(row["job_id"]))
+
+
+async def move(
+    db: Connection, media_ids: Sequence[str], owner: Owner | None, project_id: str | None
+) -> None:
+    """Gives media to an owner, a project, or both, with their uploads and their jobs."""
+    values: dict[str, str] = {}
+    if owner is not None:
+        values |= {"owner_type": owner.type, "owner_id": owner.id}
+    if project_id is not None:
+        values["project_id"] = project_id
+    columns = SQL(", ").join(SQL("{} = %s").format(Identifier(name)) for name in values)
+    # In the order of `media.queries.move`.
+    for table, key, revised in (
+        ("jobs", "subject_id", SQL("")),
+        ("uploads", "media_id", SQL("")),
+        ("media", "media_id", SQL(", revision = revision + 1, update_time = now()")),
+    ):
+        await db.execute(
+            SQL("update {} set {}{} where {} = any(%s::uuid[]) and owner_type is not null").format(
+                Identifier(table), columns, revised, Identifier(key)
+            ),
+            (*values.values(), list(media_ids)),
+        )
