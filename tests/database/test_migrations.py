@@ -51,6 +51,27 @@ async def test_a_database_newer_than_the_code_is_refused(database_url: str) -> N
         await migrate(database_url)
 
 
+async def test_missing_extensions_are_named_with_where_to_get_them(empty_database: str) -> None:
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("alter database empty set extension_control_path = '/nowhere'")
+    with pytest.raises(RuntimeError) as error:
+        await migrate(empty_database)
+    assert "btree_gin, pg_trgm, unaccent" in str(error.value)
+    assert "the package postgresql-18 of Debian" in str(error.value)
+
+
+async def test_a_user_who_may_not_create_extensions_learns_who_can(empty_database: str) -> None:
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("create extension pg_trgm")
+        connection.execute("create role humble login")
+        connection.execute("grant create on schema public to humble")
+    url = empty_database.replace("postgres@", "humble@")
+    with pytest.raises(RuntimeError, match="may not create") as error:
+        await migrate(url)
+    assert "create extension if not exists unaccent;" in str(error.value)
+    assert "pg_trgm" not in str(error.value)
+
+
 async def test_every_table_of_the_first_migration_exists(database: Database) -> None:
     async with database.connection() as db:
         rows = await db.execute("select tablename from pg_tables where schemaname = 'public'")

@@ -44,7 +44,9 @@ class Service:
         return {"authorization": f"Bearer {self.token(user, **claims)}"}
 
     def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+        """Its processes, except those of PostgreSQL, which may outlive it."""
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        return [process for process in found if not is_postgres(process)]
 
     def postgres(self) -> psutil.Process:
         pid = (self.data_dir / "postgres/postmaster.pid").read_text().splitlines()[0]
@@ -132,6 +134,13 @@ def running(
             status = service.stop()
             assert status == 0
             assert alive(family) == []
+
+
+def is_postgres(process: psutil.Process) -> bool:
+    try:
+        return process.name() == "postgres"
+    except psutil.NoSuchProcess:
+        return False
 
 
 S3_KEYS = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}

@@ -2,14 +2,13 @@
 
 import fcntl
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from media_service.cli.service_process import Misconfigured
 from media_service.config import Config
-from media_service.db.embedded_postgres import embedded_postgres, running_postgres
+from media_service.db.embedded_postgres import PostgresFailed, embedded_postgres, running_postgres
 from media_service.errors import Reason, Unavailable
 
 
@@ -49,7 +48,7 @@ def borrowed_database(config: Config) -> Iterator[str]:
                 try:
                     with signals_held():  # an interrupted start may leave it running
                         url = stack.enter_context(embedded_postgres(folder))
-                except subprocess.SubprocessError as error:
+                except PostgresFailed as error:
                     raise unavailable(f"PostgreSQL did not start: {error}") from error
                 yield url
         elif running := running_postgres(folder):

@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import ssl
-import subprocess
 import sys
 import sysconfig
 import threading
@@ -30,9 +29,11 @@ from media_service.cli.supervisor import Backoff, ProcessEnded, Supervisor
 from media_service.cli.token_signing import sign
 from media_service.codecs.sandbox.protections import kernel, lacking
 from media_service.config import DEGRADED, Config
-from media_service.db.embedded_postgres import EmbeddedPostgres
+from media_service.db import system_user
+from media_service.db.embedded_postgres import EmbeddedPostgres, PostgresFailed
 from media_service.db.migrate import migrate
 from media_service.envoy_config import render
+from media_service.errors import MediaError
 
 READY_SECONDS = 60.0
 # The longest pause before PostgreSQL starts again: it is given up after four starts in vain.
@@ -95,7 +96,7 @@ def run(config: Config, stop: threading.Event) -> None:
     if not key and not config.jwt_jwks and not config.jwt_issuers:
         key = own_key(config.data_dir, "jwt-secret")
     with database(config, stop) as (url, postgres):
-        asyncio.run(migrate(url))
+        upgrade(url)
         check(stop)
         environ = {
             **os.environ,
@@ -124,6 +125,13 @@ def run(config: Config, stop: threading.Event) -> None:
             while not stop.wait(1):
                 tend(config, processes, postgres, stop)
             say("Stopping ...")
+
+
+def upgrade(url: str) -> None:
+    try:
+        asyncio.run(migrate(url))
+    except (MediaError, RuntimeError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 def start(processes: Supervisor, config: Config, environ: Mapping[str, str]) -> None:
@@ -206,12 +214,12 @@ def database(
     say("PostgreSQL ...")
     if os.geteuid() == 0:
         say(
-            f"  As root, PostgreSQL runs as the user `pgserver`, and every directory above"
-            f" {config.data_dir} becomes readable to all users."
+            f"  As root, PostgreSQL runs as the user `{system_user.NAME}`, and all users may enter"
+            f" every directory above {config.data_dir}."
         )
     try:
         postgres = EmbeddedPostgres(config.data_dir / "postgres")
-    except subprocess.SubprocessError as error:
+    except PostgresFailed as error:
         check(stop)  # Ctrl-C reaches initdb, too
         raise click.ClickException(f"PostgreSQL did not start: {error}") from None
     with contextlib.closing(WatchedPostgres(postgres)) as watched:
@@ -243,7 +251,7 @@ class WatchedPostgres:
                 raise Stopped
             try:
                 self._postgres.start()
-            except subprocess.SubprocessError as error:
+            except PostgresFailed as error:
                 say(f"PostgreSQL did not start: {error}")
             self._backoff.begun()
 

@@ -13,6 +13,7 @@ from psycopg import OperationalError
 from psycopg.errors import LockNotAvailable
 
 from media_service.db.connection import LimitedConnection
+from media_service.db.extensions import check_extensions
 from media_service.errors import Reason, Unavailable
 
 LOCK = 0x6D656469  # "medi"
@@ -56,7 +57,7 @@ async def migrate(url: str) -> list[str]:
     """Applies the missing migrations and returns their names.
 
     Raises RuntimeError if an applied migration was edited afterwards, or is newer than this code,
-    and Unavailable.
+    or if PostgreSQL lacks an extension, and Unavailable.
     """
     async with await connect(url) as db:
         try:
@@ -78,6 +79,7 @@ async def apply_missing(db: LimitedConnection) -> list[str]:
     known = migrations()
     if unknown := sorted(set(done) - {m.name for m in known}):
         raise RuntimeError(f"the database is newer than this version: {', '.join(unknown)}")
+    await check_extensions(db)
     applied_now = []
     for migration in known:
         if migration.name in done:
