@@ -1,6 +1,7 @@
 """Every column that names people is declared, so that an erasure does not leave it behind. A new
 column with text must be declared to name people or not."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from itertools import product
@@ -12,6 +13,7 @@ from media_service.access.principal import Principal
 from media_service.clock import now
 from media_service.db.database import Database
 from media_service.db.personal_data import (
+    Fate,
     Person,
     PersonalRows,
     key_params,
@@ -20,6 +22,9 @@ from media_service.db.personal_data import (
 )
 from media_service.db.transaction import Connection
 from media_service.ids import new_id
+from media_service.quotas.model import Measure
+from media_service.renditions.streams import queries as streams
+from media_service.renditions.streams.model import NewSegment
 
 TEXTS = {"text", "text[]", "jsonb", "json"}
 # All other columns with text. They name nobody, or are content, which goes with its row.
@@ -104,6 +109,75 @@ async def test_an_erasure_waits_for_an_upload_of_others_that_the_person_complete
     assert json.loads(shown)["state"] == "VERIFYING"
     assert [len(page) for page in pages] == [0, 1, 0]
     assert "cat" not in str(pages), "the owner does not learn who completes it"
+
+
+async def test_an_erasure_and_the_storage_of_segments_do_not_wait_for_each_other(
+    database: Database,
+) -> None:
+    """Two videos of Ann are streamed in a project for which Bob pays."""
+    ids = sorted(new_id() for _ in range(2))
+    async with database.transaction() as tx:
+        await tx.execute(
+            "insert into projects (project_id, owner_type, owner_id) values ('p', 'user', 'bob')"
+        )
+        await tx.execute(
+            "insert into quotas (account, measure) select 'owner:/user:bob', unnest(%s::text[])",
+            ([*Measure],),
+        )
+        for media_id in ids:
+            await tx.execute(
+                "insert into blobs (blob_id, store, key, size_bytes, crc32c)"
+                " values (%(id)s::uuid, 'raw', %(id)s::uuid, 7, 0)",
+                {"id": media_id},
+            )
+            await tx.execute(
+                "insert into media (media_id, owner_type, owner_id, state, kind, content_type,"
+                " size_bytes, project_id) values (%s, 'user', 'ann', 'READY', 'VIDEO', '', 7, 'p')",
+                (media_id,),
+            )
+            await tx.execute(
+                "insert into streams (stream_id, media_id, job_id, ladder)"
+                " values (%(id)s, %(id)s, %(id)s, '{}')",
+                {"id": media_id},
+            )
+    person = Person("user", "ann", ["user:ann"], "pseudonym")
+    (kept,) = (r for r in personal_rows() if r.table == "media" and r.fate is Fate.PSEUDONYMIZED)
+    (part,) = await people_of(database, kept, person)
+
+    async def erase() -> int:
+        total, after = 0, None
+        while True:
+            async with database.transaction() as tx:
+                count, after = await kept.erase_batch(tx, part, after)
+            total += count
+            if after is None:
+                return total
+
+    async with database.transaction() as worker:
+        await worker.execute("select from streams where stream_id = %s for key share", ids[1:])
+        erasing = asyncio.create_task(erase())
+        await until_blocked(database, erasing)
+        assert await streams.put_segment(worker, ids[1], NewSegment("720p", 1), ids[1])
+    assert await erasing == 2
+    async with database.connection() as db:
+        rows = await db.execute("select used from quotas where measure = 'RENDITION_BYTES'")
+        assert [row["used"] async for row in rows] == [7]
+
+
+async def people_of(database: Database, rows: PersonalRows, person: Person) -> list[Person]:
+    async with database.connection() as db:
+        return await rows.people(db, person)
+
+
+async def until_blocked(database: Database, task: asyncio.Task[Any]) -> None:
+    """Waits until the task waits for a lock or has ended."""
+    waiting = (
+        "select from pg_locks l join pg_stat_activity a using (pid)"
+        " where not granted and datname = current_database()"
+    )
+    async with database.connection() as db:
+        while not task.done() and not (await db.execute(waiting)).rowcount:
+            await asyncio.sleep(0.01)
 
 
 # Few rows, which need no order: a person has one id and perhaps a former one, and one erasure.

@@ -17,6 +17,9 @@ from media_service.discovery import find_modules
 # The type of the owner of what stays. Its id is the pseudonym of the person.
 ERASED = "erased"
 BATCH = 500
+# The batch of rows that quotas charge. A transaction locks accounts last, after media, jobs and
+# streams: if it changed several rows, it would lock those of the first before the second row.
+CHARGED_BATCH = 1
 
 Row: TypeAlias = Mapping[str, Any]
 Key: TypeAlias = Sequence[Any]

@@ -1,6 +1,7 @@
 """The people in jobs, which are removed some time after they end."""
 
 from media_service.db.personal_data import (
+    CHARGED_BATCH,
     OWNED,
     OWNER_COLUMNS,
     TO_PSEUDONYM,
@@ -27,6 +28,7 @@ ROWS = (
         Fate.PSEUDONYMIZED,
         parts=organizations_of,
         changes=f"{TO_PSEUDONYM}, {FORGET}",
+        batch=CHARGED_BATCH,
     ),
     # Who caused it, on what belongs to others.
     PersonalRows(

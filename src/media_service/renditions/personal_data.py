@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from media_service.db.personal_data import (
+    CHARGED_BATCH,
     OWNED,
     OWNER_COLUMNS,
     TO_PSEUDONYM,
@@ -43,7 +44,7 @@ ROWS = (
         Step.CONTENT,
         parts=organizations_of,
         erase=purge,
-        batch=1,  # a long video has thousands of segments
+        batch=CHARGED_BATCH,  # a long video has thousands of segments, too
     ),
     # In a project of others, who pay for it.
     PersonalRows(
@@ -57,5 +58,6 @@ ROWS = (
         # Signed URLs end.
         changes=f"{TO_PSEUDONYM}, url_key = url_key + 1, revision = revision + 1,"
         " update_time = now()",
+        batch=CHARGED_BATCH,
     ),
 )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from media_service.db.new_job import NewJob
 from media_service.db.notifications import UploadChanged
 from media_service.db.personal_data import (
+    CHARGED_BATCH,
     OWNED,
     OWNER_COLUMNS,
     PRINCIPAL,
@@ -47,7 +48,7 @@ ROWS = (
         Step.CONTENT,
         parts=organizations_of,
         erase=abort,
-        batch=100,
+        batch=CHARGED_BATCH,
         secret=SECRET,
     ),
     # The row stays until the bytes are removed. One in VERIFYING ends by itself.
