@@ -25,6 +25,7 @@ from media_service.db.transaction import Connection
 from media_service.errors import FailedPrecondition, Fault, Reason
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.queries import changing, claimed_jobs
+from media_service.quotas.model import Measure
 from media_service.quotas.periodic_tasks import log_soft_limits, recalculate_quotas
 from media_service.uploads.periodic_tasks import expire_uploads
 from tests.support.batches import changed_by
@@ -240,6 +241,26 @@ async def test_the_usage_of_an_account_without_a_quota_is_counted(ann: Caller, b
     assert [entry.used for entry in quota.entries] == [SIZE, 1, 0, 0, 0, 0]
     assert not quota.entries[0].limit.HasField("limit")
     assert (await refused(get_quota(bob, ANN))).reason == "RESOURCE_NOT_FOUND"
+
+
+async def test_two_versions_share_a_ledger_although_one_knows_more_measures(
+    ann: Caller, admin: Caller, service: Running, database: Database
+) -> None:
+    await set_quota(admin, ANN, BYTES=100)
+    async with service.database() as db:
+        # The previous version has set the quota, and the next one has counted what it knows.
+        await db.execute("delete from quotas where measure = 'MEDIA'")
+        await db.execute("alter table quotas drop constraint quotas_measure_check")
+        await db.execute(
+            "insert into quotas (account, measure, soft_limit, used, soft_exceed_time)"
+            " values (%s, 'NEXT', 1, 2, now())",
+            (ANN,),
+        )
+    known = {str(measure) for measure in Measure}
+    assert set(await usage(admin, ANN)) == known
+    assert await changed_by(log_soft_limits(database)) == 0
+    await ann.create(size_bytes=1)
+    assert (await usage(admin, ANN))["MEDIA"] == (1, 0), "recalculating has added it to the ledger"
 
 
 async def test_exceeding_a_soft_limit_is_recorded_and_logged_once_each_time(

@@ -161,14 +161,15 @@ async def lock_account(db: Transaction, account: Resource) -> Mapping[Measure, E
 
 
 async def entries(db: Connection, account: Resource, how: str = "") -> Mapping[Measure, Entry]:
+    """Leaves out the measures that only a newer version knows, whose servers may already run."""
     rows = await db.execute(
         f"""
         select measure, hard_limit, soft_limit, reserved, used_now(used, period_start) as used,
                case when period_start <> month_of(now()) then null else soft_exceed_time end
                    as soft_exceed_time
-        from quotas where account = %s {how}
+        from quotas where account = %s and measure = any(%s) {how}
         """.encode(),
-        (str(account),),
+        (str(account), [*Measure]),
     )
     return {Measure(row["measure"]): entry_record(row) async for row in rows}
 
@@ -218,13 +219,13 @@ async def to_log(db: Connection, limit: int) -> list[tuple[str, Measure, Entry]]
         """
         update quotas set soft_log_time = soft_exceed_time where (account, measure) in (
             select account, measure from quotas
-            where soft_exceed_time is distinct from soft_log_time
+            where soft_exceed_time is distinct from soft_log_time and measure = any(%s)
             limit %s for update skip locked
         )
         returning account, measure, hard_limit, soft_limit, reserved,
                   used_now(used, period_start) as used, soft_exceed_time
         """,
-        (limit,),
+        ([*Measure], limit),
     )
     return [(row["account"], Measure(row["measure"]), entry_record(row)) async for row in rows]
 

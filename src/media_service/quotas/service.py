@@ -10,7 +10,7 @@ from media_service.db.database import Database
 from media_service.db.transaction import Connection, Transaction
 from media_service.errors import InvalidArgument, Reason
 from media_service.quotas import queries
-from media_service.quotas.model import Drift, Entry, Limits, Measure, Quota, Usage
+from media_service.quotas.model import Amount, Drift, Entry, Limits, Measure, Quota, Usage
 from media_service.sharing import queries as sharing
 from media_service.sharing.errors import resource_not_found
 from media_service.sharing.model import Located
@@ -41,9 +41,8 @@ class QuotaService:
         async with self._database.connection() as db:
             await load(db, principal, parsed)
             found = await queries.entries(db, parsed)
-            if not found:
-                counted = await queries.count(db, parsed)
-                found = {each: Entry(Limits(), counted[each]) for each in Measure}
+            if len(found) < len(Measure):
+                found = completed(found, await queries.count(db, parsed))
         return Quota(str(parsed), found)
 
     async def usage(self, principal: Principal, account: str, days: int) -> Usage:
@@ -73,9 +72,7 @@ class QuotaService:
                 await queries.remove(tx, parsed)
             found = await queries.entries(tx, parsed)
             tx.audit(org_id=org_id, resource_id=await name_in_log(tx, parsed))
-        return Quota(
-            str(parsed), found or {each: Entry(Limits(), counted[each]) for each in Measure}
-        )
+        return Quota(str(parsed), completed(found, counted))
 
     async def recalculate(self, principal: Principal, account: str) -> Recalculated:
         """Counts an account again. Raises NotFound (RESOURCE_NOT_FOUND), PermissionDenied
@@ -94,15 +91,24 @@ async def recalculate(tx: Transaction, account: Resource) -> tuple[Drift, ...]:
     if not before:
         return ()
     counted = await queries.count(tx, account)
-    drifts = tuple(
-        Drift(measure, before[measure].amount, counted[measure])
+    wrong = [
+        measure
         for measure in Measure
-        if before[measure].amount != counted[measure]
-    )
-    for drift in drifts:
-        limits = before[drift.measure].limits
-        await queries.put(tx, account, drift.measure, limits, drift.counted)
-    return drifts
+        if measure not in before or before[measure].amount != counted[measure]
+    ]
+    whole = completed(before, dict.fromkeys(Measure, Amount()))
+    for measure in wrong:
+        await queries.put(tx, account, measure, whole[measure].limits, counted[measure])
+    drifts = (Drift(measure, whole[measure].amount, counted[measure]) for measure in wrong)
+    return tuple(drift for drift in drifts if drift.ledger != drift.counted)
+
+
+def completed(
+    found: Mapping[Measure, Entry], counted: Mapping[Measure, Amount]
+) -> Mapping[Measure, Entry]:
+    """The entries of an account, with those that it does not have: all, if it has no quota, and
+    the measures that the previous version did not know when it set one."""
+    return {each: found.get(each, Entry(Limits(), counted[each])) for each in Measure}
 
 
 def parse_account(text: str) -> Resource:
