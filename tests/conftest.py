@@ -35,6 +35,7 @@ from tests.support.long_form import LONG_FORM
 from tests.support.ports import free_port
 from tests.support.signals import start_programs_with_default_signals
 from tests.support.stores.gcs_server import gcs_server
+from tests.support.stores.rabbitmq_server import RabbitmqServer
 from tests.support.stores.s3_server import s3_server
 from tests.support.stores.valkey_server import ValkeyServer
 
@@ -114,6 +115,10 @@ SHARING = (
     ("s3", "s3_parts"),
 )
 UNITS = {f"tests/e2e/test_{name}.py": f"e2e/{names[0]}" for names in SHARING for name in names}
+# Files that share a broker, which takes seconds to start.
+UNITS |= dict.fromkeys(
+    ("tests/database/test_rabbitmq_looks.py", "tests/rpc/test_rabbitmq_transport.py"), "rabbitmq"
+)
 
 
 class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # it has no types
@@ -231,6 +236,13 @@ def clamd() -> Iterator[Clamd]:
 def valkey() -> Iterator[ValkeyServer]:
     """A server of rates of all tests, each of which uses keys of its own."""
     with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitmqServer]:
+    """A broker of all tests, one of which uses it at a time."""
+    with RabbitmqServer() as server:
         yield server
 
 

@@ -31,7 +31,7 @@ from media_service.codecs.image_renderer import ON_DEMAND_MAX_PIXELS, ImageRende
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.limits import ON_DEMAND_LIMITS
 from media_service.codecs.sandbox.forks import ForkServer
-from media_service.config import OFF, STRICT, Config, ConfigError
+from media_service.config import NOTIFY, OFF, STRICT, Config, ConfigError
 from media_service.credentials.last_use import LastUse
 from media_service.credentials.service import CredentialsService
 from media_service.credentials.verifier import KeyVerifier
@@ -44,6 +44,7 @@ from media_service.downloads.service import DownloadService
 from media_service.downloads.waiting import Waiting
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.jobs.handler import find_handlers
+from media_service.jobs.looks import Looks, NotifiedLooks
 from media_service.jobs.model import JobKind
 from media_service.jobs.periodic import find_periodic_tasks, run_periodically
 from media_service.jobs.service import JobService
@@ -137,6 +138,7 @@ class Base:
     public: BlobStore
     acceptance: Acceptance
     finisher: Finisher
+    looks: Looks
 
     @property
     def stores(self) -> Mapping[str, BlobStore]:
@@ -162,15 +164,40 @@ async def base(config: Config, opener: Opener = open_store) -> AsyncIterator[Bas
             )
         await check(raw)
         await check(public)
-        async with Database(
-            config.database_url,
-            config.database_pool_size,
-            config.database_timeout.total_seconds(),
-        ) as database:
+        async with (
+            Database(
+                config.database_url,
+                config.database_pool_size,
+                config.database_timeout.total_seconds(),
+            ) as database,
+            job_looks(config, database) as looks,
+        ):
             stores = [await in_place(database, opened) for opened in (raw, public)]
             receiving = database.share(config.database_pool_size // 2)
             finisher = Finisher(receiving, stores[0], acceptance, policy_from(config).new_scan)
-            yield Base(database, receiving, stores[0], stores[1], acceptance, finisher)
+            yield Base(database, receiving, stores[0], stores[1], acceptance, finisher, looks)
+
+
+@asynccontextmanager
+async def job_looks(config: Config, database: Database) -> AsyncIterator[Looks]:
+    """What tells workers to look for jobs. In the context, this process tells them so."""
+    if config.jobs_transport == NOTIFY:
+        yield NotifiedLooks(database)
+        return
+    from media_service.jobs.rabbitmq_looks import (  # noqa: PLC0415 - only where it is used
+        RabbitLooks,
+    )
+    from media_service.rabbitmq.broker import Refused  # noqa: PLC0415
+
+    async with AsyncExitStack() as stack:
+        try:
+            looks = await stack.enter_async_context(RabbitLooks(database, config.rabbitmq_url))
+        except ValueError as error:
+            raise ConfigError(f"MEDIA_RABBITMQ_URL must be {error}") from None
+        except Refused as error:
+            raise ConfigError(str(error)) from None
+        with looks.sending():
+            yield looks
 
 
 async def in_place(database: Database, opened: BlobStore) -> BlobStore:
@@ -256,6 +283,7 @@ def readiness_of(
     optional = {
         Reason.RATE_STORE_UNAVAILABLE: lambda: rates is None or rates.shared(),
         Reason.SCAN_UNAVAILABLE: lambda: scanner is None or scanner.available,
+        Reason.BROKER_UNAVAILABLE: lambda: parts.looks.up,
     }
     stores = [partial(check, store) for store in parts.stores.values()]
     return Readiness(parts.database, stores, optional)
@@ -599,6 +627,7 @@ async def work(
             config.worker_slots,
             ready=lambda: not readiness.reasons,
             skipped=resources.skipped,
+            looks=shared.looks,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())

@@ -31,6 +31,7 @@ ALLOW, HOLD = "allow", "hold"
 CLOSED, OPEN = "closed", "open"
 DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 OFF = "off"
+NOTIFY, RABBITMQ = "notify", "rabbitmq"
 
 
 class ConfigError(Exception):
@@ -483,6 +484,19 @@ class Config:
         "if scans are required, files that cannot be scanned: closed: they wait until they can;"
         " open: they are served after half a minute, and scanned later",
     )
+    jobs_transport: str = setting(
+        NOTIFY,
+        one_of(NOTIFY, RABBITMQ),
+        "how workers learn that jobs wait: notify: by LISTEN/NOTIFY; rabbitmq: by messages of"
+        " MEDIA_RABBITMQ_URL, for all servers and workers",
+    )
+    rabbitmq_url: str = setting(
+        "",
+        url("amqp", "amqps"),
+        "URL of RabbitMQ: amqps://user:password@host:5671/vhost; needed if MEDIA_JOBS_TRANSPORT is"
+        " rabbitmq",
+        masked=True,
+    )
     worker_slots: int = setting("2", integer(1, 64), "concurrent jobs of a worker process")
     sandbox: str = setting(
         REQUIRED,
@@ -566,6 +580,8 @@ def load(environ: Mapping[str, str]) -> Config:
     check_issuers(values)
     if values["scan"] != OFF and not values["scan_address"]:
         raise ConfigError(f"MEDIA_SCAN_ADDRESS must be set if MEDIA_SCAN is {values['scan']}")
+    if values["jobs_transport"] == RABBITMQ and not values["rabbitmq_url"]:
+        raise ConfigError(f"MEDIA_RABBITMQ_URL must be set if MEDIA_JOBS_TRANSPORT is {RABBITMQ}")
     return Config(**values)
 
 

@@ -60,6 +60,7 @@ def test_every_setting_is_optional() -> None:
         ("link_keys", "", ()),
         ("rate_caller", "100/s", Rate(100, 1)),
         ("rate_store", "valkeys://:word@cache:6379/1", "valkeys://:word@cache:6379/1"),
+        ("rabbitmq_url", "amqps://a:word@mq:5671/v", "amqps://a:word@mq:5671/v"),
         ("rate_address", "5000/M", Rate(5000, 60)),
         ("rate_address", "Off", None),
     ],
@@ -116,6 +117,8 @@ def test_a_valid_value_is_read(name: str, text: str, value: object) -> None:
         ("rate_caller", "100", "a rate such as 100/s"),
         ("rate_caller", "0/s", "a rate such as 100/s"),
         ("rate_store", "cache:6379", "redis:// or rediss:// or valkey://"),
+        ("rabbitmq_url", "http://mq:5672", "amqp:// or amqps://"),
+        ("jobs_transport", "redis", "notify or rabbitmq"),
         ("rate_address", "10/d", "6000/m or 100000/h, or off"),
         ("log_level", "LOUD", "DEBUG, INFO, WARNING, ERROR"),
     ],
@@ -128,6 +131,11 @@ def test_an_invalid_value_names_its_variable_and_the_allowed_values(
     message = str(caught.value)
     assert message.startswith(variable(name))
     assert allowed in message
+
+
+def test_a_transport_over_rabbitmq_needs_its_url() -> None:
+    with pytest.raises(ConfigError, match=r"^MEDIA_RABBITMQ_URL must be set"):
+        load({"MEDIA_JOBS_TRANSPORT": "rabbitmq"})
 
 
 @pytest.mark.parametrize("name", ["MEDIA_GRCP_PORT", "MEDIA_", "MEDIA_grpc_port"])

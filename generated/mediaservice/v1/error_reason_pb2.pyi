@@ -422,6 +422,10 @@ class ErrorReason(_message.Message):
         """The store of rates (`MEDIA_RATE_STORE`) does not work. Calls do not fail for it: each server counts alone meanwhile.
         It is in `Health.degraded`.
         """
+        BROKER_UNAVAILABLE: ErrorReason._Value.ValueType  # 916
+        """RabbitMQ (`MEDIA_RABBITMQ_URL`) does not work. Calls do not fail for it: workers learn of jobs from PostgreSQL
+        meanwhile. It is in `Health.degraded`.
+        """
         SHUTTING_DOWN: ErrorReason._Value.ValueType  # 908
         """The server is shutting down. Committed bytes are kept: resume."""
         INTERNAL: ErrorReason._Value.ValueType  # 909
@@ -804,6 +808,10 @@ class ErrorReason(_message.Message):
     RATE_STORE_UNAVAILABLE: ErrorReason.Value.ValueType  # 915
     """The store of rates (`MEDIA_RATE_STORE`) does not work. Calls do not fail for it: each server counts alone meanwhile.
     It is in `Health.degraded`.
+    """
+    BROKER_UNAVAILABLE: ErrorReason.Value.ValueType  # 916
+    """RabbitMQ (`MEDIA_RABBITMQ_URL`) does not work. Calls do not fail for it: workers learn of jobs from PostgreSQL
+    meanwhile. It is in `Health.degraded`.
     """
     SHUTTING_DOWN: ErrorReason.Value.ValueType  # 908
     """The server is shutting down. Committed bytes are kept: resume."""

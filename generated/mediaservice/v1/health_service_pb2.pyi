@@ -93,8 +93,8 @@ class Health(_message.Message):
 
     @_builtins.property
     def degraded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What does not work although it can serve, as names of ErrorReason: RATE_STORE_UNAVAILABLE, SCAN_UNAVAILABLE. Empty if
-        all works.
+        """What does not work although it can serve, as names of ErrorReason: RATE_STORE_UNAVAILABLE, SCAN_UNAVAILABLE,
+        BROKER_UNAVAILABLE. Empty if all works.
         """
 
     def __init__(

@@ -15,7 +15,7 @@ from typing import Self
 import psycopg
 
 from media_service.db.connection import LimitedConnection
-from media_service.db.notifications import E
+from media_service.db.notifications import E, Notification
 from media_service.db.notify import Notifier
 from media_service.db.pool import Pool
 from media_service.db.pulse import Pulse
@@ -132,6 +132,15 @@ class Database:
         process sends. It says only *look again*, and may be late, merged with another, or lost."""
         return self._notifier.listen(kind, key, listener)
 
+    def divert(self, take: Callable[[Notification], bool]) -> AbstractContextManager[None]:
+        """Offers each notification that follows a commit of this process to `take` first, within
+        the context. Those that it takes, by returning True, are not sent by LISTEN/NOTIFY."""
+        return self._notifier.divert(take)
+
+    def notify(self, notification: Notification) -> None:
+        """Sends a notification by LISTEN/NOTIFY that follows no commit of this process."""
+        self._notifier.publish(notification)
+
     @asynccontextmanager
     async def _raw(self, turns: Turns, *, long: bool = False) -> AsyncIterator[LimitedConnection]:
         try:
@@ -153,7 +162,7 @@ class Database:
 
     def _publish(self, connection: Connection) -> None:
         for notification in connection.notifications:
-            self._notifier.publish(notification)
+            self._notifier.offer(notification)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

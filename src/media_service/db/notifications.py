@@ -50,9 +50,13 @@ class JobChanged:
 
 @dataclass(frozen=True, slots=True)
 class JobRunnable:
-    """A job may be claimed."""
+    """A job may be claimed. `heavy`: see `NewJob`."""
 
-    key = ""
+    heavy: bool = False
+
+    @property
+    def key(self) -> str:
+        return "heavy" if self.heavy else ""
 
 
 Notification: TypeAlias = UploadChanged | MediaChanged | JobChanged | JobRunnable

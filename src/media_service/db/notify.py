@@ -42,6 +42,7 @@ class Notifier:
         self._pending: dict[Key, Notification] = {}
         self._wake = asyncio.Event()
         self._listeners: dict[Key, set[Callable[[Any], None]]] = defaultdict(set)
+        self._takers: list[Callable[[Notification], bool]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._listening = asyncio.Event()
         # The key of an advisory lock that this process holds while it is connected, so that others
@@ -66,6 +67,20 @@ class Notifier:
         key, the newest is delivered."""
         self._pending[type(notification), notification.key] = notification
         self._wake.set()
+
+    def offer(self, notification: Notification) -> None:
+        """Publishes it, unless a taker sends it another way."""
+        if not any(take(notification) for take in self._takers):
+            self.publish(notification)
+
+    @contextlib.contextmanager
+    def divert(self, take: Callable[[Notification], bool]) -> Iterator[None]:
+        """Offers each notification to `take` first, which returns whether it sends it."""
+        self._takers.append(take)
+        try:
+            yield
+        finally:
+            self._takers.remove(take)
 
     @contextlib.contextmanager
     def listen(self, kind: type[E], key: str, listener: Callable[[E], None]) -> Iterator[None]:

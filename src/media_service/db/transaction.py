@@ -80,8 +80,8 @@ class Transaction(Connection):
         if not jobs:
             return
         await queries.insert_jobs(self._connection, jobs)
-        if any(job.runnable for job in jobs):
-            self.notify(JobRunnable())
+        for heavy in {job.heavy for job in jobs if job.runnable}:
+            self.notify(JobRunnable(heavy))
 
     def audit(
         self,

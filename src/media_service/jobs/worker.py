@@ -13,13 +13,13 @@ from functools import partial
 
 from media_service.access.owner import Owner
 from media_service.db.database import Database
-from media_service.db.notifications import JobRunnable
 from media_service.db.transaction import Connection
 from media_service.errors import Unavailable
 from media_service.failpoints import failpoint
 from media_service.jobs.attempt import Attempt, take
 from media_service.jobs.fair_queue import FairQueue
 from media_service.jobs.handler import JobHandler
+from media_service.jobs.looks import Looks, NotifiedLooks
 from media_service.jobs.model import Claim, JobKind
 from media_service.jobs.queries import claimed_jobs, claiming, owner_turns
 from media_service.jobs.slots import LIGHT_SECONDS, HeldSlot, Slots
@@ -43,7 +43,7 @@ def always() -> bool:
 class Worker:
     """Runs up to `slots` jobs concurrently. For `lease`, see `Attempt`. `ready`: whether jobs can
     succeed; while they cannot, none is claimed, so that none uses up its attempts. `skipped`: kinds
-    of jobs that other workers run."""
+    of jobs that other workers run. `looks`: what tells it that a job waits; None: LISTEN/NOTIFY."""
 
     def __init__(
         self,
@@ -54,8 +54,10 @@ class Worker:
         light_seconds: float = LIGHT_SECONDS,
         ready: Callable[[], bool] = always,
         skipped: Collection[JobKind] = (),
+        looks: Looks | None = None,
     ) -> None:
         self._skipped = skipped
+        self._looks = looks or NotifiedLooks(database)
         self._ready = ready
         self._database = database
         self._handlers = handlers
@@ -68,25 +70,35 @@ class Worker:
     async def run(self) -> None:
         """Runs until cancelled. Then puts unfinished jobs back, so that other workers run them."""
         try:
-            with self._database.listen(JobRunnable, "", lambda _: self._wake.set()):
+            with self._looks.listen(self._wake.set):
+                woken = True
                 while True:
                     self._wake.clear()
-                    await self._wait(await self._fill())
+                    pause = await self._fill(woken=woken)
+                    self._accept()
+                    woken = await self._wait(pause)
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _wait(self, seconds: float) -> None:
-        """Waits for a notification, the end of a job, or the timeout."""
+    async def _wait(self, seconds: float) -> bool:
+        """Waits for a look, the end of a job, or the timeout. Returns whether there was one of the
+        first two."""
         try:
             async with asyncio.timeout(seconds):
-                await self._wake.wait()
+                return await self._wake.wait()
         except TimeoutError:
-            return
+            return False
 
-    async def _fill(self) -> float:
-        """Starts jobs in all free slots. Returns the seconds to wait before the next call."""
+    def _accept(self) -> None:
+        """Says for which jobs this worker has free slots."""
+        free = not self._slots.full and self._ready()
+        self._looks.accept(light=free, heavy=free and self._slots.takes_heavy)
+
+    async def _fill(self, *, woken: bool) -> float:
+        """Starts jobs in all free slots. Returns the seconds to wait before the next call. `woken`:
+        False if nobody told the worker to look."""
         try:
             await self._reclassify()
             if not self._ready():
@@ -94,9 +106,14 @@ class Worker:
             if not self._slots.full:
                 await self._release()
             while not self._slots.full:
+                takes_heavy = self._slots.takes_heavy
                 claim = await take(self._database, self._claim)
+                found = claim is not None
+                self._looks.looked(light=found, heavy=found or not takes_heavy)
                 if claim is None:
                     break
+                if not woken:
+                    self._looks.missed(claim)
                 failpoint("job.claim.after")
                 self._start(claim)
             if self._slots.full or not self._slots.takes_heavy:

@@ -35,12 +35,11 @@ async def restart_failed(
             outages = 0, progress_percent = 0, error_reason = null, error_message = null,
             update_time = now(), end_time = null
         where job_id in (select job_id from failed)
-        returning job_id::text as job_id
+        returning job_id::text as job_id, heavy
         """,
         {"reasons": list(reasons), "pause": pause, "oldest": oldest, "limit": limit},
     )
     async for row in rows:
         db.notify(JobChanged(row["job_id"]))
-    if rows.rowcount:
-        db.notify(JobRunnable())
+        db.notify(JobRunnable(row["heavy"]))
     return rows.rowcount

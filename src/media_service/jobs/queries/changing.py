@@ -23,13 +23,14 @@ async def withdraw(db: Connection, kind: JobKind, subject_id: str) -> None:
 
 async def hasten(db: Connection, kind: JobKind, subject_id: str) -> None:
     """Makes the delayed jobs of one kind on a subject claimable now."""
-    done = await db.execute(
+    rows = await db.execute(
         "update jobs set ready = true, run_time = now(), update_time = now()"
-        " where subject_id = %s and kind = %s and state = 'QUEUED' and not ready",
+        " where subject_id = %s and kind = %s and state = 'QUEUED' and not ready"
+        " returning heavy",
         (subject_id, kind),
     )
-    if done.rowcount:
-        db.notify(JobRunnable())
+    async for row in rows:
+        db.notify(JobRunnable(row["heavy"]))
 
 
 async def cancel(db: Connection, job_id: str) -> None:
@@ -78,6 +79,7 @@ RESTART = SQL("""
                     outages = 0, progress_percent = 0, error_reason = null, error_message = null,
                     error_metadata = null, update_time = now(), end_time = null
     where {which} = %s and state in ('FAILED', 'CANCELLED')
+    returning heavy
 """)
 
 
@@ -89,9 +91,10 @@ async def restart(db: Connection, job_id: str, charged: Owner | None = None) -> 
             "update jobs set charged_type = %s, charged_id = %s where job_id = %s",
             (charged.type, charged.id, job_id),
         )
-    await db.execute(RESTART.format(which=Identifier("job_id")), (job_id,))
+    rows = await db.execute(RESTART.format(which=Identifier("job_id")), (job_id,))
     db.notify(JobChanged(job_id))
-    db.notify(JobRunnable())
+    async for row in rows:
+        db.notify(JobRunnable(row["heavy"]))
 
 
 async def check_quotas(db: Connection, job_id: str) -> None:

@@ -118,5 +118,5 @@ async def put_back(db: Connection, claim: Claim) -> bool:
     )
     if done.rowcount == 1:
         emit_changed(db, claim)
-        db.notify(JobRunnable())
+        db.notify(JobRunnable(claim.heavy))
     return done.rowcount == 1
