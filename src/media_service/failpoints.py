@@ -195,6 +195,18 @@ REGISTRY = (
         "The media is in quarantine, or its inspection follows.",
     ),
     Failpoint("ingest.hash.after", "work", "the SHA-256 is recorded, the rest is not", AGAIN),
+    Failpoint(
+        "ingest.share.inside",
+        "work",
+        "the media names the older blob, nothing is committed",
+        AGAIN,
+    ),
+    Failpoint(
+        "ingest.share.after",
+        "work",
+        "the media shares a blob, the job is not finished",
+        "The job runs again. Another one removes the replaced bytes.",
+    ),
     Failpoint("ingest.finish.before", "work", "inspected, before the transaction", AGAIN),
     Failpoint(
         "ingest.finish.after", "work", "committed, no notification sent", "The media is READY."

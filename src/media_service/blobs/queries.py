@@ -34,6 +34,22 @@ async def take(db: Connection, blob_id: str) -> bool:
     return done.rowcount == 1
 
 
+async def share(db: Connection, blob_id: str, instead_of: str) -> bool:
+    """Counts one more reference to a blob. Returns False if it has none: its bytes may be gone.
+    Locks both blobs. If two media exchanged theirs at the same time, one would find no reference.
+    """
+    await db.execute(
+        "select from blobs where blob_id = any(%s::uuid[]) order by blob_id for update",
+        ([blob_id, instead_of],),
+    )
+    done = await db.execute(
+        "update blobs set reference_count = reference_count + 1"
+        " where blob_id = %s and reference_count > 0",
+        (blob_id,),
+    )
+    return done.rowcount == 1
+
+
 async def release(db: Connection, blob_id: str) -> bool:
     """Removes a reference. Returns True if it was the last one."""
     rows = await db.execute(
@@ -73,12 +89,17 @@ async def remove_references(
         for r in references
     )
     removed = " union all ".join(f"select blob_id from of_{r.table}" for r in references)
+    # Media may share blobs. All lock them in the order of their ids.
     rows = await db.execute(
         f"""
-        with {deletes}
-        update blobs b set reference_count = reference_count - f.times
-        from (select blob_id, count(*) as times from ({removed}) removed group by blob_id) f
-        where b.blob_id = f.blob_id
+        with {deletes}, removed as (
+            select blob_id, count(*) as times from ({removed}) removed group by blob_id
+        ), locked as (
+            select b.blob_id, r.times from blobs b join removed r on r.blob_id = b.blob_id
+            order by b.blob_id for update of b
+        )
+        update blobs b set reference_count = reference_count - l.times
+        from locked l where b.blob_id = l.blob_id
         returning b.blob_id::text as blob_id, b.reference_count
         """.encode(),
         {"media_id": media_id},

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import timedelta
 
 from media_service.access.principal import Principal
@@ -100,7 +101,7 @@ class DownloadService:
         return readable(found)
 
     def original(self, media: Media) -> Content:
-        return stored(
+        content = stored(
             media.blob,
             media.content_type,
             media.filename,
@@ -109,6 +110,9 @@ class DownloadService:
             media.version,
             Use.DOWNLOAD,
         )
+        # The media may get another blob with the same bytes. Nor does it tell who has the same one.
+        parts = (media.media_id, str(media.version), *(["stripped"] if media.stripped else []))
+        return replace(content, etag=f'"{".".join(parts)}"')
 
     async def public(self, path: str) -> Content:
         """Returns the public content at this path: the original of a media

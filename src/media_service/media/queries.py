@@ -503,10 +503,10 @@ async def set_placeholder(db: Connection, media_id: str, placeholder: Placeholde
 
 async def set_sha256(db: Connection, media: Media, sha256: bytes) -> None:
     """Records the SHA-256 of a media's original."""
+    await touch(db, media.media_id)  # first: purges, too, lock the media before its blobs
     await db.execute(
         "update blobs set sha256 = %s where blob_id = %s", (sha256, media.blob.blob_id)
     )
-    await touch(db, media.media_id)
 
 
 async def replace_original(db: Connection, media: Media, blob_id: str, size: int) -> None:

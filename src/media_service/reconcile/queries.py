@@ -139,20 +139,31 @@ async def retire(tx: Transaction, store: str, key: Key, find_referenced: FindRef
     return True
 
 
+# The media whose current version has these bytes. All lock them in the order of their ids.
+LOCKED_MEDIA = """
+    locked as (
+        select m.media_id from media_versions v join media m on m.media_id = v.media_id
+        where v.blob_id = %(blob_id)s and v.version = m.version
+        order by m.media_id for update of m
+    )
+"""
+
+
 async def quarantine(db: Connection, blob_id: str, fault: Fault) -> list[str]:
     """Quarantines every media whose current version has these bytes, and returns those that were
     not quarantined before. Media that are quarantined for another reason keep that reason."""
     rows = await db.execute(
-        """
+        f"""
+        with {LOCKED_MEDIA}
         update media m
         set state = 'QUARANTINED', error_reason = %(reason)s, error_message = %(message)s,
             error_metadata = null, revision = revision + 1, update_time = now()
-        from media_versions v
-        where v.blob_id = %(blob_id)s and v.media_id = m.media_id and v.version = m.version
+        from locked l
+        where l.media_id = m.media_id
           and (m.state <> 'QUARANTINED'
                or m.error_reason = any(%(reasons)s) and m.error_reason <> %(reason)s)
         returning m.media_id::text as media_id
-        """,
+        """.encode(),
         {
             "blob_id": blob_id,
             "reason": fault.reason,
@@ -174,16 +185,17 @@ class RestoredMedia:
 async def take_back(db: Connection, blob_id: str) -> list[RestoredMedia]:
     """Ends the quarantine of media whose bytes are intact again; returns them."""
     rows = await db.execute(
-        """
+        f"""
+        with {LOCKED_MEDIA}
         update media m
         set state = case when m.info is null then 'PENDING' else 'READY' end,
             error_reason = null, error_message = null,
             revision = revision + 1, update_time = now()
-        from media_versions v
-        where v.blob_id = %s and v.media_id = m.media_id and v.version = m.version
-          and m.state = 'QUARANTINED' and m.error_reason = any(%s)
+        from locked l
+        where l.media_id = m.media_id
+          and m.state = 'QUARANTINED' and m.error_reason = any(%(reasons)s)
         returning m.media_id::text as media_id, m.state
-        """,
-        (blob_id, list(REASONS)),
+        """.encode(),
+        {"blob_id": blob_id, "reasons": list(REASONS)},
     )
     return [RestoredMedia(row["media_id"], row["state"] == MediaState.READY) async for row in rows]

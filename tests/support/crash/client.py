@@ -407,6 +407,12 @@ def taken_over(client: CrashClient, attempt: Attempt) -> None:
             raise
 
 
+def twice(client: CrashClient, attempt: Attempt) -> None:
+    """Stores the same bytes as another media before."""
+    at_once(client, Attempt(attempt.data))
+    in_a_session(client, attempt)
+
+
 def in_two(client: CrashClient, attempt: Attempt) -> None:
     size = len(attempt.data)
     middle = PART if size > PART else size // 2

@@ -29,6 +29,7 @@ class Trigger:
     worn_out: bool = False
 
 
+SHARED = Trigger(scenarios.twice)
 AT_ONCE = Trigger(scenarios.at_once)
 IN_A_SESSION = Trigger(scenarios.in_a_session)
 SECOND_PIECE = Trigger(scenarios.in_a_session, nth=2)
@@ -113,6 +114,8 @@ TRIGGERS: Mapping[str, Trigger] = {
     "scan.finish.before": AT_ONCE,
     "scan.finish.after": AT_ONCE,
     "ingest.hash.after": IN_A_SESSION,
+    "ingest.share.inside": SHARED,
+    "ingest.share.after": SHARED,
     "ingest.finish.before": IN_A_SESSION,
     "ingest.finish.after": IN_A_SESSION,
     "upload.finish-job.after": CHECKED,
@@ -153,6 +156,7 @@ COPYING = ["place.write.after", "place.take.after"]
 # other by the workers that repeat or continue the same work.
 IN_SEQUENCE = (
     ("job.claim.after", "ingest.hash.after", "ingest.finish.before", "ingest.finish.after"),
+    ("ingest.share.inside", "ingest.share.after"),
     ("process.store.before", "process.finish.before", "process.finish.after"),
     ("upload.finish-job.after",),
     ("discard.before", "discard.removed", "discard.after"),

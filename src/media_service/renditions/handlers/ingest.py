@@ -19,6 +19,7 @@ from media_service.db.new_job import NewJob
 from media_service.db.notifications import MediaChanged
 from media_service.db.refusals import file_blocked
 from media_service.db.transaction import Transaction
+from media_service.duplicates.sharing import BlobSharing
 from media_service.errors import FailedPrecondition, Fault, InvalidArgument, Reason
 from media_service.failpoints import failpoint
 from media_service.jobs.handler import JobHandler
@@ -38,6 +39,7 @@ from media_service.renditions.presets import Presets
 from media_service.renditions.rendition_store import Finish, RenditionFile, RenditionStore
 from media_service.renditions.thumbnails import ThumbnailRenderer
 from media_service.storage.blob_store import BlobStore
+from media_service.storage.checksums import Checksums
 from media_service.temporary_files import temporary_file
 
 log = logging.getLogger(__name__)
@@ -69,6 +71,7 @@ class IngestHandler(JobHandler):
     ) -> None:
         self._database = database
         self._store = raw
+        self._sharing = BlobSharing(database, raw)
         self._renditions = renditions
         self._inspector = inspector
         self._thumbnails = thumbnails
@@ -82,7 +85,8 @@ class IngestHandler(JobHandler):
             return
         media, policies = begun
         progress.report("hash", 0)
-        if fault := await self._hash(media):
+        media, fault = await self._hash(media)
+        if fault:
             await self._refuse(claim, fault)
             return
         if media.strip_pending:
@@ -97,6 +101,7 @@ class IngestHandler(JobHandler):
             if stripped is None:
                 return
             media = stripped
+        media = await self._sharing.share(claim, media)
         blob = media.blob
         progress.report("inspect", 30)
         async with self._store.as_file(blob.key, blob.size_bytes) as path:
@@ -230,10 +235,11 @@ class IngestHandler(JobHandler):
                 tx.notify(MediaChanged(media.media_id))
             return media, await policies_of(tx, media.owner.org_id, media.project_id)
 
-    async def _hash(self, media: Media) -> Fault | None:
+    async def _hash(self, media: Media) -> tuple[Media, Fault | None]:
         """Computes and records the SHA-256 if it is unknown. It is kept even if the job fails.
-        Returns why the file is refused, if it is blocked and was not accepted before. Every
-        inspection asks for that: an earlier one may have ended after it recorded the hash."""
+        Returns the media with it, and why the file is refused, if it is blocked and was not
+        accepted before. Every inspection asks for that: an earlier one may have ended after it
+        recorded the hash."""
         blob = media.blob
         sha256 = blob.checksums.sha256
         if sha256 is None:
@@ -242,13 +248,15 @@ class IngestHandler(JobHandler):
                 await queries.set_sha256(tx, media, sha256)
                 tx.notify(MediaChanged(media.media_id))
             failpoint("ingest.hash.after")
+            checksums = Checksums(blob.checksums.crc32c, sha256)
+            media = replace(media, blob=replace(blob, checksums=checksums))
         if media.state is MediaState.READY:  # what was accepted before stays
-            return None
+            return media, None
         async with self._database.connection() as db:
             if not await blocklist.is_blocked(db, media.owner.org_id, sha256):
-                return None
+                return media, None
         error = file_blocked(sha256.hex())
-        return Fault(error.reason, error.message, error.metadata)
+        return media, Fault(error.reason, error.message, error.metadata)
 
 
 async def admitted(tx: Transaction, media: Media, jobs: Sequence[NewJob]) -> Sequence[NewJob]:
