@@ -43,6 +43,11 @@ from media_service.downloads.revocation import UrlRevocation
 from media_service.downloads.service import DownloadService
 from media_service.downloads.waiting import Waiting
 from media_service.errors import MediaError, Reason, Unavailable
+from media_service.events.addresses import Addresses
+from media_service.events.relay import Relay
+from media_service.events.service import EventService
+from media_service.events.sink import Sink
+from media_service.events.sinks import open_sinks
 from media_service.jobs.handler import find_handlers
 from media_service.jobs.looks import Looks, NotifiedLooks
 from media_service.jobs.model import JobKind
@@ -496,6 +501,7 @@ async def server(
             ShareLinkService(parts.database, passwords),
             LinkOpener(parts.database, sessions, passwords),
             UrlRevocation(parts.database),
+            EventService(parts.database),
         )
         certificates = ClientCertificates(config.client_certificates, config.certificate_proxies)
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
@@ -556,6 +562,7 @@ class WorkerResources:
     scanner: Scanner | None
     scan_policy: ScanPolicy
     purge_after: timedelta
+    keep_events: timedelta
     keep_ended_uploads: timedelta
     keep_audit: timedelta
     keep_audit_addresses: timedelta
@@ -601,10 +608,24 @@ async def worker_resources(
             scanner,
             policy_from(config),
             config.purge_after,
+            config.keep_events,
             config.keep_ended_uploads,
             config.keep_audit,
             config.keep_audit_addresses,
         )
+
+
+@asynccontextmanager
+async def event_sinks(config: Config) -> AsyncIterator[Sequence[Sink]]:
+    try:
+        sinks = open_sinks(config.event_sinks, Addresses(config.rest_url))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    try:
+        yield sinks
+    finally:
+        for sink in sinks:
+            await sink.close()
 
 
 async def work(
@@ -620,6 +641,7 @@ async def work(
         worker_resources(config, shared, forks, scanner) as resources,
         readiness_of(shared, scanner) as readiness,
         health_of_worker(config, readiness),
+        event_sinks(config) as sinks,
     ):
         worker = Worker(
             shared.database,
@@ -632,6 +654,7 @@ async def work(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())
             tasks.create_task(run_periodically(find_periodic_tasks(), resources))
+            tasks.create_task(Relay(shared.database, sinks).run(), name="events")
             ready()
 
 

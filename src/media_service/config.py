@@ -394,6 +394,12 @@ class Config:
         one_of(HINT, STRICT),
         "hint: a file may be of another type than declared, of the same kind; strict: it may not",
     )
+    keep_events: timedelta = setting(
+        "7d",
+        duration_of_at_least("1h"),
+        "how long events are kept for consumers that read them by cursor, and for sinks: also of"
+        " those that were not in use for so long",
+    )
     upload_expiry: timedelta = setting(
         "7d", duration, "how long an unfinished upload may be idle before it expires"
     )
@@ -516,6 +522,13 @@ class Config:
         "port on which a worker answers grpc.health.v1; empty: none",
     )
     log_level: str = setting("INFO", level, "DEBUG, INFO, WARNING or ERROR")
+
+    @property
+    def event_sinks(self) -> Mapping[str, str]:
+        """The URLs of the sinks that are in use, by the names of their modules."""
+        prefix = "events_"
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name.startswith(prefix)}
+        return {name.removeprefix(prefix): url for name, url in found.items() if url}
 
     @property
     def rest_url(self) -> str:

@@ -323,6 +323,8 @@ ROWS: list[Row] = [
         for name in CREATING
         for variant, (spec, place) in DESTINATIONS.items()
     ),
+    # Events
+    Row("EventService.WatchEvents", {}),
     # Jobs
     *(Row(name, {"jobId": "$job"}, queued_job) for name in OF_JOB),
     Row("JobService.CancelJob", {"jobId": "$job"}, queued_job),

@@ -14,7 +14,7 @@ from tests.support.contract_rules import METHODS, rule_of
 from tests.support.tests_text import ALL_TESTS
 
 ROOT = Path(__file__).parents[2]
-GRPC_ONLY = {"WriteUpload", "Download", "WatchJob", "WatchUpload"}
+GRPC_ONLY = {"WriteUpload", "Download", "WatchEvents", "WatchJob", "WatchUpload"}
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 
@@ -35,6 +35,7 @@ PERMISSIONS = {
     *("policies.read", "policies.write"),
     *("users.erase", "users.export"),
     *("links.read", "links.write"),
+    "events.read",
 }
 ACTIONS = {
     *("media.update", "media.delete", "media.undelete", "media.purge", "media.sign"),

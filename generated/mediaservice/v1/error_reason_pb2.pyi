@@ -410,6 +410,10 @@ class ErrorReason(_message.Message):
         bytes are kept; resume the upload, the download or the watch. An upload that does not get a turn to finish ends with
         this error, too, and so does a call that does not get a turn to hash or check the password of a share link.
         """
+        CURSOR_EXPIRED: ErrorReason._Value.ValueType  # 925
+        """Events after the cursor are no longer kept (`MEDIA_KEEP_EVENTS`), or the service was restored from a backup. Watch from
+        `cursor`, the present one, then read again what you follow.
+        """
         WATCH_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 910
         """The caller already has `limit` watches open in this server process. Close one, or poll the resource."""
         RATE_LIMITED: ErrorReason._Value.ValueType  # 912
@@ -796,6 +800,10 @@ class ErrorReason(_message.Message):
     also end with this error after it started: its caller has the most, and another caller needs the place. Received
     bytes are kept; resume the upload, the download or the watch. An upload that does not get a turn to finish ends with
     this error, too, and so does a call that does not get a turn to hash or check the password of a share link.
+    """
+    CURSOR_EXPIRED: ErrorReason.Value.ValueType  # 925
+    """Events after the cursor are no longer kept (`MEDIA_KEEP_EVENTS`), or the service was restored from a backup. Watch from
+    `cursor`, the present one, then read again what you follow.
     """
     WATCH_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 910
     """The caller already has `limit` watches open in this server process. Close one, or poll the resource."""

@@ -59,8 +59,24 @@ class JobRunnable:
         return "heavy" if self.heavy else ""
 
 
-Notification: TypeAlias = UploadChanged | MediaChanged | JobChanged | JobRunnable
-E = TypeVar("E", UploadChanged, MediaChanged, JobChanged, JobRunnable)
+@dataclass(frozen=True, slots=True)
+class EventAdded:
+    """The outbox has events for the relay."""
+
+    key = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRelayed:
+    """The relay has given events their cursors, so consumers can read them."""
+
+    key = ""
+
+
+Notification: TypeAlias = (
+    UploadChanged | MediaChanged | JobChanged | JobRunnable | EventAdded | EventRelayed
+)
+E = TypeVar("E", UploadChanged, MediaChanged, JobChanged, JobRunnable, EventAdded, EventRelayed)
 
 
 def channel(kind: type[Notification]) -> str:

@@ -7,6 +7,7 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import DictRow
 
 from media_service.db.audit_entry import AuditEntry
+from media_service.db.new_event import Event
 from media_service.db.new_job import NewJob
 
 
@@ -181,3 +182,59 @@ async def insert_audit_entries(
     """
     rows = json.dumps([entry.row() for entry in entries])
     return await db.execute(statement.encode(), (rows,))
+
+
+# Adds events to the outbox as they are.
+ADD_EVENTS = """
+    insert into event_outbox (event)
+    select e from jsonb_array_elements(%s::jsonb) with ordinality as given (e, n) order by n
+"""
+# The same, but those about a media get the next numbers of its sequence, and what consumers need to
+# know about it. The media are locked in the order of their ids. The insert takes the positions
+# after that, because it begins when all rows are sorted.
+ADD_COUNTED_EVENTS = """
+    with given as (
+        select e, n, (e ->> 'media_id')::uuid as media_id, (e ->> 'counted')::boolean as counted
+        from jsonb_array_elements(%s::jsonb) with ordinality as given (e, n)
+    ), locked as materialized (
+        select m.media_id from media m
+        where m.media_id in (select media_id from given where counted)
+        order by m.media_id
+        for no key update
+    ), counted as (
+        update media m set event_sequence = m.event_sequence + c.count
+        from (
+            select g.media_id, count(*) as count
+            from given g join locked l on l.media_id = g.media_id
+            where g.counted
+            group by g.media_id
+        ) c
+        where m.media_id = c.media_id
+        returning m.media_id, m.event_sequence - c.count as before, m.org_id, m.owner_type,
+                  m.owner_id, m.project_id, m.kind, m.state, m.version, m.visibility
+    )
+    insert into event_outbox (event)
+    select case when c.media_id is null then g.e - 'counted' else
+        g.e - 'counted' || jsonb_build_object(
+            'sequence',
+            c.before + row_number() over (partition by g.media_id, g.counted order by g.n),
+            'org_id', c.org_id, 'owner_type', c.owner_type, 'owner_id', c.owner_id,
+            'project_id', c.project_id,
+            'data', g.e -> 'data' || jsonb_build_object(
+                'kind', c.kind, 'state', c.state, 'version', c.version,
+                'visibility', c.visibility
+            )
+        ) end
+    from given g
+    left join counted c on c.media_id = g.media_id and g.counted
+    order by g.n
+"""
+
+
+async def insert_events(db: AsyncConnection[DictRow], events: Sequence[Event]) -> None:
+    """Adds events to the outbox, in one statement."""
+    if not any(event.counted for event in events):
+        await db.execute(ADD_EVENTS, (json.dumps([event.row() for event in events]),))
+        return
+    rows = [{**event.row(), "counted": event.counted} for event in events]
+    await db.execute(ADD_COUNTED_EVENTS, (json.dumps(rows),))

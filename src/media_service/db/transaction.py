@@ -1,8 +1,8 @@
 """Transactions, and what must be committed with a change or follow its commit.
 
 A use case changes rows with its own queries. `enqueue` adds jobs in the same transaction, and
-`audit` records the change in the audit log, in the same transaction. `notify` wakes listeners after
-the commit.
+`audit` records the change in the audit log, in the same transaction. `emit` adds events for
+consumers in the same transaction. `notify` wakes listeners after the commit.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -23,8 +23,9 @@ from media_service.db.audit_entry import (
     category_of,
     current_call,
 )
+from media_service.db.new_event import Event
 from media_service.db.new_job import NewJob
-from media_service.db.notifications import JobRunnable, Notification
+from media_service.db.notifications import EventAdded, JobRunnable, Notification
 from media_service.db.refusals import refusal_of
 
 __all__ = ["Connection", "Rollback", "Rows", "Transaction"]
@@ -63,6 +64,7 @@ class Transaction(Connection):
         super().__init__(connection)
         self._entries: list[AuditEntry] = []
         self._calls: list[AuditedCall] = []
+        self._events: list[Event] = []
 
     @property
     def failed(self) -> bool:
@@ -120,6 +122,11 @@ class Transaction(Connection):
         if call:
             self._calls.append(call)
 
+    def emit(self, *events: Event) -> None:
+        """Adds events, which the commit writes in one statement. A transaction that removes a media
+        calls `flush` before, because its events get their numbers from its row."""
+        self._events += events
+
     async def person_id(self, kind: str, id_: str) -> str:
         """The random id that stands for a caller in the audit log."""
         return await queries.person_id(self._connection, kind, id_)
@@ -129,6 +136,10 @@ class Transaction(Connection):
         if self._entries:
             entries, self._entries = self._entries, []
             await self.write_entries(entries)
+        if self._events:
+            events, self._events = self._events, []
+            await queries.insert_events(self._connection, events)
+            self.notify(EventAdded())
 
     async def write_entries(self, entries: Sequence[AuditEntry]) -> Rows:
         """See `insert_audit_entries`."""

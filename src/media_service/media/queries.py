@@ -372,10 +372,10 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
             insert into media (media_id, org_id, owner_type, owner_id, state, kind, content_type,
                                size_bytes, filename, original_filename, project_id, title,
                                description, tags, labels, visibility, capture_time, expire_time,
-                               rating, metadata)
+                               rating, metadata, event_sequence)
             select media_id, org_id, owner_type, owner_id, 'PENDING', kind, content_type, size,
                    filename, filename, project_id, title, description, tags, labels, visibility,
-                   capture_time, expire_time, rating, metadata
+                   capture_time, expire_time, rating, metadata, 1
             from added
         )
         insert into media_versions (media_id, version, blob_id, content_type, scan_state, scan_held,

@@ -14,6 +14,7 @@ from media_service.db.personal_data import (
     organizations_of,
 )
 from media_service.db.transaction import Transaction
+from media_service.media.expiry import deletion
 from media_service.renditions.delete import remove_media
 
 # In no project, or in one that the person pays for.
@@ -31,6 +32,8 @@ KEY = ("create_time", "media_id")
 async def purge(tx: Transaction, found: Sequence[Row]) -> int:
     """Jobs remove the bytes."""
     for row in found:
+        if row["delete_time"] is None:
+            tx.emit(deletion(str(row["media_id"])))
         await remove_media(tx, str(row["media_id"]))
     return len(found)
 

@@ -22,6 +22,8 @@ from mediaservice.v1 import (
     credentials_service_pb2_grpc,
     download_service_pb2,
     download_service_pb2_grpc,
+    event_service_pb2,
+    event_service_pb2_grpc,
     health_service_pb2,
     health_service_pb2_grpc,
     job_service_pb2,
@@ -53,6 +55,7 @@ from media_service.downloads.read_links import ReadLinks
 from media_service.downloads.revocation import UrlRevocation
 from media_service.downloads.service import DownloadService
 from media_service.downloads.waiting import Waiting
+from media_service.events.service import EventService
 from media_service.jobs.service import JobService
 from media_service.media.service import MediaService
 from media_service.policies.blocklist import Blocklist
@@ -73,6 +76,7 @@ from media_service.rpc.batch_service import BatchServicer
 from media_service.rpc.client_addresses import ClientAddresses
 from media_service.rpc.credentials_service import CredentialsServicer
 from media_service.rpc.download_service import DownloadServicer
+from media_service.rpc.event_service import EventServicer
 from media_service.rpc.gate import Gate
 from media_service.rpc.health import HealthReporter, HealthServicer
 from media_service.rpc.job_service import JobServicer
@@ -111,6 +115,7 @@ SERVICES = [
     processing_service_pb2.DESCRIPTOR.services_by_name["ProcessingService"],
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
     watch_service_pb2.DESCRIPTOR.services_by_name["WatchService"],
+    event_service_pb2.DESCRIPTOR.services_by_name["EventService"],
     credentials_service_pb2.DESCRIPTOR.services_by_name["CredentialsService"],
     audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
     access_service_pb2.DESCRIPTOR.services_by_name["AccessService"],
@@ -164,6 +169,7 @@ class Services:
     share_links: ShareLinkService
     link_opener: LinkOpener
     url_revocation: UrlRevocation
+    events: EventService
 
 
 @cache
@@ -272,6 +278,9 @@ class RpcServer:
         )
         watch_service_pb2_grpc.add_WatchServiceServicer_to_server(
             WatchServicer(services.watch_tickets, services.uploads, services.jobs), gate
+        )
+        event_service_pb2_grpc.add_EventServiceServicer_to_server(
+            EventServicer(services.events, watches, rest_url), gate
         )
         credentials_service_pb2_grpc.add_CredentialsServiceServicer_to_server(
             CredentialsServicer(

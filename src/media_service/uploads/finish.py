@@ -40,7 +40,7 @@ from media_service.idempotency.model import KeyClaim
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.queries import changing, claimed_jobs
 from media_service.media import queries as media_queries
-from media_service.media.intake import intake_jobs
+from media_service.media.intake import created_event, intake_jobs
 from media_service.media.model import NOT_SCANNED, Kind, NewMedia, Scan
 from media_service.media.pixels import HEAD
 from media_service.policies import queries as policies
@@ -96,11 +96,12 @@ def media_of(
     )
 
 
-def audit_creation(
+def record_creation(
     tx: Transaction, media: NewMedia, upload_id: str, call: AuditedCall | None = None
 ) -> None:
     """`call`: of the upload, if the transaction does not run in it."""
     size = media.blob.size_bytes
+    tx.emit(created_event(media))
     tx.audit("media.create", call=call, media_id=media.media_id, resource_id=upload_id, size=size)
 
 
@@ -145,7 +146,7 @@ async def insert(tx: Transaction, finished: Sequence[Finished]) -> Rows:
     await media_queries.insert(tx, media)
     await tx.enqueue(*(job for one in finished for job in one.intake_jobs))
     for one in finished:
-        audit_creation(tx, one.media, one.new.upload_id, one.call)
+        record_creation(tx, one.media, one.new.upload_id, one.call)
     return rows
 
 
@@ -382,7 +383,7 @@ class Finisher:
             if await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
                 await media_queries.insert(tx, [new])
                 await tx.enqueue(*intake_jobs(new, completer.owner if completer else None))
-                audit_creation(tx, new, upload_id)
+                record_creation(tx, new, upload_id)
                 await changing.withdraw(tx, JobKind.FINISH, upload_id)
                 tx.notify(UploadChanged(upload_id, UploadState.FINISHED, upload.epoch))
             failpoint("upload.finish.inside")

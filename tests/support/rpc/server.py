@@ -20,6 +20,7 @@ from mediaservice.v1 import (
     credentials_service_pb2_grpc,
     download_service_pb2,
     download_service_pb2_grpc,
+    event_service_pb2_grpc,
     job_service_pb2_grpc,
     media_pb2,
     media_service_pb2_grpc,
@@ -68,6 +69,7 @@ class Caller:
         self.media = media_service_pb2_grpc.MediaServiceStub(self.channel)
         self.processing = processing_service_pb2_grpc.ProcessingServiceStub(self.channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)
+        self.events = event_service_pb2_grpc.EventServiceStub(self.channel)
         self.credentials = credentials_service_pb2_grpc.CredentialsServiceStub(self.channel)
         self.quotas = quota_service_pb2_grpc.QuotaServiceStub(self.channel)
         self.policies = policy_service_pb2_grpc.PolicyServiceStub(self.channel)

@@ -18,6 +18,7 @@ from mediaservice.v1 import (
     batch_service_pb2,
     credentials_service_pb2,
     download_service_pb2,
+    event_service_pb2,
     job_pb2,
     job_service_pb2,
     media_pb2,
@@ -464,6 +465,27 @@ class AsyncClient:
         method, request = calls.audit_export(resource, user_id, csv, start_time, end_time)
         async for piece in self._transport.watch(method, request):
             yield piece.data
+
+    async def watch_events(
+        self, cursor: str = "", *, types: Sequence[str] = (), project_id: str = ""
+    ) -> AsyncIterator[event_service_pb2.WatchEventsResponse]:
+        """The events that the caller may see, from a cursor on; empty: from now on. Goes on after
+        an interruption without losing any. Responses without an event say how far the watch is.
+        `types`: only these, such as "media.created" or "media.*"."""
+        request = event_service_pb2.WatchEventsRequest(
+            cursor=cursor, types=types, project_id=project_id
+        )
+        retries = Retries(self._backoff)
+        while True:
+            try:
+                async for seen in self._transport.watch("WatchEvents", request):
+                    retries.progressed()
+                    request.cursor = seen.cursor
+                    yield seen
+            except MediaServiceError as error:
+                if not is_transient(error):
+                    raise
+                await asyncio.sleep(retries.pause(error))
 
     async def watch_job(self, job_id: str) -> AsyncIterator[job_pb2.Job]:
         """The job now and after every change, until it has ended."""
