@@ -10,9 +10,14 @@ from media_service.storage.checksums import Checksums
 
 async def reserve(db: Connection, blob: Blob) -> None:
     """Adds a blob without references, before its bytes are written."""
+    await add(db, blob, references=0)
+
+
+async def add(db: Connection, blob: Blob, references: int = 1) -> None:
+    """Adds a blob to which the caller adds this many references."""
     await db.execute(
         "insert into blobs (blob_id, store, key, size_bytes, crc32c, sha256, reference_count)"
-        " values (%s, %s, %s, %s, %s, %s, 0)",
+        " values (%s, %s, %s, %s, %s, %s, %s)",
         (
             blob.blob_id,
             blob.store,
@@ -20,6 +25,7 @@ async def reserve(db: Connection, blob: Blob) -> None:
             blob.size_bytes,
             blob.checksums.crc32c,
             blob.checksums.sha256,
+            references,
         ),
     )
 

@@ -17,7 +17,8 @@ class NewJob:
     `parent_id`: of the job that this is a subjob of; subjobs are numbered from 0. `anew`: it
     renders what exists already, too. `heavy`: it takes more than a few seconds. `actor`: the caller
     who started it; None: the service itself. `charged`: whose turns it takes (see
-    `Principal.charged`); None: the owner's."""
+    `Principal.charged`); None: the owner's. `version`: of the media, that it is about; 0: the one
+    that is current."""
 
     kind: str
     subject_id: str
@@ -35,6 +36,7 @@ class NewJob:
     actor: Owner | None = None
     anew: bool = False
     charged: Owner | None = None
+    version: int = 0
     job_id: str = field(default_factory=new_id)
 
     @property

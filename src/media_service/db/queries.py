@@ -38,6 +38,7 @@ async def insert_jobs(db: AsyncConnection[DictRow], added: Sequence[NewJob]) -> 
             "anew": job.anew,
             "charged_type": job.charged.type if job.charged else None,
             "charged_id": job.charged.id if job.charged else None,
+            "version": job.version,
         }
         for job in added
     ]
@@ -46,11 +47,12 @@ async def insert_jobs(db: AsyncConnection[DictRow], added: Sequence[NewJob]) -> 
         insert into jobs (job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
                           ready, run_time, pipeline, rendition, parent_id, subjob_number, heavy,
                           project_id, actor_type, actor_id, anew, charged_type, charged_id,
-                          error_reason, error_message, error_metadata, progress_percent, end_time)
+                          version, error_reason, error_message, error_metadata, progress_percent,
+                          end_time)
         select job_id, kind, subject_id, state, org_id, owner_type, owner_id, priority,
                delay <= 0, now() + make_interval(secs => delay), pipeline, rendition,
                parent_id, subjob_number, heavy, project_id, actor_type, actor_id, anew,
-               charged_type, charged_id, error_reason, error_message, error_metadata,
+               charged_type, charged_id, version, error_reason, error_message, error_metadata,
                case state when 'SUCCEEDED' then 100 else 0 end,
                case when state <> 'QUEUED' then now() end
         from json_to_recordset(%s::json) as added (
@@ -58,7 +60,7 @@ async def insert_jobs(db: AsyncConnection[DictRow], added: Sequence[NewJob]) -> 
             owner_id text, priority smallint, delay float8, pipeline text,
             rendition text, parent_id uuid, subjob_number integer, heavy boolean, project_id text,
             actor_type text, actor_id text, anew boolean, charged_type text, charged_id text,
-            error_reason text, error_message text, error_metadata jsonb
+            version integer, error_reason text, error_message text, error_metadata jsonb
         )
         """,
         (json.dumps(rows),),

@@ -48,7 +48,7 @@ class Claim:
     """A job that a worker holds until its lease expires. `fence` is the fencing token: each claim
     of a job increments it, and only the holder of the highest fence may change the job.
     `lost_leases` and `outages`: how many of its attempts ended because the worker died, and because
-    the store or the database was unavailable."""
+    the store or the database was unavailable. `version`: see `NewJob`."""
 
     job_id: str
     kind: JobKind
@@ -64,6 +64,7 @@ class Claim:
     lost_leases: int = 0
     outages: int = 0
     anew: bool = False
+    version: int = 0
 
     @property
     def try_number(self) -> int:

@@ -26,10 +26,12 @@ def created_event(media: NewMedia) -> Event:
     )
 
 
-def intake_jobs(media: Media | NewMedia, actor: Owner | None = None) -> list[NewJob]:
-    """The jobs of a media that has not been inspected. If it is held, it is inspected only after
-    its scan, whose job starts the inspection. `actor`: the caller who caused it; None: the service
-    itself."""
+def intake_jobs(
+    media: Media | NewMedia, actor: Owner | None = None, version: int = 0
+) -> list[NewJob]:
+    """The jobs of a media, or of a version that is not current, that has not been inspected. If it
+    is held, it is inspected only after its scan, whose job starts the inspection. `actor`: the
+    caller who caused it; None: the service itself."""
     kinds = []
     if media.scan.state is ScanState.PENDING:
         kinds.append(JobKind.SCAN)
@@ -42,6 +44,7 @@ def intake_jobs(media: Media | NewMedia, actor: Owner | None = None) -> list[New
             media.owner,
             project_id=media.project_id,
             actor=actor,
+            version=version,
         )
         for kind in kinds
     ]

@@ -131,7 +131,8 @@ class Placeholder:
 
 @dataclass(frozen=True, slots=True)
 class NewMedia:
-    """A media to create."""
+    """A media to create, or a new version of one. `stripped`: the metadata of the original was removed
+    before."""
 
     media_id: str
     owner: Owner
@@ -143,6 +144,7 @@ class NewMedia:
     attributes: Attributes = field(default_factory=Attributes)
     scan: Scan = NOT_SCANNED
     strip_pending: bool = False
+    stripped: bool = False
 
     def created(self, time: datetime) -> "Media":
         """Returns the media as created at `time`."""
@@ -183,7 +185,12 @@ class Media:
     are the results of inspection. `info` is None until inspection ends. `uploaded_type` is the
     content type that the first bytes indicated, which inspection may have changed. `stripped`: the
     metadata of the original was removed. `refused`: by a policy or a blocklist, and no inspection
-    has accepted it since. `role` and `signer_url_key`: of the caller for whom it was loaded."""
+    has accepted it since. `role` and `signer_url_key`: of the caller for whom it was loaded.
+
+    With `current` false, it is the media as another version shows it: content, state, scan and
+    results of inspection are those of `version`. `version_time`: when this version was added.
+    `latest_version`: the highest number that was given. `restored_from`: the version of which this
+    one is a copy, or 0."""
 
     media_id: str
     owner: Owner
@@ -227,11 +234,21 @@ class Media:
     url_key: int = 0
     signer_url_key: int = 0
     role: Role = Role.NONE
+    current: bool = True
+    latest_version: int = 1
+    version_time: datetime | None = None
+    version_filename: str = ""
+    restored_from: int = 0
 
     @property
     def url_keys(self) -> str:
         """The keys that its signed URLs name: its own, and that of their signer."""
         return f"{self.url_key}.{self.signer_url_key}"
+
+    @property
+    def content_time(self) -> datetime:
+        """When the original was last replaced."""
+        return self.version_time or self.create_time
 
     @property
     def changed_from(self) -> str:

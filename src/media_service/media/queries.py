@@ -74,17 +74,23 @@ RENDITIONS = """
 
 
 def select(
-    renditions: str, role: str = "0", media: str = "media m", signer_url_key: str = "0"
+    renditions: str,
+    role: str = "0",
+    media: str = "media m",
+    signer_url_key: str = "0",
+    version: str = "m.version",
+    more: str = "",
 ) -> str:
-    """`signer_url_key`: see `signer_url_key`."""
+    """`signer_url_key`: see `signer_url_key`. `more`: columns that replace those before them."""
     return f"""
         select m.*, m.media_id::text as media_id, b.blob_id::text as blob_id, b.store, b.key,
                b.size_bytes as blob_size, b.crc32c, b.sha256, v.content_type as uploaded_type,
                v.scan_state, v.scan_held, v.scan_reason, v.scan_threat, v.scan_engine, v.scan_time,
-               v.strip_pending, v.stripped,
-               {renditions} as renditions, {signer_url_key} as signer_url_key, {role} as role
+               v.strip_pending, v.stripped, v.create_time as version_time,
+               v.filename as version_filename, v.restored_from,
+               {renditions} as renditions, {signer_url_key} as signer_url_key, {role} as role{more}
         from {media}
-        join media_versions v on v.media_id = m.media_id and v.version = m.version
+        join media_versions v on v.media_id = m.media_id and v.version = {version}
         join blobs b on b.blob_id = v.blob_id
     """
 
@@ -197,6 +203,11 @@ def record(row: Mapping[str, Any]) -> Media:
         stripped=row["stripped"],
         refused=row["refused"],
         role=Role(row["role"]),
+        current=row.get("current", True),
+        latest_version=row["latest_version"],
+        version_time=row["version_time"],
+        version_filename=row["version_filename"],
+        restored_from=row["restored_from"] or 0,
     )
 
 

@@ -14,7 +14,10 @@ from datetime import datetime, timedelta
 from crc32c import crc32c as crc32c_of
 
 from media_service.access.owner import Owner
+from media_service.access.policy import authorize
 from media_service.access.principal import Principal
+from media_service.access.role import Role
+from media_service.blobs import queries as blob_queries
 from media_service.blobs.model import Blob
 from media_service.clock import now
 from media_service.db.audit_entry import AuditedCall, current_call
@@ -24,9 +27,11 @@ from media_service.db.new_job import NewJob
 from media_service.db.notifications import UploadChanged
 from media_service.db.transaction import Rows, Transaction
 from media_service.errors import (
+    Aborted,
     DataLoss,
     FailedPrecondition,
     Fault,
+    InvalidArgument,
     MediaError,
     NotFound,
     PermissionDenied,
@@ -43,6 +48,8 @@ from media_service.media import queries as media_queries
 from media_service.media.intake import created_event, intake_jobs
 from media_service.media.model import NOT_SCANNED, Kind, NewMedia, Scan
 from media_service.media.pixels import HEAD
+from media_service.media.reader import not_found
+from media_service.media.versions.adding import add_version, check_kind, check_replaceable
 from media_service.policies import queries as policies
 from media_service.quotas import queries as quotas
 from media_service.storage.blob_store import BlobStore
@@ -68,6 +75,8 @@ log = logging.getLogger(__name__)
 # The time a process has to complete an upload before the worker takes over.
 TAKE_OVER = timedelta(seconds=60)
 TRANSIENT = (Unavailable, ResourceExhausted)
+# The preconditions that an upload cannot meet later.
+REFUSED = {Reason.FILE_BLOCKED, Reason.MEDIA_DELETED}
 
 
 def whole_crc32c(parts: list[Part]) -> int:
@@ -96,6 +105,26 @@ def media_of(
     )
 
 
+async def add_replacement(
+    tx: Transaction, upload: NewUpload | Upload, new: NewMedia, completer: Principal | None
+) -> int:
+    """Adds the version that an upload creates. Takes the lock of its media. Returns its number.
+
+    Raises NotFound (MEDIA_NOT_FOUND), PermissionDenied (ROLE_REQUIRED), FailedPrecondition
+    (MEDIA_DELETED), Aborted (ETAG_MISMATCH) and InvalidArgument (KIND_MISMATCH).
+    """
+    missing = not_found(new.media_id)
+    if completer is None:
+        raise missing
+    media = await media_queries.lock(tx, new.media_id, completer)
+    media = authorize(media, missing, Role.EDITOR)
+    check_replaceable(media, upload.spec.if_etag)
+    check_kind(media, new.kind, inspected=False)
+    await blob_queries.add(tx, new.blob)
+    new = replace(new, owner=media.owner, project_id=media.project_id)  # as they are now
+    return await add_version(tx, new, completer.owner)
+
+
 def record_creation(
     tx: Transaction, media: NewMedia, upload_id: str, call: AuditedCall | None = None
 ) -> None:
@@ -103,6 +132,24 @@ def record_creation(
     size = media.blob.size_bytes
     tx.emit(created_event(media))
     tx.audit("media.create", call=call, media_id=media.media_id, resource_id=upload_id, size=size)
+
+
+def audit_version(
+    tx: Transaction,
+    media: NewMedia,
+    version: int,
+    upload_id: str,
+    call: AuditedCall | None = None,
+) -> None:
+    """Like `audit_creation`, of a new version."""
+    tx.audit(
+        "media.add_version",
+        call=call,
+        media_id=media.media_id,
+        version=version,
+        resource_id=upload_id,
+        size=media.blob.size_bytes,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,15 +286,16 @@ class Finisher:
                 await changing.hasten(tx, JobKind.FINISH, upload_id)
 
     async def finish_in_one_step(
-        self, charged: Owner, new: NewUpload, data: Buffer, declared: Checksums
+        self, principal: Principal, new: NewUpload, data: Buffer, declared: Checksums
     ) -> UploadResult:
-        """Creates a FINISHED upload and its media. Checks the bytes, stores them, then adds the
-        rows. `charged` takes the turns.
+        """Creates a FINISHED upload and its media, or a new version of one. Checks the bytes,
+        stores them, then adds the rows.
 
-        Raises Aborted (IDEMPOTENCY_IN_PROGRESS), ResourceExhausted (SERVER_BUSY) if too many
+        Raises the errors of `add_replacement`, Aborted (IDEMPOTENCY_IN_PROGRESS), ResourceExhausted (SERVER_BUSY) if too many
         uploads finish, and any error that would make an upload FAILED. After an error, neither
         bytes nor rows remain.
         """
+        charged = principal.charged
         async with self._shared_turns.turn(charged):
             check_complete(new.spec, len(data))
             check_not_empty(len(data))
@@ -266,6 +314,8 @@ class Finisher:
             # What a share link refuses would fail the uploads of others in the same transaction.
             alone = new.share_link_id is not None
             async with self._shared_turns.turn(charged):
+                if new.spec.replaces:
+                    return await self._add_replacement(principal, finished)
                 upload = await (self._add_alone(finished) if alone else self._add(finished))
             if isinstance(upload, MediaError):
                 raise upload
@@ -278,6 +328,30 @@ class Finisher:
             raise
         failpoint("upload.one-step.after")
         return UploadResult(upload, media.created(upload.create_time))
+
+    async def _add_replacement(self, principal: Principal, finished: Finished) -> UploadResult:
+        """Adds an upload and the version that it creates. The upload has the owner and the project
+        that the media has now."""
+        new = finished.new
+        async with self._database.transaction() as tx:
+            media = await media_queries.lock(tx, new.media_id, principal)
+            if media is not None and (media.owner, media.project_id) != (
+                new.owner,
+                new.spec.project_id,
+            ):
+                spec = replace(new.spec, project_id=media.project_id)
+                new = replace(new, owner=media.owner, spec=spec)
+            if new.claim:
+                await keys.settle(tx, [new.claim])
+            rows = await queries.insert_finished(tx, [new], [finished.media])
+            version = await add_replacement(tx, new, finished.media, principal)
+            await queries.set_version(tx, new.upload_id, version)
+            audit_version(tx, finished.media, version, new.upload_id)
+            media = await media_queries.get(tx, new.media_id)
+            time = (await rows.fetchall())[0]["create_time"]
+            failpoint("upload.one-step.inside")
+        upload = replace(replace(finished, new=new).upload(time), version=version)
+        return UploadResult(upload, media)
 
     async def _add_alone(self, finished: Finished) -> Upload | MediaError:
         (added,) = await self._add_many([finished])
@@ -368,22 +442,30 @@ class Finisher:
         try:
             async with self._ending.turn(charged):
                 await self._finish(upload, new, completer)
-        except (NotFound, PermissionDenied, FailedPrecondition) as error:
-            if not isinstance(error, FailedPrecondition) or error.reason is Reason.FILE_BLOCKED:
+        except (NotFound, PermissionDenied, FailedPrecondition, Aborted, InvalidArgument) as error:
+            if not isinstance(error, FailedPrecondition) or error.reason in REFUSED:
                 await self._refuse(upload_id, error, charged)
             raise
         failpoint("upload.finish.after")
 
     async def _finish(self, upload: Upload, new: NewMedia, completer: Principal | None) -> None:
-        """Raises the errors of `check_completer`, and FailedPrecondition (FILE_BLOCKED)."""
-        upload_id = upload.upload_id
+        """Raises the errors of `check_completer` and `add_replacement`, and FailedPrecondition
+        (FILE_BLOCKED)."""
+        upload_id, replaces = upload.upload_id, upload.spec.replaces
         async with self._database.transaction() as tx:
+            if replaces:  # the lock of the media comes first, as for transfers
+                await media_queries.lock(tx, upload.media_id)
             if completer and (locked := await queries.lock_to_finish(tx, upload_id, completer)):
                 check_completer(locked)
             if await queries.end(tx, upload_id, UploadState.VERIFYING, UploadState.FINISHED):
-                await media_queries.insert(tx, [new])
-                await tx.enqueue(*intake_jobs(new, completer.owner if completer else None))
-                record_creation(tx, new, upload_id)
+                if replaces:
+                    version = await add_replacement(tx, upload, new, completer)
+                    await queries.set_version(tx, upload_id, version)
+                    audit_version(tx, new, version, upload_id)
+                else:
+                    await media_queries.insert(tx, [new])
+                    await tx.enqueue(*intake_jobs(new, completer.owner if completer else None))
+                    record_creation(tx, new, upload_id)
                 await changing.withdraw(tx, JobKind.FINISH, upload_id)
                 tx.notify(UploadChanged(upload_id, UploadState.FINISHED, upload.epoch))
             failpoint("upload.finish.inside")

@@ -39,7 +39,8 @@ class UploadSpec:
     """What the caller declared about an upload. Empty or None means not declared.
 
     `owner` is the owner that the caller asked for. `Upload.owner` is the effective one. Unless
-    `visibility_stated`, policies decide the visibility.
+    `visibility_stated`, policies decide the visibility. `media_id`: of the media whose file it
+    replaces. `if_etag`: the etag that this media must still have when the upload completes.
     """
 
     filename: str = ""
@@ -51,6 +52,12 @@ class UploadSpec:
     owner: Owner | None = None
     attributes: Attributes = field(default_factory=Attributes)
     visibility_stated: bool = True
+    media_id: str = ""
+    if_etag: str = ""
+
+    @property
+    def replaces(self) -> bool:
+        return self.media_id != ""
 
     @property
     def size_limit(self) -> int | None:
@@ -167,6 +174,8 @@ class Upload:
     policies: Policies = NO_POLICIES
     # Whether a list of blocked files applies to it, if it was loaded to be completed.
     screened: bool = False
+    # The version of its media that it has created, once it is FINISHED.
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,9 @@ COLUMN_NAMES = (
 COLUMNS = SQL(COLUMN_NAMES)
 SELECT = SQL("select {} from uploads u ").format(COLUMNS)
 ROLE = role("u", media_keys("u", "media_id"))
-# Its owner needs no grant.
+# Its owner needs no grant, and a file is replaced by those who may change its media.
 PROJECT_ROLE = f"""
-    case when u.project_id = '' then {Role.OWNER:d} else coalesce((
+    case when u.replaces or u.project_id = '' then {Role.OWNER:d} else coalesce((
         select {role("p", project_keys("p"))} from projects p where p.project_id = u.project_id
     ), 0) end
 """
@@ -109,6 +109,8 @@ def record(row: Mapping[str, Any]) -> Upload:
             checksums=Checksums(row["crc32c"], row["sha256"]),
             project_id=row["project_id"],
             attributes=attributes_from_json(row["attributes"]),
+            media_id=row["media_id"] if row["replaces"] else "",
+            if_etag=row["if_etag"],
         ),
         owner=Owner(row["owner_type"], row["owner_id"], row["org_id"]),
         state=UploadState(row["state"]),
@@ -127,6 +129,7 @@ def record(row: Mapping[str, Any]) -> Upload:
         project_role=Role(row.get("project_role") or Role.NONE),
         policies=policies_from(row["policies"]),
         screened=bool(row.get("screened")),
+        version=row["version"],
     )
 
 
@@ -140,9 +143,9 @@ async def insert(
         insert into uploads as u
             (upload_id, media_id, org_id, owner_type, owner_id, state, filename, content_type,
              size_bytes, max_size_bytes, crc32c, sha256, project_id, attributes, policies, blob_id,
-             store_session, epoch, share_link_id, expire_time)
+             store_session, epoch, share_link_id, replaces, if_etag, expire_time)
         values (%s, %s, %s, %s, %s, 'ACTIVE', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-                now() + %s)
+                %s, %s, now() + %s)
         on conflict do nothing
         returning {}
         """).format(COLUMNS),
@@ -165,6 +168,8 @@ async def insert(
             store_session,
             epoch,
             new.share_link_id,
+            spec.replaces,
+            spec.if_etag,
             expiry,
         ),
     )
@@ -193,6 +198,8 @@ async def insert_finished(
             "attributes": attributes_to_json(new.spec.attributes),
             "blob_id": new.blob_id,
             "share_link_id": new.share_link_id,
+            "replaces": new.spec.replaces,
+            "if_etag": new.spec.if_etag,
             "committed_size": one.blob.size_bytes,
         }
         for new, one in zip(uploads, media, strict=True)
@@ -201,16 +208,16 @@ async def insert_finished(
         """
         insert into uploads (upload_id, media_id, org_id, owner_type, owner_id, state, filename,
                              content_type, size_bytes, max_size_bytes, crc32c, sha256, project_id,
-                             attributes, blob_id, share_link_id, epoch, committed_size,
-                             expire_time)
+                             attributes, blob_id, share_link_id, replaces, if_etag, epoch,
+                             committed_size, expire_time)
         select upload_id, media_id, org_id, owner_type, owner_id, 'FINISHED', filename,
                content_type, size_bytes, max_size_bytes, crc32c, sha256, project_id, attributes,
-               blob_id, share_link_id, 1, committed_size, now()
+               blob_id, share_link_id, replaces, if_etag, 1, committed_size, now()
         from json_to_recordset(%s::json) as added (
             upload_id uuid, media_id uuid, org_id text, owner_type text, owner_id text,
             filename text, content_type text, size_bytes bigint, max_size_bytes bigint,
             crc32c bigint, sha256 bytea, project_id text, attributes jsonb, blob_id uuid,
-            share_link_id uuid, committed_size bigint
+            share_link_id uuid, replaces boolean, if_etag text, committed_size bigint
         )
         returning create_time
         """,
@@ -569,6 +576,11 @@ async def end(
         ),
     )
     return done.rowcount == 1
+
+
+async def set_version(db: Connection, upload_id: str, version: int) -> None:
+    """Records the version that an upload has created."""
+    await db.execute("update uploads set version = %s where upload_id = %s", (version, upload_id))
 
 
 async def drop_claims(db: Connection, upload_id: str) -> bool:

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from media_service.access.fair_places import Place
 from media_service.access.owner import Owner
-from media_service.access.policy import Condition, owned_by, scope
+from media_service.access.policy import Condition, authorize, owned_by, scope
 from media_service.access.principal import LINK, Principal
+from media_service.access.role import Role
 from media_service.db.database import Database
 from media_service.db.new_job import NewJob
 from media_service.db.notifications import UploadChanged
@@ -26,6 +27,9 @@ from media_service.jobs.model import JobKind
 from media_service.media import queries as media_queries
 from media_service.media.model import Visibility
 from media_service.media.policy import policies_from
+from media_service.media.reader import not_found as media_not_found
+from media_service.media.service import policies_of
+from media_service.media.versions.adding import check_replaceable
 from media_service.share_links import queries as share_links
 from media_service.sharing.creation import Creation, Destination, Placement
 from media_service.storage.blob_store import BlobStore
@@ -112,15 +116,20 @@ class UploadService:
         self, principal: Principal, requests: Sequence[CreateRequest], *, atomic: bool = True
     ) -> list[UploadResult | MediaError]:
         """Creates sessions; see `Creator.create`."""
-        destinations = [destination_of(spec) for spec, _ in requests]
+        destinations = {destination_of(spec) for spec, _ in requests if not spec.replaces}
         placements = await self._creation.placements(principal, destinations)
         wanted: list[NewUpload | MediaError] = []
-        for (spec, key), destination in zip(requests, destinations, strict=True):
-            found = placements[destination]
-            if isinstance(found, MediaError):
-                wanted.append(found)
-            else:
+        for spec, key in requests:
+            try:
+                if spec.replaces:
+                    wanted.append(await self._replacement(principal, spec, key))
+                    continue
+                found = placements[destination_of(spec)]
+                if isinstance(found, MediaError):
+                    raise found
                 wanted.append(await self._new(principal, spec, found, key))
+            except MediaError as error:
+                wanted.append(error)
         accepted = Counter(new.owner for new in wanted if isinstance(new, NewUpload))
         with ExitStack() as stack:
             admitted = [
@@ -242,8 +251,7 @@ class UploadService:
         If `key` was used before, a resumable stream continues the existing session. A stream that
         is not resumable must have the same bytes, and gets the first result.
         """
-        placement = await self._creation.place(principal, destination_of(spec))
-        new = await self._new(principal, spec, placement, key)
+        new = await self._accepted(principal, spec, key)
         self._acceptance.of(new).check_spec(new.spec)
         with (
             self._runner.admit(principal.charged) as place,
@@ -275,8 +283,7 @@ class UploadService:
         self, principal: Principal, spec: UploadSpec, chunk: Chunk, key: RequestKey | None = None
     ) -> UploadResult:
         """Stores a file that arrived in one chunk, without a stream or a session."""
-        placement = await self._creation.place(principal, destination_of(spec))
-        new = await self._new(principal, spec, placement, key)
+        new = await self._accepted(principal, spec, key)
         acceptance = self._acceptance.of(new)
         acceptance.check_spec(new.spec)
         check_chunk(chunk, 0, 0, new, acceptance)
@@ -284,15 +291,37 @@ class UploadService:
         with self._runner.admit(principal.charged) as place:
             known = await self._claim(new)
             if known is None:
-                storing = self._finisher.finish_in_one_step(
-                    principal.charged, new, chunk.data, declared
-                )
+                storing = self._finisher.finish_in_one_step(principal, new, chunk.data, declared)
                 return await self._runner.finish(place, self._keyed(new, storing))
         if known.state is UploadState.FINISHED:
             await self._require_same(principal, known, one(chunk))
         elif known.state is not UploadState.VERIFYING:
             return await self.append(principal, known.upload_id, one(chunk))
         return await self.get(principal, known.upload_id)
+
+    async def _accepted(
+        self, principal: Principal, spec: UploadSpec, key: RequestKey | None
+    ) -> NewUpload:
+        """Raises the errors of `Creation.place` and `_replacement`."""
+        if spec.replaces:
+            return await self._replacement(principal, spec, key)
+        placement = await self._creation.place(principal, destination_of(spec))
+        return await self._new(principal, spec, placement, key)
+
+    async def _replacement(
+        self, principal: Principal, spec: UploadSpec, key: RequestKey | None
+    ) -> NewUpload:
+        """An upload that replaces the file of a media belongs to what the media belongs to. Raises
+        NotFound (MEDIA_NOT_FOUND), PermissionDenied (ROLE_REQUIRED), FailedPrecondition
+        (MEDIA_DELETED) and Aborted (ETAG_MISMATCH), as the end of the upload will again."""
+        media_id = spec.media_id.lower()
+        async with self._database.connection() as db:
+            found = await media_queries.get(db, media_id, principal)
+            media = authorize(found, media_not_found(media_id), Role.EDITOR)
+            check_replaceable(media, spec.if_etag)
+            policies = await policies_of(db, media.owner.org_id, media.project_id)
+        spec = replace(spec, media_id=media_id, project_id=media.project_id)
+        return NewUpload(spec, media.owner, key, policies, media_id=media_id)
 
     async def _new(
         self, principal: Principal, spec: UploadSpec, placement: Placement, key: RequestKey | None
@@ -419,9 +448,7 @@ class UploadService:
                 return None
             if isinstance(upload, NewUpload) and not checkpoints.exists:
                 data = b"".join(chunk.data for chunk in stream.held)
-                return await self._finisher.finish_in_one_step(
-                    principal.charged, upload, data, declared
-                )
+                return await self._finisher.finish_in_one_step(principal, upload, data, declared)
             unsettled = upload.claim if isinstance(upload, NewUpload) and not resumable else None
             await self._finisher.finish_session(
                 principal,

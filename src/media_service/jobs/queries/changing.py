@@ -1,5 +1,6 @@
 """Changes of jobs by callers and by the service itself, whether a worker holds them or not."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from psycopg.sql import SQL, Identifier
@@ -59,6 +60,32 @@ async def stop_all(db: Connection, media_id: str, fault: Fault) -> None:
     )
     async for row in rows:
         db.notify(JobChanged(row["job_id"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A job that was stopped, and what it rendered."""
+
+    job_id: str
+    rendition: str
+    pipeline: str
+
+
+async def stop_renders(db: Connection, media_id: str, fault: Fault) -> list[Stopped]:
+    """Fails the jobs that have begun to render renditions of a media. Those that have not begun
+    continue."""
+    rows = await db.execute(
+        "update jobs set state = 'FAILED', lease_until = null, stage = '', error_reason = %s,"
+        " error_message = %s, error_metadata = %s, update_time = now(), end_time = now()"
+        " where subject_id = %s and kind = 'PROCESS' and parent_id is null"
+        " and (state = 'RUNNING' or state = 'QUEUED' and attempt > 0)"
+        " returning job_id::text as job_id, rendition, pipeline",
+        (fault.reason, fault.message, Jsonb(dict(fault.metadata)), media_id),
+    )
+    stopped = [Stopped(row["job_id"], row["rendition"], row["pipeline"]) async for row in rows]
+    for each in stopped:
+        db.notify(JobChanged(each.job_id))
+    return stopped
 
 
 async def resume_all(db: Connection, media_id: str, reason: Reason) -> set[JobKind]:

@@ -59,7 +59,7 @@ CLAIM = SQL("""
     returning job_id::text as job_id, kind, subject_id::text as subject_id, attempt, fence, org_id,
               turn_type as owner_type, turn_id as owner_id, pipeline, rendition,
               parent_id::text as parent_id,
-              subjob_number, heavy, lost_leases, outages, anew
+              subjob_number, heavy, lost_leases, outages, anew, version
 """)
 
 

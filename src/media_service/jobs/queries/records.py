@@ -62,4 +62,5 @@ def claim_record(row: Mapping[str, Any]) -> Claim:
         row["lost_leases"],
         row["outages"],
         row["anew"],
+        row["version"],
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -32,11 +32,14 @@ from media_service.media.expiry import delete
 from media_service.media.model import Kind, Media, MediaState, Placeholder, ScanState
 from media_service.media.policy import Policies
 from media_service.media.service import policies_of
+from media_service.media.versions import queries as versions
+from media_service.media.versions.adding import check_kind
 from media_service.policies import queries as blocklist
 from media_service.quotas import queries as quotas
 from media_service.quotas.model import Charged
 from media_service.renditions.presets import Presets
-from media_service.renditions.rendition_store import Finish, RenditionFile, RenditionStore
+from media_service.renditions.rendition_store import RenditionFile, RenditionStore
+from media_service.renditions.replacing import jobs_of_replaced, make_current, remove_replaced
 from media_service.renditions.thumbnails import ThumbnailRenderer
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
@@ -87,7 +90,7 @@ class IngestHandler(JobHandler):
         progress.report("hash", 0)
         media, fault = await self._hash(media)
         if fault:
-            await self._refuse(claim, fault)
+            await self._refuse(claim, media, fault)
             return
         if media.strip_pending:
             progress.report("strip", 20)
@@ -96,7 +99,7 @@ class IngestHandler(JobHandler):
             except InvalidArgument as error:
                 if error.reason is not Reason.METADATA_NOT_REMOVABLE:
                     raise
-                await self._refuse(claim, Fault(error.reason, error.message, error.metadata))
+                await self._refuse(claim, media, Fault(error.reason, error.message, error.metadata))
                 return
             if stripped is None:
                 return
@@ -108,7 +111,7 @@ class IngestHandler(JobHandler):
             found = await self._inspector.inspect(path, media.kind, media.content_type)
             media = self._as_found(media, found)
             if fault := refusal(media, found.info, policies):
-                await self._refuse(claim, fault)
+                await self._refuse(claim, media, fault)
                 return
             progress.report("thumbnails", 60)
             async with self._thumbnails.render(media, path, found.info) as thumbnails:
@@ -118,15 +121,22 @@ class IngestHandler(JobHandler):
                 await self._add(media.media_id, thumbnails.files, finish)
         failpoint("ingest.finish.after")
 
-    async def _add(self, media_id: str, files: Sequence[RenditionFile], finish: Finish) -> None:
-        """Adds the thumbnails, unless a quota has no room for them. The media is READY without."""
+    async def _add(
+        self,
+        media_id: str,
+        files: Sequence[RenditionFile],
+        finish: Callable[[Collection[str], Transaction], Awaitable[bool]],
+    ) -> None:
+        """Adds the thumbnails, unless a quota has no room for them. The media is READY without.
+        `finish` gets their names."""
+        names = [file.rendition.name for file in files]
         try:
-            await self._renditions.add_all(media_id, files, finish)
+            await self._renditions.add_all(media_id, files, partial(finish, names))
         except FailedPrecondition as error:
             if error.reason is not Reason.QUOTA_EXCEEDED:
                 raise
             log.info("media %s has no new thumbnails: %s", media_id, error.message)
-            await self._renditions.add_all(media_id, [], finish)
+            await self._renditions.add_all(media_id, [], partial(finish, []))
 
     async def _strip(self, claim: Claim, media: Media) -> Media | None:
         """Replaces the original by one without metadata, and returns the media. None: another
@@ -141,10 +151,10 @@ class IngestHandler(JobHandler):
                 size, checksums = await asyncio.to_thread(measure, target)
 
                 async def take(tx: Transaction, new: Blob) -> bool:
-                    found = await queries.lock(tx, media.media_id)
+                    found = await versions.lock(tx, media.media_id, media.version)
                     if found is None or not await claimed_jobs.hold(tx, claim):
                         return False
-                    await queries.replace_original(tx, found, new.blob_id, size)
+                    await versions.replace_original(tx, found, new.blob_id, size)
                     # A scan may be reading it.
                     scanning = found.scan.state is ScanState.PENDING
                     await release(tx, blob.blob_id, LINGER if scanning else timedelta())
@@ -155,7 +165,7 @@ class IngestHandler(JobHandler):
                 into = partial(write_to, self._store, target, size, form)
                 await Placer(self._database).place(self._store, size, checksums, into, take)
         async with self._database.connection() as db:
-            found = await queries.get(db, media.media_id)
+            found = await versions.get(db, media.media_id, media.version)
         return found if found and not found.strip_pending else None
 
     def _as_found(self, media: Media, found: Inspection[Info]) -> Media:
@@ -173,47 +183,83 @@ class IngestHandler(JobHandler):
         found: Inspection[Info],
         placeholder: Placeholder,
         presets: Presets,
+        rendered: Collection[str],
         tx: Transaction,
     ) -> bool:
-        """Sets the media to READY and starts its presets. Returns False if another worker holds the
-        job."""
+        """Sets the media to READY and starts its presets, or makes a new version current. Returns
+        False if another worker holds the job, or if the version does not become current."""
+        locked = await versions.lock(tx, media.media_id, media.version)
+        if locked is None:  # the version was deleted
+            await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED)
+            return False
+        if not locked.current and (fault := await self._other_kind(tx, media)):
+            await self._refuse_locked(tx, claim, locked, fault)
+            return False
         if not await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED):
             return False
-        await queries.set_info(tx, media.media_id, media.kind, found, placeholder)
-        if media.refused:  # its renditions were not in the public store
-            await tx.enqueue(NewJob(JobKind.PUBLISH, media.media_id))
-        jobs = presets.jobs(media, found.info, anew=claim.anew)
+        if not locked.current:
+            kind = media.kind
+            now_current = await make_current(tx, locked, kind, found, placeholder, rendered)
+            if now_current is None:
+                return False
+            media = now_current
+            jobs = await jobs_of_replaced(tx, media, found.info, presets)
+        else:
+            await queries.set_info(tx, media.media_id, media.kind, found, placeholder)
+            if media.refused:  # its renditions were not in the public store
+                await tx.enqueue(NewJob(JobKind.PUBLISH, media.media_id))
+            jobs = presets.jobs(media, found.info, anew=claim.anew)
         # If a caller already started a job for the same rendition, that job takes precedence.
         requested = await reading.rendering(tx, [(job.subject_id, job.rendition) for job in jobs])
         new = [job for job in jobs if (job.subject_id, job.rendition) not in requested]
-        await tx.enqueue(*await admitted(tx, media, new))
+        started = await admitted(tx, media, new)
+        await tx.enqueue(*started)
+        if failed := [job.rendition for job in started if job.fault]:
+            await remove_replaced(tx, media.media_id, failed)
         return True
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         async with self._database.transaction() as tx:
             # Lock media before jobs, as everywhere.
-            media = await queries.lock(tx, claim.subject_id)
+            media = await versions.lock(tx, claim.subject_id, claim.version)
             if not await claimed_jobs.finish(tx, claim, JobState.FAILED, fault):
                 return
             if media is None or media.state is MediaState.READY:  # as before it was processed anew
                 return
-            await queries.set_state(tx, claim.subject_id, MediaState.FAILED, fault)
+            await versions.set_state(tx, media, MediaState.FAILED, fault)
             tx.notify(MediaChanged(claim.subject_id))
 
-    async def _refuse(self, claim: Claim, fault: Fault) -> None:
+    async def _refuse(self, claim: Claim, media: Media, fault: Fault) -> None:
         """Ends the job of a media that a policy or a blocklist does not accept. The media is FAILED
-        and deleted, and soon purged, so that it counts no longer for quotas."""
+        and deleted, and soon purged, so that it counts no longer for quotas. Of a new version, only
+        this version is FAILED."""
         async with self._database.transaction() as tx:
-            media = await queries.lock(tx, claim.subject_id)
-            if not await claimed_jobs.finish(tx, claim, JobState.FAILED, fault):
-                return
-            if media is None or media.state is MediaState.QUARANTINED:
-                return
-            await queries.refuse(tx, media.media_id, fault)
-            if media.delete_time is None:
-                kept = min(self._purge_after, KEPT_REFUSED)
-                await delete(tx, [media.media_id], kept, outcome=fault.reason)
-            tx.notify(MediaChanged(media.media_id))
+            locked = await versions.lock(tx, media.media_id, media.version)
+            await self._refuse_locked(tx, claim, locked, fault)
+
+    async def _refuse_locked(
+        self, tx: Transaction, claim: Claim, media: Media | None, fault: Fault
+    ) -> None:
+        if not await claimed_jobs.finish(tx, claim, JobState.FAILED, fault):
+            return
+        if media is None or media.state is MediaState.QUARANTINED:
+            return
+        await versions.refuse(tx, media, fault)
+        if media.delete_time is None and media.current:
+            kept = min(self._purge_after, KEPT_REFUSED)
+            await delete(tx, [media.media_id], kept, outcome=fault.reason)
+        tx.notify(MediaChanged(media.media_id))
+
+    async def _other_kind(self, tx: Transaction, found: Media) -> Fault | None:
+        """Why a new version, as inspected, cannot be one of its media."""
+        media = await queries.get(tx, found.media_id)
+        if media is None:
+            return None
+        try:
+            check_kind(media, found.kind)
+        except InvalidArgument as error:
+            return Fault(error.reason, error.message, error.metadata)
+        return None
 
     async def _begin(self, claim: Claim) -> tuple[Media, Policies] | None:
         """Sets the media to PROCESSING, and returns it with the policies that apply to it. If it
@@ -224,14 +270,14 @@ class IngestHandler(JobHandler):
         media would then remain in PROCESSING.
         """
         async with self._database.transaction() as tx:
-            media = await queries.lock(tx, claim.subject_id)
+            media = await versions.lock(tx, claim.subject_id, claim.version)
             if not await claimed_jobs.hold(tx, claim):
                 return None
             if media is None or media.state is MediaState.QUARANTINED or media.scan.held:
                 await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED)
                 return None
             if media.state in {MediaState.PENDING, MediaState.FAILED}:
-                await queries.set_state(tx, media.media_id, MediaState.PROCESSING)
+                await versions.set_state(tx, media, MediaState.PROCESSING)
                 tx.notify(MediaChanged(media.media_id))
             return media, await policies_of(tx, media.owner.org_id, media.project_id)
 

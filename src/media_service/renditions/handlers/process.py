@@ -26,6 +26,7 @@ from media_service.renditions.rendition_store import (
     RenditionStore,
     check_rendition_limit,
 )
+from media_service.renditions.replacing import remove_replaced
 from media_service.renditions.streams.packager import StreamPackager
 from media_service.renditions.thumbnails import ThumbnailRenderer
 
@@ -57,7 +58,7 @@ class ProcessHandler(JobHandler):
         media, overlays = await self._load(claim, pipeline)
         exists = media.rendered(claim.rendition, claim.pipeline)  # by another job
         if exists and not claim.anew:
-            await self._end(claim, JobState.SUCCEEDED)
+            await self._end(claim)
             return
         check_rendition_limit(media, claim.rendition)
         progress.report("fetch", 5)
@@ -95,12 +96,17 @@ class ProcessHandler(JobHandler):
         failpoint("process.finish.after")
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
-        await self._end(claim, JobState.FAILED, fault)
+        """A rendition of an earlier version, which this one should have replaced, is removed."""
+        async with self._database.transaction() as tx:
+            await queries.lock(tx, claim.subject_id)  # media before jobs, as everywhere
+            if await claimed_jobs.finish(tx, claim, JobState.FAILED, fault):
+                await subjobs.cancel(tx, claim.job_id)
+                await remove_replaced(tx, claim.subject_id, [claim.rendition])
 
-    async def _end(self, claim: Claim, state: JobState, fault: Fault | None = None) -> None:
+    async def _end(self, claim: Claim) -> None:
         """Ends the job and cancels its subjobs, unless another worker holds it."""
         async with self._database.transaction() as tx:
-            if await claimed_jobs.finish(tx, claim, state, fault):
+            if await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED):
                 await subjobs.cancel(tx, claim.job_id)
 
     async def _load(self, claim: Claim, pipeline: Pipeline) -> tuple[Media, list[Media]]:
