@@ -65,13 +65,13 @@ async def test_a_blocked_file_is_refused_however_it_arrives(
     blocked = await block(admin, "service:", SHA256.upper(), "case 17")
     assert (blocked.resource, blocked.sha256, blocked.note) == ("service:", SHA256, "case 17")
     for send in WAYS:
-        refusal = await refused(send(ann, project, PHOTO))
+        refusal = await refused(send(ann, PHOTO, project_id=project))
         assert (refusal.code, refusal.reason, refusal.metadata) == (
             grpc.StatusCode.FAILED_PRECONDITION,
             "FILE_BLOCKED",
             {"sha256": SHA256},
         ), send
-        await send(ann, project, PHOTO + b"\0")
+        await send(ann, PHOTO + b"\0", project_id=project)
     assert len(await names(ann)) == 1 + len(WAYS), "only what is not blocked, and what was before"
     assert await ann.content(earlier.media_id) == PHOTO
     others = asyncio.gather(*[ann.store(PHOTO + bytes([number])) for number in range(20)])

@@ -62,15 +62,15 @@ async def test_every_kind_of_upload_follows_the_policy_of_its_project(
     await set_quota(admin, f"project:{project}", BYTES=1_000_000_000)
     await set_policy(ann, f"project:{project}", allowed_types=["image/jpeg"], max_size_bytes=SIZE)
     for send in WAYS:
-        refusal = await refused(send(ann, project, png()))
+        refusal = await refused(send(ann, png(), project_id=project))
         assert refusal.reason == "TYPE_NOT_ALLOWED", send
         assert refusal.metadata == {"content_type": "image/png", "allowed_types": "image/jpeg"}
-        refusal = await refused(send(ann, project, jpeg() + b"\0"))
+        refusal = await refused(send(ann, jpeg() + b"\0", project_id=project))
         assert (refusal.reason, refusal.metadata) == (
             "FILE_TOO_LARGE",
             {"max_size_bytes": str(SIZE)},
         ), send
-        await send(ann, project, jpeg())
+        await send(ann, jpeg(), project_id=project)
     used = await usage(admin, f"project:{project}")
     assert used["BYTES"][1] == len(WAYS) * SIZE, "what was refused does not count"
     for early in ({"content_type": "image/png"}, {"size_bytes": SIZE + 1}):

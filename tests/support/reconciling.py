@@ -74,7 +74,7 @@ class Service:
         new = NewUpload(UploadSpec(), Owner("user", "ann"))
         if blob_id:
             new = replace(new, blob_id=blob_id)
-        await self.finisher.finish_in_one_step(new.owner, new, data or jpeg(), Checksums())
+        await self.finisher.finish_in_one_step(ANN, new, data or jpeg(), Checksums())
         return new.media_id
 
     async def media(self, media_id: str) -> Media | None:

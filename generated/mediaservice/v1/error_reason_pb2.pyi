@@ -313,6 +313,14 @@ class ErrorReason(_message.Message):
         """
         VERSION_NOT_FOUND: ErrorReason._Value.ValueType  # 509
         """The media `media_id` has no version `version`."""
+        KIND_MISMATCH: ErrorReason._Value.ValueType  # 520
+        """The file is of the kind `new_kind`. A new version of the media `media_id` must be of the kind `kind`, as all that
+        shows the media expects.
+        """
+        MEDIA_REPLACED: ErrorReason._Value.ValueType  # 521
+        """The file of the media `media_id` was replaced while the job rendered the one before. Another job renders the new
+        one.
+        """
         RENDITION_NOT_FOUND: ErrorReason._Value.ValueType  # 504
         """The media `media_id` has no rendition named `rendition`."""
         RENDITION_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 505
@@ -704,6 +712,14 @@ class ErrorReason(_message.Message):
     """
     VERSION_NOT_FOUND: ErrorReason.Value.ValueType  # 509
     """The media `media_id` has no version `version`."""
+    KIND_MISMATCH: ErrorReason.Value.ValueType  # 520
+    """The file is of the kind `new_kind`. A new version of the media `media_id` must be of the kind `kind`, as all that
+    shows the media expects.
+    """
+    MEDIA_REPLACED: ErrorReason.Value.ValueType  # 521
+    """The file of the media `media_id` was replaced while the job rendered the one before. Another job renders the new
+    one.
+    """
     RENDITION_NOT_FOUND: ErrorReason.Value.ValueType  # 504
     """The media `media_id` has no rendition named `rendition`."""
     RENDITION_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 505

@@ -229,6 +229,7 @@ class Media(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     RATING_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    LATEST_VERSION_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     """UUID of the media. It stays the same in all versions."""
     project_id: _builtins.str
@@ -243,7 +244,7 @@ class Media(_message.Message):
     size_bytes: _builtins.int
     """Size of the original."""
     version: _builtins.int
-    """The current version of the original: 1 after the first upload. Replacing the file increments it."""
+    """The current version of the original: 1 after the first upload. A file that replaces it has the next number."""
     filename: _builtins.str
     """The name that downloads get. Without path characters and control characters. The service normalizes it to NFC, removes
     characters that are not shown, such as those that change the direction of text, and puts an underscore before names
@@ -283,6 +284,10 @@ class Media(_message.Message):
     """
     rating: _builtins.int
     """How good it is: 1 to 5 stars. 0: not rated."""
+    latest_version: _builtins.int
+    """The highest number of a version that was given. It exceeds `version` while a new version is inspected, and if that
+    failed: see GetVersion.
+    """
     @_builtins.property
     def owner(self) -> Global___Owner:
         """Who owns the media."""
@@ -418,10 +423,11 @@ class Media(_message.Message):
         warnings: _abc.Iterable[Global___Media.Warning.ValueType] | None = ...,
         rating: _builtins.int = ...,
         metadata: _struct_pb2.Struct | None = ...,
+        latest_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "capture_time", b"capture_time", "checksums", b"checksums", "create_time", b"create_time", "delete_time", b"delete_time", "document", b"document", "error", b"error", "expire_time", b"expire_time", "image", b"image", "info", b"info", "metadata", b"metadata", "owner", b"owner", "purge_time", b"purge_time", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "scan", b"scan", "update_time", b"update_time", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "blurhash", b"blurhash", "capture_time", b"capture_time", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "document", b"document", "dominant_color", b"dominant_color", "download_count", b"download_count", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "filename", b"filename", "image", b"image", "info", b"info", "initial_content_type", b"initial_content_type", "kind", b"kind", "labels", b"labels", "media_id", b"media_id", "metadata", b"metadata", "original_filename", b"original_filename", "owner", b"owner", "project_id", b"project_id", "public_url", b"public_url", "purge_time", b"purge_time", "rating", b"rating", "read_url", b"read_url", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "renditions", b"renditions", "scan", b"scan", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "version", b"version", "video", b"video", "view_count", b"view_count", "visibility", b"visibility", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "blurhash", b"blurhash", "capture_time", b"capture_time", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "document", b"document", "dominant_color", b"dominant_color", "download_count", b"download_count", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "filename", b"filename", "image", b"image", "info", b"info", "initial_content_type", b"initial_content_type", "kind", b"kind", "labels", b"labels", "latest_version", b"latest_version", "media_id", b"media_id", "metadata", b"metadata", "original_filename", b"original_filename", "owner", b"owner", "project_id", b"project_id", "public_url", b"public_url", "purge_time", b"purge_time", "rating", b"rating", "read_url", b"read_url", "read_url_expire_time", b"read_url_expire_time", "ready_time", b"ready_time", "renditions", b"renditions", "scan", b"scan", "size_bytes", b"size_bytes", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time", "version", b"version", "video", b"video", "view_count", b"view_count", "visibility", b"visibility", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_info: _TypeAlias = _typing.Literal["image", "video", "audio", "document"]  # noqa: Y015
     _WhichOneofArgType_info: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
@@ -431,7 +437,9 @@ Global___Media: _TypeAlias = Media  # noqa: Y015
 
 @_typing.final
 class MediaVersion(_message.Message):
-    """One version of a media's original. Replacing the file of a media makes the next one."""
+    """One version of a media's original. Replacing the file of a media makes the next one. It becomes the current one when it
+    is READY, unless a newer one is.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -447,6 +455,10 @@ class MediaVersion(_message.Message):
     DOCUMENT_FIELD_NUMBER: _builtins.int
     SCAN_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    CURRENT_FIELD_NUMBER: _builtins.int
+    RESTORED_FROM_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     """UUID of the media."""
     version: _builtins.int
@@ -457,6 +469,12 @@ class MediaVersion(_message.Message):
     """Size of this original."""
     original_filename: _builtins.str
     """The file name as it was uploaded."""
+    state: Global___Media.State.ValueType
+    """Where this version is in its life. One that is FAILED or QUARANTINED changes nothing about the one before it."""
+    current: _builtins.bool
+    """Whether it is the current version, which is served."""
+    restored_from: _builtins.int
+    """The version of which this one is a copy, if RestoreVersion made it. Otherwise 0."""
     @_builtins.property
     def checksums(self) -> _checksums_pb2.Checksums:
         """Checksums of this original."""
@@ -483,6 +501,10 @@ class MediaVersion(_message.Message):
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why `state` is FAILED or QUARANTINED."""
+
     def __init__(
         self,
         *,
@@ -498,10 +520,14 @@ class MediaVersion(_message.Message):
         document: Global___DocumentInfo | None = ...,
         scan: Global___Scan | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        state: Global___Media.State.ValueType = ...,
+        error: _status_pb2.Status | None = ...,
+        current: _builtins.bool = ...,
+        restored_from: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "create_time", b"create_time", "document", b"document", "image", b"image", "info", b"info", "scan", b"scan", "video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "create_time", b"create_time", "document", b"document", "error", b"error", "image", b"image", "info", b"info", "scan", b"scan", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "document", b"document", "image", b"image", "info", b"info", "media_id", b"media_id", "original_filename", b"original_filename", "scan", b"scan", "size_bytes", b"size_bytes", "version", b"version", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "current", b"current", "document", b"document", "error", b"error", "image", b"image", "info", b"info", "media_id", b"media_id", "original_filename", b"original_filename", "restored_from", b"restored_from", "scan", b"scan", "size_bytes", b"size_bytes", "state", b"state", "version", b"version", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_info: _TypeAlias = _typing.Literal["image", "video", "audio", "document"]  # noqa: Y015
     _WhichOneofArgType_info: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015

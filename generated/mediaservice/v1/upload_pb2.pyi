@@ -84,12 +84,13 @@ class UploadSpec(_message.Message):
     max_size_bytes: _builtins.int
     """The largest size to accept, where the exact size is unknown. More bytes are refused with SIZE_EXCEEDED."""
     media_id: _builtins.str
-    """UUID of the media that the file replaces: the upload becomes its next version. Empty: a new media. Not supported
-    yet: must be empty.
+    """UUID of the media that the file replaces: the upload becomes its next version. Empty: a new media. The caller needs
+    the role EDITOR on it. The media keeps its owner, its project and all that was stated about it, so the fields below
+    `if_etag` must not be set. It is served as before until the new version is READY.
     """
     if_etag: _builtins.str
-    """With `media_id`: the etag that the media must still have when the upload completes. Not supported yet: must be
-    empty.
+    """With `media_id`: the etag that the media must still have when the upload completes. Otherwise, the upload fails
+    with ETAG_MISMATCH. Empty: any.
     """
     project_id: _builtins.str
     """The project that will contain the media, on which the caller needs the role EDITOR. Empty: none."""
@@ -226,6 +227,7 @@ class Upload(_message.Message):
     MAX_PART_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     PROJECT_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
     """UUID of the upload. It differs from the id of the media."""
     state: Global___Upload.State.ValueType
@@ -249,6 +251,8 @@ class Upload(_message.Message):
     """The largest body of one PutPart. A signed URL of the object store itself may take more."""
     project_id: _builtins.str
     """The project that will contain the media; empty if none."""
+    version: _builtins.int
+    """The version of the media that the upload created: 1 unless it replaced a file. Set once `state` is FINISHED."""
     @_builtins.property
     def spec(self) -> Global___UploadSpec:
         """What the caller stated, with defaults filled in."""
@@ -293,10 +297,11 @@ class Upload(_message.Message):
         max_part_size_bytes: _builtins.int = ...,
         owner: _media_pb2.Owner | None = ...,
         project_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "media", b"media", "owner", b"owner", "spec", b"spec", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_size_bytes", b"committed_size_bytes", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "max_part_size_bytes", b"max_part_size_bytes", "media", b"media", "media_id", b"media_id", "min_append_size_bytes", b"min_append_size_bytes", "next_part_number", b"next_part_number", "owner", b"owner", "project_id", b"project_id", "spec", b"spec", "state", b"state", "update_time", b"update_time", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_size_bytes", b"committed_size_bytes", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "max_part_size_bytes", b"max_part_size_bytes", "media", b"media", "media_id", b"media_id", "min_append_size_bytes", b"min_append_size_bytes", "next_part_number", b"next_part_number", "owner", b"owner", "project_id", b"project_id", "spec", b"spec", "state", b"state", "update_time", b"update_time", "upload_id", b"upload_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -105,7 +105,7 @@ class DownloadService:
             media.blob,
             media.content_type,
             media.filename,
-            media.create_time,
+            media.content_time,
             media.media_id,
             media.version,
             Use.DOWNLOAD,

@@ -131,8 +131,8 @@ class Placeholder:
 
 @dataclass(frozen=True, slots=True)
 class NewMedia:
-    """A media to create, or a new version of one. `stripped`: the metadata of the original was removed
-    before."""
+    """A media to create, or a new version of one. `stripped`: the metadata of the original was
+    removed before."""
 
     media_id: str
     owner: Owner

@@ -13,7 +13,7 @@ from media_service.codecs.pipeline.route import find_route
 from media_service.db.new_job import NewJob
 from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Transaction
-from media_service.errors import Fault, MediaError, Reason
+from media_service.errors import Aborted, Fault, MediaError, Reason
 from media_service.jobs.model import JobKind
 from media_service.jobs.queries import changing, subjobs
 from media_service.media import queries
@@ -59,8 +59,12 @@ async def jobs_of_replaced(
     rendering it."""
     jobs = {job.rendition: job for job in presets.jobs(media, info)}
     texts = {base_name(r): r.pipeline for r in media.rendered_by_pipelines}
-    why = "The file of the media was replaced meanwhile. Another job renders the new one."
-    fault = Fault(Reason.MEDIA_REPLACED, why, {"media_id": media.media_id})
+    error = Aborted(
+        Reason.MEDIA_REPLACED,
+        "The file of the media was replaced meanwhile. Another job renders the new one.",
+        media_id=media.media_id,
+    )
+    fault = Fault(error.reason, error.message, error.metadata)
     for stopped in await changing.stop_renders(tx, media.media_id, fault):
         await subjobs.cancel(tx, stopped.job_id)
         texts[stopped.rendition] = stopped.pipeline

@@ -22,7 +22,6 @@ from media_service.codecs.inspection import (
     to_json,
 )
 from media_service.downloads.read_links import ReadUrls
-from media_service.errors import InvalidArgument, Reason
 from media_service.media.filenames import clean
 from media_service.media.metadata import MAX_BYTES as MAX_METADATA_BYTES
 from media_service.media.metadata import check_limits, not_allowed, too_large
@@ -100,6 +99,7 @@ def media_to_message(
         size_bytes=media.size_bytes,
         checksums=checksums_to_message(media.blob.checksums),
         version=media.version,
+        latest_version=media.latest_version,
         filename=media.filename,
         original_filename=media.original_filename,
         title=media.title,
@@ -214,14 +214,20 @@ def set_info(message: media_pb2.Media, info: Info, private: PrivateInfo) -> None
             message.document.CopyFrom(media_pb2.DocumentInfo(**fields))
 
 
+# The fields of an upload that say something about its file, and not about the media.
+OF_FILES = {
+    *("filename", "content_type", "size_bytes", "max_size_bytes", "checksums"),
+    *("media_id", "if_etag"),
+}
+
+
 def spec_from(message: upload_pb2.UploadSpec) -> UploadSpec:
     """Raises InvalidArgument (INVALID_FIELD)."""
-    if message.media_id or message.if_etag:
-        raise InvalidArgument(
-            Reason.INVALID_FIELD,
-            "Replacing the file of existing media is not supported yet; leave media_id empty.",
-            (("media_id", "must be empty"),),
-        )
+    if message.media_id:
+        stated = {field.name for field, _ in message.ListFields()} - OF_FILES
+        if stated:
+            why = "cannot be set with media_id: the media keeps its own"
+            raise invalid_fields([(name, why) for name in sorted(stated)])
     return UploadSpec(
         filename=clean(message.filename),
         content_type=message.content_type,
@@ -242,6 +248,8 @@ def spec_from(message: upload_pb2.UploadSpec) -> UploadSpec:
             metadata=metadata_from(message.metadata) if message.HasField("metadata") else {},
         ),
         visibility_stated=message.visibility != media_pb2.Media.VISIBILITY_UNSPECIFIED,
+        media_id=message.media_id,
+        if_etag=message.if_etag,
     )
 
 
@@ -254,6 +262,8 @@ def spec_to_message(upload: Upload) -> upload_pb2.UploadSpec:
         size_bytes=spec.size_bytes,
         max_size_bytes=spec.max_size_bytes,
         checksums=checksums_to_message(spec.checksums),
+        media_id=spec.media_id,
+        if_etag=spec.if_etag,
         project_id=spec.project_id,
         owner=shown_owner(upload.owner),
         title=stated.title,
@@ -289,6 +299,8 @@ def upload_to_message(result: UploadResult, public_urls: PublicUrls) -> upload_p
         message.next_part_number = upload.next_part
         message.min_append_size_bytes = result.min_append_size
         message.max_part_size_bytes = result.max_part_size
+    if upload.state is UploadState.FINISHED:
+        message.version = upload.version
     if upload.fault:
         message.error.CopyFrom(fault_status(upload.fault))
     if result.media and not from_share_link():

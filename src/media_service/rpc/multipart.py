@@ -25,7 +25,7 @@ from media_service.uploads.model import KIB, Chunk
 # browsers send, fit.
 MAX_OVERHEAD = 256 * KIB
 MAX_BOUNDARY = 70  # RFC 2046, section 5.1.1
-TEXT_FIELDS = {"filename", "title", "description", "project_id"}
+TEXT_FIELDS = {"filename", "title", "description", "project_id", "media_id", "if_etag"}
 FIELDS = {
     *TEXT_FIELDS,
     *("visibility", "capture_time", "expire_time", "max_size_bytes", "tags", "rating", "metadata"),

@@ -291,9 +291,9 @@ class Finisher:
         """Creates a FINISHED upload and its media, or a new version of one. Checks the bytes,
         stores them, then adds the rows.
 
-        Raises the errors of `add_replacement`, Aborted (IDEMPOTENCY_IN_PROGRESS), ResourceExhausted (SERVER_BUSY) if too many
-        uploads finish, and any error that would make an upload FAILED. After an error, neither
-        bytes nor rows remain.
+        Raises the errors of `add_replacement`, Aborted (IDEMPOTENCY_IN_PROGRESS), ResourceExhausted
+        (SERVER_BUSY) if too many uploads finish, and any error that would make an upload FAILED.
+        After an error, neither bytes nor rows remain.
         """
         charged = principal.charged
         async with self._shared_turns.turn(charged):
@@ -349,7 +349,6 @@ class Finisher:
             audit_version(tx, finished.media, version, new.upload_id)
             media = await media_queries.get(tx, new.media_id)
             time = (await rows.fetchall())[0]["create_time"]
-            failpoint("upload.one-step.inside")
         upload = replace(replace(finished, new=new).upload(time), version=version)
         return UploadResult(upload, media)
 

@@ -26,8 +26,8 @@ def check_kind(media: Media, kind: Kind, *, inspected: bool = True) -> None:
         return
     raise InvalidArgument(
         Reason.KIND_MISMATCH,
-        f"The media is of the kind {media.kind}, and the file of the kind {kind}. A new version must"
-        " be of the same kind.",
+        f"The media is of the kind {media.kind}, and the file of the kind {kind}. A new version"
+        " must be of the same kind.",
         media_id=media.media_id,
         kind=media.kind,
         new_kind=kind,
