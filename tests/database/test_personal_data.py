@@ -49,7 +49,8 @@ OTHERS = {
     "media": "blurhash content_type description dominant_color error_message error_metadata"
     " error_reason filename info kind labels metadata org_id original_filename private_info"
     " project_id state tags title visibility",
-    "media_versions": "content_type scan_engine scan_reason scan_state scan_threat",
+    "media_versions": "blurhash content_type dominant_color error_message error_metadata error_reason"
+    " filename found_type info kind private_info scan_engine scan_reason scan_state scan_threat state",
     "organizations": "display_name issuer organization_id",
     "policies": "resource settings",
     "projects": "display_name org_id project_id",
@@ -64,7 +65,7 @@ OTHERS = {
     "stores": "name",
     "stream_segments": "codec track",
     "streams": "ladder",
-    "uploads": "attributes content_type error_message error_reason filename org_id policies"
+    "uploads": "attributes content_type error_message error_reason filename if_etag org_id policies"
     " project_id state store_session",
     "watch_tickets": "resource_field",
 }
