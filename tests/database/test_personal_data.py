@@ -49,8 +49,9 @@ OTHERS = {
     "media": "blurhash content_type description dominant_color error_message error_metadata"
     " error_reason filename info kind labels metadata org_id original_filename private_info"
     " project_id state tags title visibility",
-    "media_versions": "blurhash content_type dominant_color error_message error_metadata error_reason"
-    " filename found_type info kind private_info scan_engine scan_reason scan_state scan_threat state",
+    "media_versions": "blurhash content_type dominant_color error_message error_metadata"
+    " error_reason filename found_type info kind private_info scan_engine scan_reason scan_state"
+    " scan_threat state",
     "organizations": "display_name issuer organization_id",
     "policies": "resource settings",
     "projects": "display_name org_id project_id",
