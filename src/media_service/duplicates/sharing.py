@@ -18,8 +18,8 @@ from media_service.errors import MediaError
 from media_service.failpoints import failpoint
 from media_service.jobs.model import Claim
 from media_service.jobs.queries import claimed_jobs
-from media_service.media import queries as media_queries
 from media_service.media.model import Media
+from media_service.media.versions import queries as versions
 from media_service.storage.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class BlobSharing:
         """Returns False if the media has changed, or if the other blob has lost its references."""
         keep = SIGNED_URLS if await self._signs(media.blob) else READERS
         async with self._database.transaction() as tx:
-            current = await media_queries.lock(tx, media.media_id)
+            current = await versions.lock(tx, media.media_id, media.version)
             replaced = media.blob.blob_id
             if current is None or current.blob.blob_id != replaced:
                 return False
