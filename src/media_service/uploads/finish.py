@@ -141,7 +141,7 @@ def audit_version(
     upload_id: str,
     call: AuditedCall | None = None,
 ) -> None:
-    """Like `audit_creation`, of a new version."""
+    """Like `record_creation`, of a new version."""
     tx.audit(
         "media.add_version",
         call=call,
