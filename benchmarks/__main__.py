@@ -18,6 +18,7 @@ from benchmarks.attack import stalled, unfinished
 from benchmarks.audio import audio
 from benchmarks.audit import audit
 from benchmarks.calls import calls
+from benchmarks.catalogue import catalogue
 from benchmarks.crafted import crafted
 from benchmarks.downloads import downloads
 from benchmarks.frozen import frozen
@@ -52,6 +53,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "render": render,
     "calls": calls,
     "access": access,
+    "catalogue": catalogue,
     "rates": rates,
     "small": small,
     "jobs": jobs,

@@ -1,27 +1,18 @@
 """What access costs: lists of a member of many projects among a million media, and GetMedia of a
 member through a group, compared with the owner."""
 
-import asyncio
-import os
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import psycopg
 from mediaservice.v1 import media_service_pb2, media_service_pb2_grpc
 
 from benchmarks.measure import Bench, say
-from benchmarks.report import Outcome, Row
-from benchmarks.stack import await_port, free_ports, new_database
+from benchmarks.own_server import as_user, filled_database, ms, p95, pages, row, server
+from benchmarks.report import Outcome
 from benchmarks.transfer import channel
-from media_service.cli.token_signing import sign
-from media_service.config import load
-from media_service.db.migrate import migrate
 
 MEDIA, QUICK_MEDIA = 1_000_000, 100_000
 PROJECTS, OF_CALLER, SINGLE = 2000, 50, 1000
@@ -94,70 +85,21 @@ def fill(url: str, media: int) -> None:
         db.execute("vacuum analyze")
 
 
-@contextmanager
-def server(bench: Bench, url: str) -> Iterator[str]:
-    """A server on a database of its own. Yields its address."""
-    (port,) = free_ports(1)
-    own = {
-        "MEDIA_GRPC_PORT": str(port),
-        "MEDIA_DATABASE_URL": url,
-        "MEDIA_DATA_DIR": str(bench.stack.folder / "data-of-access"),
-        "MEDIA_RATE_CALLER": "off",
-    }
-    with bench.stack.log.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "media_service", "serve"],
-            env={**os.environ, **bench.stack.settings, **own},
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            await_port(port)
-            yield f"127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait()
-
-
-async def ms(call: Awaitable[Any]) -> tuple[Any, float]:
-    start = time.perf_counter()
-    answer = await call
-    return answer, (time.perf_counter() - start) * 1e3
-
-
-def p95(took: list[float]) -> float:
-    return statistics.quantiles(took, n=20)[18]
-
-
-async def pages(list_media: Callable[[Any], Awaitable[Any]], filter_: str) -> list[float]:
-    """Milliseconds of each page of a list, from the first one."""
-    took = []
-    request = media_service_pb2.ListMediaRequest(filter=filter_, page_size=PAGE)
-    for _ in range(PAGES):
-        answer, needed = await ms(list_media(request))
-        took.append(needed)
-        request.page_token = answer.next_page_token
-        if not request.page_token:
-            break
-    return took
-
-
 async def access(bench: Bench) -> Outcome:
     media = QUICK_MEDIA if bench.seconds < 10 else MEDIA
     say(f"  {media} media in {PROJECTS} projects ...")
-    url = new_database(bench.stack.database_url, "access")
-    await migrate(url)
-    with server(bench, url):
-        pass  # marks the new store as that of the database, which is about to name blobs
-    await asyncio.to_thread(fill, url, media)
+    url = await filled_database(bench, "access", partial(fill, media=media))
     rows, notes = [], []
-    with server(bench, url) as address:
+    with server(bench, url, "access") as address:
         async with channel(address) as opened:
             stub: Any = media_service_pb2_grpc.MediaServiceStub(opened)
             for name, filter_ in FILTERS.items():
                 call = as_user(bench, stub.ListMedia, MEMBER)
-                await pages(call, filter_)
-                took = [each for _ in range(bench.rounds) for each in await pages(call, filter_)]
+                request = media_service_pb2.ListMediaRequest(filter=filter_, page_size=PAGE)
+                await pages(call, request, PAGES)
+                took = [
+                    each for _ in range(bench.rounds) for each in await pages(call, request, PAGES)
+                ]
                 say(f"  {name}: {len(took)} pages, median {statistics.median(took):.1f} ms")
                 rows.append(row(f"ListMedia of a member, {name}: p95", p95(took), MOST_MS))
             member, owner = await get_medians(bench, stub, url)
@@ -192,22 +134,3 @@ def one(db: psycopg.Connection, query: str) -> str:
     found = db.execute(query.encode()).fetchone()
     assert found
     return str(found[0])
-
-
-def as_user(bench: Bench, method: Any, user: str) -> Callable[[Any], Awaitable[Any]]:
-    secret = bench.stack.settings["MEDIA_JWT_SECRET"]
-    token = sign(load(dict(bench.stack.settings)), secret, user, timedelta(days=1))
-    metadata = (("authorization", f"Bearer {token}"),)
-    return lambda request: method(request, metadata=metadata)
-
-
-def row(figure: str, measured: float, limit: float, target: float = 1.0) -> Row:
-    return Row(
-        figure=figure,
-        unit="ms",
-        target=target,
-        at_most=True,
-        measured=measured,
-        limit=limit,
-        limit_name="owner" if target > 1 else "as asked for",
-    )
