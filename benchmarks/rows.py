@@ -18,8 +18,6 @@ from string import Template
 import psycopg
 from psycopg.sql import SQL, Literal
 
-from benchmarks.measure import say
-
 MEDIA = 1_000_000
 # The first ones belong to one organization, which has about 90 of 100 media. Each of the tenants is
 # an organization with one project and one of 100.
@@ -95,7 +93,7 @@ def main() -> None:
     arguments = parser.parse_args()
     began = time.monotonic()
     fill(arguments.url, arguments.media)
-    say(f"{arguments.media} media in {time.monotonic() - began:.0f} s")
+    print(f"{arguments.media} media in {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":
