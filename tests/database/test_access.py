@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from media_service.access.lists import Key, page_of
-from media_service.access.policy import Condition, scope
+from media_service.access.lists import Key, after_sql, page_of
+from media_service.access.policy import scope
 from media_service.access.principal import LINK, LinkMode, Principal
 from media_service.access.queries import CALLER, caller_params, visible
 from media_service.access.role import Role
@@ -20,6 +20,7 @@ from media_service.db.transaction import Connection
 from media_service.ids import new_id
 from media_service.media import queries
 from media_service.media.filter import parse_filter
+from media_service.media.model import Total
 from media_service.share_links import queries as share_links
 from media_service.share_links.model import NewLink
 from media_service.sharing import queries as sharing
@@ -106,7 +107,8 @@ async def test_share_links_agree_with_the_model(database: Database, batch: int) 
                 }, (seed, targets)
                 assert await read_by(db, link) == shared, (seed, targets)
                 page = await queries.page(db, scope(link), [], NEWEST, 50)
-                assert {each.media_id for each in page} == shared, (seed, targets)
+                assert {each.media.media_id for each in page} == shared, (seed, targets)
+                assert await queries.count(db, scope(link), []) == Total(len(shared))
                 shown += len(shared)
                 await share_links.revoke(db, link_id)
                 assert await read_by(db, link) == set()
@@ -130,13 +132,14 @@ async def compare(db: Connection, world: World, seed: int) -> None:
             rows = await db.execute(query.encode(), may.params)
             assert {row["id"] async for row in rows} == visible_ids, (seed, caller)
             listed: list[str] = []
-            where: list[Condition] = []
+            where = []
             for _ in world.media:  # in pages of two, so that few projects are many
                 page = await queries.page(db, may, where, NEWEST, 2)
-                listed += [media.media_id for media in page]
+                listed += [each.media.media_id for each in page]
                 if page:
-                    where = [after_last(page[-1].create_time, page[-1].media_id)]
+                    where = [after_sql("m", NEWEST, page[-1].key)]
             assert (len(listed), set(listed)) == (len(visible_ids), visible_ids), (seed, caller)
+            assert await queries.count(db, may, []) == Total(len(visible_ids)), (seed, caller)
 
 
 async def compare_projects(db: Connection, world: World, caller: Principal) -> None:
@@ -157,10 +160,6 @@ async def compare_projects(db: Connection, world: World, caller: Principal) -> N
             after = (page[-1].create_time, page[-1].project_id)
     visible_roles = {name: role for name, role in wanted.items() if role}
     assert (len(listed), dict(listed)) == (len(visible_roles), visible_roles), caller
-
-
-def after_last(*values: object) -> Condition:
-    return Condition("(m.create_time, m.media_id) < (%s, %s)", values)
 
 
 async def test_each_container_is_read_from_an_index(database: Database) -> None:

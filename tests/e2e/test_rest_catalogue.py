@@ -19,7 +19,7 @@ from tests.support.media.format_files import (
 )
 from tests.support.media.format_files import make_video as real_video
 from tests.support.media.small_files import jpeg, png, video_bytes
-from tests.support.rest import client_of, files_with, refusal, settled, store
+from tests.support.rest import NO_MEDIA, client_of, files_with, refusal, settled, store
 from tests.support.service import Service
 from tests.support.tools import eventually
 

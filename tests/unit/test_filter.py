@@ -8,9 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media_service.access.policy import Condition
+from media_service.access.principal import LINK, LinkMode, Principal
 from media_service.errors import InvalidArgument, Reason
-from media_service.media.filter import FIELDS, MAX_TERMS, parse_filter
+from media_service.media.filter import (
+    FIELDS,
+    MAX_TERMS,
+    POINT,
+    fields_for,
+    parse_filter,
+    with_content,
+)
 
+BOX = "box(point(%s, %s), point(%s, %s))"
+HAS_CONTENT = with_content(b"").sql
 HAS_TAG = "hashtextextended(%s, 0) = any(m.tag_hashes)"
 
 
@@ -74,6 +84,20 @@ def test_an_empty_filter_adds_no_condition(text: str) -> None:
         ),
         ("labels.a!=b", "m.labels ->> %s <> %s", ("a", "b")),
         ("labels.a=b*", "m.labels ->> %s like %s", ("a", "b%")),
+        ("capture_time:*", "m.capture_time is not null", ()),
+        ("title:*", "m.title <> ''", ()),
+        ("tags:*", "m.tags <> '{}'", ()),
+        ('tags:"*"', HAS_TAG, ("*",)),
+        ("labels.a:*", "(m.labels ->> %s) is not null", ("a",)),
+        ('camera="*EOS*"', "(m.private_info #>> '{exif,Model}') like %s", ("%EOS%",)),
+        ('location:"47,8,48.5,9"', f"{POINT} <@ {BOX}", (8, 47, 9, 48.5)),
+        (
+            'location:"-10,170,10,-170"',
+            f"({POINT} <@ {BOX} or {POINT} <@ {BOX})",
+            (170, -10, 180, 10, -180, -10, -170, 10),
+        ),
+        (f"checksums.sha256={'0a' * 32}", HAS_CONTENT, (b"\n" * 32,)),
+        (f'checksums.sha256="{"CgoK" * 10}Cgo="', HAS_CONTENT, (b"\n" * 32,)),
         (
             "capture_time>2026-01-02T03:04:05Z",
             "m.capture_time > %s",
@@ -144,6 +168,20 @@ def test_a_value_never_becomes_sql(value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("mode", "hidden"),
+    [
+        (LinkMode.VIEW, {"owner", "camera", "location", "checksums.sha256"}),
+        (LinkMode.DOWNLOAD, {"owner"}),
+    ],
+)
+def test_a_share_link_does_not_filter_by_what_it_does_not_show(
+    mode: LinkMode, hidden: set[str]
+) -> None:
+    fields = fields_for(Principal("link", type=LINK, link_mode=mode))
+    assert set(FIELDS) - set(fields) == hidden
+
+
+@pytest.mark.parametrize(
     ("text", "why"),
     [
         ("owner_id=you", "'owner_id' is not a field; did you mean owner?"),
@@ -184,6 +222,15 @@ def test_a_value_never_becomes_sql(value: str) -> None:
         ("labels=5", "'labels' is not a field"),
         ("labels.A=5", "'labels.A' is not a field"),
         ("labels.a>5", "labels.a is compared with"),
+        ("type=image/png", "'type' is not a field; did you mean content_type?"),
+        ("orientation=wide", "one of LANDSCAPE, PORTRAIT, SQUARE, not 'wide'"),
+        ("state=REDY", "QUARANTINED, not 'REDY'; did you mean READY?"),
+        ('location:"47,8"', "location must be a box of degrees"),
+        ('location:"1,2,3,x"', "location must be a box of degrees"),
+        ('location:"5,0,4,0"', "location must be a box of degrees"),
+        ('location:"0,0,0,181"', "location must be a box of degrees"),
+        ("checksums.sha256=00", "checksums.sha256 must be a SHA-256"),
+        ("checksums.sha256:*", "checksums.sha256 is compared with =, not with ':'"),
     ],
 )
 def test_the_error_explains_an_invalid_filter(text: str, why: str) -> None:

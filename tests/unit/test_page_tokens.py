@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from media_service.access.owner import Owner
 from media_service.access.page_tokens import PageTokens
 from media_service.errors import InvalidArgument, Reason
-from media_service.media.paging import SORTABLE
+from media_service.media.paging import MAX_KEYS
 
 ADA = Owner("user", "ada")
 QUERY = ("media", ADA, "kind=IMAGE", "size_bytes", False)
@@ -51,10 +51,10 @@ def test_values_round_trip(time: datetime, size: int, name: str, uid: UUID) -> N
 
 @pytest.mark.parametrize("name", ["ж" * 127, "🙂" * 63, '"' * 255, "a" * 255])
 def test_a_page_token_fits_in_a_request(name: str) -> None:
-    """The contract allows 1000 characters."""
-    values = [VALUES[0], VALUES[0], 2**62, name, str(UUID(int=2**127))]
-    assert len(values) == len(SORTABLE) + 1
-    assert len(TOKENS.seal(QUERY, values)) <= 1000
+    """The contract allows 2000 characters."""
+    values = [VALUES[0], VALUES[0], name, name[:200], str(UUID(int=2**127))]
+    assert len(values) == MAX_KEYS + 1
+    assert len(TOKENS.seal(QUERY, values)) <= 2000
 
 
 def test_a_page_token_reveals_nothing() -> None:

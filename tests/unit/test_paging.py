@@ -4,7 +4,7 @@ import pytest
 
 from media_service.access.lists import Key, after_sql, order_sql
 from media_service.errors import InvalidArgument, Reason
-from media_service.media.paging import parse_order
+from media_service.media.paging import SORTABLE, parse_order
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ from media_service.media.paging import parse_order
         ("size_bytes asc", "m.size_bytes, m.media_id"),
         (" size_bytes  desc , filename", "m.size_bytes desc, m.filename, m.media_id"),
         ("filename desc", "m.filename desc, m.media_id desc"),
+        ("width desc", "coalesce(m.width, -1) desc, m.media_id desc"),
     ],
 )
 def test_every_order_ends_with_the_id(text: str, sql: str) -> None:
@@ -35,13 +36,34 @@ def test_every_order_ends_with_the_id(text: str, sql: str) -> None:
         "media_id",
         "size_bytes; drop table media",
         "m.size_bytes",
+        "create_time, update_time, size_bytes, filename, title",
     ],
 )
 def test_an_unknown_order_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         parse_order(text)
     assert caught.value.reason is Reason.INVALID_ORDER_BY
-    assert "create_time, update_time, size_bytes, filename" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("file_name", "did you mean filename?"),
+        ("captureTime DESC", "followed by asc, desc or nothing."),
+        ("colour", f"the fields are {', '.join(SORTABLE)}."),
+        ("title,title", "title is there twice."),
+    ],
+)
+def test_a_refused_order_says_what_is_accepted(text: str, hint: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        parse_order(text)
+    assert caught.value.message.endswith(hint)
+
+
+def test_a_page_starts_after_a_row_without_a_value() -> None:
+    after = after_sql("m", parse_order("width desc"), [None, "id"])
+    assert after.sql == "(coalesce(m.width, -1), m.media_id) < (-1, %s)"
+    assert after.params == ("id",)
 
 
 def test_a_page_starts_after_a_row_in_the_direction_of_each_key() -> None:

@@ -65,6 +65,7 @@ class ListMediaRequest(_message.Message):
     SIGN_READ_URLS_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     PROJECT_ID_FIELD_NUMBER: _builtins.int
+    SHOW_TOTAL_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The maximum number of media in the response; 0 means 50. Larger values than 1000 are reduced to 1000."""
     page_token: _builtins.str
@@ -76,16 +77,24 @@ class ListMediaRequest(_message.Message):
     AND binds tighter than OR. `kind=IMAGE AND size_bytes>1000000`, `labels.album="2026"`, `tags:"sea"`.
 
     Compared with =, !=: `media_id`, `owner` (its id), `project_id`, `kind`, `state`, `scan_state`, `visibility`,
-    `content_type`, `filename`, `title`, `labels.KEY`. Compared with =, !=, <, <=, >, >=: `size_bytes`, `width`,
-    `height`, `duration_seconds`, `version`, `rating`, `create_time`, `update_time`, `capture_time`, `expire_time`.
-    Contained, with `:`: `tags`. The names may also be written as in JSON: `sizeBytes`.
+    `content_type`, `filename`, `original_filename`, `title`, `description`, `camera` (the EXIF tag Model),
+    `orientation` (as shown: LANDSCAPE, PORTRAIT or SQUARE), `labels.KEY`. Compared with =, !=, <, <=, >, >=:
+    `size_bytes`, `width`, `height`, `duration_seconds`, `version`, `rating`, `view_count`, `download_count`,
+    `create_time`, `update_time`, `capture_time`, `ready_time`, `expire_time`, `delete_time`, `purge_time`. Compared with
+    =: `checksums.sha256`, hexadecimal or in base64. Contained, with `:`: `tags`; and `location`, in a box of degrees,
+    `location:"SOUTH,WEST,NORTH,EAST"`, which crosses the 180th meridian if west is greater than east. With `:*`, a
+    field has any value: `capture_time:*`. The names may also be written as in JSON: `sizeBytes`. Sessions of share
+    links do not filter by `owner`, and if they may not read originals, neither by `camera`, `location` and checksums.
 
-    In `content_type`, `filename`, `title` and `labels.KEY`, a `*` at either end matches any text:
-    `content_type="image/*"`. A media without a field matches no comparison of it, but NOT of one.
+    In `content_type`, `filename`, `original_filename`, `title`, `description`, `camera` and `labels.KEY`, a `*` at
+    either end matches any text: `content_type="image/*"`. A media without a field matches no comparison of it, but NOT
+    of one.
     """
     order_by: _builtins.str
-    """Comma-separated fields, each optionally followed by " desc": `create_time`, `update_time`, `size_bytes`,
-    `filename`, or as in JSON. Default: "create_time desc".
+    """Comma-separated fields, at most four, each optionally followed by " desc": `create_time`, `update_time`,
+    `capture_time`, `ready_time`, `expire_time`, `delete_time`, `size_bytes`, `width`, `height`, `duration_seconds`,
+    `rating`, `filename`, `title`, `kind`, `content_type`, `view_count`, `download_count`, or as in JSON. Media without
+    a field are before all others, and with " desc" after them. Default: "create_time desc".
     """
     show_deleted: _builtins.bool
     """Whether to include deleted media."""
@@ -95,6 +104,8 @@ class ListMediaRequest(_message.Message):
     """Whether to fill `read_url` of each media and of its renditions. The URLs work for 15 minutes."""
     project_id: _builtins.str
     """Only media in this project."""
+    show_total: _builtins.bool
+    """Whether to count all media of the list, in `total_size`."""
     @_builtins.property
     def owner(self) -> _media_pb2.Owner:
         """Only media of this owner. Sessions of share links cannot set it, nor filter by `owner`."""
@@ -111,10 +122,11 @@ class ListMediaRequest(_message.Message):
         sign_read_urls: _builtins.bool = ...,
         owner: _media_pb2.Owner | None = ...,
         project_id: _builtins.str = ...,
+        show_total: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "owner", b"owner", "page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "show_deleted", b"show_deleted", "sign_read_urls", b"sign_read_urls", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "owner", b"owner", "page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "show_deleted", b"show_deleted", "show_total", b"show_total", "sign_read_urls", b"sign_read_urls", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -128,8 +140,14 @@ class ListMediaResponse(_message.Message):
 
     MEDIA_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    TOTAL_APPROXIMATE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """The `page_token` of the next page; empty on the last page."""
+    total_size: _builtins.int
+    """With `show_total`, how many media all pages have: exact up to 10 000. Of more, it is estimated from a sample."""
+    total_approximate: _builtins.bool
+    """Whether `total_size` is an estimate."""
     @_builtins.property
     def media(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Media]:
         """A page has fewer than `page_size` media if it would exceed 1 MiB otherwise."""
@@ -139,10 +157,12 @@ class ListMediaResponse(_message.Message):
         *,
         media: _abc.Iterable[_media_pb2.Media] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
+        total_approximate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["media", b"media", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["media", b"media", "next_page_token", b"next_page_token", "total_approximate", b"total_approximate", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

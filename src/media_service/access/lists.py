@@ -9,7 +9,7 @@ as the caller has containers, times the size of the page, however large the tabl
 Of more projects than a page has rows, only those count whose first rows come first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +33,22 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A column to sort by. The keys of a list end with the id."""
+    """A column to sort by. The keys of a list end with the id. `missing`: the SQL of what stands
+    for null, which has no order."""
 
     name: str
     descending: bool
+    missing: str = ""
+
+    def of(self, alias: str) -> str:
+        column = f"{alias}.{self.name}"
+        return f"coalesce({column}, {self.missing})" if self.missing else column
+
+    def place(self, value: Any) -> Condition:
+        """A value of the key, which may be null."""
+        if value is None and self.missing:
+            return Condition(self.missing, ())
+        return Condition("%s", (value,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +61,31 @@ class Page:
 
 
 def order_sql(alias: str, keys: Sequence[Key]) -> str:
-    return ", ".join(f"{alias}.{key.name}{' desc' if key.descending else ''}" for key in keys)
+    return ", ".join(f"{key.of(alias)}{' desc' if key.descending else ''}" for key in keys)
 
 
 def after_sql(alias: str, keys: Sequence[Key], values: Sequence[Any]) -> Condition:
     """The condition for the rows after the one with these values, in this order."""
+    places = [key.place(value) for key, value in zip(keys, values, strict=True)]
     if len({key.descending for key in keys}) == 1:  # an index scan can begin there
-        columns = ", ".join(f"{alias}.{key.name}" for key in keys)
-        places = ", ".join("%s" for _ in keys)
+        columns = ", ".join(key.of(alias) for key in keys)
         operator = "<" if keys[0].descending else ">"
-        return Condition(f"({columns}) {operator} ({places})", tuple(values))
+        row = ", ".join(place.sql for place in places)
+        return Condition(f"({columns}) {operator} ({row})", params_of(places))
     options: list[str] = []
     params: list[Any] = []
     for i, key in enumerate(keys):
-        equal = [f"{alias}.{before.name} = %s" for before in keys[:i]]
-        later = f"{alias}.{key.name} {'<' if key.descending else '>'} %s"
+        equal = [
+            f"{key.of(alias)} = {place.sql}" for key, place in zip(keys[:i], places, strict=False)
+        ]
+        later = f"{key.of(alias)} {'<' if key.descending else '>'} {places[i].sql}"
         options.append(" and ".join([*equal, later]))
-        params += values[: i + 1]
+        params += params_of(places[: i + 1])
     return Condition("(" + " or ".join(f"({o})" for o in options) + ")", tuple(params))
+
+
+def params_of(conditions: Iterable[Condition]) -> tuple[Any, ...]:
+    return tuple(value for each in conditions for value in each.params)
 
 
 # The names in grants are in the order of bytes. With that collation, no index of a table that has
@@ -123,15 +142,13 @@ def page_of(
     """The page of the rows in scope that meet all conditions, in the order of the keys."""
     rows = Rows(table, conditions, keys)
     containers = Condition(CONTAINERS, ())
-    owned = (f"{table.owners} c", OWNED)
-    branches = [rows.first_of(*each, limit) for each in (owned, WHOLE, ADMINISTERED)]
     if table.in_projects:
         projects = rows.first_projects(limit)
         containers = Condition(f"{CONTAINERS}, {projects.sql}", projects.params)
-        branches.append(rows.first_of("first_projects c", IN_PROJECT, limit))
-    if table.media_id:
-        single = f"{{0}}.{table.media_id} = c.media_id and {IN_ORGANIZATION}"
-        branches.append(rows.first_of("single_media c", single, limit))
+    branches = [
+        rows.first_of(name, inside, limit)
+        for name, inside in containers_of(table, "first_projects")
+    ]
     union = " union ".join(f"({branch.sql})" for branch in branches)
     sql = f"""
         {scope.sql}, {containers.sql},
@@ -139,8 +156,35 @@ def page_of(
             select id from ({union}) found order by {rows.order_of("found")} limit %s
         )
     """
-    params = [value for each in (containers, *branches) for value in each.params]
-    return Page(sql, (*scope.params, *params, limit))
+    return Page(sql, (*scope.params, *params_of((containers, *branches)), limit))
+
+
+def some_of(table: Table, scope: Scope, conditions: Sequence[Condition], most: int) -> Page:
+    """At most so many of the rows in scope that meet all conditions, in no order. To count them
+    costs less than to sort them."""
+    rows = Rows(table, conditions, [])
+    branches = [
+        rows.any_of(name, inside, most)
+        for name, inside in containers_of(table, "projects_of_caller")
+    ]
+    union = " union ".join(f"({branch.sql})" for branch in branches)
+    sql = f"""
+        {scope.sql}, {CONTAINERS},
+        page as materialized (select id from ({union}) found limit %s)
+    """
+    return Page(sql, (*scope.params, *params_of(branches), most))
+
+
+def containers_of(table: Table, projects: str) -> Iterator[tuple[str, str]]:
+    """The common table expressions of the containers of a table's rows, and the conditions for what
+    is in one of them."""
+    yield f"{table.owners} c", OWNED
+    yield WHOLE
+    yield ADMINISTERED
+    if table.in_projects:
+        yield f"{projects} c", IN_PROJECT
+    if table.media_id:
+        yield "single_media c", f"{{0}}.{table.media_id} = c.media_id and {IN_ORGANIZATION}"
 
 
 class Rows:
@@ -151,7 +195,7 @@ class Rows:
         self._table = table
         self._keys = keys
         self._where = [each.sql for each in conditions]
-        self._params = [value for each in conditions for value in each.params]
+        self._params = params_of(conditions)
 
     def order_of(self, alias: str, nulls: str = "") -> str:
         """The order of the list, by the columns of these rows."""
@@ -165,6 +209,16 @@ class Rows:
         """The first rows of each container `c`."""
         first = self._first(inside, limit)
         return Condition(f"select k.* from {containers}, lateral ({first.sql}) k", first.params)
+
+    def any_of(self, containers: str, inside: str, limit: int) -> Condition:
+        """Some rows of the containers `c`."""
+        alias = self._table.alias
+        where = " and ".join([inside.format(alias), *self._where])
+        sql = (
+            f"select {alias}.{self._table.id} as id from {containers}, {self._table.name} {alias}"
+            f" where {where} limit %s"
+        )
+        return Condition(sql, (*self._params, limit))
 
     def first_projects(self, limit: int) -> Condition:
         """The projects whose first rows come first. If they are no more than the limit, all."""
@@ -183,7 +237,7 @@ class Rows:
         """`before`: the parameters of `inside`."""
         alias = self._table.alias
         columns = [f"{alias}.{self._table.id} as id"]
-        columns += [f"{alias}.{key.name} as key{n}" for n, key in enumerate(self._keys[:-1])]
+        columns += [f"{key.of(alias)} as key{n}" for n, key in enumerate(self._keys[:-1])]
         where = " and ".join([inside.format(alias), *self._where])
         sql = (
             f"select {', '.join(columns)} from {self._table.name} {alias}"

@@ -75,6 +75,8 @@ def binding(query: Sequence[object]) -> bytes:
 
 
 def read_value(kind: type, value: Any) -> Any:
+    if value is None:  # a field without a value
+        return None
     if kind is datetime:
         return datetime.fromisoformat(value)
     return kind(value)

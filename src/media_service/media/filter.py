@@ -3,21 +3,23 @@
     filter      = conjunction { "OR" conjunction }
     conjunction = term { ["AND"] term }
     term        = ["NOT" | "-"] ( "(" filter ")" | comparison )
-    comparison  = field operator value
+    comparison  = field operator value | field ":" "*"
 
 In AIP-160, OR binds tighter than AND. Here, as in SQL and most languages, AND binds tighter.
 A caller's text never becomes SQL: fields come from a table, and values are parameters.
 """
 
+import base64
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from media_service.access.policy import Condition
+from media_service.access.principal import LINK, Principal
 from media_service.errors import InvalidArgument, Reason
 from media_service.media.model import Kind, MediaState, ScanState, Visibility
 from media_service.nearest import nearest
@@ -31,6 +33,7 @@ TOKEN = re.compile(
 )
 ORDERED = frozenset({"=", "!=", "<", "<=", ">", ">="})
 EQUAL = frozenset({"=", "!="})
+IS = frozenset({"="})
 CONTAINS = frozenset({":"})
 LABEL = re.compile(r"labels\.([a-z][a-z0-9_./-]{0,62})")
 
@@ -46,7 +49,9 @@ def fail(why: str) -> InvalidArgument:
 @dataclass(frozen=True)
 class Field:
     """A field of media. `sql` is its expression, with `%s` for each of `params`. `parse` parses a
-    value. With `wildcards`, a `*` at either end of a value matches any text."""
+    value. With `wildcards`, a `*` at either end of a value matches any text. `present`: the
+    condition that it has a value. `allowed`: all values, if they are few. `match`: the condition
+    for a value, if it is not a comparison of `sql`."""
 
     sql: str
     operators: frozenset[str]
@@ -54,6 +59,9 @@ class Field:
     expected: str
     wildcards: bool = False
     params: tuple[Any, ...] = ()
+    present: str = "{} is not null"
+    allowed: Sequence[str] = ()
+    match: Callable[[Any], Condition] | None = None
 
 
 def timestamp(text: str) -> datetime:
@@ -86,12 +94,65 @@ def member(names: Sequence[str]) -> Callable[[str], str]:
     return parse
 
 
+def sha256(text: str) -> bytes:
+    """Hexadecimal, or base64 as in JSON."""
+    value = bytes.fromhex(text) if len(text) == HEX_DIGITS else base64.b64decode(text)
+    if len(value) != HEX_DIGITS // 2:
+        raise ValueError("not a SHA-256")
+    return value
+
+
+@dataclass(frozen=True)
+class Box:
+    """Degrees. If `west` is greater than `east`, it crosses the 180th meridian."""
+
+    south: float
+    west: float
+    north: float
+    east: float
+
+
+def box(text: str) -> Box:
+    found = Box(*(number(part) for part in text.split(",")))
+    latitudes, longitudes = (found.south, found.north), (found.west, found.east)
+    if not -90 <= min(latitudes) <= max(latitudes) <= 90 or found.south > found.north:
+        raise ValueError("not latitudes")
+    if not -180 <= min(longitudes) <= max(longitudes) <= 180:
+        raise ValueError("not longitudes")
+    return found
+
+
+def inside(wanted: Box) -> Condition:
+    sides = [(wanted.west, wanted.east)]
+    if wanted.west > wanted.east:
+        sides = [(wanted.west, 180.0), (-180.0, wanted.east)]
+    sql = f"{POINT} <@ box(point(%s, %s), point(%s, %s))"
+    return join(
+        " or ",
+        [Condition(sql, (west, wanted.south, east, wanted.north)) for west, east in sides],
+    )
+
+
+def with_content(wanted: bytes) -> Condition:
+    return Condition(
+        "(m.media_id, m.version) in (select cv.media_id, cv.version from blobs cb"
+        " join media_versions cv on cv.blob_id = cb.blob_id where cb.sha256 = %s)",
+        (wanted,),
+    )
+
+
+def tagged(tag: str) -> Condition:
+    # The indexes of lists have the hashes of tags. Two tags with the same 64 bits are not expected.
+    return Condition("hashtextextended(%s, 0) = any(m.tag_hashes)", (tag,))
+
+
 def enum(column: str, names: Sequence[str]) -> Field:
-    return Field(column, EQUAL, member(names), f"one of {', '.join(names)}")
+    expected = f"one of {', '.join(names)}"
+    return Field(column, EQUAL, member(names), expected, allowed=names)
 
 
 def text(column: str, *, wildcards: bool = False) -> Field:
-    return Field(column, EQUAL, str, "a string", wildcards)
+    return Field(column, EQUAL, str, "a string", wildcards, present="{} <> ''")
 
 
 def ordered(column: str, parse: Callable[[str], Any], expected: str) -> Field:
@@ -103,6 +164,18 @@ SCAN_STATE = (
     "(select v.scan_state from media_versions v"
     " where v.media_id = m.media_id and v.version = m.version)"
 )
+# As shown. Media without a width and a height have none.
+ORIENTATION = (
+    "(case when m.width > m.height then 'LANDSCAPE' when m.width < m.height then 'PORTRAIT'"
+    " when m.width = m.height then 'SQUARE' end)"
+)
+# The expressions of indexes: see the migration `filters`.
+CAMERA = "(m.private_info #>> '{exif,Model}')"
+POINT = (
+    "point((m.private_info #>> '{location,longitude}')::float8,"
+    " (m.private_info #>> '{location,latitude}')::float8)"
+)
+HEX_DIGITS = 64
 INTEGER, NUMBER = "a 64-bit integer", "a number"
 TIME = "an RFC 3339 time with a time zone"
 FIELDS = {
@@ -115,7 +188,9 @@ FIELDS = {
     "visibility": enum("m.visibility", list(Visibility)),
     "content_type": text("m.content_type", wildcards=True),
     "filename": text("m.filename", wildcards=True),
+    "original_filename": text("m.original_filename", wildcards=True),
     "title": text("m.title", wildcards=True),
+    "description": text("m.description", wildcards=True),
     "size_bytes": ordered("m.size_bytes", integer, INTEGER),
     "width": ordered("m.width", integer, INTEGER),
     "height": ordered("m.height", integer, INTEGER),
@@ -126,19 +201,75 @@ FIELDS = {
     "update_time": ordered("m.update_time", timestamp, TIME),
     "capture_time": ordered("m.capture_time", timestamp, TIME),
     "expire_time": ordered("m.expire_time", timestamp, TIME),
-    # The indexes of lists have the hashes of tags. Two tags with the same 64 bits are not expected.
-    "tags": Field("m.tag_hashes", CONTAINS, str, "a string"),
+    "ready_time": ordered("m.ready_time", timestamp, TIME),
+    "delete_time": ordered("m.delete_time", timestamp, TIME),
+    "purge_time": ordered("m.purge_time", timestamp, TIME),
+    "view_count": ordered("m.view_count", integer, INTEGER),
+    "download_count": ordered("m.download_count", integer, INTEGER),
+    "orientation": enum(ORIENTATION, ("LANDSCAPE", "PORTRAIT", "SQUARE")),
+    "camera": text(CAMERA, wildcards=True),
+    "location": Field(
+        "(m.private_info -> 'location')",
+        CONTAINS,
+        box,
+        'a box of degrees "south,west,north,east", such as "47.2,8.4,47.5,8.7"',
+        match=inside,
+    ),
+    "checksums.sha256": Field(
+        "", IS, sha256, "a SHA-256, hexadecimal or in base64", present="", match=with_content
+    ),
+    "tags": Field("m.tags", CONTAINS, str, "a string", present="{} <> '{{}}'", match=tagged),
 }
-# Sessions of share links do not learn who owns a media.
-FIELDS_OF_LINKS = {name: field for name, field in FIELDS.items() if name != "owner"}
+# Sessions of share links do not learn who owns a media, and those that may not read originals
+# nothing of what only the file tells.
+HIDDEN_FROM_LINKS = {"owner"}
+HIDDEN_FROM_VIEWERS = HIDDEN_FROM_LINKS | {"camera", "location", "checksums.sha256"}
+# What people call a field whose name is too different to be suggested.
+SYNONYMS = {
+    "type": "content_type",
+    "mimetype": "content_type",
+    "name": "filename",
+    "project": "project_id",
+    "id": "media_id",
+    "checksum": "checksums.sha256",
+    "sha256": "checksums.sha256",
+    "scan": "scan_state",
+    "date": "capture_time",
+    "uploaded": "create_time",
+    "model": "camera",
+    "gps": "location",
+}
+
+
+def without(hidden: Container[str]) -> Mapping[str, Field]:
+    return {name: field for name, field in FIELDS.items() if name not in hidden}
+
+
+FIELDS_OF_LINKS, FIELDS_OF_VIEWERS = without(HIDDEN_FROM_LINKS), without(HIDDEN_FROM_VIEWERS)
+
+
+def fields_for(principal: Principal) -> Mapping[str, Field]:
+    """The fields that a caller may filter by."""
+    if principal.type != LINK:
+        return FIELDS
+    return FIELDS_OF_LINKS if principal.may_download else FIELDS_OF_VIEWERS
 
 
 def find_field(name: str, fields: Mapping[str, Field]) -> Field:
     if label := LABEL.fullmatch(name):
-        return Field("m.labels ->> %s", EQUAL, str, "a string", wildcards=True, params=(label[1],))
+        return Field(
+            "m.labels ->> %s",
+            EQUAL,
+            str,
+            "a string",
+            wildcards=True,
+            params=(label[1],),
+            present="({}) is not null",
+        )
     field = fields.get(snake_case(name))
     if field is None:
-        near = nearest(name, fields)
+        synonym = SYNONYMS.get(name.lower().replace("_", ""), "")
+        near = synonym if synonym in fields else nearest(name, fields)
         hint = (
             f"did you mean {near}?" if near else f"the fields are {', '.join(fields)}, labels.KEY"
         )
@@ -233,6 +364,10 @@ class Parser:
     def comparison(self, name: str) -> Condition:
         field = find_field(name, self._fields)
         kind, operator = self.take()
+        is_presence = operator == ":" and self.peek() == ("word", "*") and field.present != ""
+        if is_presence and kind == "operator":
+            self.take()
+            return Condition(field.present.format(field.sql), field.params)
         if kind != "operator" or operator not in field.operators:
             allowed = " ".join(sorted(field.operators))
             raise fail(f"{name} is compared with {allowed}, not with {operator!r}")
@@ -243,14 +378,16 @@ class Parser:
             raise fail("a string cannot contain NUL characters")
         try:
             parsed = field.parse(value)
-        except ValueError:
-            raise fail(f"{name} must be {field.expected}, not {value!r}") from None
+        except (ValueError, TypeError):
+            near = nearest(value, field.allowed)
+            hint = f"; did you mean {near}?" if near else ""
+            raise fail(f"{name} must be {field.expected}, not {value[:100]!r}{hint}") from None
         return compare(field, operator, parsed)
 
 
 def compare(field: Field, operator: str, value: Any) -> Condition:
-    if operator == ":":
-        return Condition(f"hashtextextended(%s, 0) = any({field.sql})", (value,))
+    if field.match:
+        return field.match(value)
     if field.wildcards and (value.startswith("*") or value.endswith("*")):
         like = "like" if operator == "=" else "not like"
         return Condition(f"{field.sql} {like} %s", (*field.params, wildcard(value)))

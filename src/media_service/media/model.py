@@ -304,3 +304,19 @@ class Media:
     def etag(self) -> str:
         """The etag of the resource. Its content has a separate etag: the id of its blob."""
         return f'"{self.revision}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A media on a page, and its values of the keys of the list."""
+
+    media: Media
+    key: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How many media a list has."""
+
+    number: int
+    approximate: bool = False

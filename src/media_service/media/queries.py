@@ -8,7 +8,7 @@ from typing import Any
 from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
-from media_service.access.lists import Key, Table, order_sql, page_of
+from media_service.access.lists import Key, Table, order_sql, page_of, params_of, some_of
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
 from media_service.access.principal import LINK, Principal
@@ -21,6 +21,7 @@ from media_service.access.queries import (
     media_keys,
     readable_by_link,
     role,
+    visible,
 )
 from media_service.access.queries import (
     service_role as service_role_sql,
@@ -42,6 +43,7 @@ from media_service.media.content import Use
 from media_service.media.model import (
     Attributes,
     Kind,
+    Listed,
     Media,
     MediaState,
     NewMedia,
@@ -50,6 +52,7 @@ from media_service.media.model import (
     Rendition,
     Scan,
     ScanState,
+    Total,
     Visibility,
 )
 from media_service.storage.checksums import Checksums
@@ -120,6 +123,8 @@ LISTED = select(
 KEYS = media_keys("m", "media_id")
 ROLE = role("m", KEYS)
 TABLE = Table("media", "m", "media_id", "media_id")
+# The number of media up to which totals are exact, and how much of the table an estimate reads.
+MOST_COUNTED, SAMPLED_PAGES = 10_000, 1_000
 
 
 def asked_for(renditions: str, role: str) -> CallersQuery:
@@ -290,13 +295,39 @@ async def by_public_key(db: Connection, keys: Sequence[str]) -> dict[str, Media]
 
 async def page(
     db: Connection, scope: Scope, where: Sequence[Condition], keys: Sequence[Key], limit: int
-) -> list[Media]:
+) -> list[Listed]:
     """Returns at most `limit` media in scope that meet all conditions."""
     page = page_of(TABLE, scope, where, keys, limit)
     order_by = order_sql("m", keys)
     query = f"with {page.sql} {LISTED} join page on page.id = m.media_id order by {order_by}"
     rows = await db.execute(query.encode(), page.params)
-    return [record(row) async for row in rows]
+    return [Listed(record(row), tuple(row[key.name] for key in keys)) async for row in rows]
+
+
+async def count(db: Connection, scope: Scope, where: Sequence[Condition]) -> Total:
+    """The number of media in scope that meet all conditions: exact up to `MOST_COUNTED`. Of more,
+    it is estimated from some pages of the table, the same ones each time."""
+    some = some_of(TABLE, scope, where, MOST_COUNTED + 1)
+    query = f"with {some.sql} select count(*) as number from page"
+    counted = await number(db, query, some.params)
+    if counted <= MOST_COUNTED:
+        return Total(counted)
+    query = "select ceil(pg_relation_size('media') / 8192.0)::bigint as number"
+    percent = 100 * min(1, SAMPLED_PAGES / await number(db, query, ()))
+    conditions = [visible("m", "media_id"), *(each.sql for each in where)]
+    query = f"""
+        with {scope.sql}
+        select count(*) as number from media m tablesample system (%s) repeatable (0)
+        where {" and ".join(conditions)}
+    """
+    sampled = await number(db, query, (*scope.params, percent, *params_of(where)))
+    return Total(max(counted, round(sampled * 100 / percent)), approximate=percent < 100)
+
+
+async def number(db: Connection, query: str, params: Sequence[Any]) -> int:
+    row = await (await db.execute(query.encode(), params)).fetchone()
+    assert row  # noqa: S101 - it counts
+    return int(row["number"])
 
 
 def attributes_to_json(stated: Attributes) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """Use cases of media."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from media_service.access.lists import after_sql
 from media_service.access.owner import Owner
@@ -29,10 +28,10 @@ from media_service.errors import (
 from media_service.jobs.model import JobKind
 from media_service.jobs.queries import changing
 from media_service.media import queries
-from media_service.media.filter import FIELDS, FIELDS_OF_LINKS, parse_filter
+from media_service.media.filter import fields_for, parse_filter
 from media_service.media.intake import intake_jobs
-from media_service.media.model import Media, MediaState, Rendition, Visibility
-from media_service.media.paging import parse_order
+from media_service.media.model import Listed, Media, MediaState, Rendition, Total, Visibility
+from media_service.media.paging import parse_order, types_of
 from media_service.media.policy import Policies, policies_from
 from media_service.media.reader import MediaReader, not_found
 from media_service.sharing import queries as sharing
@@ -53,13 +52,6 @@ CHANGEABLE = (
     "rating",
     "metadata",
 )
-TYPES: dict[str, type] = {
-    "create_time": datetime,
-    "update_time": datetime,
-    "size_bytes": int,
-    "filename": str,
-    "media_id": UUID,
-}
 
 
 def gone(media_id: str) -> FailedPrecondition:
@@ -228,10 +220,12 @@ class MediaService:
         owner: Owner | None,
         project_id: str,
         limit: int,
-    ) -> tuple[list[Media], Callable[[Media], str]]:
-        """Returns media that the caller may read, and a function that returns the token of the page
-        after a given media. `owner` selects media of one owner. Raises InvalidArgument
-        (INVALID_FIELD, INVALID_FILTER)."""
+        show_total: bool = False,
+    ) -> tuple[list[Listed], Callable[[Listed], str], Total | None]:
+        """Returns media that the caller may read, a function that returns the token of the page
+        after a given media, and with `show_total` how many they are. `owner` selects media of one
+        owner. Raises InvalidArgument (INVALID_FIELD, INVALID_FILTER, INVALID_ORDER_BY,
+        INVALID_PAGE_TOKEN)."""
         is_link = principal.type == LINK
         if is_link and owner is not None:  # it does not learn who owns a media
             why = "cannot be set by the session of a share link"
@@ -240,7 +234,7 @@ class MediaService:
         if owner is not None:
             where.append(owned_by(owner, "m"))
         keys = parse_order(order_by)
-        condition = parse_filter(filter_text, FIELDS_OF_LINKS if is_link else FIELDS)
+        condition = parse_filter(filter_text, fields_for(principal))
         query = ("media", principal.owner, filter_text, order_by, show_deleted, owner, project_id)
         if not show_deleted or is_link:
             where.append(Condition("m.delete_time is null", ()))
@@ -248,14 +242,15 @@ class MediaService:
             where.append(Condition("m.project_id <> '' and m.project_id = %s", (project_id,)))
         if condition:
             where.append(condition)
+        after = []
         if page_token:
-            types = [TYPES[key.name] for key in keys]
-            values = self._page_tokens.open(query, page_token, types)
-            where.append(after_sql("m", keys, values))
+            values = self._page_tokens.open(query, page_token, types_of(keys))
+            after.append(after_sql("m", keys, values))
         async with self._database.connection() as db:
-            found = await queries.page(db, scope(principal), where, keys, limit)
-        seal = self._page_tokens.seal
-        return found, lambda m: seal(query, [getattr(m, key.name) for key in keys])
+            may = scope(principal)
+            found = await queries.page(db, may, [*where, *after], keys, limit)
+            total = await queries.count(db, may, where) if show_total else None
+        return found, lambda listed: self._page_tokens.seal(query, listed.key), total
 
     async def update(
         self, principal: Principal, media_id: str, values: Mapping[str, Any], etag: str

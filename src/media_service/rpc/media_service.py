@@ -75,7 +75,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         self, request: media_service_pb2.ListMediaRequest, context: Context
     ) -> media_service_pb2.ListMediaResponse:
         size = page_size(request.page_size)
-        found, token = await self._media.list_media(
+        found, token, total = await self._media.list_media(
             caller(),
             filter_text=request.filter,
             order_by=request.order_by,
@@ -84,11 +84,17 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
             owner=owner_from(request.owner) if request.HasField("owner") else None,
             project_id=request.project_id,
             limit=size + 1,
+            show_total=request.show_total,
         )
         media, next_page_token = await page(
-            found, size, lambda media: self._message(media, request), token
+            found, size, lambda listed: self._message(listed.media, request), token
         )
-        return media_service_pb2.ListMediaResponse(media=media, next_page_token=next_page_token)
+        return media_service_pb2.ListMediaResponse(
+            media=media,
+            next_page_token=next_page_token,
+            total_size=total.number if total else 0,
+            total_approximate=total.approximate if total else False,
+        )
 
     async def UpdateMedia(  # noqa: N802
         self, request: media_service_pb2.UpdateMediaRequest, context: Context
