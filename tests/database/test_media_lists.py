@@ -179,8 +179,9 @@ async def test_the_total_of_many_media_is_estimated(database: Database) -> None:
     async with database.transaction() as db:
         await db.execute(
             "insert into media (media_id, owner_type, owner_id, state, kind, content_type,"
-            " size_bytes) select gen_random_uuid(), 'user', case n % 4 when 0 then 'bob' else 'ann' end,"
-            " 'PENDING', 'IMAGE', '', n from generate_series(1, 60000) n"
+            " size_bytes) select gen_random_uuid(), 'user',"
+            " case n % 4 when 0 then 'bob' else 'ann' end, 'PENDING', 'IMAGE', '', n"
+            " from generate_series(1, 60000) n"
         )
         exact = parse_filter("size_bytes<13333")
         many = parse_filter("size_bytes<13337")

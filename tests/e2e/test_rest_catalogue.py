@@ -284,7 +284,7 @@ def test_head_of_a_list_longer_than_a_buffer_has_its_length(owner: httpx.Client)
 
 
 def test_empty_fields_are_included(owner: httpx.Client) -> None:
-    assert owner.get("/v1/media").json() == {"media": [], "nextPageToken": ""}
+    assert owner.get("/v1/media").json() == NO_MEDIA
     media = store(owner, jpeg())
     shown = {name: media[name] for name in ("title", "tags", "labels", "renditions", "viewCount")}
     assert shown == {"title": "", "tags": [], "labels": {}, "renditions": [], "viewCount": "0"}

@@ -8,3 +8,14 @@ create index media_by_camera on media ((private_info #>> '{exif,Model}'), create
 create index blobs_by_sha256 on blobs (sha256) where sha256 is not null;
 -- No list is in this order.
 drop index media_by_capture;
+
+-- Lists in these orders, and filtered by these, read index entries and not rows, too.
+drop index media_by_project;
+create index media_by_project on media (project_id, create_time desc, media_id desc)
+    include (org_id, delete_time, kind, state, visibility, content_type, size_bytes, width, height, duration_seconds,
+             tag_hashes, capture_time, update_time, rating)
+    where project_id <> '';
+drop index media_by_owner;
+create index media_by_owner on media (org_id, owner_type, owner_id, create_time desc, media_id desc)
+    include (delete_time, kind, state, visibility, content_type, size_bytes, width, height, duration_seconds,
+             tag_hashes, capture_time, update_time, rating);
