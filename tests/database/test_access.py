@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from media_service.access.lists import Key, after_sql, page_of
-from media_service.access.policy import scope
+from media_service.access.policy import Condition, scope
 from media_service.access.principal import LINK, LinkMode, Principal
 from media_service.access.queries import CALLER, caller_params, visible
 from media_service.access.role import Role
@@ -132,7 +132,7 @@ async def compare(db: Connection, world: World, seed: int) -> None:
             rows = await db.execute(query.encode(), may.params)
             assert {row["id"] async for row in rows} == visible_ids, (seed, caller)
             listed: list[str] = []
-            where = []
+            where: list[Condition] = []
             for _ in world.media:  # in pages of two, so that few projects are many
                 page = await queries.page(db, may, where, NEWEST, 2)
                 listed += [each.media.media_id for each in page]
