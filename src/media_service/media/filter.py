@@ -136,7 +136,8 @@ def inside(wanted: Box) -> Condition:
 def with_content(wanted: bytes) -> Condition:
     return Condition(
         "(m.media_id, m.version) in (select cv.media_id, cv.version from blobs cb"
-        " join media_versions cv on cv.blob_id = cb.blob_id where cb.sha256 = %s)",
+        " join media_versions cv on cv.blob_id = cb.blob_id"
+        " where cb.store = 'raw' and cb.sha256 = %s)",
         (wanted,),
     )
 

@@ -5,7 +5,6 @@ create index media_by_location on media using gist (
 ) where private_info -> 'location' is not null;
 create index media_by_camera on media ((private_info #>> '{exif,Model}'), create_time desc)
     where private_info #>> '{exif,Model}' is not null;
-create index blobs_by_sha256 on blobs (sha256) where sha256 is not null;
 -- No list is in this order.
 drop index media_by_capture;
 
