@@ -34,7 +34,7 @@ def client_of(service: Service, user: str, **claims: object) -> httpx.Client:
 
 
 # The response of ListMedia for a user without media.
-NO_MEDIA = {"media": [], "nextPageToken": "", "totalSize": "0", "totalApproximate": False}
+NO_MEDIA = {"media": [], "nextPageToken": "", "totalCount": "0", "totalApproximate": False}
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:

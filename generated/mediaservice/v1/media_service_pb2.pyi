@@ -105,7 +105,7 @@ class ListMediaRequest(_message.Message):
     project_id: _builtins.str
     """Only media in this project."""
     show_total: _builtins.bool
-    """Whether to count all media of the list, in `total_size`."""
+    """Whether to count all media of the list, in `total_count`."""
     @_builtins.property
     def owner(self) -> _media_pb2.Owner:
         """Only media of this owner. Sessions of share links cannot set it, nor filter by `owner`."""
@@ -140,14 +140,14 @@ class ListMediaResponse(_message.Message):
 
     MEDIA_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    TOTAL_COUNT_FIELD_NUMBER: _builtins.int
     TOTAL_APPROXIMATE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """The `page_token` of the next page; empty on the last page."""
-    total_size: _builtins.int
+    total_count: _builtins.int
     """With `show_total`, how many media all pages have: exact up to 10 000. Of more, it is estimated from a sample."""
     total_approximate: _builtins.bool
-    """Whether `total_size` is an estimate."""
+    """Whether `total_count` is an estimate."""
     @_builtins.property
     def media(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Media]:
         """A page has fewer than `page_size` media if it would exceed 1 MiB otherwise."""
@@ -157,12 +157,12 @@ class ListMediaResponse(_message.Message):
         *,
         media: _abc.Iterable[_media_pb2.Media] | None = ...,
         next_page_token: _builtins.str = ...,
-        total_size: _builtins.int = ...,
+        total_count: _builtins.int = ...,
         total_approximate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["media", b"media", "next_page_token", b"next_page_token", "total_approximate", b"total_approximate", "total_size", b"total_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["media", b"media", "next_page_token", b"next_page_token", "total_approximate", b"total_approximate", "total_count", b"total_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -92,7 +92,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         return media_service_pb2.ListMediaResponse(
             media=media,
             next_page_token=next_page_token,
-            total_size=total.number if total else 0,
+            total_count=total.number if total else 0,
             total_approximate=total.approximate if total else False,
         )
 
