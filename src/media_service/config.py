@@ -394,6 +394,19 @@ class Config:
         one_of(HINT, STRICT),
         "hint: a file may be of another type than declared, of the same kind; strict: it may not",
     )
+    events_redis: str = setting(
+        "",
+        url("redis", "rediss", "valkey", "valkeys"),
+        "URL of Valkey or Redis whose channels (Pub/Sub) get all events, and photo:uploaded and"
+        " photo:deleted; empty: none",
+        masked=True,
+    )
+    events_redis_streams: str = setting(
+        "",
+        url("redis", "rediss", "valkey", "valkeys"),
+        "URL of Valkey or Redis whose stream media:events gets all events; empty: none",
+        masked=True,
+    )
     keep_events: timedelta = setting(
         "7d",
         duration_of_at_least("1h"),

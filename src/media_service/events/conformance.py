@@ -23,6 +23,14 @@ from media_service.ids import new_id
 SOURCE = "http://localhost:8080"
 ADDRESSES = Addresses(SOURCE)
 EPOCH = 1_796_000_000_000
+DATA = {
+    "contentType": "image/jpeg",
+    "kind": "IMAGE",
+    "sizeBytes": 1000,
+    "state": "PENDING",
+    "version": 1,
+    "visibility": "PRIVATE",
+}
 
 
 class Broker(Protocol):
@@ -48,7 +56,7 @@ def events(count: int, first: int = 1, media_id: str = "") -> list[RelayedEvent]
             "media.created" if number == 1 else "media.updated",
             f"media/{media_id}",
             datetime(2027, 1, 2, 3, 4, 5, number, tzinfo=UTC),
-            {"kind": "IMAGE", "state": "PENDING", "version": 1, "visibility": "PRIVATE"},
+            dict(DATA),
             media_id,
             number,
             "acme",
