@@ -32,7 +32,7 @@ class RedisBroker:
 
     def _subscribe(self) -> None:
         self._client: Any = Redis.from_url(self._server.url)
-        self._pubsub = self._client.pubsub()
+        self._pubsub = self._client.pubsub()  # type: ignore[no-untyped-call]
         self._pubsub.psubscribe("media.*")
         assert self._pubsub.get_message(timeout=PATIENCE_SECONDS), "it is subscribed"
 

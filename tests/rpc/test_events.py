@@ -8,6 +8,7 @@ from mediaservice.v1 import event_pb2, event_service_pb2, media_service_pb2
 
 from media_service.ids import new_id
 from tests.support.media.small_files import jpeg
+from tests.support.rpc.catalogue import until_done
 from tests.support.rpc.server import Caller, Running, refused
 
 
@@ -45,12 +46,26 @@ class Watch:
         self._call.cancel()
 
 
+async def test_a_media_becomes_ready_with_its_renditions(working: Running) -> None:
+    ann = await working.caller("ann")
+    watch = await Watch(ann, types=["media.*", "rendition.created"]).begin()
+    media_id = (await ann.store(jpeg())).media_id
+    told = await watch.take(5)
+    assert {(type_, subject) for type_, subject, _ in told} == {
+        (type_, f"media/{media_id}")
+        for type_ in ("media.created", "media.ready", "rendition.created")
+    }
+    assert [number for _, _, number in told] == [1, 2, 3, 4, 5]
+    watch.cancel()
+
+
 async def test_the_life_of_a_media_is_watched_and_replayed(working: Running) -> None:
     ann, bob = await working.caller("ann"), await working.caller("bob")
     watch = await Watch(ann, types=["media.*"]).begin()
     other = await Watch(bob).begin()
     begin = watch.cursor
     media_id = (await ann.store(jpeg())).media_id
+    await until_done(ann, media_id)
     created = await watch.next()
     data = MessageToDict(created.data)
     assert (created.type, created.subject, created.sequence) == (
@@ -67,16 +82,16 @@ async def test_the_life_of_a_media_is_watched_and_replayed(working: Running) -> 
         (ann.media.PurgeMedia, purge),
     ):
         await ann.call(method, request)
-    kinds = ["deleted", "undeleted", "deleted", "purged"]
-    seen = [each for each in await watch.take(4) if each[0] != "media.ready"]
-    assert [each[0] for each in seen] == [f"media.{kind}" for kind in kinds]
+    kinds = ["ready", "deleted", "undeleted", "deleted", "purged"]
+    assert [each[0] for each in await watch.take(5)] == [f"media.{kind}" for kind in kinds]
     replay = Watch(ann, cursor=begin, types=["media.deleted", "media.purged"])
     assert [each[0] for each in await replay.take(3)] == [
         "media.deleted", "media.deleted", "media.purged",
     ]  # fmt: skip
     own = (await bob.store(jpeg())).media_id
-    event = await other.next()
-    assert event.subject == f"media/{own}", "the events of others only advance the cursor"
+    subjects = [(await other.next()).subject for _ in range(2)]
+    assert f"media/{own}" in subjects, "the events of others only advance the cursor"
+    assert f"media/{media_id}" not in subjects
     for each in (watch, other, replay):
         each.cancel()
 

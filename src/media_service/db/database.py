@@ -15,7 +15,14 @@ from typing import Self
 import psycopg
 
 from media_service.db.connection import LimitedConnection
-from media_service.db.notifications import E, Notification
+from media_service.db.notifications import (
+    E,
+    EventAdded,
+    JobChanged,
+    MediaChanged,
+    Notification,
+    UploadChanged,
+)
 from media_service.db.notify import Notifier
 from media_service.db.pool import Pool
 from media_service.db.pulse import Pulse
@@ -39,6 +46,9 @@ LONG_SECONDS = 600.0
 # changes, such as a thousand deletions, does not hold up reads.
 RESERVED_SHARE = 4
 LEAST_TRANSACTIONS = 2
+
+# What changes rows whose triggers add events.
+EVENTFUL = (UploadChanged, MediaChanged, JobChanged)
 
 
 class Duplicate(Exception):
@@ -163,6 +173,8 @@ class Database:
     def _publish(self, connection: Connection) -> None:
         for notification in connection.notifications:
             self._notifier.offer(notification)
+        if any(isinstance(each, EVENTFUL) for each in connection.notifications):
+            self._notifier.offer(EventAdded())
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

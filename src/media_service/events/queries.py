@@ -5,13 +5,22 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from media_service.access.policy import Condition
-from media_service.access.queries import Scope, visible
+from media_service.access.queries import Scope, media_keys, role, visible
+from media_service.access.role import Role
 from media_service.db.transaction import Connection, Transaction
 from media_service.events.model import Cursor, Page, RelayedEvent
 
 COLUMNS = """
     cursor, event_id, type, subject, media_id, sequence, org_id, owner_type, owner_id, project_id,
     minimum_role, data, time
+"""
+
+
+# Most events are for everyone with a role, which the scope has found already.
+ROLE = f"""
+    (e.minimum_role <= {Role.VIEWER:d} or (
+        select {role("e", media_keys("e", "media_id"))} from caller c
+    ) >= e.minimum_role)
 """
 
 
@@ -91,7 +100,11 @@ async def visible_after(
 ) -> Page:
     """Of the next `limit` events, those that meet all conditions and that the caller may see: both
     as things were when they happened, and as their media is now."""
-    conditions = [visible("e", "media_id"), f"(m.media_id is null or {visible('m', 'media_id')})"]
+    conditions = [
+        visible("e", "media_id"),
+        f"(m.media_id is null or {visible('m', 'media_id')})",
+        ROLE,
+    ]
     query = f"""
         with {scope.sql}, batch as materialized (
             select * from events where cursor > %s order by cursor limit %s

@@ -5,20 +5,12 @@ from datetime import timedelta
 
 from media_service.db.database import Database
 from media_service.db.due_rows import DueBatches
-from media_service.db.event_types import EventType
-from media_service.db.new_event import Event
 from media_service.db.transaction import Transaction
 from media_service.jobs.periodic import Batches
 from media_service.media import queries
 from media_service.media.service import record_change
 
 BATCH = 100
-
-
-def deletion(media_id: str, outcome: str = "OK") -> Event:
-    """`outcome`: why."""
-    reason = "" if outcome == "OK" else outcome
-    return Event(type=EventType.MEDIA_DELETED, media_id=media_id, data={"reason": reason})
 
 
 async def expire_due(database: Database, purge_after: timedelta) -> Batches:
@@ -47,4 +39,3 @@ async def delete(
     for media_id in media_ids:
         await record_change(tx, before[media_id], after[media_id])
         tx.audit("media.delete", media_id=media_id, resource_id=cause, outcome=outcome)
-        tx.emit(deletion(media_id, outcome))

@@ -11,8 +11,6 @@ from media_service.access.policy import Condition, authorize, owned_by, scope
 from media_service.access.principal import LINK, Principal
 from media_service.access.role import Role
 from media_service.db.database import Database
-from media_service.db.event_types import EventType
-from media_service.db.new_event import Event
 from media_service.db.new_job import NewJob
 from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Connection, Transaction
@@ -275,7 +273,6 @@ class MediaService:
             await queries.set_fields(tx, media_id, changes)
             changed = await load(tx, principal, media_id)
             await record_change(tx, media, changed)
-            tx.emit(Event(type=EventType.MEDIA_UPDATED, media_id=media_id))
             tx.audit("media.publish" if publishes else "", media_id=media_id)
         return changed
 
@@ -289,7 +286,6 @@ class MediaService:
             await queries.set_deleted(tx, media_id, self._purge_after)
             changed = await load(tx, principal, media_id)
             await record_change(tx, media, changed)
-            tx.emit(Event(type=EventType.MEDIA_DELETED, media_id=media_id))
             tx.audit(media_id=media_id)
         return changed
 
@@ -302,7 +298,6 @@ class MediaService:
             await queries.set_deleted(tx, media_id, None)
             changed = await load(tx, principal, media_id)
             await record_change(tx, media, changed)
-            tx.emit(Event(type=EventType.MEDIA_UNDELETED, media_id=media_id))
             tx.audit(media_id=media_id)
         return changed
 

@@ -9,8 +9,6 @@ from media_service.blobs.placing import release
 from media_service.blobs.references import blob_references
 from media_service.db.database import Database
 from media_service.db.due_rows import DueBatches
-from media_service.db.event_types import EventType
-from media_service.db.new_event import Event
 from media_service.db.new_job import NewJob
 from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Transaction
@@ -73,7 +71,6 @@ async def remove_media(tx: Transaction, media_id: str) -> None:
     """Removes the rows of a media. Jobs remove its bytes. The caller must hold a lock on the
     media. Workers stop its jobs."""
     tx.audit("media.purge", media_id=media_id)
-    tx.emit(Event(type=EventType.MEDIA_PURGED, media_id=media_id))
     await tx.flush()  # while the media still says where it belongs
     # Lock in the order of everywhere: media, jobs, streams.
     fault = Fault(Reason.MEDIA_NOT_FOUND, "The media was purged.", {"media_id": media_id})

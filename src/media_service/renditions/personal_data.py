@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from media_service.db.event_types import EventType
+from media_service.db.new_event import Event
 from media_service.db.personal_data import (
     CHARGED_BATCH,
     OWNED,
@@ -14,7 +16,6 @@ from media_service.db.personal_data import (
     organizations_of,
 )
 from media_service.db.transaction import Transaction
-from media_service.media.expiry import deletion
 from media_service.renditions.delete import remove_media
 
 # In no project, or in one that the person pays for.
@@ -33,7 +34,7 @@ async def purge(tx: Transaction, found: Sequence[Row]) -> int:
     """Jobs remove the bytes."""
     for row in found:
         if row["delete_time"] is None:
-            tx.emit(deletion(str(row["media_id"])))
+            tx.emit(Event(type=EventType.MEDIA_DELETED, media_id=str(row["media_id"])))
         await remove_media(tx, str(row["media_id"]))
     return len(found)
 

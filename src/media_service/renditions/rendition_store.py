@@ -11,6 +11,8 @@ from media_service.blobs.model import PUBLIC, Blob
 from media_service.blobs.placing import LINGER, NewBlob, Placer, release
 from media_service.blobs.writing import measure, write_to
 from media_service.db.database import Database
+from media_service.db.event_types import EventType
+from media_service.db.new_event import Event
 from media_service.db.new_job import NewJob
 from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Transaction
@@ -111,6 +113,9 @@ class RenditionStore:
                 await release_replaced(tx, media, replaced[new.name])
         if renditions:
             await queries.touch(tx, media_id)
+        for new in renditions:
+            created = EventType.RENDITION_CREATED
+            tx.emit(Event(type=created, media_id=media_id, data={"rendition": new.name}))
         if any(blob.store != media.rendition_store for blob in blobs):  # the visibility has changed
             await tx.enqueue(NewJob(JobKind.PUBLISH, media_id))
         tx.notify(MediaChanged(media_id))

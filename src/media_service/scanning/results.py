@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from media_service.db.event_types import EventType
+from media_service.db.new_event import Event
 from media_service.db.transaction import Transaction
 from media_service.errors import FailedPrecondition, Fault, MediaError, Reason
 from media_service.jobs.model import JobKind
@@ -19,6 +21,13 @@ async def record(tx: Transaction, media: Media, scan: Scan) -> None:
     await queries.set_scan(tx, media.media_id, media.version, scan)
     if replace(scan, engine=media.scan.engine, time=media.scan.time) == media.scan:
         return  # the same result again
+    tx.emit(
+        Event(
+            type=EventType.SCAN_COMPLETED,
+            media_id=media.media_id,
+            data={"scanState": scan.state, "reason": scan.reason},
+        )
+    )
     if scan.state is ScanState.INFECTED and not scan.held:
         tx.audit("media.scan", media_id=media.media_id, outcome=Reason.THREAT_FOUND)
     if scan.state in {ScanState.INFECTED, ScanState.TOO_LARGE} and scan.held:
