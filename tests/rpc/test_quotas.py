@@ -25,8 +25,10 @@ from media_service.db.transaction import Connection
 from media_service.errors import FailedPrecondition, Fault, Reason
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.queries import changing, claimed_jobs
+from media_service.quotas import queries
 from media_service.quotas.model import Measure
 from media_service.quotas.periodic_tasks import log_soft_limits, recalculate_quotas
+from media_service.sharing.resources import parse_resource
 from media_service.uploads.periodic_tasks import expire_uploads
 from tests.support.batches import changed_by
 from tests.support.job_claims import claim
@@ -241,6 +243,51 @@ async def test_the_usage_of_an_account_without_a_quota_is_counted(ann: Caller, b
     assert [entry.used for entry in quota.entries] == [SIZE, 1, 0, 0, 0, 0]
     assert not quota.entries[0].limit.HasField("limit")
     assert (await refused(get_quota(bob, ANN))).reason == "RESOURCE_NOT_FOUND"
+
+
+async def test_uploads_go_on_while_a_new_quota_is_counted(
+    ann: Caller, admin: Caller, service: Running
+) -> None:
+    await ann.store(jpeg())
+    waiting = (
+        "select from pg_locks l join pg_stat_activity a using (pid)"
+        " where not granted and datname = current_database()"
+    )
+    async with service.database() as db, db.transaction():
+        # Whoever counts segments waits.
+        await db.execute("lock table stream_segments in access exclusive mode")
+        async with service.database() as other, asyncio.TaskGroup() as tasks:
+            for limit in (5, 6):
+                tasks.create_task(set_quota(admin, ANN, MEDIA=limit))
+            while (await other.execute(waiting)).rowcount < 2:
+                await asyncio.sleep(0.01)
+            await ann.store(jpeg())
+            await ann.create(size_bytes=7)
+            await db.execute("commit")
+    found = await usage(admin, ANN)
+    assert (found["MEDIA"], found["BYTES"]) == ((1, 2), (7, 2 * SIZE))
+    (entry,) = [e for e in (await get_quota(ann, ANN)).entries if e.used == 2]
+    assert entry.limit.limit in {5, 6}
+
+
+async def test_a_quota_without_limits_is_one_whose_process_died(
+    ann: Caller, admin: Caller, database: Database
+) -> None:
+    """Before it had counted."""
+    await ann.store(jpeg())
+    async with database.transaction() as tx:
+        await queries.begin(tx, parse_resource(ANN))
+    assert (await ledger(ann, ANN))["MEDIA"] == (0, 1)
+    async with database.transaction() as tx:
+        await tx.execute("update quotas set count_time = now() - interval '2 days'")
+    assert await changed_by(recalculate_quotas(database)) == 1
+    async with database.connection() as db:
+        assert not await queries.entries(db, parse_resource(ANN))
+        async with database.transaction() as tx:
+            await queries.begin(tx, parse_resource(ANN))
+    await set_quota(admin, ANN, MEDIA=1)
+    assert (await usage(admin, ANN))["MEDIA"] == (0, 1)
+    assert (await refused(ann.create(size_bytes=1))).reason == "QUOTA_EXCEEDED"
 
 
 async def test_two_versions_share_a_ledger_although_one_knows_more_measures(

@@ -1,6 +1,6 @@
 """Quotas of accounts. An account is named like a resource of grants."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -74,6 +74,14 @@ class Entry:
     soft_exceed_time: datetime | None = None
 
 
+def is_whole(entries: Mapping[Measure, Entry]) -> bool:
+    """Whether a ledger has all measures, and a limit. One without a limit is being counted, or was
+    when its process died."""
+    return len(entries) == len(Measure) and any(
+        entry.limits != Limits() for entry in entries.values()
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Drift:
     """The ledger had another amount than the rows that it counts."""
@@ -81,6 +89,13 @@ class Drift:
     measure: Measure
     ledger: Amount
     counted: Amount
+
+    def correct(self, amount: Amount) -> Amount:
+        """The right amount, if the ledger has this one now."""
+        return Amount(
+            amount.reserved + self.counted.reserved - self.ledger.reserved,
+            amount.used + self.counted.used - self.ledger.used,
+        )
 
     @property
     def explanation(self) -> str:
@@ -93,6 +108,32 @@ class Drift:
                 how = "more" if had > has else "less"
                 parts.append(f"The ledger had {abs(had - has)} {how} {name} than the {rows} have.")
         return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Changes whenever a ledger was corrected, and with the month that it counts."""
+
+    correct_time: datetime | None
+    month: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A ledger, and the rows that it counts, at one moment. Whatever is charged later changes both,
+    so the difference stays the same until the ledger is corrected."""
+
+    mark: Mark
+    ledger: Mapping[Measure, Amount]
+    counted: Mapping[Measure, Amount]
+
+    @property
+    def drifts(self) -> Sequence[Drift]:
+        return [
+            Drift(measure, self.ledger[measure], self.counted[measure])
+            for measure in Measure
+            if self.ledger[measure] != self.counted[measure]
+        ]
 
 
 @dataclass(frozen=True, slots=True)

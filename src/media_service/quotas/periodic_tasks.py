@@ -6,7 +6,7 @@ from datetime import timedelta
 from media_service.db.database import Database
 from media_service.jobs.periodic import HOUR, MINUTE, Batches, PeriodicTask
 from media_service.quotas import queries
-from media_service.quotas.service import recalculate
+from media_service.quotas.ledger import recalculated
 from media_service.sharing.resources import parse_resource
 
 log = logging.getLogger(__name__)
@@ -16,16 +16,19 @@ BATCH = 100
 
 
 async def recalculate_quotas(database: Database) -> Batches:
-    """Counts each account once a day, and corrects its ledger if it differs."""
+    """Counts each account once a day, and corrects its ledger if it differs. Removes those without
+    limits, whose process died before it had set them."""
     while True:
         async with database.transaction() as tx:
             account = await queries.due(tx, AGE)
-            drifts = await recalculate(tx, parse_resource(account)) if account else ()
-        for drift in drifts:
-            log.warning("the quota %s of %s: %s", drift.measure, account, drift.explanation)
-        yield 1 if drifts else 0
         if account is None:
             return
+        resource = parse_resource(account)
+        async with recalculated(database, resource) as (tx, drifts):
+            abandoned = await queries.remove_unlimited(tx, resource)
+        for drift in () if abandoned else drifts:
+            log.warning("the quota %s of %s: %s", drift.measure, account, drift.explanation)
+        yield 1 if drifts else 0
 
 
 async def log_soft_limits(database: Database) -> Batches:

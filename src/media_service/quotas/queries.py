@@ -1,6 +1,7 @@
 """SQL of quotas. Triggers charge what is stored to the ledger."""
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
@@ -13,8 +14,10 @@ from media_service.quotas.model import (
     COUNTED,
     Amount,
     Charged,
+    Comparison,
     Entry,
     Limits,
+    Mark,
     Measure,
     Stored,
     Usage,
@@ -147,10 +150,19 @@ async def full_caches(db: Connection, media_id: str) -> Mapping[Resource, int]:
     return {parse_resource(row["account"]): row["hard_limit"] async for row in rows}
 
 
-async def lock_table(db: Transaction) -> None:
-    """Waits for all transactions that charge anything, and makes new ones wait until this one ends.
-    Whatever they have changed is counted then, and what they will change is charged."""
+async def begin(db: Transaction, account: Resource) -> None:
+    """Adds the measures that the ledger of an account lacks, which count all that is charged after
+    the commit. Waits for the transactions that have charged nothing because there were no such
+    rows; `compare` finds what they have added."""
     await db.execute("lock table quotas in share row exclusive mode")
+    await db.execute(
+        """
+        insert into quotas (account, measure, period_start)
+        select %s, measure, case measure when 'PROCESSING_SECONDS' then month_of(now()) end
+        from unnest(%s::text[]) measure on conflict do nothing
+        """,
+        (str(account), [*Measure]),
+    )
 
 
 async def lock_account(db: Transaction, account: Resource) -> Mapping[Measure, Entry]:
@@ -158,6 +170,17 @@ async def lock_account(db: Transaction, account: Resource) -> Mapping[Measure, E
     transaction ends."""
     await db.execute("lock table quotas in row exclusive mode")
     return await entries(db, account, "order by measure for update")
+
+
+async def mark(db: Connection, account: Resource) -> Mark:
+    rows = await db.execute(
+        "select max(update_time) as correct_time, month_of(now()) as month from quotas"
+        " where account = %s",
+        (str(account),),
+    )
+    row = await rows.fetchone()
+    assert row  # noqa: S101 - an aggregate
+    return Mark(row["correct_time"], row["month"])
 
 
 async def entries(db: Connection, account: Resource, how: str = "") -> Mapping[Measure, Entry]:
@@ -179,36 +202,44 @@ def entry_record(row: Mapping[str, Any]) -> Entry:
     return Entry(limits, Amount(row["reserved"], row["used"]), row["soft_exceed_time"])
 
 
-async def put(
-    db: Connection, account: Resource, measure: Measure, limits: Limits, amount: Amount
-) -> None:
+async def correct(db: Connection, account: Resource, measure: Measure, amount: Amount) -> None:
     await db.execute(
         """
-        insert into quotas (account, measure, hard_limit, soft_limit, reserved, used, period_start)
-        values (%(account)s, %(measure)s, %(hard)s, %(soft)s, %(reserved)s, %(used)s,
-                case %(measure)s::text when 'PROCESSING_SECONDS' then month_of(now()) end)
-        on conflict (account, measure) do update
-        set hard_limit = excluded.hard_limit, soft_limit = excluded.soft_limit,
-            reserved = excluded.reserved, used = excluded.used, update_time = now(),
-            period_start = excluded.period_start,
-            soft_exceed_time = case
-                when quotas.period_start <> excluded.period_start then null
-                else quotas.soft_exceed_time
-            end
+        update quotas
+        set reserved = %(reserved)s, used = %(used)s, update_time = now(),
+            period_start = case measure when 'PROCESSING_SECONDS' then month_of(now()) end
+        where account = %(account)s and measure = %(measure)s
         """,
         {
             "account": str(account),
             "measure": measure,
-            "hard": limits.hard,
-            "soft": limits.soft,
             "reserved": amount.reserved,
             "used": amount.used,
         },
     )
+    await judge(db, account, measure)
+
+
+async def limit(db: Connection, account: Resource, measure: Measure, limits: Limits) -> None:
     await db.execute(
-        "update quotas set soft_exceed_time ="
-        " case when reserved + used > soft_limit then coalesce(soft_exceed_time, now()) end"
-        " where account = %s and measure = %s",
+        "update quotas set hard_limit = %s, soft_limit = %s where account = %s and measure = %s",
+        (limits.hard, limits.soft, str(account), measure),
+    )
+    await judge(db, account, measure)
+
+
+async def judge(db: Connection, account: Resource, measure: Measure) -> None:
+    """Compares an entry with its soft limit."""
+    await db.execute(
+        """
+        update quotas
+        set soft_exceed_time = case
+            when reserved + used_now(used, period_start) > soft_limit
+            then coalesce(case when period_start <> month_of(now()) then null
+                               else soft_exceed_time end, now())
+        end
+        where account = %s and measure = %s
+        """,
         (str(account), measure),
     )
 
@@ -248,6 +279,16 @@ async def due(db: Transaction, age: timedelta) -> str | None:
     return row["account"] if row else None
 
 
+async def remove_unlimited(db: Connection, account: Resource) -> bool:
+    """Removes the entries of an account that has no limit, and returns whether there were any."""
+    done = await db.execute(
+        "delete from quotas where account = %(account)s and not exists (select from quotas"
+        " where account = %(account)s and (hard_limit is not null or soft_limit is not null))",
+        {"account": str(account)},
+    )
+    return done.rowcount > 0
+
+
 async def remove(db: Connection, account: Resource) -> None:
     await db.execute("delete from quotas where account = %s", (str(account),))
 
@@ -275,48 +316,65 @@ def paid_media(account: Resource, columns: str) -> tuple[str, dict[str, Any]]:
 
 async def count(db: Connection, account: Resource) -> Mapping[Measure, Amount]:
     """Counts what an account uses, from the rows of all that is charged."""
+    return (await compare(db, account)).counted
+
+
+async def compare(db: Connection, account: Resource) -> Comparison:
+    """Reads the ledger of an account and counts the rows, in one statement, so both are as of the
+    same moment."""
     conditions, params = of_account(account)
-    bytes_reserved = bytes_used = media_reserved = media_used = 0
-    derived: dict[str, int] = {}
-    for condition in conditions:
-        rows = await db.execute(
-            f"""
-            select m.bytes as used, m.number as media, u.bytes as reserved, u.number as uploads,
-                   d.derived
-            from (
-                select coalesce(sum(t.size_bytes), 0)::bigint as bytes, count(*) as number
-                from media t where {condition}
-            ) m, (
-                select coalesce(sum({RESERVED}), 0)::bigint as bytes, count(*) as number
-                from uploads t where t.state in ('ACTIVE', 'VERIFYING') and {condition}
-            ) u, (
-                select coalesce(json_object_agg(measure, amount), '{{}}') as derived from (
-                    select b.measure, sum(b.size_bytes)::bigint as amount
-                    from media t join charged_blobs b on b.media_id = t.media_id
-                    where {condition} group by b.measure
-                    union all
-                    select 'PROCESSING_SECONDS',
-                           coalesce(sum(charged_seconds(t.end_time, t.slot_seconds)), 0)::bigint
-                    from jobs t where t.parent_id is null and {condition}
-                ) by_measure
-            ) d
-            """.encode(),
-            params,
-        )
-        row = await rows.fetchone()
-        assert row  # noqa: S101 - aggregates
-        bytes_reserved += row["reserved"]
-        bytes_used += row["used"]
-        media_reserved += row["uploads"]
-        media_used += row["media"]
-        for measure, amount in row["derived"].items():
-            derived[measure] = derived.get(measure, 0) + amount
-    return {
-        Measure.BYTES: Amount(bytes_reserved, bytes_used),
-        Measure.MEDIA: Amount(media_reserved, media_used),
+    counts = " union all ".join(
+        f"""
+        select m.bytes as used, m.number as media, u.bytes as reserved, u.number as uploads,
+               d.derived
+        from (
+            select coalesce(sum(t.size_bytes), 0)::bigint as bytes, count(*) as number
+            from media t where {condition}
+        ) m, (
+            select coalesce(sum({RESERVED}), 0)::bigint as bytes, count(*) as number
+            from uploads t where t.state in ('ACTIVE', 'VERIFYING') and {condition}
+        ) u, (
+            select coalesce(json_object_agg(measure, amount), '{{}}') as derived from (
+                select b.measure, sum(b.size_bytes)::bigint as amount
+                from media t join charged_blobs b on b.media_id = t.media_id
+                where {condition} group by b.measure
+                union all
+                select 'PROCESSING_SECONDS',
+                       coalesce(sum(charged_seconds(t.end_time, t.slot_seconds)), 0)::bigint
+                from jobs t where t.parent_id is null and {condition}
+            ) by_measure
+        ) d
+        """
+        for condition in conditions
+    )
+    rows = await db.execute(
+        f"""
+        select c.*, l.* from ({counts}) c, (
+            select max(q.update_time) as correct_time, month_of(now()) as month,
+                   coalesce(json_object_agg(
+                       q.measure, json_build_array(q.reserved, used_now(q.used, q.period_start))
+                   ) filter (where q.measure is not null), '{{}}') as ledger
+            from quotas q where q.account = %(account)s
+        ) l
+        """.encode(),
+        {**params, "account": str(account)},
+    )
+    found = await rows.fetchall()
+    derived = Counter[str]()
+    for row in found:
+        derived.update(row["derived"])
+    bytes_, media = (
+        Amount(sum(row[reserved] for row in found), sum(row[used] for row in found))
+        for reserved, used in (("reserved", "used"), ("uploads", "media"))
+    )
+    counted = {
+        Measure.BYTES: bytes_,
+        Measure.MEDIA: media,
         Measure.FILE_BYTES: Amount(),
-        **{each: Amount(used=derived.get(each, 0)) for each in COUNTED},
+        **{each: Amount(used=derived[each]) for each in COUNTED},
     }
+    ledger = {each: Amount(*found[0]["ledger"].get(each, (0, 0))) for each in Measure}
+    return Comparison(Mark(found[0]["correct_time"], found[0]["month"]), ledger, counted)
 
 
 async def usage(db: Connection, account: Resource, days: int) -> Usage:

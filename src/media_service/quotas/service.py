@@ -1,16 +1,17 @@
 """Use cases of quotas."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from media_service.access.policy import authorize, role_required
 from media_service.access.principal import Principal
 from media_service.access.role import Role
-from media_service.db.database import Database
+from media_service.db.database import Database, unavailable
 from media_service.db.transaction import Connection, Transaction
 from media_service.errors import InvalidArgument, Reason
 from media_service.quotas import queries
-from media_service.quotas.model import Amount, Drift, Entry, Limits, Measure, Quota, Usage
+from media_service.quotas.ledger import begin, corrected, recalculated
+from media_service.quotas.model import Drift, Entry, Limits, Measure, Quota, Usage, is_whole
 from media_service.sharing import queries as sharing
 from media_service.sharing.errors import resource_not_found
 from media_service.sharing.model import Located
@@ -26,7 +27,7 @@ class Recalculated:
     """`drifts`: where the ledger was wrong."""
 
     quota: Quota
-    drifts: tuple[Drift, ...]
+    drifts: Sequence[Drift]
 
 
 class QuotaService:
@@ -41,9 +42,13 @@ class QuotaService:
         async with self._database.connection() as db:
             await load(db, principal, parsed)
             found = await queries.entries(db, parsed)
-            if len(found) < len(Measure):
-                found = completed(found, await queries.count(db, parsed))
-        return Quota(str(parsed), found)
+        if is_whole(found):
+            return Quota(str(parsed), found)
+        async with self._database.long_connection() as db:
+            counted = await queries.count(db, parsed)
+        limits = {each: entry.limits for each, entry in found.items()}
+        entries = {each: Entry(limits.get(each, Limits()), counted[each]) for each in Measure}
+        return Quota(str(parsed), entries)
 
     async def usage(self, principal: Principal, account: str, days: int) -> Usage:
         """Counts what an account stores. Raises NotFound (RESOURCE_NOT_FOUND)."""
@@ -59,56 +64,45 @@ class QuotaService:
         """Sets the limits of an account, in place of all earlier ones. Raises NotFound
         (RESOURCE_NOT_FOUND), PermissionDenied (ROLE_REQUIRED)."""
         parsed = parse_account(account)
-        async with self._database.transaction() as tx:
-            org_id = await manage(tx, principal, parsed)
-            # Nothing is charged meanwhile, so what is counted is exact.
-            await queries.lock_table(tx)
-            counted = await queries.count(tx, parsed)
-            if limits:
-                for measure in Measure:
-                    chosen = limits.get(measure, Limits())
-                    await queries.put(tx, parsed, measure, chosen, counted[measure])
-            else:
-                await queries.remove(tx, parsed)
-            found = await queries.entries(tx, parsed)
-            tx.audit(org_id=org_id, resource_id=await name_in_log(tx, parsed))
-        return Quota(str(parsed), completed(found, counted))
+        async with self._database.connection() as db:
+            await manage(db, principal, parsed)
+            whole = is_whole(await queries.entries(db, parsed))
+        if whole or all(each == Limits() for each in limits.values()):
+            async with self._database.transaction() as tx:
+                await queries.lock_account(tx, parsed)
+                await self._limit(tx, principal, parsed, limits)
+        else:
+            await begin(self._database, parsed)
+            async with corrected(self._database, parsed) as (tx, _):
+                await self._limit(tx, principal, parsed, limits)
+        return await self.get(principal, account)
+
+    async def _limit(
+        self,
+        tx: Transaction,
+        principal: Principal,
+        account: Resource,
+        limits: Mapping[Measure, Limits],
+    ) -> None:
+        org_id = await manage(tx, principal, account)
+        for measure in Measure:
+            await queries.limit(tx, account, measure, limits.get(measure, Limits()))
+        tx.audit(org_id=org_id, resource_id=await name_in_log(tx, account))
+        if all(each == Limits() for each in limits.values()):
+            await queries.remove(tx, account)
+        elif not is_whole(await queries.entries(tx, account)):
+            raise unavailable()  # another call has just removed the quota
 
     async def recalculate(self, principal: Principal, account: str) -> Recalculated:
         """Counts an account again. Raises NotFound (RESOURCE_NOT_FOUND), PermissionDenied
         (ROLE_REQUIRED)."""
         parsed = parse_account(account)
-        async with self._database.transaction() as tx:
+        async with self._database.connection() as db:
+            await manage(db, principal, parsed)
+        async with recalculated(self._database, parsed) as (tx, drifts):
             org_id = await manage(tx, principal, parsed)
-            drifts = await recalculate(tx, parsed)
             tx.audit(org_id=org_id, resource_id=await name_in_log(tx, parsed))
         return Recalculated(await self.get(principal, account), drifts)
-
-
-async def recalculate(tx: Transaction, account: Resource) -> tuple[Drift, ...]:
-    """Corrects the ledger of an account that has one. Returns where it was wrong."""
-    before = await queries.lock_account(tx, account)
-    if not before:
-        return ()
-    counted = await queries.count(tx, account)
-    wrong = [
-        measure
-        for measure in Measure
-        if measure not in before or before[measure].amount != counted[measure]
-    ]
-    whole = completed(before, dict.fromkeys(Measure, Amount()))
-    for measure in wrong:
-        await queries.put(tx, account, measure, whole[measure].limits, counted[measure])
-    drifts = (Drift(measure, whole[measure].amount, counted[measure]) for measure in wrong)
-    return tuple(drift for drift in drifts if drift.ledger != drift.counted)
-
-
-def completed(
-    found: Mapping[Measure, Entry], counted: Mapping[Measure, Amount]
-) -> Mapping[Measure, Entry]:
-    """The entries of an account, with those that it does not have: all, if it has no quota, and
-    the measures that the previous version did not know when it set one."""
-    return {each: found.get(each, Entry(Limits(), counted[each])) for each in Measure}
 
 
 def parse_account(text: str) -> Resource:
