@@ -138,8 +138,14 @@ class Requests:
         field, *rest = path
         target = getattr(message, field.name)
         if is_map(field):
-            entry = {"key": "key", "value": "value", rest[0].name: value}
-            target[entry["key"]] = entry["value"]
+            part, *inner = rest
+            entry = {"key": "key", "value": "value", part.name: value}
+            if field.message_type.fields_by_name["value"].type != MESSAGE:
+                target[entry["key"]] = entry["value"]
+            elif inner:
+                self._set(target["key"], tuple(inner), value)
+            else:
+                target[value].SetInParent()
         elif rest:
             inner = target
             if field.is_repeated:
