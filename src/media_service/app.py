@@ -37,6 +37,7 @@ from media_service.credentials.service import CredentialsService
 from media_service.credentials.verifier import KeyVerifier
 from media_service.db.audit_entry import Category
 from media_service.db.database import Database
+from media_service.downloads.archives.service import ArchiveService
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
 from media_service.downloads.revocation import UrlRevocation
@@ -470,15 +471,20 @@ async def server(
         playback = PlaybackService(
             parts.database, MediaReader(parts.database, bare=True), forthcoming
         )
+        media = MediaService(parts.database, reader, page_tokens, config.purge_after)
+        archives = ArchiveService(
+            parts.database, media, downloads, parts.stores, signer, config.rest_url, audit.add
+        )
         services = Services(
             uploads,
             upload_parts,
             downloads,
+            archives,
             rendering,
             playback,
             ReadLinks(reader, downloads, rendering, playback, signer, config.rest_url),
             Waiting(parts.database),
-            MediaService(parts.database, reader, page_tokens, config.purge_after),
+            media,
             BatchService(parts.database, config.purge_after),
             DeletionService(parts.database),
             ProcessingService(parts.database),

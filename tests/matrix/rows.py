@@ -25,6 +25,7 @@ from tests.matrix.world import (
     World,
     account,
     api_key,
+    archive,
     deleted_media,
     erasure,
     failed_job,
@@ -37,6 +38,7 @@ from tests.matrix.world import (
     published,
     queued_job,
     share_link,
+    signed_archive,
     signed_link,
     signed_part,
     stream,
@@ -396,6 +398,9 @@ ROWS: list[Row] = [
     ),
     Row("ShareLinkService.RevokeShareLink", {"shareLinkId": "$link"}, share_link),
     Row("ShareLinkService.OpenShareLink", {"secret": "$secret"}, share_link),
+    # Archives, which only their creators read
+    Row("ArchiveService.CreateArchive", {"mediaIds": ["$media"]}, media),
+    Row("ArchiveService.GetArchiveContent", {"archiveId": "$archive"}, archive),
     # Blocked files
     *blocking("PolicyService.BlockFile", sha256=SHA256),
     *blocking("PolicyService.UnblockFile", sha256=SHA256),
@@ -403,6 +408,7 @@ ROWS: list[Row] = [
     # Without a token
     Row("DownloadService.GetSigned", {"token": "$token", "path": "a.jpg"}, signed_link),
     Row("DownloadService.GetPublic", {"path": "$path"}, published),
+    Row("ArchiveService.GetSignedArchive", {"token": "$token", "path": "a.zip"}, signed_archive),
     Row("UploadService.PutSigned", {"token": "$token", **BODY}, signed_part),
     Row("ProcessingService.ListOperations", {}),
     Row("HealthService.CheckLiveness", {}),

@@ -31,6 +31,7 @@ from tests.matrix.callers import (
     tokens,
 )
 from tests.support.media.small_files import jpeg
+from tests.support.rpc.archives import create_archive
 from tests.support.rpc.catalogue import get
 from tests.support.rpc.jobs import process
 from tests.support.rpc.links import link
@@ -296,6 +297,16 @@ async def signed_part(world: World, place: Place) -> Target:
 
 async def signed_link(world: World, place: Place) -> Target:
     return {"token": await link(world.author, await world.add_media(place))}
+
+
+async def archive(world: World, place: Place) -> Target:
+    created = await create_archive(world.author, await world.add_media(place))
+    return {"archive": created.archive_id}
+
+
+async def signed_archive(world: World, place: Place) -> Target:
+    created = await create_archive(world.author, await world.add_media(place))
+    return {"token": created.url.split("/")[-2]}
 
 
 async def published(world: World, _: Place) -> Target:

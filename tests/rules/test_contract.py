@@ -57,6 +57,7 @@ ACTIONS = {
     *("policies.set", "files.block", "files.unblock"),
     *("share_links.create", "share_links.open", "share_links.revoke", "signed_urls.revoke"),
     "share_links.update",
+    "archives.create",
     *("groups.create", "groups.delete", "groups.add_member", "groups.remove_member"),
 }
 

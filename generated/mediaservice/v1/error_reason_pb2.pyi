@@ -111,6 +111,17 @@ class ErrorReason(_message.Message):
         """The claim `org` narrows the token to the organization `organization_id`, but ExportUser sends the rows of all
         organizations. Use a token without the claim.
         """
+        ARCHIVE_NOT_FOUND: ErrorReason._Value.ValueType  # 130
+        """Archives
+
+        The archive does not exist, has expired, or was created by another caller. Create a new one.
+        """
+        ARCHIVE_CHANGED: ErrorReason._Value.ValueType  # 131
+        """A file of the archive has another version, was deleted, or may no longer be read. Create a new archive."""
+        ARCHIVE_EMPTY: ErrorReason._Value.ValueType  # 132
+        """None of the selected media has a file that can be read now."""
+        ARCHIVE_TOO_LARGE: ErrorReason._Value.ValueType  # 133
+        """The project or the filter selects more media than one archive contains. Narrow the filter."""
         ORGANIZATION_NOT_FOUND: ErrorReason._Value.ValueType  # 150
         """Sharing
 
@@ -510,6 +521,17 @@ class ErrorReason(_message.Message):
     """The claim `org` narrows the token to the organization `organization_id`, but ExportUser sends the rows of all
     organizations. Use a token without the claim.
     """
+    ARCHIVE_NOT_FOUND: ErrorReason.Value.ValueType  # 130
+    """Archives
+
+    The archive does not exist, has expired, or was created by another caller. Create a new one.
+    """
+    ARCHIVE_CHANGED: ErrorReason.Value.ValueType  # 131
+    """A file of the archive has another version, was deleted, or may no longer be read. Create a new archive."""
+    ARCHIVE_EMPTY: ErrorReason.Value.ValueType  # 132
+    """None of the selected media has a file that can be read now."""
+    ARCHIVE_TOO_LARGE: ErrorReason.Value.ValueType  # 133
+    """The project or the filter selects more media than one archive contains. Narrow the filter."""
     ORGANIZATION_NOT_FOUND: ErrorReason.Value.ValueType  # 150
     """Sharing
 

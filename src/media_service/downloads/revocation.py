@@ -2,13 +2,14 @@
 
 A signed URL names two keys: one of its media, and one of its signer. Each is a number, and to
 change it ends all URLs that name another one. Both are read with the media, so it costs no
-statement.
+statement. Archives of the signer, or with the media, are deleted.
 """
 
 from media_service.access.policy import decided, role_required
 from media_service.access.principal import Principal
 from media_service.access.role import Role
 from media_service.db.database import Database
+from media_service.downloads.archives import queries as archives
 from media_service.media import queries
 from media_service.media.service import load
 from media_service.sharing.recording import name_in_log
@@ -27,6 +28,7 @@ class UrlRevocation:
         async with self._database.transaction() as tx:
             await load(tx, principal, media_id)
             await queries.change_url_key(tx, media_id)
+            await archives.delete_with_media(tx, media_id)
             tx.audit(media_id=media_id)
 
     async def of_signer(self, principal: Principal, signer: str) -> None:
@@ -40,4 +42,5 @@ class UrlRevocation:
             if others and await queries.service_role(tx, principal) < Role.OWNER:
                 raise role_required(Role.OWNER)
             await queries.change_signer_key(tx, name)
+            await archives.delete_of_creator(tx, name)
             tx.audit(resource_id=await name_in_log(tx, Resource(kind, id_)))

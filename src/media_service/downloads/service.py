@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from media_service.access.principal import Principal
+from media_service.blobs.model import Blob
 from media_service.db.audit_entry import SERVICE, AuditedCall, Category, current_call
 from media_service.downloads.disposition import content_disposition
 from media_service.errors import NotFound, OutOfRange, PermissionDenied, Reason
@@ -135,13 +136,16 @@ class DownloadService:
         call = current_call.get() or AuditedCall("", lambda _: SERVICE)
         category = Category.DOWNLOAD if content.use is Use.DOWNLOAD else Category.VIEW
         counted = start == 0 and content.use is not None
-        call.reads(content.media_id, content.version, category, counted=counted)
+        if content.media_id:
+            call.reads(content.media_id, content.version, category, counted=counted)
         body = content.body
         with self._sizes.reader() as size:
             if isinstance(body, bytes):
                 pieces = chunks(body, start, end, size)
-            else:
+            elif isinstance(body, Blob):
                 pieces = self._stores[body.store].read(body.key, start, end - start, size)
+            else:
+                pieces = body.read(start, end, size)
             async with aclosing(pieces):
                 async for piece in pieces:
                     call.bytes += len(piece)
@@ -152,7 +156,7 @@ class DownloadService:
     async def store_url(self, content: Content, ttl: timedelta, *, attachment: bool) -> str | None:
         """Returns a signed URL of the store, or None if the store does not support them."""
         body, content_type = content.body, content.content_type
-        if isinstance(body, bytes):
+        if not isinstance(body, Blob):
             return None
         disposition = content_disposition(content.filename, content_type, attachment=attachment)
         driver = self._stores[body.store].driver

@@ -60,10 +60,11 @@ async def serve(
             ("x-content-length", str(answer.end - answer.start)),
             ("x-content-type", content.content_type),
             ("accept-ranges", "bytes"),
-            ("repr-digest", http.repr_digest(content.checksums)),
             ("content-disposition", disposition),
             *SECURITY,
         ]
+        if digest := http.repr_digest(content.checksums):
+            metadata.append(("repr-digest", digest))
     if answer.status == 206:
         metadata.append(("content-range", f"bytes {answer.start}-{answer.end - 1}/{size}"))
     body = httpbody_pb2.HttpBody

@@ -14,6 +14,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from mediaservice.v1 import (
     access_service_pb2,
     access_service_pb2_grpc,
+    archive_service_pb2,
+    archive_service_pb2_grpc,
     audit_service_pb2,
     audit_service_pb2_grpc,
     batch_service_pb2,
@@ -50,6 +52,7 @@ from media_service.access.page_tokens import PageTokens
 from media_service.audit.service import AuditService
 from media_service.batches.service import BatchService
 from media_service.credentials.service import CredentialsService
+from media_service.downloads.archives.service import ArchiveService
 from media_service.downloads.playback import PlaybackService
 from media_service.downloads.read_links import ReadLinks
 from media_service.downloads.revocation import UrlRevocation
@@ -69,6 +72,7 @@ from media_service.renditions.processing import ProcessingService
 from media_service.renditions.results import JobResults
 from media_service.renditions.standard import StandardRenditions
 from media_service.rpc.access_service import AccessServicer
+from media_service.rpc.archive_service import ArchiveServicer
 from media_service.rpc.audit_record import Audit
 from media_service.rpc.audit_service import AuditServicer
 from media_service.rpc.authentication import Authenticator
@@ -110,6 +114,7 @@ from media_service.watches.tickets import WatchTickets
 SERVICES = [
     upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"],
     download_service_pb2.DESCRIPTOR.services_by_name["DownloadService"],
+    archive_service_pb2.DESCRIPTOR.services_by_name["ArchiveService"],
     media_service_pb2.DESCRIPTOR.services_by_name["MediaService"],
     batch_service_pb2.DESCRIPTOR.services_by_name["BatchService"],
     processing_service_pb2.DESCRIPTOR.services_by_name["ProcessingService"],
@@ -144,6 +149,7 @@ class Services:
     uploads: UploadService
     upload_parts: PartService
     downloads: DownloadService
+    archives: ArchiveService
     renders: RenderService
     playback: PlaybackService
     links: ReadLinks
@@ -275,6 +281,9 @@ class RpcServer:
         job_service_pb2_grpc.add_JobServiceServicer_to_server(
             JobServicer(services.jobs, services.job_results, watches, page_tokens, public_urls),
             gate,
+        )
+        archive_service_pb2_grpc.add_ArchiveServiceServicer_to_server(
+            ArchiveServicer(services.archives, services.downloads), gate
         )
         watch_service_pb2_grpc.add_WatchServiceServicer_to_server(
             WatchServicer(services.watch_tickets, services.uploads, services.jobs), gate

@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from mediaservice.v1 import (
     access_service_pb2_grpc,
+    archive_service_pb2_grpc,
     batch_service_pb2_grpc,
     credentials_service_pb2_grpc,
     download_service_pb2,
@@ -66,6 +67,7 @@ class Caller:
         self.uploads = upload_service_pb2_grpc.UploadServiceStub(self.channel)
         self.downloads = download_service_pb2_grpc.DownloadServiceStub(self.channel)
         self.batches = batch_service_pb2_grpc.BatchServiceStub(self.channel)
+        self.archives = archive_service_pb2_grpc.ArchiveServiceStub(self.channel)
         self.media = media_service_pb2_grpc.MediaServiceStub(self.channel)
         self.processing = processing_service_pb2_grpc.ProcessingServiceStub(self.channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)

@@ -1,0 +1,157 @@
+"""ZIP archives: their bytes, who reads them, and when they end."""
+
+import io
+import random
+import zipfile
+import zlib
+
+import grpc
+import pytest
+from mediaservice.v1 import archive_service_pb2, archive_service_pb2_grpc, download_service_pb2
+
+from media_service.downloads.archives import service as archives
+from tests.support.media.small_files import jpeg
+from tests.support.renditions import give
+from tests.support.rpc.archives import archive_content, create_archive
+from tests.support.rpc.audit import entries
+from tests.support.rpc.catalogue import delete, get
+from tests.support.rpc.server import Caller, Running, refused, text_of, unknown_id
+from tests.support.rpc.share_links import share, visitor
+from tests.support.rpc.sharing import grant, revoke
+
+FIRST, SECOND = jpeg(), jpeg(width=64, height=48)
+
+
+async def stored(caller: Caller) -> tuple[str, str]:
+    """Two media of the same name."""
+    first = await caller.store(FIRST, filename="Жук.jpg")
+    return first.media_id, (await caller.store(SECOND, filename="Жук.jpg")).media_id
+
+
+async def read_range(caller: Caller, archive_id: str, start: int, end: int) -> bytes:
+    return await archive_content(caller, archive_id, ("range", f"bytes={start}-{end - 1}"))
+
+
+async def test_an_archive_has_the_stated_size_and_continues_at_any_byte(ann: Caller) -> None:
+    """Also before the CRC-32 of its files is known, which then comes from the store."""
+    media_ids = await stored(ann)
+    fresh = [await create_archive(ann, *media_ids, filename="a.zip") for _ in range(4)]
+    size = fresh[0].size_bytes
+    parts = [(0, 1), (40, size - 1), (size // 2, size), (size - 10, size)]
+    early = [
+        await read_range(ann, each.archive_id, *part)
+        for each, part in zip(fresh, parts, strict=True)
+    ]
+    whole = await archive_content(ann, fresh[0].archive_id)
+    assert len(whole) == size == fresh[1].size_bytes
+    assert early == [whole[start:end] for start, end in parts]
+    with zipfile.ZipFile(io.BytesIO(whole)) as found:
+        assert found.namelist() == ["Жук.jpg", "Жук (2).jpg"]
+        assert [found.read(name) for name in found.namelist()] == [FIRST, SECOND]
+    # Now the sums are known, so that headers have them.
+    known = await create_archive(ann, *media_ids)
+    whole = await archive_content(ann, known.archive_id)
+    assert len(whole) == known.size_bytes == size - 2 * 16
+    assert int.from_bytes(whole[14:18], "little") == zlib.crc32(FIRST)
+    assert zipfile.ZipFile(io.BytesIO(whole)).testzip() is None
+    for _ in range(20):
+        start, end = sorted(random.sample(range(known.size_bytes + 1), 2))
+        assert await read_range(ann, known.archive_id, start, end) == whole[start:end]
+
+
+async def test_each_file_counts_as_a_download(ann: Caller, service: Running) -> None:
+    media_ids = await stored(ann)
+    archive = await create_archive(ann, *media_ids)
+    await archive_content(ann, archive.archive_id)
+    await read_range(ann, archive.archive_id, archive.size_bytes - 5, archive.size_bytes)
+    for media_id in media_ids:
+        found = await entries(ann, media_id=media_id, action="media.download")
+        assert [(each.resource_id, each.bytes > 0) for each in found] == [
+            (archive.archive_id, True)
+        ]
+
+
+async def test_a_url_reads_it_without_a_token_until_it_is_revoked(
+    ann: Caller, service: Running
+) -> None:
+    media_ids = await stored(ann)
+    archive = await create_archive(ann, *media_ids, filename="été.zip")
+    token, path = archive.url.split("/")[-2:]
+    assert path == "%C3%A9t%C3%A9.zip"
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        stub = archive_service_pb2_grpc.ArchiveServiceStub(channel)
+        request = archive_service_pb2.GetSignedArchiveRequest(token=token, path=path)
+        call = stub.GetSignedArchive(request)
+        whole = b"".join([body.data async for body in call])
+        assert zipfile.ZipFile(io.BytesIO(whole)).testzip() is None
+        headers = text_of(await call.initial_metadata())
+        assert headers["content-disposition"].startswith("attachment")
+        assert headers["x-content-length"] == str(archive.size_bytes)
+        revocation = download_service_pb2.RevokeSignedUrlsRequest(media_id=media_ids[1])
+        await ann.call(ann.downloads.RevokeSignedUrls, revocation)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.GetSignedArchive(request).read()
+        assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_only_the_creator_reads_it_while_they_may_read_all_of_it(
+    ann: Caller, bob: Caller
+) -> None:
+    media_ids = await stored(ann)
+    for media_id in media_ids:
+        await grant(ann, f"media:{media_id}", "user:bob", "VIEWER")
+    archive = await create_archive(bob, *media_ids)
+    assert (await refused(archive_content(ann, archive.archive_id))).reason == "ARCHIVE_NOT_FOUND"
+    assert len(await archive_content(bob, archive.archive_id)) == archive.size_bytes
+    await revoke(ann, f"media:{media_ids[0]}", "user:bob")
+    assert (await refused(archive_content(bob, archive.archive_id))).reason == "ARCHIVE_CHANGED"
+    refusal = await refused(create_archive(bob, *media_ids))
+    assert (refusal.reason, refusal.metadata["media_id"]) == ("MEDIA_NOT_FOUND", media_ids[0])
+    await delete(ann, media_ids[1])
+    assert (await refused(create_archive(ann, media_ids[1]))).reason == "MEDIA_DELETED"
+
+
+async def test_the_session_of_a_link_gets_all_that_it_shares(ann: Caller, service: Running) -> None:
+    media_ids = await stored(ann)
+    targets = [f"media:{media_id}" for media_id in media_ids]
+    guest = await visitor(service, (await share(ann, *targets, mode="DOWNLOAD")).secret)
+    archive = await create_archive(guest)
+    assert archive.file_count == 2
+    assert len(await archive_content(guest, archive.archive_id)) == archive.size_bytes
+    viewer = await visitor(service, (await share(ann, *targets)).secret)
+    assert (await refused(create_archive(viewer))).reason == "DOWNLOAD_NOT_ALLOWED"
+    await give(service.environ, media_ids[0], "small", b"small")
+    small = await create_archive(viewer, rendition="small")
+    assert (small.file_count, small.skipped_count) == (1, 1)
+    with zipfile.ZipFile(io.BytesIO(await archive_content(viewer, small.archive_id))) as found:
+        assert found.read(found.namelist()[0]) == b"small"
+
+
+async def test_what_cannot_be_archived_is_refused_with_what_to_do(
+    ann: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media_ids = await stored(ann)
+    assert (await refused(create_archive(ann))).reason == "INVALID_FIELD"
+    assert (await refused(create_archive(ann, filter="size_bytes>1TB"))).reason == "INVALID_FILTER"
+    assert (await refused(create_archive(ann, filter="width>9999"))).reason == "ARCHIVE_EMPTY"
+    missing = await refused(create_archive(ann, media_ids[0], rendition="huge"))
+    assert missing.reason == "RENDITION_NOT_FOUND"
+    assert (await refused(archive_content(ann, unknown_id()))).reason == "ARCHIVE_NOT_FOUND"
+    found = await create_archive(ann, filter='filename="Жук*"')
+    assert found.file_count == 2
+    monkeypatch.setattr(archives, "MOST_FILES", 1)
+    assert (await refused(create_archive(ann, filter="kind=IMAGE"))).reason == "ARCHIVE_TOO_LARGE"
+
+
+async def test_the_newest_archives_of_a_caller_stay_until_they_expire(
+    ann: Caller, service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media_ids = await stored(ann)
+    monkeypatch.setattr(archives, "MOST_ARCHIVES", 2)
+    created = [(await create_archive(ann, *media_ids)).archive_id for _ in range(3)]
+    assert (await refused(archive_content(ann, created[0]))).reason == "ARCHIVE_NOT_FOUND"
+    assert await archive_content(ann, created[1])
+    async with service.database() as db:
+        await db.execute("update archives set expire_time = now() - interval '1 second'")
+    assert (await refused(archive_content(ann, created[1]))).reason == "ARCHIVE_NOT_FOUND"
+    assert (await get(ann, media_ids[0])).media_id == media_ids[0]
