@@ -53,6 +53,7 @@ LINKED = {
     for method in (
         *("DownloadService/GetContent", "DownloadService/GetPublic", "DownloadService/GetSigned"),
         *("DownloadService/GetStream", "UploadService/PutSigned"),
+        "ArchiveService/GetSignedArchive",
     )
 }
 READS = ("GET", "HEAD")

@@ -32,6 +32,8 @@ OTHERS = {
     "api_keys": "display_name org_id prefix scopes",
     "audit_days": "action scope scope_id",
     # Random ids.
+    "archive_files": "name rendition",
+    "archives": "filename org_id",
     "audit_entries": "action actor_type category credential_id details org_id outcome project_id"
     " request_id resource_id",
     "audit_people": "type",

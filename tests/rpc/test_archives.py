@@ -1,9 +1,11 @@
 """ZIP archives: their bytes, who reads them, and when they end."""
 
 import io
+import json
 import random
 import zipfile
 import zlib
+from pathlib import Path
 
 import grpc
 import pytest
@@ -15,9 +17,11 @@ from tests.support.renditions import give
 from tests.support.rpc.archives import archive_content, create_archive
 from tests.support.rpc.audit import entries
 from tests.support.rpc.catalogue import delete, get
+from tests.support.rpc.commands import Run
 from tests.support.rpc.server import Caller, Running, refused, text_of, unknown_id
 from tests.support.rpc.share_links import share, visitor
 from tests.support.rpc.sharing import grant, revoke
+from tests.support.tools import eventually_async
 
 FIRST, SECOND = jpeg(), jpeg(width=64, height=48)
 
@@ -64,11 +68,18 @@ async def test_each_file_counts_as_a_download(ann: Caller, service: Running) -> 
     archive = await create_archive(ann, *media_ids)
     await archive_content(ann, archive.archive_id)
     await read_range(ann, archive.archive_id, archive.size_bytes - 5, archive.size_bytes)
-    for media_id in media_ids:
-        found = await entries(ann, media_id=media_id, action="media.download")
-        assert [(each.resource_id, each.bytes > 0) for each in found] == [
-            (archive.archive_id, True)
-        ]
+    expected = [
+        ("media.download", media_ids[0], "ann", True, len(FIRST)),
+        ("media.download", media_ids[1], "ann", True, len(SECOND)),
+    ]
+
+    async def recorded() -> bool:
+        log = await entries(service, "action", "media_id", "actor", "counted", "bytes")
+        return [each for each in log if each[0] == "media.download" and each[1] in media_ids] == (
+            expected
+        )
+
+    await eventually_async(recorded)
 
 
 async def test_a_url_reads_it_without_a_token_until_it_is_revoked(
@@ -155,3 +166,14 @@ async def test_the_newest_archives_of_a_caller_stay_until_they_expire(
         await db.execute("update archives set expire_time = now() - interval '1 second'")
     assert (await refused(archive_content(ann, created[1]))).reason == "ARCHIVE_NOT_FOUND"
     assert (await get(ann, media_ids[0])).media_id == media_ids[0]
+
+
+async def test_the_command_prints_a_url(ann: Caller, service: Running, tmp_path: Path) -> None:
+    run, media_ids = Run(service, tmp_path), await stored(ann)
+    [[archive_id, size, url]] = await run("ann", "archive", *media_ids, "--name", "a.zip")
+    assert url.endswith("/a.zip")
+    assert len(await archive_content(ann, archive_id)) == int(size)
+    result = await run.result("ann", "archive", "--filter", 'filename="Жук*"', "--json")
+    assert json.loads(result.stdout)["fileCount"] >= 2
+    missing = await run.result("ann", "archive", unknown_id())
+    assert (missing.exit_code, "MEDIA_NOT_FOUND" in missing.output) == (1, True)

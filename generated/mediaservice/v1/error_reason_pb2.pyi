@@ -114,7 +114,7 @@ class ErrorReason(_message.Message):
         ARCHIVE_NOT_FOUND: ErrorReason._Value.ValueType  # 130
         """Archives
 
-        The archive does not exist, has expired, or was created by another caller. Create a new one.
+        The archive `archive_id` does not exist, has expired, or was created by another caller. Create a new one.
         """
         ARCHIVE_CHANGED: ErrorReason._Value.ValueType  # 131
         """A file of the archive has another version, was deleted, or may no longer be read. Create a new archive."""
@@ -524,7 +524,7 @@ class ErrorReason(_message.Message):
     ARCHIVE_NOT_FOUND: ErrorReason.Value.ValueType  # 130
     """Archives
 
-    The archive does not exist, has expired, or was created by another caller. Create a new one.
+    The archive `archive_id` does not exist, has expired, or was created by another caller. Create a new one.
     """
     ARCHIVE_CHANGED: ErrorReason.Value.ValueType  # 131
     """A file of the archive has another version, was deleted, or may no longer be read. Create a new archive."""

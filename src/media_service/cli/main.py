@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "ls": ("media_service.cli.media:ls", "List media."),
     "show": ("media_service.cli.media:show", "Show the properties of a media."),
     "link": ("media_service.cli.link:link", "Sign a URL that reads a media without a token."),
+    "archive": ("media_service.cli.archive:archive", "Put several media into a ZIP archive."),
     "tag": ("media_service.cli.changes:tag", "Add and remove tags of a media."),
     "visibility": ("media_service.cli.changes:visibility", "Make media public or private."),
     "rm": ("media_service.cli.changes:rm", "Delete media."),

@@ -29,6 +29,7 @@ class ArchiveServicer(archive_service_pb2_grpc.ArchiveServiceServicer):
             tuple(request.media_ids), request.filter, request.project_id, request.rendition
         )
         archive, url = await self._archives.create(caller(), selection, request.filename)
+        await context.send_initial_metadata((("x-http-status", "201"), ("location", url)))
         return archive_service_pb2.Archive(
             archive_id=archive.archive_id,
             filename=archive.filename,

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 from mediaservice.v1 import (
     access_service_pb2_grpc,
+    archive_service_pb2_grpc,
     audit_service_pb2_grpc,
     credentials_service_pb2_grpc,
     download_service_pb2_grpc,
@@ -67,6 +68,7 @@ def rpcs(channel: Any) -> Mapping[str, Any]:
     return {
         **vars(upload_service_pb2_grpc.UploadServiceStub(channel)),
         **vars(download_service_pb2_grpc.DownloadServiceStub(channel)),
+        **vars(archive_service_pb2_grpc.ArchiveServiceStub(channel)),
         **vars(media_service_pb2_grpc.MediaServiceStub(channel)),
         **vars(policy_service_pb2_grpc.PolicyServiceStub(channel)),
         **vars(quota_service_pb2_grpc.QuotaServiceStub(channel)),
