@@ -214,7 +214,7 @@ class ArchiveService:
         found: list[Media] = []
         token = ""
         while True:
-            page, token_after = await self._media.list_media(
+            page, token_after, _ = await self._media.list_media(
                 principal,
                 filter_text=selection.filter,
                 order_by="",
@@ -224,7 +224,7 @@ class ArchiveService:
                 project_id=selection.project_id,
                 limit=PAGE,
             )
-            found += page
+            found += [listed.media for listed in page]
             if len(found) > MOST_FILES:
                 raise too_many(MOST_FILES)
             if len(page) < PAGE:
