@@ -58,7 +58,7 @@ OTHERWISE = {
 SILENT = {
     *("api_keys.create", "api_keys.revoke", "service_accounts.create", "service_accounts.delete"),
     *("audit.export", "users.export", "users.erase", "quotas.recalculate", "watches.create"),
-    *("media.sign", "media.hand_out", "uploads.sign", "signed_urls.revoke"),
+    *("media.sign", "media.hand_out", "uploads.sign", "signed_urls.revoke", "archives.create"),
 }
 
 
