@@ -25,6 +25,8 @@ PROJECTS, TENANTS = 40, 10
 # Members of the organization: of all its projects through a group, of five and of one directly, and
 # of none, but with 1000 single media.
 EVERYWHERE, FIVE, ONE, SINGLE = "everywhere", "five", "one", "single"
+# Each project has an owner, who also owns its media: the one with most media, and a tenant.
+OWNER, TENANT = "owner-1", f"owner-{PROJECTS + TENANTS}"
 
 FOLDER = Path(__file__).parent
 SYLLABLES = (
@@ -35,6 +37,10 @@ TAGS = (
     " architecture black-and-white close-up aerial panorama cover archive client internal press"
 )
 
+TABLES = (
+    "organizations", "projects", "groups", "group_members", "access_grants", "blobs", "media",
+    "media_versions",
+)  # fmt: skip
 # Secondary indexes are built over all rows at the end, which takes a third of the time.
 INDEXES = """
 select i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) from pg_index i
@@ -83,7 +89,7 @@ def fill(url: str, media: int = MEDIA) -> None:
             db.execute(statement.encode())
         for _, definition in indexes:
             db.execute(definition.encode())
-        db.execute("vacuum analyze")
+        db.execute(f"vacuum analyze {', '.join(TABLES)}".encode())
 
 
 def main() -> None:

@@ -27,12 +27,13 @@ insert into group_members (group_id, member) values ('all', 'user:everywhere');
 insert into access_grants (resource, grantee, role)
 select 'organization:studio', 'user:' || name, 0
 from unnest(array['everywhere', 'five', 'one', 'single']) name
+union all select 'organization:' || org_id, owner_type || ':' || owner_id, 0 from projects
 union all select 'project:project-' || n, 'group:all', 1 from generate_series(1, $main) n
 union all select 'project:project-' || n * 8, 'user:five', 3 from generate_series(1, 5) n
 union all values ('project:project-1', 'user:one', 3);
 insert into access_grants (resource, grantee, role)
 select 'project:project-' || 1 + n % $main, 'user:member-' || n, 1
-from generate_series(1, 20000) n;
+from generate_series(1, $media / 50) n;
 
 insert into blobs (blob_id, store, key, size_bytes, crc32c, sha256)
 select blob_id, 'raw', 'blobs/' || blob_id, weight, n,

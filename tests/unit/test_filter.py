@@ -21,7 +21,7 @@ from media_service.media.filter import (
 
 BOX = "box(point(%s, %s), point(%s, %s))"
 HAS_CONTENT = with_content(b"").sql
-HAS_TAG = "hashtextextended(%s, 0) = any(m.tag_hashes)"
+HAS_TAG = "m.tag_hashes @> array[hashtextextended(%s, 0)]"
 
 
 def refused(text: str) -> str:

@@ -144,7 +144,7 @@ def with_content(wanted: bytes) -> Condition:
 
 def tagged(tag: str) -> Condition:
     # The indexes of lists have the hashes of tags. Two tags with the same 64 bits are not expected.
-    return Condition("hashtextextended(%s, 0) = any(m.tag_hashes)", (tag,))
+    return Condition("m.tag_hashes @> array[hashtextextended(%s, 0)]", (tag,))
 
 
 def enum(column: str, names: Sequence[str]) -> Field:
