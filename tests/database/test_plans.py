@@ -21,7 +21,7 @@ from tests.support.databases import CleanDatabases
 from tests.support.long_form import LONG_FORM
 from tests.support.plans import Explaining, rows_read, scanned
 
-SLICE = 5_000
+SLICE = 10_000
 PAGE = 50
 # A page of each project, the page itself, and deleted media in between.
 ONCE = (PROJECTS + 2) * PAGE
@@ -30,15 +30,15 @@ LISTS = [
     (EVERYWHERE, "", "", ONCE),
     (EVERYWHERE, "kind=IMAGE AND width>=4000", "", 2 * ONCE),
     (EVERYWHERE, "tags:approved", "", 6 * ONCE),
-    (EVERYWHERE, "tags:shoot-300", "", 2 * ONCE),
+    (EVERYWHERE, "tags:shoot-300", "", 3 * ONCE),
     (EVERYWHERE, 'labels.client="c-7"', "", 2 * ONCE),
     (EVERYWHERE, "", "capture_time desc", ONCE),
     (EVERYWHERE, "", "size_bytes desc", ONCE),
     (FIVE, "kind=IMAGE", "size_bytes desc", 12 * PAGE),
-    (ONE, "", "capture_time desc", 2 * PAGE),
+    (ONE, "", "capture_time desc", 3 * PAGE),
     (ONE, "tags:approved AND visibility=PUBLIC", "", 3000),
     (SINGLE, "kind=IMAGE", "", 1500),
-    (OWNER, "", "capture_time desc", 2 * PAGE),
+    (OWNER, "", "capture_time desc", 3 * PAGE),
 ]
 
 
