@@ -61,6 +61,8 @@ from media_service.media.model import Kind
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
 from media_service.media.usage import UsageCounter
+from media_service.media.versions.reader import VersionReader
+from media_service.media.versions.service import VersionService
 from media_service.policies.blocklist import Blocklist
 from media_service.policies.service import PolicyService
 from media_service.privacy.service import PrivacyService
@@ -370,7 +372,9 @@ async def renders(config: Config, parts: Base, forks: Forks | None) -> AsyncIter
         ) as renderer,
     ):
         reader = MediaReader(parts.database, bare=True)
-        service = RenderService(reader, renderer, cache, parts.stores, children)
+        service = RenderService(
+            reader, renderer, cache, VersionReader(parts.database), parts.stores, children
+        )
         try:
             yield service
         finally:
@@ -467,7 +471,10 @@ async def server(
         sessions, passwords = LinkSessions(signer), Passwords()
         reader = MediaReader(parts.database)
         forthcoming = Forthcoming(parts.database, standard_renditions(config))
-        downloads = DownloadService(reader, PublicReader(parts.database), forthcoming, parts.stores)
+        versions = VersionReader(parts.database)
+        downloads = DownloadService(
+            reader, PublicReader(parts.database), forthcoming, versions, parts.stores
+        )
         playback = PlaybackService(
             parts.database, MediaReader(parts.database, bare=True), forthcoming
         )
@@ -482,11 +489,12 @@ async def server(
             archives,
             rendering,
             playback,
-            ReadLinks(reader, downloads, rendering, playback, signer, config.rest_url),
+            ReadLinks(reader, downloads, rendering, playback, versions, signer, config.rest_url),
             Waiting(parts.database),
             media,
             BatchService(parts.database, config.purge_after),
             DeletionService(parts.database),
+            VersionService(parts.database, policy_from(config).new_scan),
             ProcessingService(parts.database),
             StandardRenditions(parts.database),
             JobService(parts.database),

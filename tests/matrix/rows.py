@@ -37,6 +37,7 @@ from tests.matrix.world import (
     project,
     published,
     queued_job,
+    replaced_media,
     share_link,
     signed_archive,
     signed_link,
@@ -297,6 +298,21 @@ ROWS: list[Row] = [
     ),
     Row("MediaService.UndeleteMedia", {"mediaId": "$media"}, deleted_media),
     Row("MediaService.PurgeMedia", {"mediaId": "$media"}, deleted_media),
+    *(
+        Row(f"MediaService.{name}", {"mediaId": "$media", "version": 1}, replaced_media)
+        for name in ("GetVersion", "RestoreVersion", "DeleteVersion")
+    ),
+    Row("MediaService.ListVersions", {"mediaId": "$media"}, replaced_media),
+    Row(
+        "DownloadService.GetContent",
+        {"mediaId": "$media", "version": 1},
+        *(replaced_media, PROJECT, "version"),
+    ),
+    Row(
+        "UploadService.CreateUpload",
+        {"spec": {"mediaId": "$media"}},
+        *(media, PROJECT, "replace"),
+    ),
     Row(
         "DownloadService.GetStream",
         {"mediaId": "$media", "path": "$stream/a1/init.mp4"},

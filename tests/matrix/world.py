@@ -253,6 +253,23 @@ async def deleted_media(world: World, place: Place) -> Target:
     return {"media": media_id}
 
 
+async def replaced_media(world: World, place: Place) -> Target:
+    """A media with two versions."""
+    media_id = await world.add_media(place)
+    for statement in (
+        "insert into media_versions (media_id, version, blob_id, content_type)"
+        " select media_id, 2, blob_id, content_type from media_versions where media_id = %s",
+        "update blobs set reference_count = reference_count + 1 where blob_id ="
+        " (select blob_id from media_versions where media_id = %s and version = 2)",
+        "update media_versions set state = 'READY', kind = 'IMAGE'"
+        " where media_id = %s and version = 1",
+        "update media set version = 2, latest_version = 2, other_bytes = size_bytes"
+        " where media_id = %s",
+    ):
+        await world.execute(statement, media_id)
+    return {"media": media_id}
+
+
 async def stream(world: World, place: Place) -> Target:
     media_id, stream_id = await world.add_media(place), new_id()
     await world.execute(

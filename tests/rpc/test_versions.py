@@ -3,12 +3,23 @@
 from mediaservice.v1 import download_service_pb2, media_pb2, upload_pb2
 
 from tests.support.media.small_files import jpeg, png, video_bytes
-from tests.support.rpc.catalogue import delete, get, until_done, update
+from tests.support.rpc.catalogue import delete, get, purge, until_done, update
 from tests.support.rpc.jobs import Job, ended, listed, process, reason
 from tests.support.rpc.parts import complete, put
+from tests.support.rpc.quotas import set_quota, usage
+from tests.support.rpc.renders import render
 from tests.support.rpc.server import Caller, Running, refused
-from tests.support.rpc.sharing import grant
-from tests.support.rpc.versions import replaced, until, until_version
+from tests.support.rpc.sharing import grant, make_administrator
+from tests.support.rpc.versions import (
+    content,
+    delete_version,
+    replaced,
+    restore,
+    until,
+    until_version,
+    version,
+    versions,
+)
 from tests.support.rpc.ways import WAYS
 from tests.support.tools import eventually_async
 
@@ -29,11 +40,11 @@ async def test_a_file_is_replaced_in_every_way_and_its_address_keeps_working(
     media = await until_done(ann, stored.media_id)
     await update(ann, ["title"], media_id=media.media_id, title="Beach")
     before = await rendition(ann, media.media_id, "small")
-    for version, send in enumerate(WAYS, 2):
-        data = jpeg(color=f"#{30 * version:02x}8040")
+    for number, send in enumerate(WAYS, 2):
+        data = jpeg(color=f"#{30 * number:02x}8040")
         await send(ann, data, media_id=media.media_id)
         assert await ann.content(media.media_id), "it is served while the new one is inspected"
-        media = await until_version(ann, media.media_id, version)
+        media = await until_version(ann, media.media_id, number)
         assert await ann.content(media.media_id) == data
         after = await rendition(ann, media.media_id, "small")
         assert after != before
@@ -111,9 +122,108 @@ async def test_a_version_that_fails_leaves_the_one_before(working: Running) -> N
     found = await get(ann, media.media_id)
     assert (found.state, found.version, found.latest_version) == (Media.READY, 1, 2)
     assert await ann.content(media.media_id) == jpeg()
+    assert ("media.version_failed", 2) in await told(working, media.media_id)
     await replaced(ann, media.media_id, png())
     await until_version(ann, media.media_id, 3)
 
 
 async def failed_jobs(caller: Caller, media_id: str) -> list[Job]:
     return [job for job in await listed(caller, media_id=media_id) if job.state == Job.FAILED]
+
+
+async def test_the_history_is_read_restored_and_deleted(working: Running) -> None:
+    ann, bob = await working.caller("ann"), await working.caller("bob")
+    first, second = jpeg(color="red"), jpeg(color="blue")
+    media_id = (await ann.store(first, "one.jpg")).media_id
+    await until_done(ann, media_id)
+    await replaced(ann, media_id, second, filename="two.jpg")
+    media = await until_version(ann, media_id, 2)
+    found = await versions(ann, media_id)
+    assert [(v.version, v.current, v.original_filename) for v in found] == [
+        (2, True, "two.jpg"),
+        (1, False, "one.jpg"),
+    ]
+    assert {v.state for v in found} == {Media.READY}
+    assert (found[1].image.width, found[1].size_bytes) == (64, len(first))
+    assert await content(ann, media_id, 1) == first
+    assert await content(ann, media_id, 2) == second
+    assert (await refused(content(ann, media_id, 3))).reason == "VERSION_NOT_FOUND"
+    assert (await refused(content(ann, media_id, 1, "small"))).reason == "RENDITION_NOT_FOUND"
+    red = await render(ann, media_id, width=8, version=1)
+    assert red.content != (await render(ann, media_id, width=8)).content
+    await grant(ann, f"media:{media_id}", "user:bob", "VIEWER")
+    assert await content(bob, media_id, 2) == second
+    for call in (content(bob, media_id, 1), version(bob, media_id, 1), versions(bob, media_id)):
+        assert (await refused(call)).reason == "ROLE_REQUIRED"
+    assert (await refused(restore(ann, media_id, 1, '"0"'))).reason == "ETAG_MISMATCH"
+    added = await restore(ann, media_id, 1, media.etag)
+    assert (added.version, added.restored_from, added.state) == (3, 1, Media.PENDING)
+    await until_version(ann, media_id, 3)
+    assert await ann.content(media_id) == first
+    assert (await restore(ann, media_id, 3)).current, "there is nothing to do"
+    assert (await refused(delete_version(ann, media_id, 3))).reason == "VERSION_CURRENT"
+    await delete_version(ann, media_id, 1)
+    assert (await refused(version(ann, media_id, 1))).reason == "VERSION_NOT_FOUND"
+    assert (await refused(restore(ann, media_id, 1))).reason == "VERSION_NOT_FOUND"
+    assert await ann.content(media_id) == first, "the bytes are shared"
+    await delete_version(ann, media_id, 2)
+    assert [v.version for v in await versions(ann, media_id)] == [3]
+    assert (await get(ann, media_id)).latest_version == 3
+    assert await told(working, media_id) == [
+        *(("media.version_created", 2), ("media.replaced", None)),
+        *(("media.version_created", 3), ("media.replaced", None)),
+        *(("media.version_deleted", 1), ("media.version_deleted", 2)),
+    ]
+
+
+async def told(service: Running, media_id: str) -> list[tuple[str, int | None]]:
+    """The events about the versions of a media."""
+    async with service.database() as db:
+        rows = await db.execute(
+            "select type, (data->>'ofVersion')::int from ("
+            " select event->>'type' as type, event->'data' as data,"
+            " (event->>'sequence')::bigint as sequence, (event->>'media_id')::uuid as media_id"
+            " from event_outbox"
+            " union all select type, data, sequence, media_id from events) e"
+            " where media_id = %s and (type like 'media.version%%' or type = 'media.replaced')"
+            " order by sequence",
+            (media_id,),
+        )
+        return [(type_, version) for type_, version in await rows.fetchall()]
+
+
+async def test_only_a_version_that_is_ready_is_restored(ann: Caller) -> None:
+    media = await ann.store(jpeg())
+    await replaced(ann, media.media_id, png())
+    await replaced(ann, media.media_id, png())
+    refusal = await refused(restore(ann, media.media_id, 2))
+    assert (refusal.reason, refusal.metadata["state"]) == ("VERSION_NOT_READY", "PENDING")
+    assert [v.version for v in await versions(ann, media.media_id, page_size=2)] == [3, 2]
+    await delete_version(ann, media.media_id, 2)
+    assert [v.version for v in await versions(ann, media.media_id)] == [3, 1]
+
+
+async def test_all_versions_count_for_quotas(working: Running) -> None:
+    await make_administrator(working, "root")
+    ann, operator = await working.caller(), await working.caller("root")
+    media_id = (await ann.store(jpeg())).media_id
+    await until_done(ann, media_id)
+    account = "owner:/user:ann"
+    await set_quota(operator, account, BYTES=2 * len(jpeg()) + len(png()) + 1, MEDIA=1)
+    await replaced(ann, media_id, png())
+    await until_version(ann, media_id, 2)
+    await restore(ann, media_id, 1)
+    await until_version(ann, media_id, 3)
+    used = await usage(operator, account)
+    assert used["BYTES"] == (0, 2 * len(jpeg()) + len(png()))
+    refusal = await refused(replaced(ann, media_id, png()))
+    assert (refusal.reason, refusal.metadata["measure"]) == ("QUOTA_EXCEEDED", "BYTES")
+    await delete_version(ann, media_id, 1)
+    upload = await ann.create(media_id=media_id, size_bytes=len(jpeg()))
+    assert (await usage(operator, account))["MEDIA"] == (0, 1), "it will add none"
+    await put(ann, upload.upload_id, 1, jpeg())
+    await complete(ann, upload.upload_id)
+    assert (await usage(operator, account))["BYTES"] == used["BYTES"]
+    await delete(ann, media_id)
+    await purge(ann, media_id)
+    assert (await usage(operator, account))["BYTES"] == (0, 0)

@@ -39,7 +39,7 @@ PERMISSIONS = {
 }
 ACTIONS = {
     *("media.update", "media.delete", "media.undelete", "media.purge", "media.sign"),
-    *("renditions.create", "renditions.delete"),
+    *("renditions.create", "renditions.delete", "versions.restore", "versions.delete"),
     *("uploads.create", "uploads.write", "uploads.sign", "uploads.complete", "uploads.abort"),
     *("jobs.cancel", "jobs.retry", "watches.create"),
     *("service_accounts.create", "service_accounts.delete"),
@@ -105,6 +105,8 @@ def test_a_role_is_required_on_a_resource_that_the_request_names(method: MethodD
         assert message.fields_by_name[last].type == FieldDescriptor.TYPE_STRING
         # What others do, and who else has access, is for those who manage it.
         managed = rule.permission in {"audit.read", "links.read"} or method.name == "ListGrants"
+        # So is what was replaced, for those who may replace it.
+        managed = managed or method.name in {"ListVersions", "GetVersion"}
         reads = rule.permission.endswith(".read") and not managed
         assert (rule.minimum_role == Rule.VIEWER) == reads
 

@@ -324,6 +324,14 @@ class ErrorReason(_message.Message):
         """
         VERSION_NOT_FOUND: ErrorReason._Value.ValueType  # 509
         """The media `media_id` has no version `version`."""
+        VERSION_CURRENT: ErrorReason._Value.ValueType  # 522
+        """The version `version` of the media `media_id` is the current one, and cannot be deleted. Replace the file or restore
+        another version first, or delete the media.
+        """
+        VERSION_NOT_READY: ErrorReason._Value.ValueType  # 523
+        """The version `version` of the media `media_id` is `state`, or waits for its virus scan. Only one that is READY can be
+        restored.
+        """
         KIND_MISMATCH: ErrorReason._Value.ValueType  # 520
         """The file is of the kind `new_kind`. A new version of the media `media_id` must be of the kind `kind`, as all that
         shows the media expects.
@@ -734,6 +742,14 @@ class ErrorReason(_message.Message):
     """
     VERSION_NOT_FOUND: ErrorReason.Value.ValueType  # 509
     """The media `media_id` has no version `version`."""
+    VERSION_CURRENT: ErrorReason.Value.ValueType  # 522
+    """The version `version` of the media `media_id` is the current one, and cannot be deleted. Replace the file or restore
+    another version first, or delete the media.
+    """
+    VERSION_NOT_READY: ErrorReason.Value.ValueType  # 523
+    """The version `version` of the media `media_id` is `state`, or waits for its virus scan. Only one that is READY can be
+    restored.
+    """
     KIND_MISMATCH: ErrorReason.Value.ValueType  # 520
     """The file is of the kind `new_kind`. A new version of the media `media_id` must be of the kind `kind`, as all that
     shows the media expects.

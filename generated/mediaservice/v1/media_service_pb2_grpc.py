@@ -75,6 +75,26 @@ class MediaServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_media__service__pb2.PurgeMediaRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.ListVersions = channel.unary_unary(
+                '/mediaservice.v1.MediaService/ListVersions',
+                request_serializer=mediaservice_dot_v1_dot_media__service__pb2.ListVersionsRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_media__service__pb2.ListVersionsResponse.FromString,
+                _registered_method=True)
+        self.GetVersion = channel.unary_unary(
+                '/mediaservice.v1.MediaService/GetVersion',
+                request_serializer=mediaservice_dot_v1_dot_media__service__pb2.GetVersionRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_media__pb2.MediaVersion.FromString,
+                _registered_method=True)
+        self.RestoreVersion = channel.unary_unary(
+                '/mediaservice.v1.MediaService/RestoreVersion',
+                request_serializer=mediaservice_dot_v1_dot_media__service__pb2.RestoreVersionRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_media__pb2.MediaVersion.FromString,
+                _registered_method=True)
+        self.DeleteVersion = channel.unary_unary(
+                '/mediaservice.v1.MediaService/DeleteVersion',
+                request_serializer=mediaservice_dot_v1_dot_media__service__pb2.DeleteVersionRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
 
 
 class MediaServiceServicer(object):
@@ -196,6 +216,70 @@ class MediaServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListVersions(self, request, context):
+        """Lists the versions of a media, newest first. One that is PENDING or PROCESSING becomes the current one when it is
+        READY; until then, and if it fails, the media is served as before.
+
+        Permission: media.read. Errors: MEDIA_NOT_FOUND. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\"}" $GRPC mediaservice.v1.MediaService/ListVersions
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVersion(self, request, context):
+        """Returns a version of a media. Its content is read with the `version` of GetContent, Download, RenderImage and
+        CreateSignedUrl. Versions that are not current need the role EDITOR, because they may show what was replaced on
+        purpose.
+
+        Permission: media.read. Errors: MEDIA_NOT_FOUND, VERSION_NOT_FOUND. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions/1
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\", \"version\": 1}" $GRPC mediaservice.v1.MediaService/GetVersion
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreVersion(self, request, context):
+        """Restores a version: adds a new one with the same bytes, which are stored once, and returns it. It is scanned and
+        inspected like an upload, and becomes the current one when it is READY. Restoring the current version returns it.
+
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, VERSION_NOT_FOUND, VERSION_NOT_READY,
+        ETAG_MISMATCH, FILE_BLOCKED, QUOTA_EXCEEDED. Safe to retry with an etag: a second attempt is then refused with
+        ETAG_MISMATCH.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions/1:restore --json '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\", \"version\": 1}" $GRPC mediaservice.v1.MediaService/RestoreVersion
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteVersion(self, request, context):
+        """Deletes a version that is not current immediately and permanently, with all that was rendered from it. Also cancels
+        a version that is being inspected.
+
+        Permission: media.purge. Errors: MEDIA_NOT_FOUND, VERSION_NOT_FOUND (also if an earlier attempt succeeded),
+        VERSION_CURRENT. Safe to retry.
+
+        Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions/1
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\", \"version\": 1}" $GRPC mediaservice.v1.MediaService/DeleteVersion
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MediaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -232,6 +316,26 @@ def add_MediaServiceServicer_to_server(servicer, server):
             'PurgeMedia': grpc.unary_unary_rpc_method_handler(
                     servicer.PurgeMedia,
                     request_deserializer=mediaservice_dot_v1_dot_media__service__pb2.PurgeMediaRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'ListVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVersions,
+                    request_deserializer=mediaservice_dot_v1_dot_media__service__pb2.ListVersionsRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_media__service__pb2.ListVersionsResponse.SerializeToString,
+            ),
+            'GetVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVersion,
+                    request_deserializer=mediaservice_dot_v1_dot_media__service__pb2.GetVersionRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_media__pb2.MediaVersion.SerializeToString,
+            ),
+            'RestoreVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreVersion,
+                    request_deserializer=mediaservice_dot_v1_dot_media__service__pb2.RestoreVersionRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_media__pb2.MediaVersion.SerializeToString,
+            ),
+            'DeleteVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteVersion,
+                    request_deserializer=mediaservice_dot_v1_dot_media__service__pb2.DeleteVersionRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
@@ -427,6 +531,114 @@ class MediaService(object):
             target,
             '/mediaservice.v1.MediaService/PurgeMedia',
             mediaservice_dot_v1_dot_media__service__pb2.PurgeMediaRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.MediaService/ListVersions',
+            mediaservice_dot_v1_dot_media__service__pb2.ListVersionsRequest.SerializeToString,
+            mediaservice_dot_v1_dot_media__service__pb2.ListVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.MediaService/GetVersion',
+            mediaservice_dot_v1_dot_media__service__pb2.GetVersionRequest.SerializeToString,
+            mediaservice_dot_v1_dot_media__pb2.MediaVersion.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.MediaService/RestoreVersion',
+            mediaservice_dot_v1_dot_media__service__pb2.RestoreVersionRequest.SerializeToString,
+            mediaservice_dot_v1_dot_media__pb2.MediaVersion.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.MediaService/DeleteVersion',
+            mediaservice_dot_v1_dot_media__service__pb2.DeleteVersionRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,

@@ -123,6 +123,54 @@ class MediaServiceStub:
         curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge --json '{}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/PurgeMedia
     """
+    ListVersions: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.ListVersionsRequest, _media_service_pb2.ListVersionsResponse]
+    """Lists the versions of a media, newest first. One that is PENDING or PROCESSING becomes the current one when it is
+    READY; until then, and if it fails, the media is served as before.
+
+    Permission: media.read. Errors: MEDIA_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/ListVersions
+    """
+    GetVersion: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.GetVersionRequest, _media_pb2.MediaVersion]
+    """Returns a version of a media. Its content is read with the `version` of GetContent, Download, RenderImage and
+    CreateSignedUrl. Versions that are not current need the role EDITOR, because they may show what was replaced on
+    purpose.
+
+    Permission: media.read. Errors: MEDIA_NOT_FOUND, VERSION_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions/1
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"version\\": 1}" $GRPC mediaservice.v1.MediaService/GetVersion
+    """
+    RestoreVersion: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.RestoreVersionRequest, _media_pb2.MediaVersion]
+    """Restores a version: adds a new one with the same bytes, which are stored once, and returns it. It is scanned and
+    inspected like an upload, and becomes the current one when it is READY. Restoring the current version returns it.
+
+    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, VERSION_NOT_FOUND, VERSION_NOT_READY,
+    ETAG_MISMATCH, FILE_BLOCKED, QUOTA_EXCEEDED. Safe to retry with an etag: a second attempt is then refused with
+    ETAG_MISMATCH.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions/1:restore --json '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"version\\": 1}" $GRPC mediaservice.v1.MediaService/RestoreVersion
+    """
+    DeleteVersion: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.DeleteVersionRequest, _empty_pb2.Empty]
+    """Deletes a version that is not current immediately and permanently, with all that was rendered from it. Also cancels
+    a version that is being inspected.
+
+    Permission: media.purge. Errors: MEDIA_NOT_FOUND, VERSION_NOT_FOUND (also if an earlier attempt succeeded),
+    VERSION_CURRENT. Safe to retry.
+
+    Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions/1
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"version\\": 1}" $GRPC mediaservice.v1.MediaService/DeleteVersion
+    """
 
 @_typing.type_check_only
 class MediaServiceAsyncStub(MediaServiceStub):
@@ -216,6 +264,54 @@ class MediaServiceAsyncStub(MediaServiceStub):
 
         curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge --json '{}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/PurgeMedia
+    """
+    ListVersions: _aio.UnaryUnaryMultiCallable[_media_service_pb2.ListVersionsRequest, _media_service_pb2.ListVersionsResponse]  # type: ignore[assignment]
+    """Lists the versions of a media, newest first. One that is PENDING or PROCESSING becomes the current one when it is
+    READY; until then, and if it fails, the media is served as before.
+
+    Permission: media.read. Errors: MEDIA_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/ListVersions
+    """
+    GetVersion: _aio.UnaryUnaryMultiCallable[_media_service_pb2.GetVersionRequest, _media_pb2.MediaVersion]  # type: ignore[assignment]
+    """Returns a version of a media. Its content is read with the `version` of GetContent, Download, RenderImage and
+    CreateSignedUrl. Versions that are not current need the role EDITOR, because they may show what was replaced on
+    purpose.
+
+    Permission: media.read. Errors: MEDIA_NOT_FOUND, VERSION_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions/1
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"version\\": 1}" $GRPC mediaservice.v1.MediaService/GetVersion
+    """
+    RestoreVersion: _aio.UnaryUnaryMultiCallable[_media_service_pb2.RestoreVersionRequest, _media_pb2.MediaVersion]  # type: ignore[assignment]
+    """Restores a version: adds a new one with the same bytes, which are stored once, and returns it. It is scanned and
+    inspected like an upload, and becomes the current one when it is READY. Restoring the current version returns it.
+
+    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, VERSION_NOT_FOUND, VERSION_NOT_READY,
+    ETAG_MISMATCH, FILE_BLOCKED, QUOTA_EXCEEDED. Safe to retry with an etag: a second attempt is then refused with
+    ETAG_MISMATCH.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions/1:restore --json '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"version\\": 1}" $GRPC mediaservice.v1.MediaService/RestoreVersion
+    """
+    DeleteVersion: _aio.UnaryUnaryMultiCallable[_media_service_pb2.DeleteVersionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a version that is not current immediately and permanently, with all that was rendered from it. Also cancels
+    a version that is being inspected.
+
+    Permission: media.purge. Errors: MEDIA_NOT_FOUND, VERSION_NOT_FOUND (also if an earlier attempt succeeded),
+    VERSION_CURRENT. Safe to retry.
+
+    Example:
+
+        curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions/1
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"version\\": 1}" $GRPC mediaservice.v1.MediaService/DeleteVersion
     """
 
 class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -349,6 +445,78 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge --json '{}'
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/PurgeMedia
+        """
+
+    @_abc_1.abstractmethod
+    def ListVersions(
+        self,
+        request: _media_service_pb2.ListVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_media_service_pb2.ListVersionsResponse, _abc.Awaitable[_media_service_pb2.ListVersionsResponse]]:
+        """Lists the versions of a media, newest first. One that is PENDING or PROCESSING becomes the current one when it is
+        READY; until then, and if it fails, the media is served as before.
+
+        Permission: media.read. Errors: MEDIA_NOT_FOUND. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/ListVersions
+        """
+
+    @_abc_1.abstractmethod
+    def GetVersion(
+        self,
+        request: _media_service_pb2.GetVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_media_pb2.MediaVersion, _abc.Awaitable[_media_pb2.MediaVersion]]:
+        """Returns a version of a media. Its content is read with the `version` of GetContent, Download, RenderImage and
+        CreateSignedUrl. Versions that are not current need the role EDITOR, because they may show what was replaced on
+        purpose.
+
+        Permission: media.read. Errors: MEDIA_NOT_FOUND, VERSION_NOT_FOUND. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions/1
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"version\\": 1}" $GRPC mediaservice.v1.MediaService/GetVersion
+        """
+
+    @_abc_1.abstractmethod
+    def RestoreVersion(
+        self,
+        request: _media_service_pb2.RestoreVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_media_pb2.MediaVersion, _abc.Awaitable[_media_pb2.MediaVersion]]:
+        """Restores a version: adds a new one with the same bytes, which are stored once, and returns it. It is scanned and
+        inspected like an upload, and becomes the current one when it is READY. Restoring the current version returns it.
+
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, VERSION_NOT_FOUND, VERSION_NOT_READY,
+        ETAG_MISMATCH, FILE_BLOCKED, QUOTA_EXCEEDED. Safe to retry with an etag: a second attempt is then refused with
+        ETAG_MISMATCH.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions/1:restore --json '{}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"version\\": 1}" $GRPC mediaservice.v1.MediaService/RestoreVersion
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteVersion(
+        self,
+        request: _media_service_pb2.DeleteVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes a version that is not current immediately and permanently, with all that was rendered from it. Also cancels
+        a version that is being inspected.
+
+        Permission: media.purge. Errors: MEDIA_NOT_FOUND, VERSION_NOT_FOUND (also if an earlier attempt succeeded),
+        VERSION_CURRENT. Safe to retry.
+
+        Example:
+
+            curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA/versions/1
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\", \\"version\\": 1}" $GRPC mediaservice.v1.MediaService/DeleteVersion
         """
 
 def add_MediaServiceServicer_to_server(servicer: MediaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

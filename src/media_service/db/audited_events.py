@@ -8,7 +8,7 @@ from media_service.access.owner import Owner
 from media_service.access.role import Role
 from media_service.db.audit_entry import AuditEntry
 from media_service.db.event_types import EventType
-from media_service.db.new_event import NOBODY, Event
+from media_service.db.new_event import NOBODY, Event, Value
 
 # About the media of the entry.
 OF_MEDIA: Mapping[str, EventType] = {
@@ -20,7 +20,9 @@ OF_MEDIA: Mapping[str, EventType] = {
     "media.release": EventType.MEDIA_RELEASED,
     "media.transfer": EventType.MEDIA_TRANSFERRED,
     "media.strip": EventType.MEDIA_STRIPPED,
-    "media.add_version": EventType.MEDIA_VERSION_CREATED,
+    "versions.create": EventType.MEDIA_VERSION_CREATED,
+    "versions.restore": EventType.MEDIA_VERSION_CREATED,
+    "versions.delete": EventType.MEDIA_VERSION_DELETED,
     "media.replace": EventType.MEDIA_REPLACED,
     "renditions.delete": EventType.RENDITION_DELETED,
 }
@@ -67,7 +69,8 @@ def event_of(entry: AuditEntry, caller: Owner | None) -> Event | None:
     caller who changed it, and to those with a role on the organization."""
     if (type_ := OF_MEDIA.get(entry.action)) and entry.media_id:
         why = "" if entry.outcome == "OK" else entry.outcome
-        data = {"reason": why} if "reason" in type_.fields else {}
+        known: dict[str, Value] = {"reason": why, "ofVersion": entry.version}
+        data = {name: value for name, value in known.items() if name in type_.fields}
         return Event(type=type_, media_id=entry.media_id, data=data)
     if found := OF_OTHERS.get(entry.action):
         type_, role = found

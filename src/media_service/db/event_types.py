@@ -13,6 +13,7 @@ FIELDS: Mapping[str, str] = {
     "contentType": "The type of the original, such as `image/jpeg`.",
     "kind": "The kind of the media: IMAGE, VIDEO, AUDIO or DOCUMENT.",
     "mediaId": "UUID of the media.",
+    "ofVersion": "The version that the event is about.",
     "reason": "Why, as a reason of docs/errors.md; absent or empty if a caller wanted it.",
     "measure": "Which limit, as in `Quota`.",
     "rendition": "The name of the rendition.",
@@ -62,6 +63,17 @@ class EventType(StrEnum):
     MEDIA_VERSION_CREATED = (
         "media.version_created",
         "A media has a new version. It becomes the current one when it is accepted.",
+        "ofVersion",
+    )
+    MEDIA_VERSION_FAILED = (
+        "media.version_failed",
+        "A new version cannot be used. The one before it stays current.",
+        *("ofVersion", "reason"),
+    )
+    MEDIA_VERSION_DELETED = (
+        "media.version_deleted",
+        "A version that was not current was removed for good.",
+        *("ofVersion", "reason"),
     )
     MEDIA_REPLACED = "media.replaced", "Another version is the current one: read the media again."
     MEDIA_TRANSFERRED = "media.transferred", "A media has another owner or project."
@@ -76,7 +88,7 @@ class EventType(StrEnum):
     SCAN_COMPLETED = (
         "scan.completed",
         "The virus scan of a media has another result than before.",
-        *("scanState", "reason"),
+        *("scanState", "reason", "ofVersion"),
     )
 
     UPLOAD_CREATED = "upload.created", "A session for an upload was created.", "mediaId", "reason"

@@ -19,6 +19,7 @@ from media_service.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    PermissionDenied,
     Reason,
     Unavailable,
 )
@@ -26,7 +27,8 @@ from media_service.media.content import Content
 from media_service.media.filenames import with_extension
 from media_service.media.model import STREAM, Media
 from media_service.media.reader import MediaReader
-from media_service.media.service import available, check_version
+from media_service.media.service import available
+from media_service.media.versions.reader import VersionReader, check_current
 from media_service.renders.model import RenderSpec
 from media_service.renders.service import RenderService
 
@@ -78,6 +80,7 @@ class ReadLinks:
         downloads: DownloadService,
         renders: RenderService,
         playback: PlaybackService,
+        versions: VersionReader,
         signer: LinkSigner,
         rest_url: str,
     ) -> None:
@@ -85,6 +88,7 @@ class ReadLinks:
         self._downloads = downloads
         self._renders = renders
         self._playback = playback
+        self._versions = versions
         self._signer = signer
         self._rest_url = rest_url
 
@@ -131,7 +135,7 @@ class ReadLinks:
         sign = partial(self._sign, signer, media)
         claims = {"rendition": rendition, **version_claim(version)}
         if rendition == STREAM:
-            check_version(media, version)
+            check_current(media, version)
             await self._playback.check(media)
             return sign(claims, MASTER, expire=expire_time(ttl), attachment=False)
         try:
@@ -243,17 +247,24 @@ class ReadLinks:
             raise invalid()
         content: Content | RenderSpec
         try:
-            check_version(media, claims.get("version", 0))
+            version = claims.get("version", 0)
             if "ops" in claims:
                 pipeline = linked_pipeline(claims["ops"])
-                content = await self._renders.find_linked(media, pipeline, accept, signer)
+                shown = await self._versions.shown(media, version)
+                content = await self._renders.find_linked(shown, pipeline, accept, signer)
             elif claims["rendition"] == STREAM:
+                check_current(media, version)
                 content = await self._playback.open(media, path)
             else:
                 rendition = claims["rendition"]
-                content = await self._downloads.content(signer, available(media), rendition)
+                available(media)
+                content = await self._downloads.content(signer, media, rendition, version)
         except (NotFound, FailedPrecondition):
             raise invalid() from None
+        except PermissionDenied as error:
+            if error.reason is Reason.ROLE_REQUIRED:  # to read a version that is not current
+                raise invalid() from None
+            raise
         return Opened(content, claims["attachment"], datetime.fromtimestamp(claims["exp"], UTC))
 
 

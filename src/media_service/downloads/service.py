@@ -17,11 +17,11 @@ from media_service.media.model import Media, MediaState, Rendition
 from media_service.media.reader import MediaReader, PublicReader, not_found, nothing_public
 from media_service.media.service import (
     available,
-    check_version,
     find_rendition,
     readable,
     scanned,
 )
+from media_service.media.versions.reader import VersionReader
 from media_service.renditions.forthcoming import Forthcoming
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.piece_size import PieceSize, PieceSizes, bytes_of
@@ -40,11 +40,13 @@ class DownloadService:
         reader: MediaReader,
         public: PublicReader,
         forthcoming: Forthcoming,
+        versions: VersionReader,
         stores: Mapping[str, BlobStore],
     ) -> None:
         self._reader = reader
         self._public = public
         self._forthcoming = forthcoming
+        self._versions = versions
         self._stores = stores
         self._sizes = PieceSizes()
 
@@ -54,8 +56,8 @@ class DownloadService:
         """Returns the original of the caller's media, or a rendition. `version` 0 means the current
         version.
         Raises NotFound (MEDIA_NOT_FOUND, VERSION_NOT_FOUND, RENDITION_NOT_FOUND),
-        FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED), PermissionDenied
-        (DOWNLOAD_NOT_ALLOWED), Unavailable (MEDIA_NOT_READY).
+        FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_FAILED), PermissionDenied
+        (DOWNLOAD_NOT_ALLOWED, ROLE_REQUIRED), Unavailable (MEDIA_NOT_READY).
         """
         media = await self.media(principal, media_id)
         return await self.content(principal, media, rendition, version)
@@ -72,16 +74,20 @@ class DownloadService:
         self, principal: Principal | None, media: Media, rendition: str, version: int = 0
     ) -> Content:
         """Returns the original or a rendition of a media that the caller may read. Raises NotFound
-        (VERSION_NOT_FOUND, RENDITION_NOT_FOUND), PermissionDenied (DOWNLOAD_NOT_ALLOWED),
-        Unavailable (MEDIA_NOT_READY)."""
+        (VERSION_NOT_FOUND, RENDITION_NOT_FOUND), PermissionDenied (DOWNLOAD_NOT_ALLOWED, and
+        ROLE_REQUIRED for a version that is not current), FailedPrecondition (MEDIA_QUARANTINED,
+        MEDIA_FAILED) if such a version is not served, Unavailable (MEDIA_NOT_READY)."""
         if not rendition and principal and not principal.may_download:
             raise not_downloadable()
-        check_version(scanned(media), version)
+        shown = await self._versions.shown(media, version)
+        media = scanned(shown if shown.current else available(shown))
         if not rendition:
             return self.original(media)
         try:
             return self.rendition(media, rendition, version)
         except NotFound:
+            if not media.current:
+                raise
 
             async def look() -> Content:
                 return self.rendition(await self._again(media), rendition, version)
@@ -125,10 +131,11 @@ class DownloadService:
         return rendition_content(*await self._public.get(path), filename="")
 
     async def _public_original(self, media_id: str, version: int) -> Content:
+        """The addresses of earlier versions serve the current one, and not what it replaced."""
         media = await self._reader.find(media_id)
-        if media is None or not media.original_published or version != media.version:
+        if media is None or not media.original_published or version > media.version:
             raise nothing_public()
-        return self.original(media)
+        return replace(self.original(media), revalidate=version != media.version)
 
     async def read(self, content: Content, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Yields the bytes [start, end). Close the iterator to stop early. A read from the start

@@ -134,17 +134,6 @@ async def load(db: Connection, principal: Principal, media_id: str, *, lock: boo
     return authorize(media, not_found(media_id))
 
 
-def check_version(media: Media, version: int) -> None:
-    """Raises NotFound (VERSION_NOT_FOUND) unless this is the current version, or 0."""
-    if version not in {0, media.version}:
-        raise NotFound(
-            Reason.VERSION_NOT_FOUND,
-            "The media has no such version.",
-            media_id=media.media_id,
-            version=version,
-        )
-
-
 def find_rendition(media: Media, name: str, version: int = 0) -> Rendition:
     """Returns the rendition with this name from this version of the original. Version 0 means any.
     Raises NotFound (RENDITION_NOT_FOUND).

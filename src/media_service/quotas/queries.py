@@ -328,10 +328,12 @@ async def compare(db: Connection, account: Resource) -> Comparison:
         select m.bytes as used, m.number as media, u.bytes as reserved, u.number as uploads,
                d.derived
         from (
-            select coalesce(sum(t.size_bytes), 0)::bigint as bytes, count(*) as number
+            select coalesce(sum(t.size_bytes + t.other_bytes), 0)::bigint as bytes,
+                   count(*) as number
             from media t where {condition}
         ) m, (
-            select coalesce(sum({RESERVED}), 0)::bigint as bytes, count(*) as number
+            select coalesce(sum({RESERVED}), 0)::bigint as bytes,
+                   count(*) filter (where not t.replaces) as number
             from uploads t where t.state in ('ACTIVE', 'VERIFYING') and {condition}
         ) u, (
             select coalesce(json_object_agg(measure, amount), '{{}}') as derived from (
@@ -380,7 +382,9 @@ async def compare(db: Connection, account: Resource) -> Comparison:
 async def usage(db: Connection, account: Resource, days: int) -> Usage:
     """Counts what an account stores, in one pass over its media."""
     paid, params = paid_media(
-        account, "t.media_id, t.kind, t.project_id, t.create_time, t.size_bytes"
+        account,
+        "t.media_id, t.kind, t.project_id, t.create_time,"
+        " t.size_bytes + t.other_bytes as size_bytes",
     )
     rows = await db.execute(
         f"""

@@ -31,7 +31,8 @@ from media_service.media.content import Content, Use
 from media_service.media.filenames import with_extension
 from media_service.media.model import Media, MediaState
 from media_service.media.reader import MediaReader
-from media_service.media.service import check_version, not_ready, readable
+from media_service.media.service import not_ready, readable
+from media_service.media.versions.reader import VersionReader
 from media_service.renders.cache import RenderCache
 from media_service.renders.model import Render, RenderSpec
 from media_service.renders.negative_cache import NegativeCache
@@ -71,6 +72,7 @@ class RenderService:
         reader: MediaReader,
         renderer: ImageRenderer,
         cache: RenderCache,
+        versions: VersionReader,
         stores: Mapping[str, BlobStore],
         children: int,
         linger_seconds: float = LINGER_SECONDS,
@@ -78,6 +80,7 @@ class RenderService:
         self._reader = reader
         self._renderer = renderer
         self._cache = cache
+        self._versions = versions
         self._stores = stores
         self._singleflight: Singleflight[Render] = Singleflight(linger_seconds)
         self._places = RenderPlaces(children * (2 + WAITING_PER_CHILD))
@@ -107,7 +110,7 @@ class RenderService:
         """Returns the caller's media and the overlays of the pipeline. The caller may read them,
         but they need not be READY. Raises the errors of `find`."""
         media = image_of(await self._reader.get(principal, media_id))
-        check_version(media, version)
+        media = image_of(await self._versions.shown(media, version))
         route_of(media, pipeline)
         overlays = [await self._reader.view(principal, each) for each in pipeline.overlays]
         return media, [overlay_of(media, overlay, overlay.media_id) for overlay in overlays]

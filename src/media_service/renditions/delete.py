@@ -20,6 +20,9 @@ from media_service.jobs.queries import changing
 from media_service.media import queries
 from media_service.media.model import STREAM, Media
 from media_service.media.service import check_etag, find_rendition, gone, load
+from media_service.media.versions import queries as versions
+from media_service.media.versions.reader import version_not_found
+from media_service.renditions.replacing import remove_renditions
 from media_service.renditions.streams import queries as streams
 from media_service.sharing import queries as grants
 
@@ -65,6 +68,40 @@ class DeletionService:
             await remove_media(tx, media_id)
             failpoint("media.purge.before")
         failpoint("media.purge.after")
+
+    async def delete_version(self, principal: Principal, media_id: str, version: int) -> None:
+        """Deletes a version that is not current, with what was rendered from it. Jobs remove its
+        bytes, unless another version or media has the same. Raises NotFound (VERSION_NOT_FOUND),
+        FailedPrecondition (VERSION_CURRENT)."""
+        async with self._database.transaction() as tx:
+            await load(tx, principal, media_id, lock=True)
+            found = await versions.get(tx, media_id, version)
+            if found is None:
+                raise version_not_found(media_id, version)
+            if found.current:
+                raise FailedPrecondition(
+                    Reason.VERSION_CURRENT,
+                    "The current version cannot be deleted. Replace it, restore another one, or"
+                    " delete the media.",
+                    media_id=media_id,
+                    version=version,
+                )
+            await remove_version(tx, found)
+
+
+async def remove_version(tx: Transaction, version: Media, reason: str = "") -> None:
+    """Removes a version that is not current, of a media that is locked. Workers stop its jobs."""
+    media_id, number = version.media_id, version.version
+    error = version_not_found(media_id, number)
+    fault = Fault(error.reason, error.message, error.metadata)
+    await changing.stop_version(tx, media_id, number, fault)
+    await remove_renditions(tx, version, version.renditions)
+    cached = [reference for reference in blob_references() if reference.expendable]
+    await unlink(tx, await blobs.remove_references(tx, cached, media_id))
+    await versions.remove(tx, version)
+    await release(tx, version.blob.blob_id)
+    tx.audit("versions.delete", media_id=media_id, version=number, outcome=reason or "OK")
+    tx.notify(MediaChanged(media_id))
 
 
 async def remove_media(tx: Transaction, media_id: str) -> None:

@@ -138,6 +138,29 @@ def media_to_message(
     return message
 
 
+def version_to_message(version: Media) -> media_pb2.MediaVersion:
+    """`version`: a media as this version shows it."""
+    first = version.version == 1
+    message = media_pb2.MediaVersion(
+        media_id=version.media_id,
+        version=version.version,
+        content_type=version.content_type,
+        size_bytes=version.blob.size_bytes,
+        checksums=checksums_to_message(version.blob.checksums),
+        original_filename=version.original_filename if first else version.version_filename,
+        scan=scan_to_message(version.scan),
+        create_time=timestamp(version.content_time),
+        state=media_pb2.Media.State.Value(version.state),
+        current=version.current,
+        restored_from=version.restored_from,
+    )
+    if version.fault:
+        message.error.CopyFrom(fault_status(version.fault))
+    if version.info is not None:
+        set_info(message, version.info, PrivateInfo())
+    return message
+
+
 def scan_to_message(scan: Scan) -> media_pb2.Scan:
     return media_pb2.Scan(
         state=media_pb2.Scan.State.Value(scan.state),
@@ -195,11 +218,15 @@ def rendition_to_message(
     )
 
 
-def set_info(message: media_pb2.Media, info: Info, private: PrivateInfo) -> None:
+def set_info(
+    message: media_pb2.Media | media_pb2.MediaVersion, info: Info, private: PrivateInfo
+) -> None:
     """Sets the info field that fits the type of `info`. Its structures have the field names of the
     messages."""
     fields = to_json(info)
-    message.warnings.extend(map(media_pb2.Media.Warning.Value, fields.pop("warnings", ())))
+    warnings = fields.pop("warnings", ())
+    if isinstance(message, media_pb2.Media):
+        message.warnings.extend(map(media_pb2.Media.Warning.Value, warnings))
     location = private.location and latlng_pb2.LatLng(**to_json(private.location))
     match info:
         case ImageInfo():

@@ -7,11 +7,13 @@ import grpc
 from google.protobuf import empty_pb2, field_mask_pb2
 from mediaservice.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
 
+from media_service.access.page_tokens import PageTokens
 from media_service.downloads.conditional_requests import listed
 from media_service.downloads.read_links import ReadLinks
 from media_service.media.filenames import clean
 from media_service.media.model import Media
 from media_service.media.service import CHANGEABLE, MediaService
+from media_service.media.versions.service import NEWEST, VersionService
 from media_service.renditions.delete import DeletionService
 from media_service.rpc import http
 from media_service.rpc.caller import caller
@@ -20,6 +22,7 @@ from media_service.rpc.convert import (
     metadata_from,
     owner_from,
     time_from,
+    version_to_message,
     visibility_from,
 )
 from media_service.rpc.field_validation import invalid_fields
@@ -38,12 +41,16 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         self,
         media: MediaService,
         deletions: DeletionService,
+        versions: VersionService,
         links: ReadLinks,
+        page_tokens: PageTokens,
         public_urls: PublicUrls,
     ) -> None:
         self._media = media
         self._deletions = deletions
+        self._versions = versions
         self._links = links
+        self._page_tokens = page_tokens
         self._public_urls = public_urls
 
     async def GetMedia(  # noqa: N802
@@ -133,6 +140,43 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         self, request: media_service_pb2.PurgeMediaRequest, context: Context
     ) -> empty_pb2.Empty:
         await self._deletions.purge(caller(), request.media_id)
+        return empty_pb2.Empty()
+
+    async def ListVersions(  # noqa: N802
+        self, request: media_service_pb2.ListVersionsRequest, context: Context
+    ) -> media_service_pb2.ListVersionsResponse:
+        query, before = ("versions", caller().owner, request.media_id), NEWEST
+        if request.page_token:
+            (before,) = self._page_tokens.open(query, request.page_token, [int])
+        size = page_size(request.page_size)
+        found = await self._versions.list_versions(caller(), request.media_id, before, size + 1)
+
+        def token(version: Media) -> str:
+            return self._page_tokens.seal(query, [version.version])
+
+        versions, next_page_token = await page(found, size, version_to_message, token)
+        return media_service_pb2.ListVersionsResponse(
+            versions=versions, next_page_token=next_page_token
+        )
+
+    async def GetVersion(  # noqa: N802
+        self, request: media_service_pb2.GetVersionRequest, context: Context
+    ) -> media_pb2.MediaVersion:
+        return version_to_message(
+            await self._versions.get(caller(), request.media_id, request.version)
+        )
+
+    async def RestoreVersion(  # noqa: N802
+        self, request: media_service_pb2.RestoreVersionRequest, context: Context
+    ) -> media_pb2.MediaVersion:
+        return version_to_message(
+            await self._versions.restore(caller(), request.media_id, request.version, request.etag)
+        )
+
+    async def DeleteVersion(  # noqa: N802
+        self, request: media_service_pb2.DeleteVersionRequest, context: Context
+    ) -> empty_pb2.Empty:
+        await self._deletions.delete_version(caller(), request.media_id, request.version)
         return empty_pb2.Empty()
 
 

@@ -61,6 +61,7 @@ from media_service.downloads.waiting import Waiting
 from media_service.events.service import EventService
 from media_service.jobs.service import JobService
 from media_service.media.service import MediaService
+from media_service.media.versions.service import VersionService
 from media_service.policies.blocklist import Blocklist
 from media_service.policies.service import PolicyService
 from media_service.privacy.service import PrivacyService
@@ -157,6 +158,7 @@ class Services:
     media: MediaService
     batches: BatchService
     deletions: DeletionService
+    versions: VersionService
     processing: ProcessingService
     standard_renditions: StandardRenditions
     jobs: JobService
@@ -263,7 +265,15 @@ class RpcServer:
             gate,
         )
         media_service_pb2_grpc.add_MediaServiceServicer_to_server(
-            MediaServicer(services.media, services.deletions, services.links, public_urls), gate
+            MediaServicer(
+                services.media,
+                services.deletions,
+                services.versions,
+                services.links,
+                page_tokens,
+                public_urls,
+            ),
+            gate,
         )
         batch_service_pb2_grpc.add_BatchServiceServicer_to_server(
             BatchServicer(services.batches, public_urls), gate

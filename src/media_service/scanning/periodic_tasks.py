@@ -6,8 +6,8 @@ from media_service.db.database import Database
 from media_service.jobs.model import JobKind
 from media_service.jobs.periodic import MINUTE, Batches, PeriodicTask
 from media_service.jobs.queries import changing
-from media_service.media import queries as media_queries
 from media_service.media.model import NOT_SCANNED, Scan, ScanState
+from media_service.media.versions import queries as versions
 from media_service.scanning import queries
 from media_service.scanning.policy import ScanPolicy
 from media_service.scanning.rescans import start_rescans
@@ -37,8 +37,8 @@ async def follow_policy(database: Database, scan_policy: ScanPolicy) -> Batches:
     while True:
         async with database.transaction() as tx:
             found = await queries.misjudged(tx, served, held, BATCH)
-            for media_id in sorted(found):
-                media = await media_queries.lock(tx, media_id)
+            for media_id, version in sorted(found):
+                media = await versions.lock(tx, media_id, version)
                 if media is None or scan_policy.leaves(media.scan):
                     continue
                 scan = media.scan

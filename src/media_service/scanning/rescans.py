@@ -39,5 +39,5 @@ async def start_rescans(database: Database, scanner: Scanner) -> int:
     async with database.transaction() as tx:
         engine = await queries.engine_of(tx, version)
         due = await queries.due(tx, engine, PAUSE, OPEN_JOBS)
-        await tx.enqueue(*(NewJob(JobKind.SCAN, media_id) for media_id in due))
+        await tx.enqueue(*(NewJob(JobKind.SCAN, id_, version=version) for id_, version in due))
     return len(due)

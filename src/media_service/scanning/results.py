@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from media_service.db.event_types import EventType
 from media_service.db.new_event import Event
+from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Transaction
 from media_service.errors import FailedPrecondition, Fault, MediaError, Reason
 from media_service.jobs.model import JobKind
@@ -12,12 +13,15 @@ from media_service.media import queries as media_queries
 from media_service.media.intake import intake_jobs
 from media_service.media.model import Media, MediaState, Scan, ScanState
 from media_service.media.service import UNINSPECTED, record_change
+from media_service.media.versions import queries as versions
+from media_service.media.versions.adding import tell_failure
 from media_service.scanning import queries
 
 
 async def record(tx: Transaction, media: Media, scan: Scan) -> None:
-    """Records the scan of a media's current version, which is locked. The media is served, held or
-    quarantined, as `scan.held` says."""
+    """Records the scan of the version that a media shows, which is locked. It is served, held or
+    quarantined, as `scan.held` says. What happens to a version that is not current changes nothing
+    about the one that is."""
     await queries.set_scan(tx, media.media_id, media.version, scan)
     if replace(scan, engine=media.scan.engine, time=media.scan.time) == media.scan:
         return  # the same result again
@@ -25,11 +29,20 @@ async def record(tx: Transaction, media: Media, scan: Scan) -> None:
         Event(
             type=EventType.SCAN_COMPLETED,
             media_id=media.media_id,
-            data={"scanState": scan.state, "reason": scan.reason},
+            data={
+                "scanState": scan.state,
+                "reason": scan.reason,
+                "ofVersion": media.version,
+            },
         )
     )
     if scan.state is ScanState.INFECTED and not scan.held:
-        tx.audit("media.scan", media_id=media.media_id, outcome=Reason.THREAT_FOUND)
+        tx.audit(
+            "media.scan",
+            media_id=media.media_id,
+            version=media.version,
+            outcome=Reason.THREAT_FOUND,
+        )
     if scan.state in {ScanState.INFECTED, ScanState.TOO_LARGE} and scan.held:
         await quarantine(tx, media, scan)
     elif scan.held:
@@ -37,6 +50,9 @@ async def record(tx: Transaction, media: Media, scan: Scan) -> None:
     elif media.scan.held:
         await release(tx, media)
     await media_queries.touch(tx, media.media_id)
+    if not media.current:
+        tx.notify(MediaChanged(media.media_id))
+        return
     after = await media_queries.get(tx, media.media_id)
     if after is not None:
         await record_change(tx, media, after)
@@ -44,8 +60,14 @@ async def record(tx: Transaction, media: Media, scan: Scan) -> None:
 
 async def quarantine(tx: Transaction, media: Media, scan: Scan) -> None:
     found = fault_of(scan)
-    await queries.quarantine(tx, media.media_id, found)
-    tx.audit("media.quarantine", media_id=media.media_id, outcome=found.reason)
+    await queries.quarantine(tx, media, found)
+    tx.audit(
+        "media.quarantine", media_id=media.media_id, version=media.version, outcome=found.reason
+    )
+    tell_failure(tx, media, found)
+    if not media.current:
+        await changing.withdraw_of_version(tx, JobKind.INGEST, media.media_id, media.version)
+        return
     why = "The media is in quarantine."
     fault = Fault(Reason.MEDIA_QUARANTINED, why, {"media_id": media.media_id})
     await changing.stop_all(tx, media.media_id, fault)
@@ -55,14 +77,23 @@ async def hold(tx: Transaction, media: Media, scan: Scan) -> None:
     """Lets the media wait for another scan."""
     if scan.state is ScanState.FAILED and media.state in UNINSPECTED:
         fault = Fault(scan.reason, "The original cannot be scanned for viruses.")
-        await media_queries.set_state(tx, media.media_id, MediaState.FAILED, fault)
+        await versions.set_state(tx, media, MediaState.FAILED, fault)
+        tell_failure(tx, media, fault)
 
 
 async def release(tx: Transaction, media: Media) -> None:
     """Ends a quarantine or a hold, and starts what has waited for it."""
     media_id = media.media_id
-    if await queries.end_quarantine(tx, media_id):
-        tx.audit("media.release", media_id=media_id)
+    if await queries.end_quarantine(tx, media):
+        tx.audit("media.release", media_id=media_id, version=media.version)
+    if not media.current:
+        if media.info is None and media.delete_time is None:
+            released = await versions.get(tx, media_id, media.version)
+            assert released  # noqa: S101 - it is locked
+            await versions.set_state(tx, released, MediaState.PENDING)
+            jobs = intake_jobs(released, version=released.version)
+            await tx.enqueue(*(job for job in jobs if job.kind == JobKind.INGEST))
+        return
     resumed = await changing.resume_all(tx, media_id, Reason.MEDIA_QUARANTINED)
     await changing.hasten(tx, JobKind.PROCESS, media_id)
     released = await media_queries.get(tx, media_id)

@@ -143,7 +143,7 @@ def audit_version(
 ) -> None:
     """Like `record_creation`, of a new version."""
     tx.audit(
-        "media.add_version",
+        "versions.create",
         call=call,
         media_id=media.media_id,
         version=version,

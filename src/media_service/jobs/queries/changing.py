@@ -22,6 +22,15 @@ async def withdraw(db: Connection, kind: JobKind, subject_id: str) -> None:
     )
 
 
+async def withdraw_of_version(db: Connection, kind: JobKind, subject_id: str, version: int) -> None:
+    """Removes the queued jobs of one kind on a version that is not current."""
+    await db.execute(
+        "delete from jobs where subject_id = %s and kind = %s and version = %s"
+        " and state = 'QUEUED'",
+        (subject_id, kind, version),
+    )
+
+
 async def hasten(db: Connection, kind: JobKind, subject_id: str) -> None:
     """Makes the delayed jobs of one kind on a subject claimable now."""
     rows = await db.execute(
@@ -57,6 +66,19 @@ async def stop_all(db: Connection, media_id: str, fault: Fault) -> None:
         " and state in ('QUEUED', 'RUNNING') and owner_type is not null"
         " returning job_id::text as job_id",
         (fault.reason, fault.message, Jsonb(fault.metadata), media_id),
+    )
+    async for row in rows:
+        db.notify(JobChanged(row["job_id"]))
+
+
+async def stop_version(db: Connection, media_id: str, version: int, fault: Fault) -> None:
+    """Fails the jobs on a version that is not current. Their workers stop."""
+    rows = await db.execute(
+        "update jobs set state = 'FAILED', lease_until = null, stage = '', error_reason = %s,"
+        " error_message = %s, error_metadata = %s, update_time = now(), end_time = now()"
+        " where subject_id = %s and version = %s and state in ('QUEUED', 'RUNNING')"
+        " returning job_id::text as job_id",
+        (fault.reason, fault.message, Jsonb(dict(fault.metadata)), media_id, version),
     )
     async for row in rows:
         db.notify(JobChanged(row["job_id"]))

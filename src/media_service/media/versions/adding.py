@@ -5,16 +5,21 @@ fails, the media is served as before.
 """
 
 from media_service.access.owner import Owner
+from media_service.db.database import Database
+from media_service.db.event_types import EventType
+from media_service.db.new_event import Event
 from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Transaction
-from media_service.errors import InvalidArgument, Reason
+from media_service.errors import Fault, InvalidArgument, Reason
+from media_service.jobs.periodic import Batches
 from media_service.media.intake import intake_jobs
 from media_service.media.model import Kind, Media, NewMedia
-from media_service.media.service import check_etag, gone
+from media_service.media.service import UNINSPECTED, check_etag, gone
 from media_service.media.versions import queries
 
 # The first bytes of a file do not tell these apart.
 AV = {Kind.VIDEO, Kind.AUDIO}
+BATCH = 100
 
 
 def check_kind(media: Media, kind: Kind, *, inspected: bool = True) -> None:
@@ -51,3 +56,28 @@ async def add_version(
     await tx.enqueue(*intake_jobs(new, actor, version))
     tx.notify(MediaChanged(new.media_id))
     return version
+
+
+def tell_failure(tx: Transaction, media: Media, fault: Fault) -> None:
+    """Tells consumers that the version that a media shows cannot be used, unless it is current: the
+    state of the media tells that."""
+    if not media.current:
+        tx.emit(
+            Event(
+                type=EventType.MEDIA_VERSION_FAILED,
+                media_id=media.media_id,
+                data={"ofVersion": media.version, "reason": fault.reason},
+            )
+        )
+
+
+async def inspect_forgotten(database: Database) -> Batches:
+    """Starts the inspections of new versions for which there is no job. Workers of the release
+    before versions take such a job for one of the current version, and end it."""
+    async with database.transaction() as tx:
+        found = await queries.without_jobs(tx, BATCH)
+        for media_id, version in found:
+            media = await queries.lock(tx, media_id, version)
+            if media is not None and media.state in UNINSPECTED and not media.current:
+                await tx.enqueue(*intake_jobs(media, version=version))
+    yield len(found)

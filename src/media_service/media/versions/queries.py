@@ -221,6 +221,19 @@ async def promote(
     )
 
 
+async def remove(db: Connection, version: Media) -> None:
+    """Removes a version that is not current. The caller removes the reference to its blob."""
+    await db.execute(
+        "delete from media_versions where media_id = %s and version = %s and state is not null",
+        (version.media_id, version.version),
+    )
+    await db.execute(
+        "update media set other_bytes = other_bytes - %s where media_id = %s",
+        (version.blob.size_bytes, version.media_id),
+    )
+    await queries.touch(db, version.media_id)
+
+
 async def without_jobs(db: Connection, limit: int) -> Sequence[tuple[str, int]]:
     """Versions that wait for an inspection or a scan for which there is no job: a worker of an
     earlier release, which knows nothing of versions, has ended it."""

@@ -33,7 +33,7 @@ from media_service.media.model import Kind, Media, MediaState, Placeholder, Scan
 from media_service.media.policy import Policies
 from media_service.media.service import policies_of
 from media_service.media.versions import queries as versions
-from media_service.media.versions.adding import check_kind
+from media_service.media.versions.adding import check_kind, tell_failure
 from media_service.policies import queries as blocklist
 from media_service.quotas import queries as quotas
 from media_service.quotas.model import Charged
@@ -227,6 +227,7 @@ class IngestHandler(JobHandler):
             if media is None or media.state is MediaState.READY:  # as before it was processed anew
                 return
             await versions.set_state(tx, media, MediaState.FAILED, fault)
+            tell_failure(tx, media, fault)
             tx.notify(MediaChanged(claim.subject_id))
 
     async def _refuse(self, claim: Claim, media: Media, fault: Fault) -> None:
@@ -245,6 +246,7 @@ class IngestHandler(JobHandler):
         if media is None or media.state is MediaState.QUARANTINED:
             return
         await versions.refuse(tx, media, fault)
+        tell_failure(tx, media, fault)
         if media.delete_time is None and media.current:
             kept = min(self._purge_after, KEPT_REFUSED)
             await delete(tx, [media.media_id], kept, outcome=fault.reason)

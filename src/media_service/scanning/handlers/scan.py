@@ -15,8 +15,8 @@ from media_service.jobs.handler import JobHandler
 from media_service.jobs.model import Claim, JobKind, JobState
 from media_service.jobs.progress import Progress
 from media_service.jobs.queries import claimed_jobs
-from media_service.media import queries as media_queries
 from media_service.media.model import Media, MediaState, Scan, ScanState
+from media_service.media.versions import queries as versions
 from media_service.scanning import queries
 from media_service.scanning.policy import ScanPolicy
 from media_service.scanning.rescans import start_rescans
@@ -59,10 +59,10 @@ class ScanHandler(JobHandler):
         scan = await self._scan(claim, media, progress)
         failpoint("scan.finish.before")
         async with self._database.transaction() as tx:
-            current = await media_queries.lock(tx, claim.subject_id)
+            scanned = await versions.lock(tx, claim.subject_id, media.version)
             if not await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED):
                 return
-            await self._record(tx, current, media.version, scan)
+            await self._record(tx, scanned, scan)
         failpoint("scan.finish.after")
         if scan.state is ScanState.INFECTED and scan.threat != media.scan.threat:
             log.warning("the original of media %s is infected: %s", media.media_id, scan.threat)
@@ -71,18 +71,18 @@ class ScanHandler(JobHandler):
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         async with self._database.transaction() as tx:
-            media = await media_queries.lock(tx, claim.subject_id)
+            media = await versions.lock(tx, claim.subject_id, claim.version)
             if not await claimed_jobs.finish(tx, claim, JobState.FAILED, fault):
                 return
             if media is not None and media.scan.state not in RESULTS:
                 failed = Scan(ScanState.FAILED, reason=fault.reason, time=now())
-                await self._record(tx, media, media.version, failed)
+                await self._record(tx, media, failed)
 
     async def _begin(self, claim: Claim) -> Media | None:
         """Returns the media to scan. If the media was purged, or is in quarantine for another
         reason, whose end starts a new job, ends the job and returns None."""
         async with self._database.transaction() as tx:
-            media = await media_queries.lock(tx, claim.subject_id)
+            media = await versions.lock(tx, claim.subject_id, claim.version)
             if not await claimed_jobs.hold(tx, claim):
                 return None
             if media is not None and not damaged(media):
@@ -113,14 +113,11 @@ class ScanHandler(JobHandler):
                 progress.report("scan", 99 * sent / blob.size_bytes)
                 yield piece
 
-    async def _record(self, tx: Transaction, media: Media | None, version: int, scan: Scan) -> None:
+    async def _record(self, tx: Transaction, media: Media | None, scan: Scan) -> None:
         if media is None:
             return
         scan = replace(scan, held=self._policy.holds_after(media.scan, scan.state))
-        if media.version == version:
-            await record(tx, media, scan)
-        else:  # it was replaced meanwhile; the current version has its own job
-            await queries.set_scan(tx, media.media_id, version, scan)
+        await record(tx, media, scan)
 
 
 def damaged(media: Media) -> bool:
