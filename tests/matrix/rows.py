@@ -133,6 +133,7 @@ OF_BATCHES: dict[str, dict[str, Any]] = {
     "BatchMoveMedia": {"projectId": ""},
     "BatchDeleteMedia": {},
 }
+OF_EVENTS = ("WatchMedia", "StreamMedia")
 OF_JOB = ("JobService.GetJob", "JobService.WatchJob", "JobService.WatchJobEvents")
 HEADERS = {"UploadService.AppendUpload": {"upload-offset": "0"}}
 
@@ -343,6 +344,10 @@ ROWS: list[Row] = [
     ),
     # Events
     Row("EventService.WatchEvents", {}),
+    Row("EventService.StreamEvents", {}),
+    *(Row(f"EventService.{name}", {"mediaId": "$media"}, media) for name in OF_EVENTS),
+    Row("WatchService.CreateWatchTicket", {"mediaId": "$media"}, media, variant="media"),
+    Row("WatchService.CreateWatchTicket", {"events": True}, variant="events"),
     # Jobs
     *(Row(name, {"jobId": "$job"}, queued_job) for name in OF_JOB),
     Row("JobService.CancelJob", {"jobId": "$job"}, queued_job),

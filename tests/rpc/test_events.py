@@ -1,10 +1,17 @@
 """WatchEvents: what has happened, in order, for those who may see it."""
 
 import asyncio
+import json
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
-from mediaservice.v1 import event_pb2, event_service_pb2, media_service_pb2
+from mediaservice.v1 import (
+    event_pb2,
+    event_service_pb2,
+    media_service_pb2,
+    watch_service_pb2,
+    watch_service_pb2_grpc,
+)
 
 from media_service.ids import new_id
 from tests.support.media.small_files import jpeg
@@ -107,3 +114,77 @@ async def test_a_cursor_that_is_not_kept_is_expired(working: Running) -> None:
         assert refusal.reason == "CURSOR_EXPIRED"
         assert refusal.metadata["cursor"].startswith(epoch)
     assert (await refused(Watch(ann, cursor=new_id()).next_response())).reason == "INVALID_FIELD"
+
+
+async def streamed(call: Any, count: int) -> list[dict[str, str]]:
+    """The first server-sent events of a call, as their fields."""
+    text = ""
+    async with asyncio.timeout(20):
+        async for body in call:
+            text += body.data.decode()
+            blocks = [block for block in text.split("\n\n") if "data: " in block]
+            if len(blocks) >= count:
+                break
+    call.cancel()
+    fields = [dict(line.split(": ", 1) for line in block.split("\n")) for block in blocks]
+    return fields[:count]
+
+
+async def test_a_media_is_followed_with_a_ticket_and_resumed(working: Running) -> None:
+    ann, bob = await working.caller("ann"), await working.caller("bob")
+    begun = await Watch(ann).begin()
+    begun.cancel()
+    await ann.store(jpeg())
+    media_id = (await ann.store(jpeg())).media_id
+    await until_done(ann, media_id)
+    request = event_service_pb2.WatchMediaRequest(media_id=media_id, cursor=begun.cursor)
+    call = ann.events.WatchMedia(request, metadata=ann.metadata)
+    numbers: list[int] = []
+    async with asyncio.timeout(20):
+        async for response in call:
+            if response.event.sequence:
+                assert response.event.subject == f"media/{media_id}"
+                numbers.append(response.event.sequence)
+            if len(numbers) == 5:
+                break
+    call.cancel()
+    assert numbers == [1, 2, 3, 4, 5]
+    foreign = bob.events.WatchMedia(request, metadata=bob.metadata)
+    assert (await refused(anext(aiter(foreign)))).reason == "MEDIA_NOT_FOUND"
+
+    tickets = watch_service_pb2_grpc.WatchServiceStub(ann.channel)
+    wanted = watch_service_pb2.CreateWatchTicketRequest(media_id=media_id)
+    ticket = (await ann.call(tickets.CreateWatchTicket, wanted)).ticket
+    stream = event_service_pb2.StreamMediaRequest(
+        media_id=media_id, cursor=begun.cursor, ticket=ticket
+    )
+    first, second = await streamed(ann.events.StreamMedia(stream), 2)
+    key = second["id"].partition(".")[2]
+    assert key, "it reconnects with this key"
+    told = json.loads(first["data"])
+    assert told["specversion"] == "1.0"
+    assert media_id in {told["subject"].partition("/")[2], told["data"].get("mediaId")}
+    assert first["id"] == f"{told['cursor']}.{key}"
+    again = ann.events.StreamMedia(stream, metadata=(("last-event-id", second["id"]),))
+    (third,) = await streamed(again, 1)
+    assert int(third["id"].split("-")[1].split(".")[0]) > int(
+        second["id"].split("-")[1].split(".")[0]
+    )
+
+
+async def test_all_events_are_streamed_with_a_ticket(working: Running) -> None:
+    ann = await working.caller("ann")
+    begun = await Watch(ann).begin()
+    begun.cancel()
+    media_id = (await ann.store(jpeg())).media_id
+    tickets = watch_service_pb2_grpc.WatchServiceStub(ann.channel)
+    wanted = watch_service_pb2.CreateWatchTicketRequest(events=True)
+    ticket = (await ann.call(tickets.CreateWatchTicket, wanted)).ticket
+    request = event_service_pb2.StreamEventsRequest(
+        ticket=ticket, cursor=begun.cursor, types=["media.created"]
+    )
+    (created,) = await streamed(ann.events.StreamEvents(request), 1)
+    assert json.loads(created["data"])["subject"] == f"media/{media_id}"
+    assert (await refused(anext(aiter(ann.events.StreamEvents(request))))).reason == (
+        "TICKET_INVALID"
+    )

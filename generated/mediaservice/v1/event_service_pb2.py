@@ -22,12 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from mediaservice.v1 import event_pb2 as mediaservice_dot_v1_dot_event__pb2
 from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediaservice/v1/event_service.proto\x12\x0fmediaservice.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bmediaservice/v1/event.proto\x1a\x1amediaservice/v1/rule.proto\"\xeb\x01\n\x12WatchEventsRequest\x12?\n\x06\x63ursor\x18\x01 \x01(\tB\'\xe2\x41\x01\x01\xbaH r\x1b\x32\x19^[0-9]{1,18}-[0-9]{1,18}$\xd8\x01\x01R\x06\x63ursor\x12K\n\x05types\x18\x02 \x03(\tB5\xe2\x41\x01\x01\xbaH.\x92\x01+\x10\x32\"\'r%2#^[a-z_]{1,40}[.]([a-z_]{1,40}|[*])$R\x05types\x12G\n\nproject_id\x18\x03 \x01(\tB(\xe2\x41\x01\x01\xbaH!r\x1c\x32\x1a^[a-z0-9][a-z0-9_-]{0,62}$\xd8\x01\x01R\tprojectId\"g\n\x13WatchEventsResponse\x12\x32\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.mediaservice.v1.EventB\x04\xe2\x41\x01\x03R\x05\x65vent\x12\x1c\n\x06\x63ursor\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x06\x63ursor2\x7f\n\x0c\x45ventService\x12o\n\x0bWatchEvents\x12#.mediaservice.v1.WatchEventsRequest\x1a$.mediaservice.v1.WatchEventsResponse\"\x13\xca\xf3\xb2\xac\n\r\n\x0b\x65vents.read0\x01\x42I\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediaservice/v1/event_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1bmediaservice/v1/event.proto\x1a\x1amediaservice/v1/rule.proto\"\xeb\x01\n\x12WatchEventsRequest\x12?\n\x06\x63ursor\x18\x01 \x01(\tB\'\xe2\x41\x01\x01\xbaH r\x1b\x32\x19^[0-9]{1,18}-[0-9]{1,18}$\xd8\x01\x01R\x06\x63ursor\x12K\n\x05types\x18\x02 \x03(\tB5\xe2\x41\x01\x01\xbaH.\x92\x01+\x10\x32\"\'r%2#^[a-z_]{1,40}[.]([a-z_]{1,40}|[*])$R\x05types\x12G\n\nproject_id\x18\x03 \x01(\tB(\xe2\x41\x01\x01\xbaH!r\x1c\x32\x1a^[a-z0-9][a-z0-9_-]{0,62}$\xd8\x01\x01R\tprojectId\"g\n\x13WatchEventsResponse\x12\x32\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.mediaservice.v1.EventB\x04\xe2\x41\x01\x03R\x05\x65vent\x12\x1c\n\x06\x63ursor\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x06\x63ursor\"\x91\x02\n\x13StreamEventsRequest\x12?\n\x06\x63ursor\x18\x01 \x01(\tB\'\xe2\x41\x01\x01\xbaH r\x1b\x32\x19^[0-9]{1,18}-[0-9]{1,18}$\xd8\x01\x01R\x06\x63ursor\x12K\n\x05types\x18\x02 \x03(\tB5\xe2\x41\x01\x01\xbaH.\x92\x01+\x10\x32\"\'r%2#^[a-z_]{1,40}[.]([a-z_]{1,40}|[*])$R\x05types\x12G\n\nproject_id\x18\x03 \x01(\tB(\xe2\x41\x01\x01\xbaH!r\x1c\x32\x1a^[a-z0-9][a-z0-9_-]{0,62}$\xd8\x01\x01R\tprojectId\x12#\n\x06ticket\x18\x04 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x64R\x06ticket\"}\n\x11WatchMediaRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12?\n\x06\x63ursor\x18\x02 \x01(\tB\'\xe2\x41\x01\x01\xbaH r\x1b\x32\x19^[0-9]{1,18}-[0-9]{1,18}$\xd8\x01\x01R\x06\x63ursor\"\xa3\x01\n\x12StreamMediaRequest\x12\'\n\x08media_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07mediaId\x12?\n\x06\x63ursor\x18\x02 \x01(\tB\'\xe2\x41\x01\x01\xbaH r\x1b\x32\x19^[0-9]{1,18}-[0-9]{1,18}$\xd8\x01\x01R\x06\x63ursor\x12#\n\x06ticket\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x64R\x06ticket2\xcc\x04\n\x0c\x45ventService\x12o\n\x0bWatchEvents\x12#.mediaservice.v1.WatchEventsRequest\x1a$.mediaservice.v1.WatchEventsResponse\"\x13\xca\xf3\xb2\xac\n\r\n\x0b\x65vents.read0\x01\x12\x97\x01\n\x0cStreamEvents\x12$.mediaservice.v1.StreamEventsRequest\x1a\x14.google.api.HttpBody\"I\x82\xd3\xe4\x93\x02.\x12\x10/v1/events:watchZ\x1a\x42\x18\n\x04HEAD\x12\x10/v1/events:watch\xca\xf3\xb2\xac\n\x0f\n\x0b\x65vents.read8\x01\x30\x01\x12y\n\nWatchMedia\x12\".mediaservice.v1.WatchMediaRequest\x1a$.mediaservice.v1.WatchEventsResponse\"\x1f\xca\xf3\xb2\xac\n\x19\n\x0b\x65vents.read\x1a\x08media_id \x01\x30\x01\x12\xb5\x01\n\x0bStreamMedia\x12#.mediaservice.v1.StreamMediaRequest\x1a\x14.google.api.HttpBody\"i\x82\xd3\xe4\x93\x02\x42\x12\x1a/v1/media/{media_id}:watchZ$B\"\n\x04HEAD\x12\x1a/v1/media/{media_id}:watch\xca\xf3\xb2\xac\n\x1b\n\x0b\x65vents.read\x1a\x08media_id \x01\x38\x01\x30\x01\x42I\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,12 +47,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHEVENTSRESPONSE'].fields_by_name['event']._serialized_options = b'\342A\001\003'
   _globals['_WATCHEVENTSRESPONSE'].fields_by_name['cursor']._loaded_options = None
   _globals['_WATCHEVENTSRESPONSE'].fields_by_name['cursor']._serialized_options = b'\342A\001\003'
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['cursor']._loaded_options = None
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['cursor']._serialized_options = b'\342A\001\001\272H r\0332\031^[0-9]{1,18}-[0-9]{1,18}$\330\001\001'
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['types']._loaded_options = None
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['types']._serialized_options = b'\342A\001\001\272H.\222\001+\0202\"\'r%2#^[a-z_]{1,40}[.]([a-z_]{1,40}|[*])$'
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['project_id']._loaded_options = None
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['project_id']._serialized_options = b'\342A\001\001\272H!r\0342\032^[a-z0-9][a-z0-9_-]{0,62}$\330\001\001'
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['ticket']._loaded_options = None
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['ticket']._serialized_options = b'\342A\001\001\272H\004r\002\030d'
+  _globals['_WATCHMEDIAREQUEST'].fields_by_name['media_id']._loaded_options = None
+  _globals['_WATCHMEDIAREQUEST'].fields_by_name['media_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_WATCHMEDIAREQUEST'].fields_by_name['cursor']._loaded_options = None
+  _globals['_WATCHMEDIAREQUEST'].fields_by_name['cursor']._serialized_options = b'\342A\001\001\272H r\0332\031^[0-9]{1,18}-[0-9]{1,18}$\330\001\001'
+  _globals['_STREAMMEDIAREQUEST'].fields_by_name['media_id']._loaded_options = None
+  _globals['_STREAMMEDIAREQUEST'].fields_by_name['media_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_STREAMMEDIAREQUEST'].fields_by_name['cursor']._loaded_options = None
+  _globals['_STREAMMEDIAREQUEST'].fields_by_name['cursor']._serialized_options = b'\342A\001\001\272H r\0332\031^[0-9]{1,18}-[0-9]{1,18}$\330\001\001'
+  _globals['_STREAMMEDIAREQUEST'].fields_by_name['ticket']._loaded_options = None
+  _globals['_STREAMMEDIAREQUEST'].fields_by_name['ticket']._serialized_options = b'\342A\001\001\272H\004r\002\030d'
   _globals['_EVENTSERVICE'].methods_by_name['WatchEvents']._loaded_options = None
   _globals['_EVENTSERVICE'].methods_by_name['WatchEvents']._serialized_options = b'\312\363\262\254\n\r\n\013events.read'
-  _globals['_WATCHEVENTSREQUEST']._serialized_start=147
-  _globals['_WATCHEVENTSREQUEST']._serialized_end=382
-  _globals['_WATCHEVENTSRESPONSE']._serialized_start=384
-  _globals['_WATCHEVENTSRESPONSE']._serialized_end=487
-  _globals['_EVENTSERVICE']._serialized_start=489
-  _globals['_EVENTSERVICE']._serialized_end=616
+  _globals['_EVENTSERVICE'].methods_by_name['StreamEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['StreamEvents']._serialized_options = b'\202\323\344\223\002.\022\020/v1/events:watchZ\032B\030\n\004HEAD\022\020/v1/events:watch\312\363\262\254\n\017\n\013events.read8\001'
+  _globals['_EVENTSERVICE'].methods_by_name['WatchMedia']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['WatchMedia']._serialized_options = b'\312\363\262\254\n\031\n\013events.read\032\010media_id \001'
+  _globals['_EVENTSERVICE'].methods_by_name['StreamMedia']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['StreamMedia']._serialized_options = b'\202\323\344\223\002B\022\032/v1/media/{media_id}:watchZ$B\"\n\004HEAD\022\032/v1/media/{media_id}:watch\312\363\262\254\n\033\n\013events.read\032\010media_id \0018\001'
+  _globals['_WATCHEVENTSREQUEST']._serialized_start=204
+  _globals['_WATCHEVENTSREQUEST']._serialized_end=439
+  _globals['_WATCHEVENTSRESPONSE']._serialized_start=441
+  _globals['_WATCHEVENTSRESPONSE']._serialized_end=544
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=547
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=820
+  _globals['_WATCHMEDIAREQUEST']._serialized_start=822
+  _globals['_WATCHMEDIAREQUEST']._serialized_end=947
+  _globals['_STREAMMEDIAREQUEST']._serialized_start=950
+  _globals['_STREAMMEDIAREQUEST']._serialized_end=1113
+  _globals['_EVENTSERVICE']._serialized_start=1116
+  _globals['_EVENTSERVICE']._serialized_end=1704
 # @@protoc_insertion_point(module_scope)

@@ -78,3 +78,95 @@ class WatchEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchEventsResponse: _TypeAlias = WatchEventsResponse  # noqa: Y015
+
+@_typing.final
+class StreamEventsRequest(_message.Message):
+    """From where on StreamEvents sends which events. The fields are combined with AND."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    TYPES_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """The newest cursor that the caller has. `Last-Event-ID` takes precedence. Empty: events from now on."""
+    project_id: _builtins.str
+    """Only events of this project."""
+    ticket: _builtins.str
+    """A ticket for events, instead of a token."""
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only events of these types. "media.*" stands for all types that begin with "media.". Empty: all."""
+
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+        project_id: _builtins.str = ...,
+        ticket: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "project_id", b"project_id", "ticket", b"ticket", "types", b"types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamEventsRequest: _TypeAlias = StreamEventsRequest  # noqa: Y015
+
+@_typing.final
+class WatchMediaRequest(_message.Message):
+    """Which media WatchMedia follows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    media_id: _builtins.str
+    """UUID of the media."""
+    cursor: _builtins.str
+    """The newest cursor that the caller has. Empty: events from now on."""
+    def __init__(
+        self,
+        *,
+        media_id: _builtins.str = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "media_id", b"media_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchMediaRequest: _TypeAlias = WatchMediaRequest  # noqa: Y015
+
+@_typing.final
+class StreamMediaRequest(_message.Message):
+    """Which media StreamMedia follows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    media_id: _builtins.str
+    """UUID of the media."""
+    cursor: _builtins.str
+    """The newest cursor that the caller has. `Last-Event-ID` takes precedence. Empty: events from now on."""
+    ticket: _builtins.str
+    """A ticket for this media, instead of a token."""
+    def __init__(
+        self,
+        *,
+        media_id: _builtins.str = ...,
+        cursor: _builtins.str = ...,
+        ticket: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "media_id", b"media_id", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamMediaRequest: _TypeAlias = StreamMediaRequest  # noqa: Y015

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from mediaservice.v1 import event_service_pb2 as mediaservice_dot_v1_dot_event__service__pb2
 
 GRPC_GENERATED_VERSION = '1.66.2'
@@ -41,6 +42,21 @@ class EventServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_event__service__pb2.WatchEventsRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_event__service__pb2.WatchEventsResponse.FromString,
                 _registered_method=True)
+        self.StreamEvents = channel.unary_stream(
+                '/mediaservice.v1.EventService/StreamEvents',
+                request_serializer=mediaservice_dot_v1_dot_event__service__pb2.StreamEventsRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.WatchMedia = channel.unary_stream(
+                '/mediaservice.v1.EventService/WatchMedia',
+                request_serializer=mediaservice_dot_v1_dot_event__service__pb2.WatchMediaRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_event__service__pb2.WatchEventsResponse.FromString,
+                _registered_method=True)
+        self.StreamMedia = channel.unary_stream(
+                '/mediaservice.v1.EventService/StreamMedia',
+                request_serializer=mediaservice_dot_v1_dot_event__service__pb2.StreamMediaRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
 
 
 class EventServiceServicer(object):
@@ -67,6 +83,47 @@ class EventServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamEvents(self, request, context):
+        """Sends the same as WatchEvents, as server-sent events: the `id` of each is its cursor, which the browser sends back as
+        `Last-Event-ID`, its name is "event", and its data is the event in the JSON of CloudEvents. Errors before the first
+        event are JSON.
+
+        Permission: events.read. Errors: CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+        Example:
+
+        curl -N -H "Authorization: Bearer $TOKEN" "$REST/v1/events:watch?types=media.*"
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchMedia(self, request, context):
+        """Sends the events about one media, and about its uploads and jobs, as WatchEvents does.
+
+        Permission: events.read. Errors: MEDIA_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+        Example:
+
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\"}" $GRPC mediaservice.v1.EventService/WatchMedia
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamMedia(self, request, context):
+        """Sends the same as WatchMedia, as StreamEvents does.
+
+        Permission: events.read. Errors: MEDIA_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+        Example:
+
+        curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:watch
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -74,6 +131,21 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.WatchEvents,
                     request_deserializer=mediaservice_dot_v1_dot_event__service__pb2.WatchEventsRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_event__service__pb2.WatchEventsResponse.SerializeToString,
+            ),
+            'StreamEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamEvents,
+                    request_deserializer=mediaservice_dot_v1_dot_event__service__pb2.StreamEventsRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'WatchMedia': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchMedia,
+                    request_deserializer=mediaservice_dot_v1_dot_event__service__pb2.WatchMediaRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_event__service__pb2.WatchEventsResponse.SerializeToString,
+            ),
+            'StreamMedia': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamMedia,
+                    request_deserializer=mediaservice_dot_v1_dot_event__service__pb2.StreamMediaRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -105,6 +177,87 @@ class EventService(object):
             '/mediaservice.v1.EventService/WatchEvents',
             mediaservice_dot_v1_dot_event__service__pb2.WatchEventsRequest.SerializeToString,
             mediaservice_dot_v1_dot_event__service__pb2.WatchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mediaservice.v1.EventService/StreamEvents',
+            mediaservice_dot_v1_dot_event__service__pb2.StreamEventsRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchMedia(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mediaservice.v1.EventService/WatchMedia',
+            mediaservice_dot_v1_dot_event__service__pb2.WatchMediaRequest.SerializeToString,
+            mediaservice_dot_v1_dot_event__service__pb2.WatchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamMedia(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mediaservice.v1.EventService/StreamMedia',
+            mediaservice_dot_v1_dot_event__service__pb2.StreamMediaRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

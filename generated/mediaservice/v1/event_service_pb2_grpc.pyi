@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 from mediaservice.v1 import event_service_pb2 as _event_service_pb2
 import abc as _abc_1
@@ -50,6 +51,35 @@ class EventServiceStub:
 
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"types": ["media.*"]}' $GRPC mediaservice.v1.EventService/WatchEvents
     """
+    StreamEvents: _grpc.UnaryStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _httpbody_pb2.HttpBody]
+    """Sends the same as WatchEvents, as server-sent events: the `id` of each is its cursor, which the browser sends back as
+    `Last-Event-ID`, its name is "event", and its data is the event in the JSON of CloudEvents. Errors before the first
+    event are JSON.
+
+    Permission: events.read. Errors: CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+    Example:
+
+        curl -N -H "Authorization: Bearer $TOKEN" "$REST/v1/events:watch?types=media.*"
+    """
+    WatchMedia: _grpc.UnaryStreamMultiCallable[_event_service_pb2.WatchMediaRequest, _event_service_pb2.WatchEventsResponse]
+    """Sends the events about one media, and about its uploads and jobs, as WatchEvents does.
+
+    Permission: events.read. Errors: MEDIA_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+    Example:
+
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.EventService/WatchMedia
+    """
+    StreamMedia: _grpc.UnaryStreamMultiCallable[_event_service_pb2.StreamMediaRequest, _httpbody_pb2.HttpBody]
+    """Sends the same as WatchMedia, as StreamEvents does.
+
+    Permission: events.read. Errors: MEDIA_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+    Example:
+
+        curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:watch
+    """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
@@ -72,6 +102,35 @@ class EventServiceAsyncStub(EventServiceStub):
     Example:
 
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"types": ["media.*"]}' $GRPC mediaservice.v1.EventService/WatchEvents
+    """
+    StreamEvents: _aio.UnaryStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Sends the same as WatchEvents, as server-sent events: the `id` of each is its cursor, which the browser sends back as
+    `Last-Event-ID`, its name is "event", and its data is the event in the JSON of CloudEvents. Errors before the first
+    event are JSON.
+
+    Permission: events.read. Errors: CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+    Example:
+
+        curl -N -H "Authorization: Bearer $TOKEN" "$REST/v1/events:watch?types=media.*"
+    """
+    WatchMedia: _aio.UnaryStreamMultiCallable[_event_service_pb2.WatchMediaRequest, _event_service_pb2.WatchEventsResponse]  # type: ignore[assignment]
+    """Sends the events about one media, and about its uploads and jobs, as WatchEvents does.
+
+    Permission: events.read. Errors: MEDIA_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+    Example:
+
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.EventService/WatchMedia
+    """
+    StreamMedia: _aio.UnaryStreamMultiCallable[_event_service_pb2.StreamMediaRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Sends the same as WatchMedia, as StreamEvents does.
+
+    Permission: events.read. Errors: MEDIA_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+    Example:
+
+        curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:watch
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -98,6 +157,53 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         Example:
 
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"types": ["media.*"]}' $GRPC mediaservice.v1.EventService/WatchEvents
+        """
+
+    @_abc_1.abstractmethod
+    def StreamEvents(
+        self,
+        request: _event_service_pb2.StreamEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Sends the same as WatchEvents, as server-sent events: the `id` of each is its cursor, which the browser sends back as
+        `Last-Event-ID`, its name is "event", and its data is the event in the JSON of CloudEvents. Errors before the first
+        event are JSON.
+
+        Permission: events.read. Errors: CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+        Example:
+
+            curl -N -H "Authorization: Bearer $TOKEN" "$REST/v1/events:watch?types=media.*"
+        """
+
+    @_abc_1.abstractmethod
+    def WatchMedia(
+        self,
+        request: _event_service_pb2.WatchMediaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_event_service_pb2.WatchEventsResponse], _abc.AsyncIterator[_event_service_pb2.WatchEventsResponse]]:
+        """Sends the events about one media, and about its uploads and jobs, as WatchEvents does.
+
+        Permission: events.read. Errors: MEDIA_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+        Example:
+
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.EventService/WatchMedia
+        """
+
+    @_abc_1.abstractmethod
+    def StreamMedia(
+        self,
+        request: _event_service_pb2.StreamMediaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Sends the same as WatchMedia, as StreamEvents does.
+
+        Permission: events.read. Errors: MEDIA_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to retry.
+
+        Example:
+
+            curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:watch
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -48,8 +48,8 @@ class WatchServiceStub:
     ticket. There is no idempotency key: the service keeps only a hash of the ticket, so it cannot return it twice, and a
     ticket that is not used expires.
 
-    Permission: watches.write, and the permission to read the resource: uploads.read or jobs.read. Errors:
-    UPLOAD_NOT_FOUND, JOB_NOT_FOUND. Safe to retry.
+    Permission: watches.write, and the permission to read the resource: uploads.read, jobs.read or
+    events.read. Errors: UPLOAD_NOT_FOUND, JOB_NOT_FOUND, MEDIA_NOT_FOUND. Safe to retry.
 
     Example:
 
@@ -77,8 +77,8 @@ class WatchServiceAsyncStub(WatchServiceStub):
     ticket. There is no idempotency key: the service keeps only a hash of the ticket, so it cannot return it twice, and a
     ticket that is not used expires.
 
-    Permission: watches.write, and the permission to read the resource: uploads.read or jobs.read. Errors:
-    UPLOAD_NOT_FOUND, JOB_NOT_FOUND. Safe to retry.
+    Permission: watches.write, and the permission to read the resource: uploads.read, jobs.read or
+    events.read. Errors: UPLOAD_NOT_FOUND, JOB_NOT_FOUND, MEDIA_NOT_FOUND. Safe to retry.
 
     Example:
 
@@ -109,8 +109,8 @@ class WatchServiceServicer(metaclass=_abc_1.ABCMeta):
         ticket. There is no idempotency key: the service keeps only a hash of the ticket, so it cannot return it twice, and a
         ticket that is not used expires.
 
-        Permission: watches.write, and the permission to read the resource: uploads.read or jobs.read. Errors:
-        UPLOAD_NOT_FOUND, JOB_NOT_FOUND. Safe to retry.
+        Permission: watches.write, and the permission to read the resource: uploads.read, jobs.read or
+        events.read. Errors: UPLOAD_NOT_FOUND, JOB_NOT_FOUND, MEDIA_NOT_FOUND. Safe to retry.
 
         Example:
 

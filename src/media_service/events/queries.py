@@ -100,17 +100,38 @@ async def visible_after(
 ) -> Page:
     """Of the next `limit` events, those that meet all conditions and that the caller may see: both
     as things were when they happened, and as their media is now."""
-    conditions = [
-        visible("e", "media_id"),
-        f"(m.media_id is null or {visible('m', 'media_id')})",
-        ROLE,
-    ]
+    return await visible_in(db, scope, Condition("true", ()), where, cursor, limit)
+
+
+async def visible_of_media(
+    db: Connection,
+    scope: Scope,
+    media_id: str,
+    where: Sequence[Condition],
+    cursor: Cursor,
+    limit: int,
+) -> Page:
+    """The same, of the next `limit` events of a media."""
+    of_media = Condition("media_id = %s", (media_id,))
+    return await visible_in(db, scope, of_media, where, cursor, limit)
+
+
+async def visible_in(
+    db: Connection,
+    scope: Scope,
+    batch: Condition,
+    where: Sequence[Condition],
+    cursor: Cursor,
+    limit: int,
+) -> Page:
+    now = f"(m.media_id is null or {visible('m', 'media_id')})"
+    conditions = [visible("e", "media_id"), now, ROLE, *(each.sql for each in where)]
     query = f"""
         with {scope.sql}, batch as materialized (
-            select * from events where cursor > %s order by cursor limit %s
+            select * from events where {batch.sql} and cursor > %s order by cursor limit %s
         ), seen as (
             select e.* from batch e left join media m on m.media_id = e.media_id
-            where {" and ".join([*conditions, *(each.sql for each in where)])}
+            where {" and ".join(conditions)}
         )
         select t.size, t.last, s.*
         from (select count(*) as size, max(cursor) as last from batch) t
@@ -118,7 +139,9 @@ async def visible_after(
         order by s.cursor
     """
     params = [value for each in where for value in each.params]
-    rows = await db.execute(query.encode(), (*scope.params, cursor.number, limit, *params))
+    rows = await db.execute(
+        query.encode(), (*scope.params, *batch.params, cursor.number, limit, *params)
+    )
     found = await rows.fetchall()
     last = found[0]["last"]
     return Page(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from media_service.access.policy import Condition, scope
 from media_service.access.principal import Principal
@@ -22,10 +22,11 @@ PAUSE_SECONDS = 0.02
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Which events: of these types, where "media.*" stands for all that begin with "media.", in
-    this project. Empty: all."""
+    this project, of this media. Empty: all."""
 
     types: Sequence[str] = ()
     project_id: str = ""
+    media_id: str = ""
 
     def conditions(self) -> list[Condition]:
         found = []
@@ -85,9 +86,18 @@ class EventService:
         async with self._database.connection() as db:
             removed, newest = await queries.bounds(db)
             check(place, removed, newest)
-            return await queries.visible_after(
-                db, scope(principal), selection.conditions(), place, PAGE
-            )
+            conditions = selection.conditions()
+            if selection.media_id:
+                page = await queries.visible_of_media(
+                    db, scope(principal), selection.media_id, conditions, place, PAGE
+                )
+                # What is not behind the newest one by now gets a higher cursor.
+                return page if page.full else replace(page, end=max_of(page.end, newest))
+            return await queries.visible_after(db, scope(principal), conditions, place, PAGE)
+
+
+def max_of(one: Cursor, other: Cursor) -> Cursor:
+    return one if one.number >= other.number else other
 
 
 def check(cursor: Cursor, removed: Cursor, newest: Cursor) -> None:

@@ -12,8 +12,10 @@ from mediaservice.v1 import event_pb2, event_service_pb2, event_service_pb2_grpc
 from media_service.events.envelope import CONTENT_TYPE, SPEC_VERSION
 from media_service.events.model import Page, RelayedEvent
 from media_service.events.service import EventService, Selection
+from media_service.media.service import MediaService
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import timestamp
+from media_service.rpc.event_stream import last_cursor, stream_events
 from media_service.rpc.watch_limiter import WatchLimiter
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -23,8 +25,11 @@ Response: TypeAlias = event_service_pb2.WatchEventsResponse
 class EventServicer(event_service_pb2_grpc.EventServiceServicer):
     """`source`: the URL of the service."""
 
-    def __init__(self, events: EventService, watches: WatchLimiter, source: str) -> None:
+    def __init__(
+        self, events: EventService, media: MediaService, watches: WatchLimiter, source: str
+    ) -> None:
         self._events = events
+        self._media = media
         self._watches = watches
         self._source = source
 
@@ -34,6 +39,31 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
         selection = Selection(tuple(request.types), request.project_id)
         pages = self._events.watch(caller(), request.cursor, selection)
         await self._watches.run(self._responses(pages), context.write)
+
+    async def StreamEvents(  # type: ignore[override]  # noqa: N802
+        self, request: event_service_pb2.StreamEventsRequest, context: Context
+    ) -> None:
+        selection = Selection(tuple(request.types), request.project_id)
+        cursor = last_cursor(context, request.cursor)
+        pages = self._events.watch(caller(), cursor, selection)
+        await stream_events(context, self._watches, pages, self._source)
+
+    async def WatchMedia(  # type: ignore[override]  # noqa: N802
+        self, request: event_service_pb2.WatchMediaRequest, context: Context
+    ) -> None:
+        pages = await self._of_media(request.media_id, request.cursor)
+        await self._watches.run(self._responses(pages), context.write)
+
+    async def StreamMedia(  # type: ignore[override]  # noqa: N802
+        self, request: event_service_pb2.StreamMediaRequest, context: Context
+    ) -> None:
+        pages = await self._of_media(request.media_id, last_cursor(context, request.cursor))
+        await stream_events(context, self._watches, pages, self._source)
+
+    async def _of_media(self, media_id: str, cursor: str) -> AsyncGenerator[Page, None]:
+        """Raises NotFound (MEDIA_NOT_FOUND)."""
+        media = await self._media.get(caller(), media_id.lower())
+        return self._events.watch(caller(), cursor, Selection(media_id=media.media_id))
 
     async def _responses(self, pages: AsyncGenerator[Page, None]) -> AsyncGenerator[Response, None]:
         async with aclosing(pages):

@@ -30,7 +30,7 @@ from media_service.rpc.response_stream import ResponseStreams
 from media_service.rpc.running_calls import RunningCalls
 from media_service.rpc.server_sent_events import current_key, key_of, unless_ended
 from media_service.share_links.errors import as_visitors_see
-from media_service.watches.tickets import Watched, WatchTickets
+from media_service.watches.tickets import EVENTS, Watched, WatchTickets
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -186,7 +186,9 @@ class Gate:
     async def _redeem(self, request: Any, rule: MethodRule, context: Context) -> Principal:
         if isinstance(request, Undecodable) or not request.ticket:
             raise no_token()
-        watched = Watched(rule.resource, getattr(request, rule.resource))
+        watched = (
+            Watched(rule.resource, getattr(request, rule.resource)) if rule.resource else EVENTS
+        )
         opened = await self._tickets.redeem(request.ticket, watched, key_of(context))
         await self._authenticator.check(opened.principal)
         current_key.set(opened.key)

@@ -31,6 +31,10 @@ class Watched:
     id: str
 
 
+# All events that the caller may see.
+EVENTS = Watched("events", "00000000-0000-0000-0000-000000000000")
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """`secret`: 43 characters that are safe in URLs."""
