@@ -31,6 +31,7 @@ from media_service.codecs.image_renderer import ON_DEMAND_MAX_PIXELS, ImageRende
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.limits import ON_DEMAND_LIMITS
 from media_service.codecs.sandbox.forks import ForkServer
+from media_service.collections.service import CollectionService
 from media_service.config import NOTIFY, OFF, STRICT, Config, ConfigError
 from media_service.credentials.last_use import LastUse
 from media_service.credentials.service import CredentialsService
@@ -493,6 +494,7 @@ async def server(
             Waiting(parts.database),
             media,
             BatchService(parts.database, config.purge_after),
+            CollectionService(parts.database, creation, page_tokens),
             DeletionService(parts.database),
             VersionService(parts.database, policy_from(config).new_scan),
             ProcessingService(parts.database),

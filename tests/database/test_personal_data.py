@@ -39,6 +39,7 @@ OTHERS = {
     "audit_people": "type",
     "blobs": "key store",
     "blocked_files": "note scope",
+    "collections": "description filter org_id project_id title",
     "erasures": "counts pseudonym report",
     # The outbox names owners until the relay moves its rows, within a second.
     "event_outbox": "event",

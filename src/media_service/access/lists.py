@@ -21,6 +21,7 @@ from media_service.access.queries import Scope
 class Table:
     """A table of what callers own. `id` and `media_id`: columns. `media_id` None: the rows belong
     to no media. `in_projects`: whether they have a `project_id`. `owners`: a table of `CONTAINERS`.
+    `nested`: whether they are collections, with a `path`.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Table:
     media_id: str | None
     in_projects: bool = True
     owners: str = "owners"
+    nested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,10 @@ CONTAINERS = """
         intersect
         select org_id collate "default" from caller_organizations
     ),
+    single_collections as materialized (
+        select substr(resource, 12)::uuid as collection_id
+        from reached where resource >= 'collection:' and resource < 'collection;'
+    ),
     single_media as materialized (
         select substr(resource, 7)::uuid as media_id
         from reached where resource >= 'media:' and resource < 'media;'
@@ -185,6 +191,9 @@ def containers_of(table: Table, projects: str) -> Iterator[tuple[str, str]]:
         yield f"{projects} c", IN_PROJECT
     if table.media_id:
         yield "single_media c", f"{{0}}.{table.media_id} = c.media_id and {IN_ORGANIZATION}"
+    if table.nested:
+        within = "{0}.path @> array[c.collection_id]"
+        yield "single_collections c", f"{within} and {IN_ORGANIZATION}"
 
 
 class Rows:

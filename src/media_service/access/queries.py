@@ -95,6 +95,8 @@ def callers_params(asked: Sequence[tuple[str, Principal | None]]) -> tuple[list[
 
 
 NOW = "now()"
+# Collections in each other.
+MAX_NESTED = 5
 
 
 def valid(grant: str, at: str = NOW) -> str:
@@ -164,6 +166,15 @@ def owner_keys(owner: str) -> tuple[str, ...]:
 def media_keys(thing: str, media_id: str) -> tuple[str, ...]:
     """The keys of a media, an upload or a job. `media_id`: the column with the id of its media."""
     return (f"'media:' || {thing}.{media_id}", owner_key(thing), *project_keys(thing))
+
+
+def collection_keys(collection: str) -> tuple[str, ...]:
+    """The keys of a collection: of the collections around it, of itself, and of where it belongs.
+    `keys_of_collection` in the database has the same."""
+    path = tuple(
+        f"'collection:' || {collection}.path[{level}]" for level in range(1, MAX_NESTED + 1)
+    )
+    return (*path, owner_key(collection), *project_keys(collection))
 
 
 # The principal on whose behalf a share link `l` shares. What a claim of an administrator gives does

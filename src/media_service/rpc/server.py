@@ -20,6 +20,8 @@ from mediaservice.v1 import (
     audit_service_pb2_grpc,
     batch_service_pb2,
     batch_service_pb2_grpc,
+    collection_service_pb2,
+    collection_service_pb2_grpc,
     credentials_service_pb2,
     credentials_service_pb2_grpc,
     download_service_pb2,
@@ -51,6 +53,7 @@ from mediaservice.v1 import (
 from media_service.access.page_tokens import PageTokens
 from media_service.audit.service import AuditService
 from media_service.batches.service import BatchService
+from media_service.collections.service import CollectionService
 from media_service.credentials.service import CredentialsService
 from media_service.downloads.archives.service import ArchiveService
 from media_service.downloads.playback import PlaybackService
@@ -79,6 +82,7 @@ from media_service.rpc.audit_service import AuditServicer
 from media_service.rpc.authentication import Authenticator
 from media_service.rpc.batch_service import BatchServicer
 from media_service.rpc.client_addresses import ClientAddresses
+from media_service.rpc.collection_service import CollectionServicer
 from media_service.rpc.credentials_service import CredentialsServicer
 from media_service.rpc.download_service import DownloadServicer
 from media_service.rpc.event_service import EventServicer
@@ -118,6 +122,7 @@ SERVICES = [
     archive_service_pb2.DESCRIPTOR.services_by_name["ArchiveService"],
     media_service_pb2.DESCRIPTOR.services_by_name["MediaService"],
     batch_service_pb2.DESCRIPTOR.services_by_name["BatchService"],
+    collection_service_pb2.DESCRIPTOR.services_by_name["CollectionService"],
     processing_service_pb2.DESCRIPTOR.services_by_name["ProcessingService"],
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
     watch_service_pb2.DESCRIPTOR.services_by_name["WatchService"],
@@ -157,6 +162,7 @@ class Services:
     waiting: Waiting
     media: MediaService
     batches: BatchService
+    collections: CollectionService
     deletions: DeletionService
     versions: VersionService
     processing: ProcessingService
@@ -277,6 +283,9 @@ class RpcServer:
         )
         batch_service_pb2_grpc.add_BatchServiceServicer_to_server(
             BatchServicer(services.batches, public_urls), gate
+        )
+        collection_service_pb2_grpc.add_CollectionServiceServicer_to_server(
+            CollectionServicer(services.collections, page_tokens, public_urls), gate
         )
         processing_service_pb2_grpc.add_ProcessingServiceServicer_to_server(
             ProcessingServicer(

@@ -181,8 +181,9 @@ async def check_allowed(
     if resource.kind == "service" or role is Role.NONE:
         raise grantee_not_allowed("must be a user or a service account", grantee)
     if grantee == EVERYBODY:
-        if resource.kind not in {"media", "project"}:
-            raise grantee_not_allowed("everybody can only have media and projects", grantee)
+        if resource.kind not in {"media", "project", "collection"}:
+            why = "everybody can only have media, projects and collections"
+            raise grantee_not_allowed(why, grantee)
     elif await organization_of(tx, principal, kind, grantee_id) != org_id:
         raise grantee_not_allowed(
             "does not exist, or is not in the organization of the resource", grantee

@@ -25,6 +25,10 @@ EMPTY = """
         where u.project_id = r.project_id and u.project_id <> ''
           and u.state in ('ACTIVE', 'VERIFYING') offset 0
     )
+    and not exists (
+        select from collections k
+        where k.project_id = r.project_id and k.project_id <> '' offset 0
+    )
 """
 
 

@@ -15,6 +15,7 @@ from media_service.access.queries import (
     Scope,
     caller_params,
     caller_until_params,
+    collection_keys,
     installation_role,
     media_keys,
     organization_key,
@@ -57,6 +58,10 @@ def policies(thing: str, project_id: str) -> str:
 # Each kind of resource: its row, and its keys.
 THINGS: dict[str, tuple[str, Sequence[str]]] = {
     "media": ("(select * from media where media_id = %s) t", media_keys("t", "media_id")),
+    "collection": (
+        "(select * from collections where collection_id = %s) t",
+        collection_keys("t"),
+    ),
     "project": ("(select * from projects where project_id = %s) t", project_keys("t")),
     "owner": (
         "(select %s::text as org_id, %s::text as owner_type, %s::text as owner_id) t",
@@ -378,6 +383,10 @@ async def delete_project(db: Connection, project_id: str) -> bool:
           and not exists (
               select from uploads u
               where u.project_id = p.project_id and u.state in ('ACTIVE', 'VERIFYING')
+          )
+          and not exists (
+              select from collections k
+              where k.project_id = p.project_id and k.project_id <> ''
           )
         """,
         (project_id,),

@@ -15,6 +15,7 @@ OWNER = re.compile(r"([^/\0]{0,255})/([a-z][a-z0-9_-]{0,31}):([^\0]{1,512})", re
 RESOURCES = {
     "media": re.compile(UUID),
     "project": re.compile(PROJECT),
+    "collection": re.compile(UUID),
     "organization": re.compile(ORGANIZATION),
     "owner": OWNER,
     "service": re.compile(""),
@@ -54,11 +55,12 @@ INSTALLATION = Resource("service", "")
 def parse_resource(text: str, field: str = "resource") -> Resource:
     """`field`: of the request. Raises InvalidArgument (INVALID_FIELD)."""
     kind, _, rest = text.partition(":")
-    if kind == "media":
+    if kind in {"media", "collection"}:
         rest = rest.lower()
     pattern = RESOURCES.get(kind)
     if pattern is None or not pattern.fullmatch(rest) or too_long(text) or ":" not in text:
-        raise invalid(field, ("media:ID", "project:ID", "organization:ID", "owner:ORG/TYPE:ID"))
+        forms = ("media:ID", "project:ID", "collection:ID", "organization:ID", "owner:ORG/TYPE:ID")
+        raise invalid(field, forms)
     return Resource(kind, rest)
 
 

@@ -18,6 +18,7 @@ from mediaservice.v1 import (
     access_service_pb2_grpc,
     archive_service_pb2_grpc,
     batch_service_pb2_grpc,
+    collection_service_pb2_grpc,
     credentials_service_pb2_grpc,
     download_service_pb2,
     download_service_pb2_grpc,
@@ -68,6 +69,7 @@ class Caller:
         self.downloads = download_service_pb2_grpc.DownloadServiceStub(self.channel)
         self.batches = batch_service_pb2_grpc.BatchServiceStub(self.channel)
         self.archives = archive_service_pb2_grpc.ArchiveServiceStub(self.channel)
+        self.collections = collection_service_pb2_grpc.CollectionServiceStub(self.channel)
         self.media = media_service_pb2_grpc.MediaServiceStub(self.channel)
         self.processing = processing_service_pb2_grpc.ProcessingServiceStub(self.channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)

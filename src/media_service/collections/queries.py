@@ -1,0 +1,318 @@
+"""SQL of collections and their members."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from psycopg.sql import SQL, Identifier
+
+from media_service.access.lists import Key, Table, after_sql, order_sql, page_of
+from media_service.access.owner import Owner
+from media_service.access.policy import Condition
+from media_service.access.principal import Principal
+from media_service.access.queries import (
+    CALLER,
+    Scope,
+    caller_params,
+    collection_keys,
+    media_keys,
+    role,
+    visible,
+)
+from media_service.access.role import Role
+from media_service.collections.model import Collection, Member, NewCollection
+from media_service.db.transaction import Connection
+from media_service.media import queries as media_queries
+from media_service.media.model import Media
+
+TABLE = Table("collections", "k", "collection_id", media_id=None, nested=True)
+NEWEST = (Key("create_time", descending=True), Key("collection_id", descending=True))
+# Between the positions of two members, so that others fit in between.
+GAP = 1 << 20
+
+
+def select(caller: str) -> str:
+    """Collections `k` as a caller sees them, with the parent and the cover if they see those."""
+    parent_role = role("p", collection_keys("p"), caller=caller)
+    cover_role = role("m", media_keys("m", "media_id"), caller=caller)
+    return f"""
+        select k.*, k.collection_id::text as collection_id, k.path::text[] as path,
+               coalesce((
+                   select p.collection_id::text from collections p
+                   where p.collection_id = k.parent_id and {parent_role} > 0
+               ), '') as parent_id,
+               coalesce((
+                   select m.media_id::text from media m
+                   where m.media_id = k.cover_media_id and {cover_role} > 0
+               ), '') as cover_media_id,
+               {role("k", collection_keys("k"), caller=caller)} as role
+    """
+
+
+def record(row: Mapping[str, Any]) -> Collection:
+    return Collection(
+        collection_id=row["collection_id"],
+        owner=Owner(row["owner_type"], row["owner_id"], row["org_id"]),
+        project_id=row["project_id"],
+        parent_id=row["parent_id"],
+        path=tuple(row["path"]),
+        title=row["title"],
+        description=row["description"],
+        filter=row["filter"],
+        cover_media_id=row["cover_media_id"],
+        revision=row["revision"],
+        create_time=row["create_time"],
+        update_time=row["update_time"],
+        role=Role(row["role"]),
+    )
+
+
+async def get(db: Connection, collection_id: str, principal: Principal) -> Collection | None:
+    rows = await db.execute(
+        f"{select('c')} from {CALLER} cross join collections k where k.collection_id = %s".encode(),
+        (*caller_params(principal), collection_id),
+    )
+    row = await rows.fetchone()
+    return record(row) if row else None
+
+
+async def lock(db: Connection, collection_ids: Sequence[str]) -> None:
+    """Locks collections in the order of their ids."""
+    await db.execute(
+        "select from collections where collection_id = any(%s::uuid[])"
+        " order by collection_id for update",
+        (list(collection_ids),),
+    )
+
+
+async def page(
+    db: Connection,
+    scope: Scope,
+    *,
+    parent_id: str,
+    project_id: str,
+    after: tuple[datetime, str] | None,
+    limit: int,
+) -> list[Collection]:
+    where = []
+    if parent_id:
+        where.append(Condition("k.parent_id = %s", (parent_id,)))
+    if project_id:
+        where.append(Condition("k.project_id = %s", (project_id,)))
+    if after is not None:
+        where.append(after_sql("k", NEWEST, after))
+    found = page_of(TABLE, scope, where, NEWEST, limit)
+    rows = await db.execute(
+        f"with {found.sql} {select('caller')} from page"
+        " join collections k on k.collection_id = page.id cross join caller"
+        f" order by {order_sql('k', NEWEST)}".encode(),
+        found.params,
+    )
+    return [record(row) async for row in rows]
+
+
+async def insert(db: Connection, new: NewCollection) -> None:
+    await db.execute(
+        """
+        insert into collections (collection_id, org_id, owner_type, owner_id, project_id, parent_id,
+                                 path, title, description, filter)
+        values (%s, %s, %s, %s, %s, %s, %s::uuid[], %s, %s, %s)
+        """,
+        (
+            new.collection_id,
+            new.owner.org_id,
+            new.owner.type,
+            new.owner.id,
+            new.project_id,
+            new.parent_path[-1] if new.parent_path else None,
+            [*new.parent_path, new.collection_id],
+            new.title,
+            new.description,
+            new.filter,
+        ),
+    )
+
+
+async def set_fields(db: Connection, collection_id: str, values: Mapping[str, Any]) -> None:
+    """Changes columns, and the etag."""
+    columns = SQL("").join(SQL("{} = %s, ").format(Identifier(name)) for name in values)
+    await db.execute(
+        SQL(
+            "update collections set {}revision = revision + 1, update_time = now()"
+            " where collection_id = %s"
+        ).format(columns),
+        (*values.values(), collection_id),
+    )
+
+
+async def height(db: Connection, collection: Collection) -> int:
+    """How many collections are nested in it, counting itself."""
+    rows = await db.execute(
+        "select max(cardinality(path)) as deepest from collections where path @> array[%s::uuid]",
+        (collection.collection_id,),
+    )
+    row = await rows.fetchone()
+    return (row["deepest"] if row else len(collection.path)) - len(collection.path) + 1
+
+
+async def reparent(db: Connection, collection: Collection, parent_path: Sequence[str]) -> None:
+    """Moves a collection, with all in it, into the one with this path; empty: into none."""
+    await db.execute(
+        "update collections set path = %s::uuid[] || path[%s:] where path @> array[%s::uuid]",
+        (list(parent_path), len(collection.path), collection.collection_id),
+    )
+    parent_id = parent_path[-1] if parent_path else None
+    await set_fields(db, collection.collection_id, {"parent_id": parent_id})
+
+
+async def has_children(db: Connection, collection_id: str) -> bool:
+    rows = await db.execute(
+        "select from collections where parent_id = %s limit 1", (collection_id,)
+    )
+    return rows.rowcount > 0
+
+
+async def remove(db: Connection, collection_ids: Sequence[str]) -> None:
+    """Removes collections with all in them, and the grants on them. The media stay."""
+    await db.execute(
+        """
+        with removed as (
+            delete from collections where path && %s::uuid[] returning collection_id
+        )
+        delete from access_grants
+        where resource in (select 'collection:' || collection_id from removed)
+        """,
+        (list(collection_ids),),
+    )
+
+
+# Members
+
+
+async def count_with(db: Connection, collection_id: str, media_ids: Sequence[str]) -> int:
+    """How many members it will have once these are added."""
+    rows = await db.execute(
+        "select count(*) + cardinality(%s::uuid[]) as number from collection_members"
+        " where collection_id = %s and media_id <> all(%s::uuid[])",
+        (list(media_ids), collection_id, list(media_ids)),
+    )
+    row = await rows.fetchone()
+    return int(row["number"]) if row else 0
+
+
+async def put(
+    db: Connection, collection_id: str, members: Sequence[Member], before_media_id: str
+) -> None:
+    """Adds members, or moves them, before another one or to the end. One that was shared stays
+    so."""
+    first, step = await _room(db, collection_id, members, before_media_id)
+    rows = [
+        {"media_id": each.media_id, "shared": each.shared, "position": first + number * step}
+        for number, each in enumerate(members)
+    ]
+    await db.execute(
+        """
+        insert into collection_members as m (collection_id, media_id, position, shared)
+        select %s, media_id, position, shared
+        from json_to_recordset(%s::json) as n (media_id uuid, position bigint, shared boolean)
+        on conflict (collection_id, media_id) do update
+        set position = excluded.position, shared = m.shared or excluded.shared
+        """,
+        (collection_id, json.dumps(rows)),
+    )
+
+
+async def _room(
+    db: Connection, collection_id: str, members: Sequence[Member], before_media_id: str
+) -> tuple[int, int]:
+    """The first position for the members, and the distance to the next."""
+    for _ in range(2):
+        rows = await db.execute(
+            """
+            with others as (
+                select position, media_id from collection_members
+                where collection_id = %(collection)s and media_id <> all(%(media)s::uuid[])
+            ), following as (
+                select position from others
+                where media_id = nullif(%(before)s, '')::uuid
+            )
+            select (select position from following) as following,
+                   (select max(position) from others
+                    where position < coalesce((select position from following), 9e18::bigint)
+                   ) as preceding
+            """,
+            {
+                "collection": collection_id,
+                "media": [each.media_id for each in members],
+                "before": before_media_id,
+            },
+        )
+        row = await rows.fetchone()
+        assert row  # noqa: S101 - one row is always returned
+        following, preceding = row["following"], row["preceding"]
+        if following is None:
+            return (preceding or 0) + GAP, GAP
+        low = following - GAP * (len(members) + 1) if preceding is None else preceding
+        step = (following - low) // (len(members) + 1)
+        if step > 0:
+            return low + step, step
+        await _renumber(db, collection_id)
+    raise AssertionError("members have no room after they were renumbered")
+
+
+async def _renumber(db: Connection, collection_id: str) -> None:
+    """Spreads the members, so that a thousand fit between each two."""
+    await db.execute(
+        """
+        update collection_members m set position = n.number * %s
+        from (
+            select media_id, row_number() over (order by position, media_id) as number
+            from collection_members where collection_id = %s
+        ) n
+        where m.collection_id = %s and m.media_id = n.media_id
+        """,
+        (GAP, collection_id, collection_id),
+    )
+
+
+async def take_out(db: Connection, collection_id: str, media_ids: Sequence[str]) -> int:
+    done = await db.execute(
+        "delete from collection_members where collection_id = %s and media_id = any(%s::uuid[])",
+        (collection_id, list(media_ids)),
+    )
+    return done.rowcount
+
+
+async def member_page(
+    db: Connection,
+    scope: Scope,
+    collection_id: str,
+    after: tuple[int, str] | None,
+    limit: int,
+) -> list[tuple[Media, int]]:
+    """Members that the caller may see, with their positions, after the one with this position and
+    id. The caller has a role on the collection, so they see those that are shared."""
+    later = "and (cm.position, cm.media_id) > (%s, %s::uuid)" if after else ""
+    rows = await db.execute(
+        f"""
+        with {scope.sql}, page as materialized (
+            select cm.media_id as id, cm.position
+            from collection_members cm join media m on m.media_id = cm.media_id
+            where cm.collection_id = %s and m.delete_time is null
+              and (cm.shared or {visible("m", "media_id")}) {later}
+            order by cm.position, cm.media_id limit %s
+        )
+        {
+            media_queries.select(
+                media_queries.RENDITIONS,
+                role="page.position, 1",
+                media="caller cross join media m",
+                signer_url_key=media_queries.signer_url_key("caller"),
+            )
+        }
+        join page on page.id = m.media_id order by page.position, m.media_id
+        """.encode(),
+        (*scope.params, collection_id, *(after or ()), limit),
+    )
+    return [(media_queries.record(row), row["position"]) async for row in rows]
