@@ -176,6 +176,12 @@ def sharing(client: httpx.Client) -> dict[str, str]:
     }
 
 
+def collecting(client: httpx.Client) -> dict[str, str]:
+    """A media, and a collection."""
+    created = client.post("/v1/collections", json={"title": "Album"}).raise_for_status().json()
+    return {**image(client), "COLLECTION": created["collectionId"]}
+
+
 PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "CompleteUpload": uploaded,
     "WatchUpload": finished,
@@ -207,6 +213,7 @@ OF_SERVICE = {
     "PrivacyService": erasing,
     "ShareLinkService": sharing,
     "BatchService": sharing,
+    "CollectionService": collecting,
 }
 
 

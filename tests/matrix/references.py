@@ -1,7 +1,8 @@
 """The fields of requests that name a thing beside the resource of the method.
 
 A stranger sends each with a thing of others, and with one that does not exist: the answers must be
-equal. `$own` is a media of the stranger, and `$mine` their project.
+equal. `$own` is a media of the stranger, and `$mine` their project, `$album`
+their collection.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from media_service.ids import new_id
 from tests.matrix.rows import BY_NAME, OF_BATCHES, Row
 from tests.matrix.world import (
     ORGANIZATION,
@@ -18,6 +20,7 @@ from tests.matrix.world import (
     Target,
     World,
     account,
+    collection,
     group,
     listed,
     media,
@@ -41,12 +44,12 @@ IN_ROWS = {
     *("CreateWatchTicket.upload_id", "CreateWatchTicket.job_id", "GetErasure.erasure_id"),
 }
 STRANGER = "stranger"
-OWN = ("own", "mine")
+OWN = ("own", "mine", "album")
 ACME_OWNER = {"type": "user", "id": "ann", "organizationId": "$organization"}
 
 
 async def with_own(world: World, place: Place, make: Any) -> Target:
-    """A target of others, and a media and a project of the stranger."""
+    """A target of others, and a media, a project and a collection of the stranger."""
     target: Target = await make(world, place)
     own = Place("", "", owner=("user", STRANGER))
     mine = new_project()
@@ -54,7 +57,13 @@ async def with_own(world: World, place: Place, make: Any) -> Target:
         "insert into projects (project_id, owner_type, owner_id) values (%s, 'user', %s)",
         *(mine, STRANGER),
     )
-    return {**target, "own": await world.add_media(own), "mine": mine}
+    album = new_id()
+    await world.execute(
+        "insert into collections (collection_id, owner_type, owner_id, path, title)"
+        " values (%s, 'user', %s, array[%s::uuid], '')",
+        *(album, STRANGER, album),
+    )
+    return {**target, "own": await world.add_media(own), "mine": mine, "album": album}
 
 
 def reference(name: str, make: Any, place: Place = PROJECT, **request: Any) -> Row:
@@ -114,9 +123,16 @@ REFERENCES: dict[str, list[Row]] = {
         reference("JobService.ListJobs", listed, projectId="$project"),
         reference("AccessService.TransferMedia", project, mediaId="$own", projectId="$project"),
         reference("BatchService.BatchMoveMedia", project, mediaIds=["$own"], projectId="$project"),
+        reference("CollectionService.CreateCollection", project, title="x", projectId="$project"),
+        reference("CollectionService.ListCollections", project, projectId="$project"),
     ],
     "media_id": [reference("JobService.ListJobs", listed, mediaId="$media")],
     "filter": [
+        reference(
+            *("CollectionService.CreateCollection", listed),
+            title="x",
+            filter=IN_PROJECT_OF_OTHERS,
+        ),
         reference("MediaService.ListMedia", listed, filter=IN_PROJECT_OF_OTHERS),
         *(
             reference(f"BatchService.{name}", listed, filter=IN_PROJECT_OF_OTHERS, **fields)
@@ -148,7 +164,39 @@ REFERENCES: dict[str, list[Row]] = {
             mediaIds=["$own"],
             owner=ACME_OWNER,
         ),
+        reference(
+            *("CollectionService.CreateCollection", project, ORGANIZATION),
+            title="x",
+            owner=ACME_OWNER,
+        ),
     ],
+    "parent_id": [
+        reference(
+            "CollectionService.CreateCollection", collection, title="x", parentId="$collection"
+        ),
+        reference("CollectionService.ListCollections", collection, parentId="$collection"),
+    ],
+    "before_media_id": [
+        reference(
+            *("CollectionService.AddCollectionMedia", collection),
+            collectionId="$album",
+            mediaIds=["$own"],
+            beforeMediaId="$media",
+        )
+    ],
+    **{
+        f"collection.{field}": [
+            reference(
+                *("CollectionService.UpdateCollection", make),
+                collection={"collectionId": "$album", name: value},
+            )
+        ]
+        for field, make, name, value in (
+            ("parent_id", collection, "parentId", "$collection"),
+            ("cover_media_id", collection, "coverMediaId", "$media"),
+            ("filter", listed, "filter", IN_PROJECT_OF_OTHERS),
+        )
+    },
     "organization_id": [
         reference(
             "AccessService.ListProjects", project, ORGANIZATION, organizationId="$organization"

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from tests.matrix.world import (
+    COLLECTION,
     EVENT,
     MEDIA,
     ORGANIZATION,
@@ -25,7 +26,11 @@ from tests.matrix.world import (
     World,
     account,
     api_key,
+<<<<<<< HEAD
     archive,
+=======
+    collection,
+>>>>>>> 33b7c894 (Try collections in the matrix of callers, and describe them)
     deleted_media,
     erasure,
     failed_job,
@@ -134,6 +139,14 @@ OF_BATCHES: dict[str, dict[str, Any]] = {
     "BatchDeleteMedia": {},
 }
 OF_EVENTS = ("WatchMedia", "StreamMedia")
+OF_COLLECTIONS: dict[str, dict[str, Any]] = {
+    "GetCollection": {"collectionId": "$collection"},
+    "UpdateCollection": {"collection": {"collectionId": "$collection", "title": "x"}},
+    "AddCollectionMedia": {"collectionId": "$collection", "mediaIds": ["$media"]},
+    "RemoveCollectionMedia": {"collectionId": "$collection", "mediaIds": ["$media"]},
+    "ListCollectionMedia": {"collectionId": "$collection"},
+    "DeleteCollection": {"collectionId": "$collection"},
+}
 OF_JOB = ("JobService.GetJob", "JobService.WatchJob", "JobService.WatchJobEvents")
 HEADERS = {"UploadService.AppendUpload": {"upload-offset": "0"}}
 
@@ -196,6 +209,7 @@ def granted(name: str, **fields: Any) -> list[Row]:
     return [
         on("media:$media", media, MEDIA, "media"),
         on("project:$project", project, PROJECT, "project"),
+        on("collection:$collection", collection, COLLECTION, "collection"),
         on("owner:acme/event:gala", nothing, EVENT, "event"),
         on("organization:$organization", nothing, ORGANIZATION, "organization"),
         on("service:", nothing, PROJECT, "installation"),
@@ -328,6 +342,30 @@ ROWS: list[Row] = [
         Row(f"BatchService.{name}", {"mediaIds": ["$media"], **fields}, media)
         for name, fields in OF_BATCHES.items()
     ),
+    # Collections
+    Row("CollectionService.CreateCollection", {"title": "x"}, variant="own"),
+    Row(
+        "CollectionService.CreateCollection",
+        {"title": "x", "projectId": PROJECT.project},
+        variant="project",
+    ),
+    Row(
+        "CollectionService.CreateCollection",
+        {"title": "x", "parentId": "$collection"},
+        *(collection, COLLECTION, "parent"),
+    ),
+    *(
+        Row(f"CollectionService.{name}", request, collection, place, of)
+        for place, of in ((PROJECT, "project"), (COLLECTION, "collection"))
+        for name, request in OF_COLLECTIONS.items()
+    ),
+    Row(
+        "CollectionService.ListCollections",
+        {"pageSize": 1000},
+        *(collection, COLLECTION),
+        needle="$collection",
+    ),
+    Row("MediaService.GetMedia", {"mediaId": "$media"}, collection, COLLECTION, "collection"),
     in_list("MediaService.ListMedia", "$media"),
     in_list("UploadService.ListUploads", "$upload"),
     in_list("JobService.ListJobs", "$job"),

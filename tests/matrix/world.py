@@ -7,7 +7,7 @@ the organization initech itself.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -52,8 +52,8 @@ ENDINGS = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where callers have their roles, and what is in it. `resource`: in grants; "media": each
-    media itself."""
+    """Where callers have their roles, and what is in it. `resource`: in grants; "media" and
+    "collection": each of them itself."""
 
     resource: str
     org: str
@@ -63,6 +63,7 @@ class Place:
 
 PROJECT = Place("project:shared-k3x9q2ma", ACME, "shared-k3x9q2ma")
 MEDIA = Place("media", ACME)
+COLLECTION = Place("collection", ACME)
 EVENT = Place("owner:acme/event:gala", ACME, owner=("event", "gala"))
 ORGANIZATION = Place("organization:initech", INITECH)
 
@@ -342,6 +343,26 @@ async def project(world: World, place: Place) -> Target:
     project_id = new_project()
     await world.add_project(project_id, place.org)
     return {"project": project_id, "organization": place.org}
+
+
+async def collection(world: World, place: Place) -> Target:
+    """A collection of the author in the project of the place, with a media of theirs, which nobody
+    else sees otherwise."""
+    collection_id, elsewhere = new_id(), replace(place, project="")
+    media_id = await world.add_media(elsewhere)
+    await world.execute(
+        "insert into collections (collection_id, org_id, owner_type, owner_id, project_id, path,"
+        " title) values (%s, %s, %s, %s, %s, array[%s::uuid], 'Album')",
+        *(collection_id, place.org, *place.owner, place.project, collection_id),
+    )
+    await world.execute(
+        "insert into collection_members (collection_id, media_id, position, shared)"
+        " values (%s, %s, 1, true)",
+        *(collection_id, media_id),
+    )
+    if place.resource == "collection":
+        await world.grant(f"collection:{collection_id}")
+    return {"collection": collection_id, "media": media_id}
 
 
 async def organization(world: World, _: Place) -> Target:

@@ -38,6 +38,8 @@ PERMISSIONS = {
     "events.read",
 }
 ACTIONS = {
+    *("collections.create", "collections.update", "collections.delete"),
+    *("collections.add_media", "collections.remove_media"),
     *("media.update", "media.delete", "media.undelete", "media.purge", "media.sign"),
     *("renditions.create", "renditions.delete", "versions.restore", "versions.delete"),
     *("uploads.create", "uploads.write", "uploads.sign", "uploads.complete", "uploads.abort"),

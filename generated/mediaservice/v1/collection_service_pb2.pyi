@@ -202,7 +202,9 @@ class ListCollectionsResponse(_message.Message):
     next_page_token: _builtins.str
     """The `page_token` of the next page; empty on the last page."""
     @_builtins.property
-    def collections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Collection]: ...
+    def collections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Collection]:
+        """Without those that the caller may not see."""
+
     def __init__(
         self,
         *,
