@@ -11,8 +11,10 @@ from tests.matrix.rows import Row, fill
 from tests.matrix.table import Expected
 from tests.matrix.world import World, unknown
 
-# What differs between two things that a caller creates: ids and times.
-GENERATED = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+Z")
+# What differs between two answers to a caller about their own things: ids, times and etags.
+GENERATED = re.compile(
+    r'\\"\d+\\"|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+Z'
+)
 
 
 @dataclass(frozen=True)
