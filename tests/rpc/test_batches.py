@@ -16,6 +16,7 @@ from tests.support.rpc.server import Caller, Running, refusal, refused, unknown_
 from tests.support.rpc.sharing import add_project, grant, make_administrator, revoke
 from tests.support.tools import eventually_async
 
+CREATED = "media.created"
 ROLES = ("VIEWER", "COMMENTER", "EDITOR", "MANAGER", "OWNER")
 # Makes a change of one media by the method for one, and by that for many.
 Single: TypeAlias = Callable[[Caller, str], Awaitable[Any]]
@@ -180,7 +181,7 @@ async def test_quotas_and_policies_refuse_single_media_of_a_batch(
     assert reasons(public) == ["VISIBILITY_NOT_ALLOWED", ""]
 
 
-async def test_the_audit_log_has_an_entry_for_each_media_that_changes_or_is_refused(
+async def test_each_media_that_changes_or_is_refused_has_an_entry_in_the_audit_log_and_an_event(
     service: Running, ann: Caller, bob: Caller
 ) -> None:
     ids = [(await ann.store(jpeg())).media_id for _ in range(3)]
@@ -201,6 +202,15 @@ async def test_the_audit_log_has_an_entry_for_each_media_that_changes_or_is_refu
         return sorted(named) == sorted(expected)
 
     await eventually_async(recorded)
+    async with service.database() as db:
+        rows = await db.execute(
+            "select event ->> 'type', event ->> 'media_id' from event_outbox"
+            " where event ->> 'type' <> %s",
+            (CREATED,),
+        )
+        events = sorted(await rows.fetchall())
+    changed = [("media.updated", id_) for id_ in ids]
+    assert events == sorted([*changed, ("media.deleted", ids[0])])
 
 
 async def test_several_media_are_read_at_once(ann: Caller, bob: Caller) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from psycopg.sql import SQL, Identifier
 
@@ -24,7 +25,7 @@ from media_service.access.role import Role
 from media_service.collections.model import Collection, Member, NewCollection
 from media_service.db.transaction import Connection
 from media_service.media import queries as media_queries
-from media_service.media.model import Media
+from media_service.media.model import Listed
 
 TABLE = Table("collections", "k", "collection_id", media_id=None, nested=True)
 NEWEST = (Key("create_time", descending=True), Key("collection_id", descending=True))
@@ -288,10 +289,10 @@ async def member_page(
     db: Connection,
     scope: Scope,
     collection_id: str,
-    after: tuple[int, str] | None,
+    after: Sequence[Any] | None,
     limit: int,
-) -> list[tuple[Media, int]]:
-    """Members that the caller may see, with their positions, after the one with this position and
+) -> list[Listed]:
+    """Members that the caller may see, by position and id, after the one with this position and
     id. The caller has a role on the collection, so they see those that are shared."""
     later = "and (cm.position, cm.media_id) > (%s, %s::uuid)" if after else ""
     rows = await db.execute(
@@ -315,4 +316,7 @@ async def member_page(
         """.encode(),
         (*scope.params, collection_id, *(after or ()), limit),
     )
-    return [(media_queries.record(row), row["position"]) async for row in rows]
+    return [
+        Listed(media_queries.record(row), (row["position"], UUID(row["media_id"])))
+        async for row in rows
+    ]

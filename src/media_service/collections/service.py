@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from media_service.access.lists import after_sql
 from media_service.access.owner import Owner
@@ -19,13 +20,13 @@ from media_service.errors import Aborted, InvalidArgument, Reason
 from media_service.ids import new_id
 from media_service.media import queries as media_queries
 from media_service.media.filter import parse_filter
-from media_service.media.model import Media
-from media_service.media.paging import parse_order
+from media_service.media.model import Listed, Media
+from media_service.media.paging import parse_order, types_of
 from media_service.media.reader import not_found
-from media_service.media.service import TYPES
 from media_service.sharing.creation import Creation, Destination
 
 MAX_MEDIA = 10_000
+NEWEST = parse_order("")
 CHANGEABLE = ("title", "description", "cover_media_id", "filter", "parent_id")
 
 
@@ -173,32 +174,42 @@ class CollectionService:
 
     async def media(
         self, principal: Principal, collection_id: str, page_token: str, limit: int
-    ) -> tuple[list[Media], Callable[[Media], str]]:
+    ) -> tuple[list[Listed], Callable[[Listed], str]]:
         """The media of a collection that the caller may see, and a function that returns the token
         of the page after a given media."""
         async with self._database.connection() as db:
             collection = await load(db, principal, collection_id)
             query = ("collection_media", principal.owner, collection_id, collection.filter)
-            seal = self._page_tokens.seal
-            if collection.filter:
-                keys = parse_order("")
-                where = [Condition("m.delete_time is null", ())]
-                if condition := parse_filter(collection.filter):
-                    where.append(condition)
-                if page_token:
-                    types = [TYPES[key.name] for key in keys]
-                    values = self._page_tokens.open(query, page_token, types)
-                    where.append(after_sql("m", keys, values))
-                found = await media_queries.page(db, scope(principal), where, keys, limit)
-                return found, lambda m: seal(query, [getattr(m, key.name) for key in keys])
-            after = None
-            if page_token:
-                position, media_id = self._page_tokens.open(query, page_token, [int, str])
-                after = (position, media_id)
-            members = await queries.member_page(db, scope(principal), collection_id, after, limit)
-        positions = {media.media_id: position for media, position in members}
-        token = lambda m: seal(query, [positions[m.media_id], m.media_id])  # noqa: E731
-        return [media for media, _ in members], token
+            find = smart_page if collection.filter else member_page
+            keys = types_of(NEWEST) if collection.filter else [int, UUID]
+            after = self._page_tokens.open(query, page_token, keys) if page_token else None
+            found = await find(db, principal, collection, after, limit)
+        return found, lambda listed: self._page_tokens.seal(query, listed.key)
+
+
+async def smart_page(
+    db: Connection,
+    principal: Principal,
+    collection: Collection,
+    after: Sequence[Any] | None,
+    limit: int,
+) -> list[Listed]:
+    where = [Condition("m.delete_time is null", ())]
+    if condition := parse_filter(collection.filter):
+        where.append(condition)
+    if after:
+        where.append(after_sql("m", NEWEST, after))
+    return await media_queries.page(db, scope(principal), where, NEWEST, limit)
+
+
+async def member_page(
+    db: Connection,
+    principal: Principal,
+    collection: Collection,
+    after: Sequence[Any] | None,
+    limit: int,
+) -> list[Listed]:
+    return await queries.member_page(db, scope(principal), collection.collection_id, after, limit)
 
 
 def member(collection: Collection, media: Media) -> Member:

@@ -129,7 +129,7 @@ class CollectionServicer(collection_service_pb2_grpc.CollectionServiceServicer):
             caller(), request.collection_id.lower(), request.page_token, size + 1
         )
         media, next_page_token = await page(
-            found, size, lambda each: media_to_message(each, self._public_urls), token
+            found, size, lambda each: media_to_message(each.media, self._public_urls), token
         )
         return messages.ListCollectionMediaResponse(media=media, next_page_token=next_page_token)
 
