@@ -226,3 +226,24 @@ async def test_a_collection_has_at_most_ten_thousand_media(service: Running, ann
     refusal = await refused(collections.add(ann, album.collection_id, ids[:1]))
     assert (refusal.reason, refusal.metadata) == ("COLLECTION_FULL", {"max_media": "10000"})
     await collections.add(ann, album.collection_id, ids[1:2])
+
+
+async def test_consumers_learn_of_collections_and_not_which_media_are_in_them(
+    service: Running, ann: Caller
+) -> None:
+    media = await ann.store(jpeg())
+    album = await collections.create(ann, "Album")
+    await collections.add(ann, album.collection_id, [media.media_id])
+    await collections.take_out(ann, album.collection_id, [media.media_id])
+    await collections.update(ann, ["title"], collection_id=album.collection_id, title="x")
+    await collections.delete(ann, album.collection_id)
+    async with service.database() as db:
+        rows = await db.execute(
+            "select event ->> 'type', event ->> 'subject', event ->> 'media_id' from event_outbox"
+            " where event ->> 'type' like 'collection.%' order by position"
+        )
+        found = await rows.fetchall()
+    changes = ["collection.created", *["collection.updated"] * 3, "collection.deleted"]
+    assert [type_ for type_, _, _ in found] == changes
+    assert {subject for _, subject, _ in found} == {f"collection/{album.collection_id}"}
+    assert not any(media_id for _, _, media_id in found)

@@ -17,7 +17,6 @@ from media_service.access.role import Role
 from media_service.batches import queries
 from media_service.batches.model import Change
 from media_service.clock import now
-from media_service.db.event_types import EventType
 from media_service.db.transaction import Transaction
 from media_service.errors import InvalidArgument, MediaError, Reason
 from media_service.media.model import Media, Visibility
@@ -35,10 +34,9 @@ Decide: TypeAlias = Callable[[Media], Media]
 
 
 class Action(ABC):
-    """`role`: that the caller needs on each media. `event`: what each change is for consumers."""
+    """`role`: that the caller needs on each media."""
 
     role: ClassVar[Role]
-    event: ClassVar[EventType] = EventType.MEDIA_UPDATED
 
     @abstractmethod
     async def prepare(
@@ -134,7 +132,6 @@ class Delete(Action):
     purge_after: timedelta
 
     role = Role.MANAGER
-    event = EventType.MEDIA_DELETED
 
     async def prepare(
         self, tx: Transaction, principal: Principal, media: Sequence[Media]

@@ -9,7 +9,6 @@ from media_service.batches import queries
 from media_service.batches.actions import Action, Delete
 from media_service.batches.model import BatchOutcome, Change, Outcome, Selection
 from media_service.db.database import Database
-from media_service.db.new_event import Event
 from media_service.db.new_job import NewJob
 from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Connection, Transaction
@@ -152,7 +151,6 @@ async def make(
             project_id=after.project_id,
             details=details,
         )
-        tx.emit(Event(type=action.event, media_id=after.media_id))
         tx.notify(MediaChanged(after.media_id))
     return refused
 

@@ -69,7 +69,7 @@ class CollectionService:
             )
             await queries.insert(tx, new)
             created = await load(tx, principal, collection_id, Role.VIEWER)
-            audit(tx, created)
+            record(tx, created)
         return created
 
     async def get(self, principal: Principal, collection_id: str) -> Collection:
@@ -121,7 +121,7 @@ class CollectionService:
                 changes = {n: v or None if n == "cover_media_id" else v for n, v in changes.items()}
                 await queries.set_fields(tx, collection_id, changes)
             changed = await load(tx, principal, collection_id)
-            audit(tx, changed)
+            record(tx, changed)
         return changed
 
     async def delete(self, principal: Principal, collection_id: str) -> None:
@@ -131,7 +131,7 @@ class CollectionService:
             if await queries.has_children(tx, collection_id):
                 raise errors.not_empty(collection_id)
             await queries.remove(tx, [collection_id])
-            audit(tx, found)
+            record(tx, found)
 
     async def add(
         self,
@@ -157,8 +157,9 @@ class CollectionService:
             ]
             await queries.put(tx, collection_id, members, before_media_id)
             await queries.set_fields(tx, collection_id, {})
+            record(tx, found, action="collections.update")
             for each in members:
-                audit(tx, found, each.media_id)
+                record(tx, found, media_id=each.media_id)
             return await load(tx, principal, collection_id)
 
     async def remove(
@@ -169,7 +170,7 @@ class CollectionService:
             if not await queries.take_out(tx, collection_id, media_ids):
                 return found
             await queries.set_fields(tx, collection_id, {})
-            audit(tx, found)
+            record(tx, found)
             return await load(tx, principal, collection_id)
 
     async def media(
@@ -269,8 +270,12 @@ def check_etag(collection: Collection, etag: str) -> None:
         )
 
 
-def audit(tx: Transaction, collection: Collection, media_id: str = "") -> None:
+def record(
+    tx: Transaction, collection: Collection, *, action: str = "", media_id: str = ""
+) -> None:
+    """Records a change in the audit log."""
     tx.audit(
+        action,
         media_id=media_id,
         org_id=collection.owner.org_id,
         project_id=collection.project_id,

@@ -28,6 +28,10 @@ OF_MEDIA: Mapping[str, EventType] = {
 }
 # About something else, with the role that a caller needs to see them.
 OF_OTHERS: Mapping[str, tuple[EventType, Role]] = {
+    "collections.create": (EventType.COLLECTION_CREATED, Role.VIEWER),
+    "collections.delete": (EventType.COLLECTION_DELETED, Role.VIEWER),
+    "collections.remove_media": (EventType.COLLECTION_UPDATED, Role.VIEWER),
+    "collections.update": (EventType.COLLECTION_UPDATED, Role.VIEWER),
     "files.block": (EventType.FILE_BLOCKED, Role.MANAGER),
     "files.unblock": (EventType.FILE_UNBLOCKED, Role.MANAGER),
     "grants.delete": (EventType.GRANT_DELETED, Role.MANAGER),
@@ -58,6 +62,7 @@ OTHERWISE = {
 }
 # They change nothing that others follow, or tell who has which secret.
 SILENT = {
+    "collections.add_media",  # who sees the media need not see the collection
     *("api_keys.create", "api_keys.revoke", "service_accounts.create", "service_accounts.delete"),
     *("audit.export", "users.export", "users.erase", "quotas.recalculate", "watches.create"),
     *("media.sign", "media.hand_out", "uploads.sign", "signed_urls.revoke", "archives.create"),

@@ -143,6 +143,12 @@ class EventType(StrEnum):
     ORGANIZATION_CREATED = "organization.created", "An organization was created."
     ORGANIZATION_UPDATED = "organization.updated", "An organization was changed."
     ORGANIZATION_DELETED = "organization.deleted", "An organization was deleted."
+    COLLECTION_CREATED = "collection.created", "A collection was created."
+    COLLECTION_UPDATED = (
+        "collection.updated",
+        "Fields of a collection changed, or media were put into it, moved or taken out.",
+    )
+    COLLECTION_DELETED = "collection.deleted", "A collection was deleted. Its media stay."
     PROJECT_CREATED = "project.created", "A project was created."
     PROJECT_UPDATED = "project.updated", "A project was changed."
     PROJECT_TRANSFERRED = "project.transferred", "A project has another owner."

@@ -310,7 +310,6 @@ class MediaService:
             check_move(media, project, await policies_of(tx, org_id, project))
             await queries.move(tx, media_id, owner or media.owner, project)
             new_owner = {"owner": await owner_in_log(tx, owner)} if owner else None
-            tx.emit(Event(type=EventType.MEDIA_UPDATED, media_id=media_id))
             tx.audit(media_id=media_id, org_id=org_id, project_id=project, details=new_owner)
             tx.notify(MediaChanged(media_id))
             moved = await queries.get(tx, media_id, principal)
