@@ -26,11 +26,8 @@ from tests.matrix.world import (
     World,
     account,
     api_key,
-<<<<<<< HEAD
     archive,
-=======
     collection,
->>>>>>> 33b7c894 (Try collections in the matrix of callers, and describe them)
     deleted_media,
     erasure,
     failed_job,
