@@ -307,11 +307,25 @@ class ErrorReason(_message.Message):
         """The `metadata` of the media is too large or too deep, contains what cannot be stored, or does not follow the schema
         of the project. The field violations say where. Change it, or ask a manager of the project about its schema.
         """
-        BATCH_TOO_LARGE: ErrorReason._Value.ValueType  # 510
+        COLLECTION_NOT_FOUND: ErrorReason._Value.ValueType  # 511
         """Media
 
-        The filter of a batch selects more than `max_media` media. Narrow it.
+        No collection has the id `collection_id`, or the caller may not see it.
         """
+        COLLECTION_TOO_DEEP: ErrorReason._Value.ValueType  # 512
+        """More than `max_depth` collections would be nested."""
+        COLLECTION_CYCLE: ErrorReason._Value.ValueType  # 513
+        """The collection `collection_id` would contain itself."""
+        COLLECTION_KIND: ErrorReason._Value.ValueType  # 514
+        """The collection `collection_id` is smart, so its filter selects its media; or it is not, so it has no filter. A
+        collection stays what it is.
+        """
+        COLLECTION_FULL: ErrorReason._Value.ValueType  # 515
+        """The collection would have more than `max_media` media."""
+        COLLECTION_NOT_EMPTY: ErrorReason._Value.ValueType  # 516
+        """The collection `collection_id` contains others. Delete or move them first."""
+        BATCH_TOO_LARGE: ErrorReason._Value.ValueType  # 510
+        """The filter of a batch selects more than `max_media` media. Narrow it."""
         MEDIA_NOT_FOUND: ErrorReason._Value.ValueType  # 500
         """No media has the id `media_id`, or the caller may not see it. The key is empty if the request has no media id."""
         MEDIA_DELETED: ErrorReason._Value.ValueType  # 501
@@ -725,11 +739,25 @@ class ErrorReason(_message.Message):
     """The `metadata` of the media is too large or too deep, contains what cannot be stored, or does not follow the schema
     of the project. The field violations say where. Change it, or ask a manager of the project about its schema.
     """
-    BATCH_TOO_LARGE: ErrorReason.Value.ValueType  # 510
+    COLLECTION_NOT_FOUND: ErrorReason.Value.ValueType  # 511
     """Media
 
-    The filter of a batch selects more than `max_media` media. Narrow it.
+    No collection has the id `collection_id`, or the caller may not see it.
     """
+    COLLECTION_TOO_DEEP: ErrorReason.Value.ValueType  # 512
+    """More than `max_depth` collections would be nested."""
+    COLLECTION_CYCLE: ErrorReason.Value.ValueType  # 513
+    """The collection `collection_id` would contain itself."""
+    COLLECTION_KIND: ErrorReason.Value.ValueType  # 514
+    """The collection `collection_id` is smart, so its filter selects its media; or it is not, so it has no filter. A
+    collection stays what it is.
+    """
+    COLLECTION_FULL: ErrorReason.Value.ValueType  # 515
+    """The collection would have more than `max_media` media."""
+    COLLECTION_NOT_EMPTY: ErrorReason.Value.ValueType  # 516
+    """The collection `collection_id` contains others. Delete or move them first."""
+    BATCH_TOO_LARGE: ErrorReason.Value.ValueType  # 510
+    """The filter of a batch selects more than `max_media` media. Narrow it."""
     MEDIA_NOT_FOUND: ErrorReason.Value.ValueType  # 500
     """No media has the id `media_id`, or the caller may not see it. The key is empty if the request has no media id."""
     MEDIA_DELETED: ErrorReason.Value.ValueType  # 501
