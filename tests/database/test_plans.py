@@ -34,7 +34,7 @@ LISTS = [
     (EVERYWHERE, 'labels.client="c-7"', "", 2 * ONCE),
     (EVERYWHERE, "", "capture_time desc", ONCE),
     (EVERYWHERE, "", "size_bytes desc", ONCE),
-    (FIVE, "kind=IMAGE", "size_bytes desc", 12 * PAGE),
+    (FIVE, "kind=VIDEO", "size_bytes desc", 12 * PAGE),
     (ONE, "", "capture_time desc", 3 * PAGE),
     (ONE, "tags:approved AND visibility=PUBLIC", "", 3000),
     (SINGLE, "kind=IMAGE", "", 1500),
