@@ -117,7 +117,12 @@ SHARING = (
 UNITS = {f"tests/e2e/test_{name}.py": f"e2e/{names[0]}" for names in SHARING for name in names}
 # Files that share a broker, which takes seconds to start.
 UNITS |= dict.fromkeys(
-    ("tests/database/test_rabbitmq_looks.py", "tests/rpc/test_rabbitmq_transport.py"), "rabbitmq"
+    (
+        *("tests/database/test_rabbitmq_looks.py", "tests/rpc/test_rabbitmq_transport.py"),
+        *("tests/conformance/test_rabbitmq_sink.py", "tests/e2e/test_foreign_workers.py"),
+        "tests/rpc/test_foreign_workers.py",
+    ),
+    "rabbitmq",
 )
 
 

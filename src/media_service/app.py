@@ -77,6 +77,7 @@ from media_service.renders.cache import RenderCache
 from media_service.renders.service import RenderService
 from media_service.renders.slots import child_processes
 from media_service.renditions.delete import DeletionService
+from media_service.renditions.foreign_kind import check_foreign
 from media_service.renditions.forthcoming import Forthcoming
 from media_service.renditions.handlers.chunk import ChunkHandler
 from media_service.renditions.local_copies import LocalCopies
@@ -120,6 +121,7 @@ from media_service.uploads.finish import Finisher
 from media_service.uploads.load import UploadLoad
 from media_service.uploads.parts.collect import Collector
 from media_service.uploads.parts.service import PartService
+from media_service.uploads.results import ResultReceiver
 from media_service.uploads.service import UploadService
 from media_service.uploads.stream_runner import StreamRunner
 from media_service.watches.tickets import WatchTickets
@@ -338,7 +340,16 @@ def presets(config: Config) -> Presets:
             Presets({kind: found})
         except (MediaError, ValueError) as error:
             raise ConfigError(f"MEDIA_{kind}_PRESETS: {error}") from None
-    return Presets(texts)
+    return Presets(texts, foreign=foreign_operations(config))
+
+
+def foreign_operations(config: Config) -> Collection[str]:
+    """The operations that foreign workers do."""
+    try:
+        check_foreign(config.foreign_operations)
+    except ValueError as error:
+        raise ConfigError(f"MEDIA_FOREIGN_OPERATIONS must be {error}") from None
+    return config.foreign_operations
 
 
 def standard_renditions(config: Config) -> Mapping[Kind, Collection[str]]:
@@ -466,6 +477,14 @@ async def server(
             collector,
             runner,
             signer,
+            ResultReceiver(
+                parts.database,
+                parts.raw,
+                signer,
+                runner,
+                max_size=config.max_upload_size,
+                timeout=config.stream_timeout,
+            ),
             rest_url=config.rest_url,
             timeout=config.stream_timeout,
         )
@@ -497,7 +516,7 @@ async def server(
             CollectionService(parts.database, creation, page_tokens),
             DeletionService(parts.database),
             VersionService(parts.database, policy_from(config).new_scan),
-            ProcessingService(parts.database),
+            ProcessingService(parts.database, foreign_operations(config)),
             StandardRenditions(parts.database),
             JobService(parts.database),
             JobResults(parts.database, reader),
@@ -602,7 +621,7 @@ async def worker_resources(
         chunks = ChunkHandler(parts.database, files, segments, config.encode_threads)
         comparison = StreamComparison(parts.database, parts.raw, inspector)
         profiles = config.video_profiles
-        skipped = frozenset[JobKind]() if scanner else frozenset({JobKind.SCAN})
+        skipped = skipped_kinds(config, scanner)
         yield WorkerResources(
             parts.database,
             parts.raw,
@@ -644,6 +663,50 @@ async def event_sinks(config: Config) -> AsyncIterator[Sequence[Sink]]:
             await sink.close()
 
 
+def skipped_kinds(config: Config, scanner: Scanner | None) -> frozenset[JobKind]:
+    """The kinds of jobs that this worker leaves to others."""
+    kinds = set()
+    if scanner is None:
+        kinds.add(JobKind.SCAN)
+    if config.foreign_operations:
+        kinds.add(JobKind.FOREIGN)
+    return frozenset(kinds)
+
+
+@asynccontextmanager
+async def foreign_workers(
+    config: Config, parts: Base, resources: WorkerResources, ready: Callable[[], bool]
+) -> AsyncIterator[None]:
+    """Gives jobs to foreign workers, in the context, if there are any."""
+    if not config.foreign_operations:
+        yield
+        return
+    from media_service.foreign.dispatcher import Dispatcher  # noqa: PLC0415 - only where it is used
+    from media_service.foreign.results import ForeignResults  # noqa: PLC0415
+    from media_service.rabbitmq.broker import Refused  # noqa: PLC0415
+
+    results = ForeignResults(
+        parts.database,
+        parts.raw,
+        resources.renditions,
+        resources.inspector,
+        parts.acceptance,
+        resources.scanner,
+    )
+    signer = link_signer(link_keys(config))
+    async with AsyncExitStack() as stack:
+        try:
+            dispatcher = Dispatcher(
+                parts.database, config.rabbitmq_url, signer, config.rest_url, results, ready
+            )
+            await stack.enter_async_context(dispatcher)
+        except ValueError as error:
+            raise ConfigError(f"MEDIA_RABBITMQ_URL must be {error}") from None
+        except Refused as error:
+            raise ConfigError(str(error)) from None
+        yield
+
+
 async def work(
     config: Config,
     ready: Callable[[], None],
@@ -667,7 +730,10 @@ async def work(
             skipped=resources.skipped,
             looks=shared.looks,
         )
-        async with asyncio.TaskGroup() as tasks:
+        async with (
+            foreign_workers(config, shared, resources, lambda: not readiness.reasons),
+            asyncio.TaskGroup() as tasks,
+        ):
             tasks.create_task(worker.run())
             tasks.create_task(run_periodically(find_periodic_tasks(), resources))
             tasks.create_task(Relay(shared.database, sinks).run(), name="events")

@@ -503,6 +503,13 @@ class Config:
         "if scans are required, files that cannot be scanned: closed: they wait until they can;"
         " open: they are served after half a minute, and scanned later",
     )
+    events_rabbitmq: str = setting(
+        "",
+        url("amqp", "amqps"),
+        "URL of RabbitMQ, to whose topic exchange `media.events` events are published by their"
+        " types; empty: none",
+        masked=True,
+    )
     jobs_transport: str = setting(
         NOTIFY,
         one_of(NOTIFY, RABBITMQ),
@@ -513,8 +520,14 @@ class Config:
         "",
         url("amqp", "amqps"),
         "URL of RabbitMQ: amqps://user:password@host:5671/vhost; needed if MEDIA_JOBS_TRANSPORT is"
-        " rabbitmq",
+        " rabbitmq, or MEDIA_FOREIGN_OPERATIONS is set",
         masked=True,
+    )
+    foreign_operations: tuple[str, ...] = setting(
+        "",
+        words,
+        "operations that foreign workers do, comma-separated: jobs with one of them go to the queue"
+        " media.process of MEDIA_RABBITMQ_URL; empty: none",
     )
     worker_slots: int = setting("2", integer(1, 64), "concurrent jobs of a worker process")
     sandbox: str = setting(
@@ -608,6 +621,8 @@ def load(environ: Mapping[str, str]) -> Config:
         raise ConfigError(f"MEDIA_SCAN_ADDRESS must be set if MEDIA_SCAN is {values['scan']}")
     if values["jobs_transport"] == RABBITMQ and not values["rabbitmq_url"]:
         raise ConfigError(f"MEDIA_RABBITMQ_URL must be set if MEDIA_JOBS_TRANSPORT is {RABBITMQ}")
+    if values["foreign_operations"] and not values["rabbitmq_url"]:
+        raise ConfigError("MEDIA_RABBITMQ_URL must be set if MEDIA_FOREIGN_OPERATIONS is")
     return Config(**values)
 
 

@@ -471,6 +471,12 @@ class ErrorReason(_message.Message):
         """RabbitMQ (`MEDIA_RABBITMQ_URL`) does not work. Calls do not fail for it: workers learn of jobs from PostgreSQL
         meanwhile. It is in `Health.degraded`.
         """
+        FOREIGN_RESULT_REFUSED: ErrorReason._Value.ValueType  # 917
+        """A foreign worker has delivered a file that is not what it says, or not accepted. `problem` says why. Only jobs have
+        this error.
+        """
+        FOREIGN_WORKER_FAILED: ErrorReason._Value.ValueType  # 918
+        """A foreign worker could not do the job. `code` is its own word for the cause. Only jobs have this error."""
         SHUTTING_DOWN: ErrorReason._Value.ValueType  # 908
         """The server is shutting down. Committed bytes are kept: resume."""
         INTERNAL: ErrorReason._Value.ValueType  # 909
@@ -903,6 +909,12 @@ class ErrorReason(_message.Message):
     """RabbitMQ (`MEDIA_RABBITMQ_URL`) does not work. Calls do not fail for it: workers learn of jobs from PostgreSQL
     meanwhile. It is in `Health.degraded`.
     """
+    FOREIGN_RESULT_REFUSED: ErrorReason.Value.ValueType  # 917
+    """A foreign worker has delivered a file that is not what it says, or not accepted. `problem` says why. Only jobs have
+    this error.
+    """
+    FOREIGN_WORKER_FAILED: ErrorReason.Value.ValueType  # 918
+    """A foreign worker could not do the job. `code` is its own word for the cause. Only jobs have this error."""
     SHUTTING_DOWN: ErrorReason.Value.ValueType  # 908
     """The server is shutting down. Committed bytes are kept: resume."""
     INTERNAL: ErrorReason.Value.ValueType  # 909

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import click
 
+from media_service.access.link_signer import key_from
 from media_service.cli.data_dir import data_dir_lock
 from media_service.cli.service_process import Misconfigured, check_sandbox, settings
 from media_service.cli.supervisor import Backoff, ProcessEnded, Supervisor
@@ -39,7 +40,7 @@ READY_SECONDS = 60.0
 # The longest pause before PostgreSQL starts again: it is given up after four starts in vain.
 POSTGRES_PAUSE_SECONDS = 8.0
 TOKEN_LIFETIME = timedelta(hours=24)
-# The worker verifies no tokens and signs no links.
+# The worker verifies no tokens, and signs no links unless there are foreign workers.
 SERVER_SECRETS = {"MEDIA_JWT_SECRET", "MEDIA_LINK_KEYS", "MEDIA_TOKEN"}
 # Pages that a developer serves.
 LOCAL_ORIGINS = tuple(
@@ -141,6 +142,10 @@ def start(processes: Supervisor, config: Config, environ: Mapping[str, str]) -> 
         make_private(config.data_dir / "public")
     program = [sys.executable, "-m", "media_service"]
     worker_environ = {k: v for k, v in environ.items() if k not in SERVER_SECRETS}
+    if config.foreign_operations:  # it signs their URLs
+        worker_environ["MEDIA_LINK_KEYS"] = environ.get("MEDIA_LINK_KEYS") or key_from(
+            environ["MEDIA_JWT_SECRET"]
+        )
     processes.start("worker", [*program, "work"], worker_environ)
     processes.start("server", [*program, "serve"], environ)
 

@@ -28,7 +28,7 @@ GROUPS = {
     "max_upload_size": "Uploads and media",
     "render_children": "Renditions",
     "scan": "Virus scans",
-    "worker_slots": "Processes",
+    "jobs_transport": "Processes",
 }
 
 

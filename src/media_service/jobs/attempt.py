@@ -38,6 +38,7 @@ OUTAGE_REASONS = {
     Reason.STORAGE_UNAVAILABLE,
     Reason.DATABASE_UNAVAILABLE,
     Reason.SCAN_UNAVAILABLE,
+    Reason.BROKER_UNAVAILABLE,
     Reason.MEDIA_NOT_READY,
 }
 # Each delay is four times the previous one: 5 s, 20 s, 80 s, and then always 320 s.

@@ -19,10 +19,12 @@ class FairQueue:
     """Alternates between jobs of the service itself and jobs of owners, and serves owners
     round-robin: first tenants, then the owners in an organization. Therefore, many jobs of one
     owner do not delay the few jobs of others, and many owners of one organization do not delay
-    other organizations. `skipped`: kinds of jobs that other workers run."""
+    other organizations. `skipped`: kinds of jobs that other workers run.
+    `holds_slots`: whether jobs run in the slots of a worker."""
 
-    def __init__(self, skipped: Collection[JobKind] = ()) -> None:
+    def __init__(self, skipped: Collection[JobKind] = (), *, holds_slots: bool = True) -> None:
         self._skipped = skipped
+        self._holds_slots = holds_slots
         self._service_next = False
         self._last = NOBODY
         # The last owner of each organization.
@@ -40,21 +42,27 @@ class FairQueue:
             claim = (
                 await claiming.claim_of_service(db, lease, skipped=self._skipped)
                 if service
-                else await self._claim_of_owners(db, lease, heavy=heavy)
+                else await self.claim_of_owners(db, lease, heavy=heavy)
             )
             if claim is not None:
                 self._service_next = claim.owner is not None
                 return claim
         return None
 
-    async def _claim_of_owners(
+    async def claim_of_owners(
         self, db: Connection, lease: timedelta, *, heavy: bool
     ) -> Claim | None:
+        """Claims a job that has an owner."""
         skipped = self._skipped
         for tenant in await owner_turns.next_tenants(db, self._last, heavy=heavy, skipped=skipped):
             for owner in await self._owners(db, tenant, heavy=heavy):
                 claim = await owner_turns.claim_of_owner(
-                    db, lease, owner, heavy=heavy, skipped=skipped
+                    db,
+                    lease,
+                    owner,
+                    heavy=heavy,
+                    skipped=skipped,
+                    holds_slot=self._holds_slots,
                 )
                 if claim is not None:
                     self._last = tenant

@@ -15,12 +15,23 @@ class JobKind(StrEnum):
     SCAN = "SCAN"  # on a media: scan its original for viruses
     INGEST = "INGEST"  # on a media: hash and inspect it, render its thumbnails
     PROCESS = "PROCESS"  # on a media: render a rendition with a pipeline
+    FOREIGN = "FOREIGN"  # on a media: have a foreign worker do what a PROCESS job does
     CHUNK = "CHUNK"  # on a media: encode a chunk of the stream that the parent job packages
     FINISH = "FINISH"  # on an upload in VERIFYING: complete it
     DISCARD = "DISCARD"  # on an upload that ended without a media: remove its bytes
     PUBLISH = "PUBLISH"  # on a media: move its renditions to the store that its visibility requires
     UNLINK = "UNLINK"  # on a blob without references: remove its bytes
     ERASE = "ERASE"  # on an erasure: erase a person from all tables once
+
+    @property
+    def type(self) -> "JobKind":
+        """What callers see: where a rendition is rendered does not concern them."""
+        return JobKind.PROCESS if self is JobKind.FOREIGN else self
+
+    @property
+    def renders(self) -> bool:
+        """Whether it renders a rendition with a pipeline."""
+        return self.type is JobKind.PROCESS
 
 
 class JobState(StrEnum):

@@ -80,7 +80,7 @@ class JobService:
             job = await load(tx, principal, job_id)
             if job.state is JobState.CANCELLED:
                 return job
-            if job.kind is not JobKind.PROCESS or job.state.final:
+            if not job.kind.renders or job.state.final:
                 raise not_cancellable(job)
             await changing.cancel(tx, job_id)
             await subjobs.cancel(tx, job_id)
@@ -100,7 +100,7 @@ class JobService:
                 return job
             if job.state not in {JobState.FAILED, JobState.CANCELLED}:
                 raise not_retryable(job)
-            if job.kind is JobKind.PROCESS:
+            if job.kind.renders:
                 await changing.check_quotas(tx, job_id)
             await changing.restart(tx, job_id, principal.charged)
             tx.audit(media_id=job.media_id, resource_id=job_id)

@@ -9,8 +9,8 @@ from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.codecs.pipeline.route import Route, find_route
 from media_service.codecs.pipeline.validation import parsed_pipeline
 from media_service.db.new_job import NewJob
-from media_service.jobs.model import JobKind
 from media_service.media.model import STREAM, Kind, Media
+from media_service.renditions.foreign_kind import kind_of_job
 
 AV_KINDS = {Kind.VIDEO, Kind.AUDIO}
 
@@ -26,15 +26,18 @@ class Preset:
 
 class Presets:
     """The presets of all kinds. `texts` has, for each kind, the names of renditions and their
-    pipelines in text form. The jobs start in this order. `others`: of the kinds not in `texts`."""
+    pipelines in text form. The jobs start in this order. `others`: of the kinds not in `texts`.
+    `foreign`: see `kind_of_job`."""
 
     def __init__(
         self,
         texts: Mapping[Kind, Mapping[str, str]],
         others: Mapping[Kind, Sequence[Preset]] = {},
+        foreign: Collection[str] = (),
     ) -> None:
         """Raises MediaError for a pipeline that is invalid or does not apply to its kind, and
         ValueError for a stream with another name than "stream"."""
+        self.foreign = foreign
         self._presets: Mapping[Kind, Sequence[Preset]] = {
             **others,
             **{
@@ -45,7 +48,7 @@ class Presets:
 
     def replaced(self, texts: Mapping[Kind, Mapping[str, str]]) -> "Presets":
         """The same with other presets for the kinds in `texts`, which policies state."""
-        return Presets(texts, self._presets) if texts else self
+        return Presets(texts, self._presets, self.foreign) if texts else self
 
     @property
     def names(self) -> Sequence[str]:
@@ -64,7 +67,7 @@ class Presets:
         those that exist, too."""
         return [
             NewJob(
-                JobKind.PROCESS,
+                kind_of_job(preset.pipeline, self.foreign),
                 media.media_id,
                 media.owner,
                 pipeline=preset.pipeline.text,

@@ -1,7 +1,7 @@
 """Starts the jobs that render renditions on request."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from media_service.access.policy import authorize, decided
@@ -16,7 +16,7 @@ from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
 from media_service.idempotency.model import KeyClaim, RequestKey
 from media_service.ids import new_id
-from media_service.jobs.model import Job, JobKind, Priority
+from media_service.jobs.model import Job, Priority
 from media_service.jobs.queries import reading
 from media_service.jobs.service import not_found as job_not_found
 from media_service.media import queries as media_queries
@@ -24,6 +24,7 @@ from media_service.media.model import STREAM, Media
 from media_service.media.reader import not_found
 from media_service.quotas import queries as quotas
 from media_service.quotas.model import Charged
+from media_service.renditions.foreign_kind import kind_of_job
 from media_service.renditions.pipeline_inputs import overlay_of, route_of
 from media_service.renditions.rendition_store import check_rendition_limit
 
@@ -55,10 +56,11 @@ class RenditionRequest:
 
 
 class ProcessingService:
-    """Checks requests for renditions and starts their jobs."""
+    """Checks requests for renditions and starts their jobs. `foreign`: see `kind_of_job`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, foreign: Collection[str] = ()) -> None:
         self._database = database
+        self._foreign = foreign
 
     async def start(
         self, principal: Principal, requests: Sequence[RenditionRequest], *, atomic: bool = True
@@ -78,7 +80,7 @@ class ProcessingService:
         async with self._database.transaction() as tx:
             claimed = await claim_keys(tx, requests)
             new = [request for request in requests if claimed[request.job_id] == request.job_id]
-            checked = await check(tx, principal, new)
+            checked = await check(tx, principal, new, self._foreign)
             checked |= await refused_by_quotas(tx, checked)
             started = [job for job in checked.values() if isinstance(job, NewJob)]
             await tx.enqueue(*started)
@@ -120,7 +122,10 @@ async def claim_keys(
 
 
 async def check(
-    db: Connection, principal: Principal, requests: Sequence[RenditionRequest]
+    db: Connection,
+    principal: Principal,
+    requests: Sequence[RenditionRequest],
+    foreign: Collection[str],
 ) -> dict[str, NewJob | MediaError]:
     """Returns the job of each request, or the error that refuses it, by job id."""
     checked: dict[str, NewJob | MediaError] = {}
@@ -132,7 +137,7 @@ async def check(
         media = dict(zip(wanted, await media_queries.get_asked(db, asked), strict=True))
         for request in group:
             try:
-                checked[request.job_id] = job_of(principal, request, media)
+                checked[request.job_id] = job_of(principal, request, media, foreign)
             except MediaError as error:
                 checked[request.job_id] = error
             await asyncio.sleep(0)  # let other calls run
@@ -151,7 +156,10 @@ async def refused_by_quotas(
 
 
 def job_of(
-    principal: Principal, request: RenditionRequest, found: Mapping[str, Media | None]
+    principal: Principal,
+    request: RenditionRequest,
+    found: Mapping[str, Media | None],
+    foreign: Collection[str],
 ) -> NewJob:
     """Returns the job for a request. Raises the errors of `ProcessingService.start`."""
     media = authorize(found[request.media_id], not_found(request.media_id))
@@ -161,7 +169,7 @@ def job_of(
         seen = authorize(found[overlay_id], not_found(overlay_id), Role.VIEWER)
         overlay_of(media, seen, overlay_id)
     return NewJob(
-        JobKind.PROCESS,
+        kind_of_job(request.pipeline, foreign),
         media.media_id,
         media.owner,
         request.priority,

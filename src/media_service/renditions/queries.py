@@ -21,7 +21,7 @@ async def restart_failed(
               and j.end_time between now() - %(oldest)s and now() - %(pause)s
               and j.create_time > now() - %(oldest)s
               and j.error_reason = any(%(reasons)s)
-              and (j.kind = 'INGEST' or j.kind = 'PROCESS' and j.actor_id = '')
+              and (j.kind = 'INGEST' or j.kind in ('PROCESS', 'FOREIGN') and j.actor_id = '')
               and m.delete_time is null and m.state <> 'QUARANTINED'
               and not exists (
                   select from jobs later

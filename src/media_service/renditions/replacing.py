@@ -20,6 +20,7 @@ from media_service.media import queries
 from media_service.media.model import STREAM, Kind, Media, Placeholder, Rendition
 from media_service.media.service import record_change
 from media_service.media.versions import queries as versions
+from media_service.renditions.foreign_kind import kind_of_job
 from media_service.renditions.presets import Presets
 from media_service.renditions.streams import queries as streams
 
@@ -69,7 +70,7 @@ async def jobs_of_replaced(
         await subjobs.cancel(tx, stopped.job_id)
         texts[stopped.rendition] = stopped.pipeline
     for name, text in texts.items():
-        if name not in jobs and (job := job_of(media, info, name, text)):
+        if name not in jobs and (job := job_of(media, info, name, text, presets.foreign)):
             jobs[name] = job
     return list(jobs.values())
 
@@ -82,14 +83,17 @@ def base_name(rendition: Rendition) -> str:
     return rendition.name
 
 
-def job_of(media: Media, info: Info, name: str, text: str) -> NewJob | None:
+def job_of(
+    media: Media, info: Info, name: str, text: str, foreign: Collection[str]
+) -> NewJob | None:
     """None: the grammar has changed since this pipeline was accepted."""
     try:
-        route = find_route(stored_pipeline(text), media.kind)
+        pipeline = stored_pipeline(text)
+        route = find_route(pipeline, media.kind)
     except MediaError:
         return None
     return NewJob(
-        JobKind.PROCESS,
+        kind_of_job(pipeline, foreign),
         media.media_id,
         media.owner,
         pipeline=text,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from media_service.db.database import Database
-from media_service.jobs.model import Job, JobKind, JobState
+from media_service.jobs.model import Job, JobState
 from media_service.media import queries
 from media_service.media.model import Media, Rendition
 from media_service.media.reader import MediaReader
@@ -43,7 +43,7 @@ class JobResults:
 
 
 def has_result(job: Job) -> bool:
-    return job.kind is JobKind.PROCESS and job.state is JobState.SUCCEEDED
+    return job.kind.renders and job.state is JobState.SUCCEEDED
 
 
 def result_of(job: Job, media: Media | None) -> JobResult | None:

@@ -4,7 +4,7 @@ from mediaservice.v1 import job_pb2
 
 from media_service.access.owner import Owner
 from media_service.codecs.pipeline.pipeline import stored_pipeline
-from media_service.jobs.model import Job, JobKind
+from media_service.jobs.model import Job
 from media_service.renditions.results import JobResult
 from media_service.rpc.convert import owner_to_message, rendition_to_message, timestamp
 from media_service.rpc.error_status import fault_status
@@ -24,7 +24,7 @@ def job_to_message(job: Job, result: JobResult | None, public_urls: PublicUrls) 
         owner=owner_to_message(job.owner),
         actor=actor_to_message(job.actor),
         project_id=job.project_id,
-        type=job_pb2.Job.Type.Value(job.kind),
+        type=job_pb2.Job.Type.Value(job.kind.type),
         state=job_pb2.Job.State.Value(job.state),
         priority=job_pb2.Job.Priority.Value(job.priority.name),
         media_id=job.media_id,
@@ -41,7 +41,7 @@ def job_to_message(job: Job, result: JobResult | None, public_urls: PublicUrls) 
         message.start_time.CopyFrom(timestamp(job.start_time))
     if job.end_time:
         message.end_time.CopyFrom(timestamp(job.end_time))
-    if job.kind is JobKind.PROCESS:
+    if job.kind.renders:
         message.operations.extend(stored_pipeline(job.pipeline).operations)
     if result:
         message.rendition.CopyFrom(

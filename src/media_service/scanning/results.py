@@ -95,7 +95,9 @@ async def release(tx: Transaction, media: Media) -> None:
             await tx.enqueue(*(job for job in jobs if job.kind == JobKind.INGEST))
         return
     resumed = await changing.resume_all(tx, media_id, Reason.MEDIA_QUARANTINED)
-    await changing.hasten(tx, JobKind.PROCESS, media_id)
+    for kind in JobKind:
+        if kind.renders:
+            await changing.hasten(tx, kind, media_id)
     released = await media_queries.get(tx, media_id)
     if released is None or released.info is not None or released.delete_time is not None:
         return  # undeleting a media starts its jobs

@@ -99,7 +99,7 @@ async def stop_renders(db: Connection, media_id: str, fault: Fault) -> list[Stop
     rows = await db.execute(
         "update jobs set state = 'FAILED', lease_until = null, stage = '', error_reason = %s,"
         " error_message = %s, error_metadata = %s, update_time = now(), end_time = now()"
-        " where subject_id = %s and kind = 'PROCESS' and parent_id is null"
+        " where subject_id = %s and kind in ('PROCESS', 'FOREIGN') and parent_id is null"
         " and (state = 'RUNNING' or state = 'QUEUED' and attempt > 0)"
         " returning job_id::text as job_id, rendition, pipeline",
         (fault.reason, fault.message, Jsonb(dict(fault.metadata)), media_id),

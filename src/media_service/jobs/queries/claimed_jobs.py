@@ -3,12 +3,14 @@ job."""
 
 from datetime import timedelta
 
+from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
 from media_service.db.notifications import JobChanged, JobRunnable, MediaChanged
 from media_service.db.transaction import Connection
 from media_service.errors import Fault
 from media_service.jobs.model import Claim, JobState
+from media_service.jobs.queries.records import CLAIM_COLUMNS, claim_record
 
 
 def emit_changed(db: Connection, claim: Claim) -> None:
@@ -34,6 +36,18 @@ async def hold(db: Connection, claim: Claim) -> bool:
         (claim.job_id, claim.fence),
     )
     return rows.rowcount == 1
+
+
+async def held(db: Connection, job_id: str, fence: int) -> Claim | None:
+    """The claim with this fence, if it is still valid. Its lease may have ended."""
+    rows = await db.execute(
+        SQL("select {} from jobs where job_id = %s and fence = %s and state = 'RUNNING'").format(
+            CLAIM_COLUMNS
+        ),
+        (job_id, fence),
+    )
+    row = await rows.fetchone()
+    return claim_record(row) if row else None
 
 
 async def become_heavy(db: Connection, claim: Claim) -> bool:
@@ -108,8 +122,9 @@ async def retry_later(
     return done.rowcount == 1
 
 
-async def put_back(db: Connection, claim: Claim) -> bool:
-    """Undoes a claim: another worker can claim the job at once, and the attempt does not count."""
+async def put_back(db: Connection, claim: Claim, *, wake: bool = True) -> bool:
+    """Undoes a claim: another worker can claim the job at once, and the attempt does not count.
+    `wake`: and is told so."""
     done = await db.execute(
         "update jobs set state = 'QUEUED', ready = true, run_time = now(), lease_until = null,"
         " stage = '', progress_percent = 0, attempt = attempt - 1, update_time = now()"
@@ -118,5 +133,6 @@ async def put_back(db: Connection, claim: Claim) -> bool:
     )
     if done.rowcount == 1:
         emit_changed(db, claim)
-        db.notify(JobRunnable(claim.heavy))
+        if wake:
+            db.notify(JobRunnable(claim.heavy))
     return done.rowcount == 1

@@ -10,7 +10,7 @@ from media_service.db.notifications import JobChanged
 from media_service.db.transaction import Connection, Rows
 from media_service.jobs.model import Claim, JobKind
 from media_service.jobs.queries.claimed_jobs import emit_changed
-from media_service.jobs.queries.records import claim_record
+from media_service.jobs.queries.records import CLAIM_COLUMNS, claim_record
 
 # How long after the end of its lease a job can be claimed again. Most workers that die are stopped
 # or run out of memory by no fault of the job: the first time, there is no delay. A job that kills
@@ -56,11 +56,8 @@ CLAIM = SQL("""
         start_time = now(), update_time = now(),
         stage = '', progress_percent = 0, error_reason = null, error_message = null
     where job_id in (select job_id from chosen)
-    returning job_id::text as job_id, kind, subject_id::text as subject_id, attempt, fence, org_id,
-              turn_type as owner_type, turn_id as owner_id, pipeline, rendition,
-              parent_id::text as parent_id,
-              subjob_number, heavy, lost_leases, outages, anew, version
-""")
+    returning {}
+""").format(CLAIM_COLUMNS)
 
 
 def suitable(*, heavy: bool = True, skipped: Collection[JobKind] = ()) -> Composed:

@@ -145,9 +145,10 @@ async def claim_of_owner(
     *,
     heavy: bool,
     skipped: Collection[JobKind] = (),
+    holds_slot: bool = True,
 ) -> Claim | None:
     """Claims the owner's job with the highest priority; of several, the oldest. Returns None if
-    there is none."""
+    there is none. `holds_slot`: whether it counts as one that the owner runs in a worker."""
     rows = await db.execute(
         SQL("""
         with chosen as (
@@ -160,7 +161,7 @@ async def claim_of_owner(
         """).format(
             queued=QUEUED.format(suitable=suitable(heavy=heavy, skipped=skipped)), claim=CLAIM
         ),
-        {**parameters(owner), "lease": lease, "holds_slot": True},
+        {**parameters(owner), "lease": lease, "holds_slot": holds_slot},
     )
     return await first_claim(db, rows)
 

@@ -94,10 +94,13 @@ async def page(
     """Jobs `j` in scope that meet the conditions, newest first, older than `after` (create_time,
     job_id)."""
     where = [Condition(VISIBLE, ()), *conditions]
-    filters = {"subject_id": media_id, "state": state, "kind": kind, "project_id": project_id}
+    filters = {"subject_id": media_id, "state": state, "project_id": project_id}
     for column, value in filters.items():
         if value is not None:
             where.append(Condition(f"j.{column} = %s", (value,)))
+    if kind is not None:
+        alike = [each for each in JobKind if each.type is kind]
+        where.append(Condition("j.kind = any(%s)", (alike,)))
     if after is not None:
         where.append(after_sql("j", NEWEST, after))
     page = page_of(TABLE, scope, where, NEWEST, limit)

@@ -3,10 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+from psycopg.sql import SQL
+
 from media_service.access.owner import Owner
 from media_service.access.role import Role
 from media_service.errors import Fault
 from media_service.jobs.model import Claim, Job, JobKind, JobState, Priority
+
+# What `claim_record` reads.
+CLAIM_COLUMNS = SQL("""
+    job_id::text as job_id, kind, subject_id::text as subject_id, attempt, fence, org_id,
+    turn_type as owner_type, turn_id as owner_id, pipeline, rendition,
+    parent_id::text as parent_id, subjob_number, heavy, lost_leases, outages, anew, version
+""")
 
 
 def owner_of(row: Mapping[str, Any]) -> Owner | None:

@@ -40,6 +40,7 @@ from media_service.uploads.parts import queries as part_queries
 from media_service.uploads.parts.check import ListedPart, check_number, other_bytes
 from media_service.uploads.parts.collect import Collector, parts_changed
 from media_service.uploads.parts.receive import PartStream
+from media_service.uploads.results import RESULT, ResultReceiver
 from media_service.uploads.stream_runner import StreamRunner
 
 # The purpose encoded in links to this service.
@@ -68,6 +69,7 @@ class PartService:
         collector: Collector,
         runner: StreamRunner,
         links: LinkSigner,
+        results: ResultReceiver,
         *,
         rest_url: str,
         timeout: timedelta,
@@ -79,6 +81,7 @@ class PartService:
         self._collector = collector
         self._runner = runner
         self._links = links
+        self._results = results
         self._rest_url = rest_url
         self._timeout = timeout
 
@@ -105,6 +108,8 @@ class PartService:
     async def put_signed(self, token: str, chunks: AsyncGenerator[Chunk, None]) -> Part:
         """Stores the part that a link was signed for. Idempotent. Raises PermissionDenied
         (LINK_INVALID) if the link, its upload, or its claim to the part is no longer valid."""
+        if self._links.purpose(token) == RESULT:
+            return await self._results.put(token, chunks)
         signed = self._links.open(PUT, token)
         link = ListedPart(signed["n"], signed.get("s"), signed.get("c"))
         signer = self._links.signer(signed)
