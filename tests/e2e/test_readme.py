@@ -92,6 +92,13 @@ def test_the_recipes_for_videos_work_right_after_the_upload(shell: Shell) -> Non
     assert shell.read("poster.jpg")
 
 
+def test_the_recipes_for_organizing_work(shell: Shell) -> None:
+    upload = "media-service upload photo.jpg"
+    rated = "[ $(media-service ls --filter 'rating=5 tags:best' | wc -l) -ge 1 ]"
+    listed = "[ $(media-service collection ls $COLLECTION | wc -l) -ge 1 ]"
+    shell.paste("\n".join([ADDRESSES, upload, recipes("Organize"), rated, listed, ""]))
+
+
 def test_the_recipes_for_several_people_work_one_after_the_other(shell: Shell) -> None:
     """What one of them leaves behind, such as a token of another user, does not break the next."""
     as_bob = "MEDIA_TOKEN=$(media-service token --user bob)"

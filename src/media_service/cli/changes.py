@@ -9,8 +9,15 @@ from media_service.cli.client_command import client_command
 from media_service.cli.each import for_each
 from media_service.cli.json_output import json_option
 from media_service.cli.owner_name import OwnerName, owner_in
+from media_service.cli.selected import dry_run_option, filter_option, for_selected
 from media_service.media.model import Visibility
 from media_service_client import Client, Media, MediaServiceError
+
+
+def check_selection(wrong: object, why: str) -> None:
+    if wrong:
+        raise click.UsageError(why)
+
 
 # How often a change is tried again because another one came first.
 ATTEMPTS = 5
@@ -21,16 +28,33 @@ ATTEMPTS = 5
 Examples:
   media-service rm ID
   media-service rm --purge ID ID
+  media-service rm --filter 'rating=1' --dry-run
 """
 )
-@click.argument("media_ids", nargs=-1, required=True, metavar="ID...")
+@click.argument("media_ids", nargs=-1, metavar="[ID]...")
+@filter_option
+@dry_run_option
 @click.option(
     "--purge", is_flag=True, help="Delete the media and their bytes now. This cannot be undone."
 )
 @json_option
 @client_command
-def rm(client: Client, media_ids: tuple[str, ...], purge: bool, json_: bool) -> None:
+def rm(
+    client: Client,
+    media_ids: tuple[str, ...],
+    filter_: str,
+    dry_run: bool,
+    purge: bool,
+    json_: bool,
+) -> None:
     """Deletes media. Without --purge, `undelete` restores them for a while."""
+    if filter_:
+        check_selection(media_ids or purge, "--filter excludes IDs and --purge")
+        for_selected(
+            client, filter_, partial(client.batch_delete, validate_only=dry_run), "deleted"
+        )
+        return
+    check_selection(not media_ids or dry_run, "name media, or a --filter")
 
     def act(media_id: str) -> Media:
         media = client.delete(media_id)
@@ -56,18 +80,32 @@ def undelete(client: Client, media_ids: tuple[str, ...], json_: bool) -> None:
 Examples:
   media-service tag ID sea summer
   media-service tag ID --remove summer
+  media-service tag --filter 'kind=VIDEO rating=5' best
   media-service ls --filter 'tags:"sea"'
 """
 )
-@click.argument("media_id", metavar="ID")
-@click.argument("tags", nargs=-1, metavar="[TAG]...")
+@click.argument("words", nargs=-1, metavar="[ID] [TAG]...")
 @click.option("--remove", multiple=True, metavar="TAG", help="Remove a tag; repeat for more.")
+@filter_option
+@dry_run_option
 @json_option
 @client_command
 def tag(
-    client: Client, media_id: str, tags: tuple[str, ...], remove: tuple[str, ...], json_: bool
+    client: Client,
+    words: tuple[str, ...],
+    remove: tuple[str, ...],
+    filter_: str,
+    dry_run: bool,
+    json_: bool,
 ) -> None:
-    """Adds tags to a media, and removes others. Prints the tags that it has then."""
+    """Adds tags to a media, and removes others. Prints the tags that it has then. With --filter, no
+    ID is named, and the number of media that have changed is printed."""
+    if filter_:
+        act = partial(client.batch_tag, add=words, remove=remove, validate_only=dry_run)
+        for_selected(client, filter_, act, "tagged")
+        return
+    check_selection(not words or dry_run, "name a media, or a --filter")
+    media_id, *tags = words
     media = client.get(media_id)
     for attempt in range(ATTEMPTS if tags or remove else 0):
         kept = [each for each in media.tags if each not in remove]
@@ -119,9 +157,12 @@ def visibility(client: Client, visibility: str, media_ids: tuple[str, ...], json
 Examples:
   media-service transfer ID ID --project vacation-k3x9q2ma
   media-service transfer ID --no-project --owner user:bob
+  media-service transfer --filter 'tags:"gala"' --project gala-k3x9q2ma
 """
 )
-@click.argument("media_ids", nargs=-1, required=True, metavar="ID...")
+@click.argument("media_ids", nargs=-1, metavar="[ID]...")
+@filter_option
+@dry_run_option
 @click.option("--owner", type=OwnerName(), metavar="TYPE:ID", help="The new owner, as user:bob.")
 @click.option("--project", metavar="PROJECT", help="The project that will contain them.")
 @click.option("--no-project", is_flag=True, help="No project will contain them.")
@@ -130,6 +171,8 @@ Examples:
 def transfer(
     client: Client,
     media_ids: tuple[str, ...],
+    filter_: str,
+    dry_run: bool,
     owner: tuple[str, str] | None,
     project: str | None,
     no_project: bool,
@@ -140,6 +183,12 @@ def transfer(
         raise click.UsageError("name an --owner, a --project or --no-project")
     if project is not None and no_project:
         raise click.UsageError("--project and --no-project exclude each other")
+    if filter_:
+        check_selection(media_ids or owner, "--filter excludes IDs and --owner")
+        act_on_all = partial(client.batch_move, project_id=project or "", validate_only=dry_run)
+        for_selected(client, filter_, act_on_all, "transferred")
+        return
+    check_selection(not media_ids or dry_run, "name media, or a --filter")
 
     def act(media_id: str) -> Media:
         new_owner = None

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "org": ("media_service.cli.sharing:org", "Manage organizations."),
     "group": ("media_service.cli.group:group", "Manage groups of an organization."),
     "project": ("media_service.cli.project:project", "Manage projects."),
+    "collection": ("media_service.cli.collection:collection", "Manage collections of media."),
     "grant": ("media_service.cli.sharing:grant", "Give others access, and take it back."),
     "quota": ("media_service.cli.quota:quota", "Limit what accounts store."),
     "policy": ("media_service.cli.policy:policy", "Limit what projects accept of uploads."),

@@ -12,6 +12,8 @@
 from mediaservice.v1.access_service_pb2 import Access, Grant, Group, Organization, Project
 from mediaservice.v1.audit_pb2 import AuditEntry
 from mediaservice.v1.audit_service_pb2 import Analytics
+from mediaservice.v1.batch_service_pb2 import BatchResult
+from mediaservice.v1.collection_service_pb2 import Collection
 from mediaservice.v1.credentials_service_pb2 import ApiKey, ServiceAccount
 from mediaservice.v1.job_pb2 import Job
 from mediaservice.v1.media_pb2 import Media, Owner
@@ -34,8 +36,10 @@ __all__ = [
     "AsyncClient",
     "AuditEntry",
     "Backoff",
+    "BatchResult",
     "BlockedFile",
     "Client",
+    "Collection",
     "Erasure",
     "Grant",
     "Group",
