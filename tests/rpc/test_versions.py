@@ -1,15 +1,23 @@
 """New content for the same media: what stays, what changes, and what a failure leaves."""
 
+from datetime import timedelta
+from pathlib import Path
+
 from mediaservice.v1 import download_service_pb2, media_pb2, upload_pb2
 
+from media_service.db.database import Database
+from media_service.renditions.version_retention import delete_outdated_versions
+from tests.support.batches import changed_by
 from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rpc.catalogue import delete, get, purge, until_done, update
+from tests.support.rpc.commands import Run
 from tests.support.rpc.jobs import Job, ended, listed, process, reason
 from tests.support.rpc.parts import complete, put
+from tests.support.rpc.policies import set_policy
 from tests.support.rpc.quotas import set_quota, usage
 from tests.support.rpc.renders import render
 from tests.support.rpc.server import Caller, Running, refused
-from tests.support.rpc.sharing import grant, make_administrator
+from tests.support.rpc.sharing import create_project, grant, make_administrator, store_in
 from tests.support.rpc.versions import (
     content,
     delete_version,
@@ -227,3 +235,49 @@ async def test_all_versions_count_for_quotas(working: Running) -> None:
     await delete(ann, media_id)
     await purge(ann, media_id)
     assert (await usage(operator, account))["BYTES"] == (0, 0)
+
+
+async def test_policies_say_how_long_versions_and_deleted_media_are_kept(
+    working: Running, database: Database
+) -> None:
+    ann = await working.caller()
+    project = (await create_project(ann)).project_id
+    media_id = (await store_in(ann, project, jpeg())).media_id
+    await until_done(ann, media_id)
+    for number in (2, 3, 4):
+        await replaced(ann, media_id, jpeg(color=f"#{number}00"))
+        await until_version(ann, media_id, number)
+    resource = f"project:{project}"
+    await set_policy(ann, resource, keep_versions=2, keep_versions_days=30, keep_deleted_days=3)
+    assert await changed_by(delete_outdated_versions(database)) == 1
+    assert [v.version for v in await versions(ann, media_id)] == [4, 3, 2]
+    async with working.database() as db:
+        await db.execute(
+            "update media_versions set replace_time = now() - interval '31 days'"
+            " where media_id = %s and version = 2",
+            (media_id,),
+        )
+    assert await changed_by(delete_outdated_versions(database)) == 1
+    assert [v.version for v in await versions(ann, media_id)] == [4, 3]
+    deleted = await delete(ann, media_id)
+    kept = deleted.purge_time.ToDatetime() - deleted.delete_time.ToDatetime()
+    assert kept == timedelta(days=3)
+
+
+async def test_the_commands_replace_list_and_restore(working: Running, tmp_path: Path) -> None:
+    run, ann = Run(working, tmp_path), await working.caller()
+    media_id = (await ann.store(jpeg(), "one.jpg")).media_id
+    await until_done(ann, media_id)
+    file = tmp_path / "two.png"
+    file.write_bytes(png())
+    await run("ann", "upload", "--replace", media_id, str(file))
+    await until_version(ann, media_id, 2)
+    assert await run("ann", "versions", media_id) == [
+        ["2", "current", str(len(png())), "image/png", "two.png"],
+        ["1", "READY", str(len(jpeg())), "image/jpeg", "one.jpg"],
+    ]
+    ((number, *_),) = await run("ann", "restore", media_id, "1")
+    assert number == "3"
+    await until_version(ann, media_id, 3)
+    await run("ann", "versions", media_id, "--delete", "2")
+    assert [fields[0] for fields in await run("ann", "versions", media_id)] == ["3", "1"]

@@ -119,6 +119,9 @@ class Policy(_message.Message):
     RETENTION_DAYS_FIELD_NUMBER: _builtins.int
     PRESETS_FIELD_NUMBER: _builtins.int
     STRIP_METADATA_FIELD_NUMBER: _builtins.int
+    KEEP_DELETED_DAYS_FIELD_NUMBER: _builtins.int
+    KEEP_VERSIONS_FIELD_NUMBER: _builtins.int
+    KEEP_VERSIONS_DAYS_FIELD_NUMBER: _builtins.int
     max_size_bytes: _builtins.int
     """The largest file. Others are refused with FILE_TOO_LARGE."""
     max_pixels: _builtins.int
@@ -141,6 +144,16 @@ class Policy(_message.Message):
     media are then those of the stored file; checksums that the upload declares are compared with what was sent. A file
     whose metadata cannot be removed is FAILED (METADATA_NOT_REMOVABLE).
     """
+    keep_deleted_days: _builtins.int
+    """For how many days deleted media can be undeleted before the service purges them. It counts for media that are deleted
+    from then on. Unset: as the service is configured (`MEDIA_PURGE_AFTER`).
+    """
+    keep_versions: _builtins.int
+    """How many earlier versions of each media are kept besides the current one. The service removes the oldest others within
+    an hour. Unset: all.
+    """
+    keep_versions_days: _builtins.int
+    """For how many days a version is kept after it was replaced, or after it failed. Unset: for ever."""
     @_builtins.property
     def allowed_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The types that are accepted: "image/jpeg", or "image/*" for all images that the service can read. Empty: all that
@@ -166,11 +179,20 @@ class Policy(_message.Message):
         retention_days: _builtins.int | None = ...,
         presets: _abc.Iterable[Global___PolicyPreset] | None = ...,
         strip_metadata: _builtins.bool = ...,
+        keep_deleted_days: _builtins.int | None = ...,
+        keep_versions: _builtins.int | None = ...,
+        keep_versions_days: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_duration_seconds", b"_max_duration_seconds", "_max_pixels", b"_max_pixels", "_max_size_bytes", b"_max_size_bytes", "_retention_days", b"_retention_days", "max_duration_seconds", b"max_duration_seconds", "max_pixels", b"max_pixels", "max_size_bytes", b"max_size_bytes", "retention_days", b"retention_days"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_keep_deleted_days", b"_keep_deleted_days", "_keep_versions", b"_keep_versions", "_keep_versions_days", b"_keep_versions_days", "_max_duration_seconds", b"_max_duration_seconds", "_max_pixels", b"_max_pixels", "_max_size_bytes", b"_max_size_bytes", "_retention_days", b"_retention_days", "keep_deleted_days", b"keep_deleted_days", "keep_versions", b"keep_versions", "keep_versions_days", b"keep_versions_days", "max_duration_seconds", b"max_duration_seconds", "max_pixels", b"max_pixels", "max_size_bytes", b"max_size_bytes", "retention_days", b"retention_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_duration_seconds", b"_max_duration_seconds", "_max_pixels", b"_max_pixels", "_max_size_bytes", b"_max_size_bytes", "_retention_days", b"_retention_days", "allowed_types", b"allowed_types", "default_visibility", b"default_visibility", "max_duration_seconds", b"max_duration_seconds", "max_pixels", b"max_pixels", "max_size_bytes", b"max_size_bytes", "max_visibility", b"max_visibility", "presets", b"presets", "retention_days", b"retention_days", "strip_metadata", b"strip_metadata"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keep_deleted_days", b"_keep_deleted_days", "_keep_versions", b"_keep_versions", "_keep_versions_days", b"_keep_versions_days", "_max_duration_seconds", b"_max_duration_seconds", "_max_pixels", b"_max_pixels", "_max_size_bytes", b"_max_size_bytes", "_retention_days", b"_retention_days", "allowed_types", b"allowed_types", "default_visibility", b"default_visibility", "keep_deleted_days", b"keep_deleted_days", "keep_versions", b"keep_versions", "keep_versions_days", b"keep_versions_days", "max_duration_seconds", b"max_duration_seconds", "max_pixels", b"max_pixels", "max_size_bytes", b"max_size_bytes", "max_visibility", b"max_visibility", "presets", b"presets", "retention_days", b"retention_days", "strip_metadata", b"strip_metadata"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__keep_deleted_days: _TypeAlias = _typing.Literal["keep_deleted_days"]  # noqa: Y015
+    _WhichOneofArgType__keep_deleted_days: _TypeAlias = _typing.Literal["_keep_deleted_days", b"_keep_deleted_days"]  # noqa: Y015
+    _WhichOneofReturnType__keep_versions: _TypeAlias = _typing.Literal["keep_versions"]  # noqa: Y015
+    _WhichOneofArgType__keep_versions: _TypeAlias = _typing.Literal["_keep_versions", b"_keep_versions"]  # noqa: Y015
+    _WhichOneofReturnType__keep_versions_days: _TypeAlias = _typing.Literal["keep_versions_days"]  # noqa: Y015
+    _WhichOneofArgType__keep_versions_days: _TypeAlias = _typing.Literal["_keep_versions_days", b"_keep_versions_days"]  # noqa: Y015
     _WhichOneofReturnType__max_duration_seconds: _TypeAlias = _typing.Literal["max_duration_seconds"]  # noqa: Y015
     _WhichOneofArgType__max_duration_seconds: _TypeAlias = _typing.Literal["_max_duration_seconds", b"_max_duration_seconds"]  # noqa: Y015
     _WhichOneofReturnType__max_pixels: _TypeAlias = _typing.Literal["max_pixels"]  # noqa: Y015
@@ -179,6 +201,12 @@ class Policy(_message.Message):
     _WhichOneofArgType__max_size_bytes: _TypeAlias = _typing.Literal["_max_size_bytes", b"_max_size_bytes"]  # noqa: Y015
     _WhichOneofReturnType__retention_days: _TypeAlias = _typing.Literal["retention_days"]  # noqa: Y015
     _WhichOneofArgType__retention_days: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__keep_deleted_days) -> _WhichOneofReturnType__keep_deleted_days | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__keep_versions) -> _WhichOneofReturnType__keep_versions | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__keep_versions_days) -> _WhichOneofReturnType__keep_versions_days | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_duration_seconds) -> _WhichOneofReturnType__max_duration_seconds | None: ...
     @_typing.overload

@@ -80,7 +80,8 @@ async def set_fields(db: Connection, media_ids: Sequence[str], values: Mapping[s
 
 async def set_deleted(db: Connection, media_ids: Sequence[str], purge_after: timedelta) -> None:
     await db.execute(
-        f"update media set delete_time = now(), purge_time = now() + %s, {CHANGED}"
+        "update media set delete_time = now(),"
+        f" purge_time = now() + kept_deleted(org_id, project_id, %s), {CHANGED}"
         " where media_id = any(%s::uuid[])".encode(),
         (purge_after, list(media_ids)),
     )

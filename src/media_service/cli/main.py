@@ -49,6 +49,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Give media to another owner or project.",
     ),
     "undelete": ("media_service.cli.changes:undelete", "Restore deleted media."),
+    "versions": ("media_service.cli.versions:versions", "List the versions of a media."),
+    "restore": ("media_service.cli.versions:restore", "Restore a version of a media."),
     "uploads": ("media_service.cli.uploads:uploads", "List uploads."),
     "abort": ("media_service.cli.uploads:abort", "End uploads that have not ended."),
     "process": ("media_service.cli.processing:process", "Start a job that creates a rendition."),

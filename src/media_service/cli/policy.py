@@ -69,6 +69,24 @@ Examples:
 @click.option(
     "--retention", type=click.IntRange(1, 36500), metavar="DAYS", help="When media are deleted."
 )
+@click.option(
+    "--keep-deleted",
+    type=click.IntRange(1, 3650),
+    metavar="DAYS",
+    help="How long deleted media can be undeleted.",
+)
+@click.option(
+    "--keep-versions",
+    type=click.IntRange(0, 10000),
+    metavar="N",
+    help="How many earlier versions of a media are kept.",
+)
+@click.option(
+    "--keep-versions-days",
+    type=click.IntRange(1, 36500),
+    metavar="DAYS",
+    help="How long a version is kept after it was replaced.",
+)
 @click.option("--strip-metadata", is_flag=True, help="Originals lose their metadata.")
 @click.option(
     "--preset",
@@ -88,6 +106,9 @@ def set_policy(
     max_visibility: str | None,
     default_visibility: str | None,
     retention: int | None,
+    keep_deleted: int | None,
+    keep_versions: int | None,
+    keep_versions_days: int | None,
     strip_metadata: bool,
     presets: tuple[str, ...],
 ) -> None:
@@ -98,6 +119,9 @@ def set_policy(
         max_pixels=max_pixels,
         max_duration_seconds=max_duration.total_seconds() if max_duration else None,
         retention_days=retention,
+        keep_deleted_days=keep_deleted,
+        keep_versions=keep_versions,
+        keep_versions_days=keep_versions_days,
         strip_metadata=strip_metadata,
         presets=map(preset, presets),
     )

@@ -26,6 +26,7 @@ Examples:
   media-service upload --resume KEY holiday.mp4
   media-service upload --parallel 8 holiday.mp4
   media-service upload --title Beach --tag sea --label album=2026 phone.jpg
+  media-service upload --replace ID better.jpg
 """
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
@@ -47,6 +48,7 @@ Examples:
     help="What everyone with its URL can read.",
 )
 @click.option("--project", "project_id", metavar="ID", default="", help="Project of the media.")
+@click.option("--replace", metavar="ID", default="", help="Replace the file of this media.")
 @click.option("--resume", metavar="KEY", help="Continue an interrupted upload of the same file.")
 @click.option(
     "--parallel",
@@ -67,6 +69,7 @@ def upload(
     labels: tuple[str, ...],
     visibility: str | None,
     project_id: str,
+    replace: str,
     resume: str | None,
     parallel: int,
     json_: bool,
@@ -77,21 +80,26 @@ def upload(
     one line per file: id, size in bytes, content type and name, separated by tabs. Standard error
     shows how to continue a large upload if it is stopped.
     """
-    if len(files) > 1 and (name or resume):
-        raise click.UsageError("--name and --resume are for one file")
+    if len(files) > 1 and (name or resume or replace):
+        raise click.UsageError("--name, --resume and --replace are for one file")
+    if replace and (title or tags or labels or visibility or project_id):
+        raise click.UsageError("--replace keeps what is stated about the media")
     stated = {
         "filename": name,
         "content_type": content_type,
         "title": title,
         "tags": tags,
         "labels": dict(key_and_value(label) for label in labels),
-        "visibility": Media.Visibility.Value(visibility or "PRIVATE"),
+        "visibility": Media.Visibility.Value(
+            visibility or ("VISIBILITY_UNSPECIFIED" if replace else "PRIVATE")
+        ),
         "project_id": project_id,
+        "media_id": replace,
     }
     given = [("--name", name), ("--type", content_type), ("--title", title)]
     given += [("--tag", tag) for tag in tags]
     given += [("--label", label) for label in labels]
-    given += [("--visibility", visibility), ("--project", project_id)]
+    given += [("--visibility", visibility), ("--project", project_id), ("--replace", replace)]
     again = [word for option, value in given if value for word in (option, value)]
     failed = 0
     for file in files:

@@ -28,13 +28,15 @@ async def delete(
     media_ids: Sequence[str],
     purge_after: timedelta,
     *,
+    at_most: timedelta | None = None,
     cause: str = "",
     outcome: str = "OK",
 ) -> None:
-    """Soft-deletes locked media. `cause`: the resource whose policy demands it. `outcome`: why."""
+    """Soft-deletes locked media. `at_most`: see `set_deleted`. `cause`: the resource whose policy
+    demands it. `outcome`: why."""
     before = await queries.get_many(tx, media_ids)
     for media_id in media_ids:
-        await queries.set_deleted(tx, media_id, purge_after)
+        await queries.set_deleted(tx, media_id, purge_after, at_most)
     after = await queries.get_many(tx, media_ids)
     for media_id in media_ids:
         await record_change(tx, before[media_id], after[media_id])

@@ -23,8 +23,10 @@ class Policy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The policy of one organization or project. None and empty: no limit, no default of its own.
 
     `allowed_types`: patterns such as "image/*". `max_duration`: in seconds. `retention_days`: after
-    which media are deleted. `presets`: for a kind, the names of renditions and their pipelines, in
-    place of those of the service.
+    which media are deleted. `keep_deleted_days`: after which deleted ones are purged.
+    `keep_versions`, `keep_versions_days`: how many earlier versions are kept, and for how long.
+    `presets`: for a kind, the names of renditions and their pipelines, in place of those of the
+    service.
     """
 
     allowed_types: tuple[str, ...] = ()
@@ -34,6 +36,9 @@ class Policy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_visibility: Visibility | None = None
     default_visibility: Visibility | None = None
     retention_days: int | None = None
+    keep_deleted_days: int | None = None
+    keep_versions: int | None = None
+    keep_versions_days: int | None = None
     strip_metadata: bool = False
     presets: Mapping[Kind, Mapping[str, str]] = {}
 

@@ -458,20 +458,27 @@ async def move(db: Connection, media_id: str, owner: Owner, project_id: str) -> 
     await touch(db, media_id)
 
 
-async def set_deleted(db: Connection, media_id: str, purge_after: timedelta | None) -> None:
-    """Soft-deletes a media, which is purged later. None undeletes it, and clears an `expire_time`
-    that has passed."""
+async def set_deleted(
+    db: Connection,
+    media_id: str,
+    purge_after: timedelta | None,
+    at_most: timedelta | None = None,
+) -> None:
+    """Soft-deletes a media, which is purged later: after `purge_after` unless a policy says
+    otherwise, and after `at_most` in any case. None undeletes it, and clears an `expire_time` that
+    has passed."""
     await db.execute(
         """
         update media
         set delete_time = case when %(after)s::interval is null then null else now() end,
-            purge_time = now() + %(after)s::interval,
+            purge_time = now() + case when %(after)s::interval is not null then
+                least(kept_deleted(org_id, project_id, %(after)s), %(at_most)s::interval) end,
             expire_time = case when %(after)s::interval is null and expire_time <= now() then null
                                else expire_time end,
             revision = revision + 1, update_time = now()
         where media_id = %(media_id)s
         """,
-        {"after": purge_after, "media_id": media_id},
+        {"after": purge_after, "at_most": at_most, "media_id": media_id},
     )
 
 

@@ -10,6 +10,7 @@ from media_service.jobs.side_queue import run_waiting
 from media_service.renditions.delete import purge_due
 from media_service.renditions.standard import retry_failed
 from media_service.renditions.streams.cleanup import remove_abandoned
+from media_service.renditions.version_retention import delete_outdated_versions
 from media_service.storage.blob_store import BlobStore
 
 
@@ -20,6 +21,7 @@ def remove_blobs(database: Database, stores: Mapping[str, BlobStore]) -> Batches
 
 TASKS = (
     PeriodicTask("purged media", MINUTE, purge_due),
+    PeriodicTask("versions beyond their retention", HOUR, delete_outdated_versions),
     PeriodicTask("segments of abandoned streams", MINUTE, remove_abandoned),
     PeriodicTask("unreferenced blobs", MINUTE, remove_blobs),
     PeriodicTask("failed jobs of standard renditions", HOUR, retry_failed),

@@ -102,6 +102,13 @@ def policy_from(message: Message) -> Policy:
         max_visibility=visibility_from(message.max_visibility),
         default_visibility=visibility_from(message.default_visibility),
         retention_days=message.retention_days if message.HasField("retention_days") else None,
+        keep_deleted_days=message.keep_deleted_days
+        if message.HasField("keep_deleted_days")
+        else None,
+        keep_versions=message.keep_versions if message.HasField("keep_versions") else None,
+        keep_versions_days=message.keep_versions_days
+        if message.HasField("keep_versions_days")
+        else None,
         presets=presets_from(message.presets),
         strip_metadata=message.strip_metadata,
     )
@@ -148,6 +155,9 @@ def policy_to_message(policy: Policy) -> Message:
         max_pixels=policy.max_pixels,
         max_duration_seconds=policy.max_duration,
         retention_days=policy.retention_days,
+        keep_deleted_days=policy.keep_deleted_days,
+        keep_versions=policy.keep_versions,
+        keep_versions_days=policy.keep_versions_days,
         strip_metadata=policy.strip_metadata,
         presets=[
             policy_service_pb2.PolicyPreset(

@@ -16,7 +16,7 @@ from mediaservice.v1.batch_service_pb2 import BatchResult
 from mediaservice.v1.collection_service_pb2 import Collection
 from mediaservice.v1.credentials_service_pb2 import ApiKey, ServiceAccount
 from mediaservice.v1.job_pb2 import Job
-from mediaservice.v1.media_pb2 import Media, Owner
+from mediaservice.v1.media_pb2 import Media, MediaVersion, Owner
 from mediaservice.v1.policy_service_pb2 import BlockedFile, Policy, PolicyPreset, ResourcePolicy
 from mediaservice.v1.privacy_service_pb2 import Erasure
 from mediaservice.v1.processing_service_pb2 import OperationInfo
@@ -46,6 +46,7 @@ __all__ = [
     "Job",
     "Media",
     "MediaServiceError",
+    "MediaVersion",
     "OperationInfo",
     "Organization",
     "Owner",

@@ -107,7 +107,8 @@ def upload(
             media = yield from _persevere(_Session(source, wanted, Retries(backoff), progress))
         crc = yield Compute(lambda: source.crc32c(source.size))
         # A guest, with the session of a share link, learns only the id of the media.
-        known = media.HasField("checksums")
+        # One whose file is replaced shows the version that is still served.
+        known = media.HasField("checksums") and not wanted.spec.media_id
         if known and (media.size_bytes != source.size or media.checksums.crc32c != crc):
             raise MediaServiceError(
                 StatusCode.DATA_LOSS,

@@ -193,7 +193,7 @@ async def promote(
     kept = ", ".join(f"{name} = m.{name}" for name in OTHERS if name != "content_type")
     await db.execute(
         f"""
-        update media_versions v set {kept}, found_type = m.content_type
+        update media_versions v set {kept}, found_type = m.content_type, replace_time = now()
         from media m
         where m.media_id = %s and v.media_id = m.media_id and v.version = m.version
         """.encode(),
@@ -214,8 +214,9 @@ async def promote(
         (capture_time, media_id, version),
     )
     await db.execute(
-        "update media_versions set state = null, error_reason = null, error_message = null,"
-        " error_metadata = null, info = null, private_info = null, refused = false"
+        "update media_versions set state = null, replace_time = null, error_reason = null,"
+        " error_message = null, error_metadata = null, info = null, private_info = null,"
+        " refused = false"
         " where media_id = %s and version = %s",
         (media_id, version),
     )

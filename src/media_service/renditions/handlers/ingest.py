@@ -248,8 +248,13 @@ class IngestHandler(JobHandler):
         await versions.refuse(tx, media, fault)
         tell_failure(tx, media, fault)
         if media.delete_time is None and media.current:
-            kept = min(self._purge_after, KEPT_REFUSED)
-            await delete(tx, [media.media_id], kept, outcome=fault.reason)
+            await delete(
+                tx,
+                [media.media_id],
+                self._purge_after,
+                at_most=KEPT_REFUSED,
+                outcome=fault.reason,
+            )
         tx.notify(MediaChanged(media.media_id))
 
     async def _other_kind(self, tx: Transaction, found: Media) -> Fault | None:

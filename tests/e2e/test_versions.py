@@ -1,0 +1,55 @@
+"""A file is replaced and restored, while its addresses keep working: as over REST and with the CLI
+anybody would do it."""
+
+import os
+
+import httpx
+
+from tests.support.media.small_files import jpeg
+from tests.support.rest import refusal, store
+from tests.support.rest_links import sign
+from tests.support.tools import eventually
+
+
+def read(http: httpx.Client, url: str) -> bytes:
+    answer = http.get(url)
+    assert answer.status_code == httpx.codes.OK, answer.text
+    return answer.content
+
+
+def test_a_file_is_replaced_and_restored_while_its_addresses_keep_working(
+    alice: httpx.Client, http: httpx.Client
+) -> None:
+    first, second = jpeg(color="red") + os.urandom(8), jpeg(color="blue") + os.urandom(8)
+    media = store(alice, first, "logo.jpg")
+    address = f"/v1/media/{media['mediaId']}"
+
+    def current(version: int) -> dict[str, object] | None:
+        now = alice.get(address).json()
+        return now if (now["version"], now["state"]) == (version, "READY") else None
+
+    eventually(lambda: current(1))
+    link = sign(alice, str(media["mediaId"]))
+    body = {"mediaId": media["mediaId"], "visibility": "PUBLIC_ORIGINAL"}
+    published = alice.patch(address, json=body, params={"update_mask": "visibility"}).json()
+    public = published["publicUrl"]
+    assert [read(http, url) for url in (link, public)] == [first, first]
+    etag = alice.get(address).json()["etag"]
+    replacing = {"spec.mediaId": media["mediaId"], "spec.ifEtag": etag}
+    answer = alice.post("/v1/media:upload", params=replacing, content=second)
+    assert answer.status_code == httpx.codes.CREATED, answer.text
+    again = alice.post("/v1/media:upload", params=replacing, content=second)
+    assert refusal(again) == (412, "ETAG_MISMATCH")
+    assert read(http, link) in {first, second}
+    eventually(lambda: current(2))
+    assert [read(http, url) for url in (link, public)] == [second, second]
+    old = alice.get(f"{address}/content", params={"version": 1})
+    assert old.content == first
+    listed = alice.get(f"{address}/versions").json()["versions"]
+    assert [(v["version"], v["current"]) for v in listed] == [(2, True), (1, False)]
+    restored = alice.post(f"{address}/versions/1:restore", json={}).json()
+    assert (restored["version"], restored["restoredFrom"]) == (3, 1)
+    eventually(lambda: current(3))
+    assert [read(http, url) for url in (link, public)] == [first, first]
+    assert alice.delete(f"{address}/versions/2").status_code == httpx.codes.OK
+    assert refusal(alice.get(f"{address}/versions/2")) == (404, "VERSION_NOT_FOUND")
