@@ -104,6 +104,8 @@ class Client:
         labels: Mapping[str, str] | None = None,
         visibility: media_pb2.Media.Visibility.ValueType = media_pb2.Media.VISIBILITY_UNSPECIFIED,
         project_id: str = "",
+        media_id: str = "",
+        if_etag: str = "",
         request_id: str | None = None,
         upload_id: str | None = None,
         progress: Progress = ignore_progress,
@@ -115,7 +117,9 @@ class Client:
         Continues where the durable bytes end when the connection breaks or the service restarts.
         With the `request_id` or the `upload_id` of an earlier, interrupted upload of the same file,
         and the same attributes, it continues that one. The bytes must have the type `content_type`,
-        if it is set. The media gets the `title`, the `labels` and so on. With `parallel`, it sends
+        if it is set. The media gets the `title`, the `labels` and so on. With `media_id`, the file
+        replaces that of this media, if its etag is still `if_etag`, and what is stated about the
+        media must not be set. With `parallel`, it sends
         that many parts at a time, which is faster over distant networks.
         """
         with open_source(source) as opened:
@@ -130,6 +134,8 @@ class Client:
                     labels=labels,
                     visibility=visibility,
                     project_id=project_id,
+                    media_id=media_id,
+                    if_etag=if_etag,
                 ),
                 request_id or str(uuid.uuid4()),
                 upload_id or "",
@@ -274,6 +280,45 @@ class Client:
     def purge(self, media_id: str) -> None:
         """Removes a soft-deleted media and its bytes for good."""
         self._transport.run(calls.purge(media_id, self._backoff))
+
+    def versions(self, media_id: str) -> Iterator[media_pb2.MediaVersion]:
+        """The versions of a media, newest first, fetched page by page as they are consumed."""
+        request = media_service_pb2.ListVersionsRequest(media_id=media_id)
+        while True:
+            response = self._transport.run(calls.call("ListVersions", request, self._backoff))
+            for version in response.versions:
+                yield version
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def version(self, media_id: str, version: int) -> media_pb2.MediaVersion:
+        """One version of a media."""
+        request = media_service_pb2.GetVersionRequest(media_id=media_id, version=version)
+        found: media_pb2.MediaVersion = self._transport.run(
+            calls.call("GetVersion", request, self._backoff)
+        )
+        return found
+
+    def restore_version(
+        self, media_id: str, version: int, *, etag: str = ""
+    ) -> media_pb2.MediaVersion:
+        """Adds a version with the bytes of an earlier one. It becomes the current one when it is
+        READY."""
+        request = media_service_pb2.RestoreVersionRequest(
+            media_id=media_id, version=version, etag=etag
+        )
+        added: media_pb2.MediaVersion = self._transport.run(
+            calls.call("RestoreVersion", request, self._backoff)
+        )
+        return added
+
+    def delete_version(self, media_id: str, version: int) -> None:
+        """Removes a version that is not current, and its bytes, for good."""
+        request = media_service_pb2.DeleteVersionRequest(media_id=media_id, version=version)
+        self._transport.run(
+            calls.once("DeleteVersion", request, "VERSION_NOT_FOUND", self._backoff)
+        )
 
     def watch_upload(self, upload_id: str) -> Iterator[upload_pb2.Upload]:
         """The upload now and after every change, until it is in a final state."""
