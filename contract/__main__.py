@@ -10,7 +10,7 @@ import shutil
 import sys
 from importlib.resources import as_file, files
 
-from contract import errors_page, reasons, reference_page, surface
+from contract import errors_page, events_page, reasons, reference_page, surface
 from contract.descriptors import ROOT, Contract
 
 RELEASED = ROOT / "protos/released.binpb"
@@ -22,6 +22,7 @@ def outputs(contract: Contract) -> dict[str, str]:
     return {
         "src/media_service/reasons.py": reasons.module(),
         "docs/errors.md": errors_page.page(contract),
+        "docs/events.md": events_page.page(),
         "docs/reference.md": reference_page.page(contract),
     }
 

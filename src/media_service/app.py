@@ -45,11 +45,14 @@ from media_service.downloads.revocation import UrlRevocation
 from media_service.downloads.service import DownloadService
 from media_service.downloads.waiting import Waiting
 from media_service.errors import MediaError, Reason, Unavailable
+from media_service.events import queries as events
 from media_service.events.addresses import Addresses
+from media_service.events.model import Cursor
 from media_service.events.relay import Relay
 from media_service.events.service import EventService
 from media_service.events.sink import Sink
 from media_service.events.sinks import open_sinks
+from media_service.events.status import Status
 from media_service.jobs.handler import find_handlers
 from media_service.jobs.looks import Looks, NotifiedLooks
 from media_service.jobs.model import JobKind
@@ -745,3 +748,15 @@ async def reconciler(config: Config, older_than: timedelta) -> AsyncIterator[Rec
     """Compares rows with bytes."""
     async with base(config) as parts:
         yield Reconciler(parts.database, parts.stores, older_than)
+
+
+async def event_status(config: Config) -> Status:
+    """What waits for the relay and the sinks."""
+    async with Database(config.database_url, 2) as database, database.connection() as db:
+        return await events.status(db)
+
+
+async def new_event_epoch(config: Config) -> Cursor:
+    """Makes the cursors invalid that consumers have."""
+    async with Database(config.database_url, 2) as database, database.connection() as db:
+        return await events.new_epoch(db)

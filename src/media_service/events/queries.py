@@ -1,7 +1,7 @@
 """SQL of events."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from media_service.access.policy import Condition
@@ -9,6 +9,7 @@ from media_service.access.queries import Scope, media_keys, role, visible
 from media_service.access.role import Role
 from media_service.db.transaction import Connection, Transaction
 from media_service.events.model import Cursor, Page, RelayedEvent
+from media_service.events.status import SinkStatus, Status
 
 COLUMNS = """
     cursor, event_id, type, subject, media_id, sequence, org_id, owner_type, owner_id, project_id,
@@ -205,15 +206,59 @@ async def release_sinks(db: Connection, holder: str) -> None:
     )
 
 
-async def outbox_lag(db: Connection) -> tuple[int, datetime | None]:
-    """How many events wait for the relay, counted up to a limit, and since when."""
+async def status(db: Connection) -> Status:
     rows = await db.execute(
-        "select count(*) as count, min(time) as since"
-        " from (select time from event_outbox order by position limit 10000) waiting"
+        """
+        select now() as time, l.epoch, l.removed, l.last_cursor, w.count, w.since
+        from event_log l cross join (
+            select count(*) as count, min(time) as since
+            from (select time from event_outbox order by position limit 10000) waiting
+        ) w
+        """
+    )
+    log = await rows.fetchone()
+    assert log  # noqa: S101 - the migration inserts it
+    found = await db.execute(
+        """
+        select s.*, (
+            select e.time from events e where e.cursor > s.cursor order by e.cursor limit 1
+        ) as since
+        from event_sinks s order by s.name
+        """
+    )
+    sinks = [
+        SinkStatus(
+            row["name"],
+            Cursor(log["epoch"], row["cursor"]),
+            max(log["last_cursor"] - row["cursor"], 0),
+            row["since"],
+            row["failing_since"],
+            row["attempts"],
+            row["error"],
+            row["seen_time"],
+        )
+        async for row in found
+    ]
+    return Status(
+        log["time"],
+        Cursor(log["epoch"], log["last_cursor"]),
+        Cursor(log["epoch"], log["removed"]),
+        log["count"],
+        log["since"],
+        sinks,
+    )
+
+
+async def new_epoch(db: Connection) -> Cursor:
+    """Makes all cursors invalid that consumers have. Sinks go on where they are."""
+    rows = await db.execute(
+        "update event_log set epoch = greatest("
+        " epoch + 1, floor(extract(epoch from clock_timestamp()) * 1000)::bigint)"
+        " returning epoch, last_cursor"
     )
     row = await rows.fetchone()
-    assert row  # noqa: S101 - one row is always returned
-    return row["count"], row["since"]
+    assert row  # noqa: S101 - the migration inserts it
+    return Cursor(row["epoch"], row["last_cursor"])
 
 
 async def remove_old(db: Connection, older_than: timedelta, limit: int) -> int:

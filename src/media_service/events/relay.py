@@ -31,6 +31,8 @@ LEASE = timedelta(seconds=15)
 PUBLISH_SECONDS = 10.0
 # Between deliveries that fail: it doubles from the first to the second.
 BACKOFF_SECONDS = (0.2, 10.0)
+# Between two looks whether events are late.
+OBSERVE_SECONDS = 60.0
 # The pause after a database error.
 OUTAGE_SECONDS = 1.0
 # Of an error, in the database.
@@ -110,6 +112,7 @@ class Relay:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._repeat(self._move, self._added), name="event relay")
+                    tasks.create_task(self._repeat(self._observe, asyncio.Event()))
                     for delivery, relayed in zip(self._deliveries, self._relayed, strict=True):
                         tasks.create_task(self._repeat(delivery.step, relayed), name="event sink")
             finally:
@@ -125,6 +128,14 @@ class Relay:
     def _wake_sinks(self) -> None:
         for relayed in self._relayed:
             relayed.set()
+
+    async def _observe(self) -> float:
+        """Writes to the log which events are late."""
+        async with self._database.connection() as db:
+            status = await queries.status(db)
+        for lag in status.lags():
+            log.warning("events are late: %s", lag)
+        return OBSERVE_SECONDS
 
     async def _move(self) -> float:
         """Moves events out of the outbox. Returns the seconds until the next step."""
