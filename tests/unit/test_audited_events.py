@@ -16,7 +16,8 @@ def entry(action: str, **values: str) -> AuditEntry:
 @pytest.mark.parametrize(
     ("action", "type_"),
     [
-        ("media.add_version", "media.version_created"),
+        ("versions.create", "media.version_created"),
+        ("versions.delete", "media.version_deleted"),
         ("media.delete", "media.deleted"),
         ("media.publish", "media.updated"),
         ("media.release", "media.released"),
