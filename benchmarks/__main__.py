@@ -29,6 +29,7 @@ from benchmarks.measure import GIB, MIB, Bench, say
 from benchmarks.memory import memory
 from benchmarks.parts import parts
 from benchmarks.payload import make_payload
+from benchmarks.rabbitmq import rabbitmq
 from benchmarks.rates import rates
 from benchmarks.render import render
 from benchmarks.report import Outcome, save, show
@@ -55,6 +56,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "access": access,
     "catalogue": catalogue,
     "rates": rates,
+    "rabbitmq": rabbitmq,
     "small": small,
     "jobs": jobs,
     "starving": starving,
