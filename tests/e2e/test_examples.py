@@ -92,6 +92,19 @@ def deleted(client: httpx.Client) -> dict[str, str]:
     return names
 
 
+def replaced(client: httpx.Client) -> dict[str, str]:
+    """A media with two versions."""
+    names = image(client)
+    params = {"spec.mediaId": names["MEDIA"]}
+    client.post("/v1/media:upload", params=params, content=PHOTO).raise_for_status()
+
+    def current() -> bool:
+        return bool(client.get(f"/v1/media/{names['MEDIA']}").json()["version"] == 2)
+
+    eventually(current)
+    return names
+
+
 def uploading(client: httpx.Client) -> dict[str, str]:
     """An upload without bytes."""
     upload = client.post("/v1/uploads", json={"filename": "photo.jpg"}).raise_for_status()
@@ -189,6 +202,8 @@ PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "PutSigned": signed,
     "GetStream": streamed,
     "DeleteRendition": inspected,
+    "DeleteVersion": replaced,
+    "RestoreVersion": replaced,
     "CancelJob": processing,
     "RetryJob": cancelled,
     "UndeleteMedia": deleted,

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from mediaservice.v1 import download_service_pb2, media_pb2, upload_pb2
 
 from media_service.db.database import Database
@@ -10,6 +11,7 @@ from media_service.renditions.version_retention import delete_outdated_versions
 from tests.support.batches import changed_by
 from tests.support.media.small_files import jpeg, png, video_bytes
 from tests.support.rpc.catalogue import delete, get, purge, until_done, update
+from tests.support.rpc.catalogue import listed as all_media
 from tests.support.rpc.commands import Run
 from tests.support.rpc.jobs import Job, ended, listed, process, reason
 from tests.support.rpc.parts import complete, put
@@ -281,3 +283,11 @@ async def test_the_commands_replace_list_and_restore(working: Running, tmp_path:
     await until_version(ann, media_id, 3)
     await run("ann", "versions", media_id, "--delete", "2")
     assert [fields[0] for fields in await run("ann", "versions", media_id)] == ["3", "1"]
+
+
+async def test_a_time_to_live_holds_for_every_way_of_upload(ann: Caller) -> None:
+    expire = Timestamp(seconds=4_000_000_000)
+    for send in WAYS:
+        await send(ann, jpeg(), expire_time=expire)
+    found = await all_media(ann)
+    assert [media.expire_time for media in found] == [expire] * len(WAYS)

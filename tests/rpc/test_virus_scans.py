@@ -48,6 +48,7 @@ from tests.support.rpc.links import Anybody, link, signed, somebody
 from tests.support.rpc.renders import render
 from tests.support.rpc.server import Caller, Running, Start, refused
 from tests.support.rpc.starter import starter
+from tests.support.rpc.versions import content, replaced, restore, until_version, version
 from tests.support.stores.local_files import blob_files
 from tests.support.tools import eventually_async
 
@@ -182,6 +183,29 @@ async def test_an_infected_file_is_quarantined(start: Start, clamd: Clamd) -> No
         assert (await refused(read)).reason == "MEDIA_QUARANTINED"
     path = f"originals/{media.media_id}/1/a.jpg"
     assert (await refused(public(working, path))).reason == "MEDIA_NOT_FOUND"
+
+
+async def test_an_infected_version_leaves_the_one_before(start: Start, clamd: Clamd) -> None:
+    service = await start(work=True, scan="required", scan_address=clamd.unix)
+    ann = await service.caller("ann")
+    media_id = (await ann.store(CLEAN)).media_id
+    await until(ann, media_id, Media.READY)
+    await replaced(ann, media_id, BAD)
+
+    async def scanned() -> media_pb2.MediaVersion | None:
+        found = await version(ann, media_id, 2)
+        return found if found.state == Media.QUARANTINED else None
+
+    bad = await eventually_async(scanned)
+    assert (bad.scan.threat, bad.current) == (THREAT, False)
+    assert await ann.content(media_id) == CLEAN
+    assert (await refused(content(ann, media_id, 2))).reason == "MEDIA_QUARANTINED"
+    assert (await refused(restore(ann, media_id, 2))).reason == "VERSION_NOT_READY"
+    recorded = ("media.quarantine", media_id, 2, "THREAT_FOUND")
+    assert recorded in await entries(service, "action", "media_id", "version", "outcome")
+    await replaced(ann, media_id, jpeg(color="red"))
+    media = await until_version(ann, media_id, 3)
+    assert (media.scan.state, await ann.content(media_id)) == (Scan.CLEAN, jpeg(color="red"))
 
 
 async def test_only_administrators_read_what_is_in_quarantine(start: Start, clamd: Clamd) -> None:
