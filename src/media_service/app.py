@@ -107,6 +107,7 @@ from media_service.scanning.engines import open_engine
 from media_service.scanning.policy import ScanPolicy, policy_from
 from media_service.scanning.rescans import wake_scans
 from media_service.scanning.scanner import Scanner, nothing
+from media_service.search.service import SearchService
 from media_service.share_links.opening import LinkOpener
 from media_service.share_links.passwords import Passwords
 from media_service.share_links.service import ShareLinkService
@@ -515,6 +516,7 @@ async def server(
             ReadLinks(reader, downloads, rendering, playback, versions, signer, config.rest_url),
             Waiting(parts.database),
             media,
+            SearchService(parts.database, page_tokens),
             BatchService(parts.database, config.purge_after),
             CollectionService(parts.database, creation, page_tokens),
             DeletionService(parts.database),

@@ -52,6 +52,8 @@ OTHERS = {
     "media": "blurhash content_type description dominant_color error_message error_metadata"
     " error_reason filename info kind labels metadata org_id original_filename private_info"
     " project_id state tags title visibility",
+    # Content, which goes with its row.
+    "media_search": "content names",
     "media_versions": "blurhash content_type dominant_color error_message error_metadata"
     " error_reason filename found_type info kind private_info scan_engine scan_reason scan_state"
     " scan_threat state",

@@ -364,6 +364,8 @@ ROWS: list[Row] = [
     ),
     Row("MediaService.GetMedia", {"mediaId": "$media"}, collection, COLLECTION, "collection"),
     in_list("MediaService.ListMedia", "$media"),
+    Row("MediaService.SearchMedia", {"query": "beach"}),
+    in_list("MediaService.CountFacets", "image/jpeg"),
     in_list("UploadService.ListUploads", "$upload"),
     in_list("JobService.ListJobs", "$job"),
     *elsewhere(MEDIA, "media"),

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from mediaservice.v1 import media_pb2 as _media_pb2
 import builtins as _builtins
 import sys
@@ -307,6 +308,364 @@ class ListMediaResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListMediaResponse: _TypeAlias = ListMediaResponse  # noqa: Y015
+
+@_typing.final
+class SearchMediaRequest(_message.Message):
+    """What SearchMedia looks for. The conditions are combined with AND."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    SIGN_READ_URLS_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    """Words, at most 20, that a media has. `"exact phrase"`: next to each other. `-word`: media without it. `OR` between
+    two words: one of them.
+    """
+    page_size: _builtins.int
+    """The maximum number of media in the response; 0 means 50. Larger values than 1000 are reduced to 1000."""
+    page_token: _builtins.str
+    """The `next_page_token` of the previous response. All other fields except `page_size`, `view` and
+    `sign_read_urls` must be the same.
+    """
+    filter: _builtins.str
+    """A condition, as in ListMedia."""
+    project_id: _builtins.str
+    """Only media in this project."""
+    view: _media_pb2.Media.View.ValueType
+    """How much to return of each media; BASIC by default."""
+    sign_read_urls: _builtins.bool
+    """Whether to fill `read_url` of each media and of its renditions. The URLs work for 15 minutes."""
+    def __init__(
+        self,
+        *,
+        query: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        project_id: _builtins.str = ...,
+        view: _media_pb2.Media.View.ValueType = ...,
+        sign_read_urls: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "query", b"query", "sign_read_urls", b"sign_read_urls", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchMediaRequest: _TypeAlias = SearchMediaRequest  # noqa: Y015
+
+@_typing.final
+class SearchMediaResponse(_message.Message):
+    """One page of media that were found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Order:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[SearchMediaResponse._Order.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ORDER_UNSPECIFIED: SearchMediaResponse._Order.ValueType  # 0
+        RELEVANCE: SearchMediaResponse._Order.ValueType  # 1
+        """Those first in which the words count most: in titles and names more than in tags and labels, these more than in
+        descriptions and metadata, and these more than in the text of documents.
+        """
+        NEWEST: SearchMediaResponse._Order.ValueType  # 2
+        """The newest first, because more than 10 000 match."""
+        SIMILAR: SearchMediaResponse._Order.ValueType  # 3
+        """No media matches. These have names with similar words, the most similar first."""
+
+    class Order(_Order, metaclass=_OrderEnumTypeWrapper):
+        """How the media are ordered."""
+
+    ORDER_UNSPECIFIED: SearchMediaResponse.Order.ValueType  # 0
+    RELEVANCE: SearchMediaResponse.Order.ValueType  # 1
+    """Those first in which the words count most: in titles and names more than in tags and labels, these more than in
+    descriptions and metadata, and these more than in the text of documents.
+    """
+    NEWEST: SearchMediaResponse.Order.ValueType  # 2
+    """The newest first, because more than 10 000 match."""
+    SIMILAR: SearchMediaResponse.Order.ValueType  # 3
+    """No media matches. These have names with similar words, the most similar first."""
+
+    @_typing.final
+    class Hit(_message.Message):
+        """A media that was found."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MEDIA_FIELD_NUMBER: _builtins.int
+        HIGHLIGHTS_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def media(self) -> _media_pb2.Media:
+            """The media, as in ListMedia."""
+
+        @_builtins.property
+        def highlights(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchMediaResponse.Highlight]:
+            """The texts with the words. Similar words are not marked."""
+
+        def __init__(
+            self,
+            *,
+            media: _media_pb2.Media | None = ...,
+            highlights: _abc.Iterable[Global___SearchMediaResponse.Highlight] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["media", b"media"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["highlights", b"highlights", "media", b"media"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Highlight(_message.Message):
+        """A text of a media with the words of the query."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        FIELD_FIELD_NUMBER: _builtins.int
+        FRAGMENTS_FIELD_NUMBER: _builtins.int
+        field: _builtins.str
+        """Where it is from: "title", "filename", "original_filename", "tags", "labels.KEY", "description", or "content" for
+        the text of a document.
+        """
+        @_builtins.property
+        def fragments(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchMediaResponse.Fragment]:
+            """The text in pieces; of a long one, about 300 characters around the first match."""
+
+        def __init__(
+            self,
+            *,
+            field: _builtins.str = ...,
+            fragments: _abc.Iterable[Global___SearchMediaResponse.Fragment] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "fragments", b"fragments"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Fragment(_message.Message):
+        """A piece of a text."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        TEXT_FIELD_NUMBER: _builtins.int
+        MATCH_FIELD_NUMBER: _builtins.int
+        text: _builtins.str
+        """As it is in the media."""
+        match: _builtins.bool
+        """Whether it is one of the words."""
+        def __init__(
+            self,
+            *,
+            text: _builtins.str = ...,
+            match: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["match", b"match", "text", b"text"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    HITS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_COUNT_FIELD_NUMBER: _builtins.int
+    TOTAL_APPROXIMATE_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The `page_token` of the next page; empty on the last page."""
+    total_count: _builtins.int
+    """How many media match on all pages. 10 000 if `total_approximate`."""
+    total_approximate: _builtins.bool
+    """Whether too many match to count them."""
+    order: Global___SearchMediaResponse.Order.ValueType
+    """How the media are ordered, on this and the following pages."""
+    @_builtins.property
+    def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchMediaResponse.Hit]:
+        """A page has fewer than `page_size` media if it would exceed 1 MiB otherwise."""
+
+    def __init__(
+        self,
+        *,
+        hits: _abc.Iterable[Global___SearchMediaResponse.Hit] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total_count: _builtins.int = ...,
+        total_approximate: _builtins.bool = ...,
+        order: Global___SearchMediaResponse.Order.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "next_page_token", b"next_page_token", "order", b"order", "total_approximate", b"total_approximate", "total_count", b"total_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchMediaResponse: _TypeAlias = SearchMediaResponse  # noqa: Y015
+
+@_typing.final
+class CountFacetsRequest(_message.Message):
+    """What CountFacets counts. The conditions are combined with AND."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Dimension:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _DimensionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CountFacetsRequest._Dimension.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        DIMENSION_UNSPECIFIED: CountFacetsRequest._Dimension.ValueType  # 0
+        KIND: CountFacetsRequest._Dimension.ValueType  # 1
+        """What they are: "IMAGE"."""
+        CONTENT_TYPE: CountFacetsRequest._Dimension.ValueType  # 2
+        """The MIME type: "image/jpeg"."""
+        TAG: CountFacetsRequest._Dimension.ValueType  # 3
+        """Each of their tags."""
+        PROJECT: CountFacetsRequest._Dimension.ValueType  # 4
+        """The id of their project. Media without one are not counted."""
+        MONTH: CountFacetsRequest._Dimension.ValueType  # 5
+        """The month of `capture_time`, or if it is not known of `create_time`, in UTC: "2026-11"."""
+
+    class Dimension(_Dimension, metaclass=_DimensionEnumTypeWrapper):
+        """What media are counted by."""
+
+    DIMENSION_UNSPECIFIED: CountFacetsRequest.Dimension.ValueType  # 0
+    KIND: CountFacetsRequest.Dimension.ValueType  # 1
+    """What they are: "IMAGE"."""
+    CONTENT_TYPE: CountFacetsRequest.Dimension.ValueType  # 2
+    """The MIME type: "image/jpeg"."""
+    TAG: CountFacetsRequest.Dimension.ValueType  # 3
+    """Each of their tags."""
+    PROJECT: CountFacetsRequest.Dimension.ValueType  # 4
+    """The id of their project. Media without one are not counted."""
+    MONTH: CountFacetsRequest.Dimension.ValueType  # 5
+    """The month of `capture_time`, or if it is not known of `create_time`, in UTC: "2026-11"."""
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    MAX_VALUES_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    """As in SearchMedia, without similar words. Empty: all media."""
+    filter: _builtins.str
+    """A condition, as in ListMedia."""
+    project_id: _builtins.str
+    """Only media in this project."""
+    max_values: _builtins.int
+    """The maximum number of values of each dimension; 0 means 20. Larger values than 100 are reduced to 100."""
+    @_builtins.property
+    def dimensions(self) -> _containers.RepeatedScalarFieldContainer[Global___CountFacetsRequest.Dimension.ValueType]:
+        """What to count by. Empty: all."""
+
+    def __init__(
+        self,
+        *,
+        query: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        project_id: _builtins.str = ...,
+        dimensions: _abc.Iterable[Global___CountFacetsRequest.Dimension.ValueType] | None = ...,
+        max_values: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "filter", b"filter", "max_values", b"max_values", "project_id", b"project_id", "query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountFacetsRequest: _TypeAlias = CountFacetsRequest  # noqa: Y015
+
+@_typing.final
+class CountFacetsResponse(_message.Message):
+    """How many media have which values."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Facet(_message.Message):
+        """The values of one dimension."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DIMENSION_FIELD_NUMBER: _builtins.int
+        VALUES_FIELD_NUMBER: _builtins.int
+        MORE_VALUES_FIELD_NUMBER: _builtins.int
+        dimension: Global___CountFacetsRequest.Dimension.ValueType
+        """What the media are counted by."""
+        more_values: _builtins.bool
+        """Whether there are more values than `max_values`."""
+        @_builtins.property
+        def values(self) -> _containers.RepeatedCompositeFieldContainer[Global___CountFacetsResponse.ValueCount]:
+            """The most frequent values, most frequent first."""
+
+        def __init__(
+            self,
+            *,
+            dimension: Global___CountFacetsRequest.Dimension.ValueType = ...,
+            values: _abc.Iterable[Global___CountFacetsResponse.ValueCount] | None = ...,
+            more_values: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "more_values", b"more_values", "values", b"values"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ValueCount(_message.Message):
+        """A value, and how many of the counted media have it."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        VALUE_FIELD_NUMBER: _builtins.int
+        COUNT_FIELD_NUMBER: _builtins.int
+        value: _builtins.str
+        """Such as "IMAGE"."""
+        count: _builtins.int
+        """How many of the counted media have it."""
+        def __init__(
+            self,
+            *,
+            value: _builtins.str = ...,
+            count: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    FACETS_FIELD_NUMBER: _builtins.int
+    MEDIA_COUNT_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    media_count: _builtins.int
+    """How many media were counted, at most 10 000."""
+    truncated: _builtins.bool
+    """Whether more match, which were not counted."""
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedCompositeFieldContainer[Global___CountFacetsResponse.Facet]:
+        """One for each dimension."""
+
+    def __init__(
+        self,
+        *,
+        facets: _abc.Iterable[Global___CountFacetsResponse.Facet] | None = ...,
+        media_count: _builtins.int = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facets", b"facets", "media_count", b"media_count", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountFacetsResponse: _TypeAlias = CountFacetsResponse  # noqa: Y015
 
 @_typing.final
 class UpdateMediaRequest(_message.Message):

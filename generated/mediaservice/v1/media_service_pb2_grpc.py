@@ -50,6 +50,16 @@ class MediaServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_media__service__pb2.ListMediaRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_media__service__pb2.ListMediaResponse.FromString,
                 _registered_method=True)
+        self.SearchMedia = channel.unary_unary(
+                '/mediaservice.v1.MediaService/SearchMedia',
+                request_serializer=mediaservice_dot_v1_dot_media__service__pb2.SearchMediaRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_media__service__pb2.SearchMediaResponse.FromString,
+                _registered_method=True)
+        self.CountFacets = channel.unary_unary(
+                '/mediaservice.v1.MediaService/CountFacets',
+                request_serializer=mediaservice_dot_v1_dot_media__service__pb2.CountFacetsRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_media__service__pb2.CountFacetsResponse.FromString,
+                _registered_method=True)
         self.UpdateMedia = channel.unary_unary(
                 '/mediaservice.v1.MediaService/UpdateMedia',
                 request_serializer=mediaservice_dot_v1_dot_media__service__pb2.UpdateMediaRequest.SerializeToString,
@@ -130,6 +140,40 @@ class MediaServiceServicer(object):
 
         curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media --data-urlencode 'filter=kind=IMAGE AND width>=100'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "kind=IMAGE AND width>=100"}' $GRPC mediaservice.v1.MediaService/ListMedia
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchMedia(self, request, context):
+        """Finds media by words in their titles, file names, tags, labels, descriptions and metadata, in the beginning of the
+        text of documents, and in the camera's name. Upper and lower case, and letters with and without accents, are equal.
+
+        A media matches if it has all words, or if its names and tags contain them: `IMG_20` finds "IMG_2041.JPG". If none
+        matches, media are found whose names have similar words. A change is found a few seconds later; new media are found
+        when a worker has begun to inspect them.
+
+        Permission: media.read. Errors: INVALID_FIELD, INVALID_FILTER, INVALID_PAGE_TOKEN. Safe to retry.
+
+        Example:
+
+        curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media:search --data-urlencode 'query=holiday -winter' --data-urlencode 'filter=kind=IMAGE'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"query": "holiday -winter", "filter": "kind=IMAGE"}' $GRPC mediaservice.v1.MediaService/SearchMedia
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountFacets(self, request, context):
+        """Counts the media that match by what they have in common: how many are images, have a tag, are in a project. Of more
+        than 10 000 matches, it counts 10 000.
+
+        Permission: media.read. Errors: INVALID_FIELD, INVALID_FILTER. Safe to retry.
+
+        Example:
+
+        curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media:countFacets --data-urlencode 'query=holiday' -d dimensions=TAG -d dimensions=MONTH
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"query": "holiday", "dimensions": ["TAG", "MONTH"]}' $GRPC mediaservice.v1.MediaService/CountFacets
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -293,6 +337,16 @@ def add_MediaServiceServicer_to_server(servicer, server):
                     request_deserializer=mediaservice_dot_v1_dot_media__service__pb2.ListMediaRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_media__service__pb2.ListMediaResponse.SerializeToString,
             ),
+            'SearchMedia': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchMedia,
+                    request_deserializer=mediaservice_dot_v1_dot_media__service__pb2.SearchMediaRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_media__service__pb2.SearchMediaResponse.SerializeToString,
+            ),
+            'CountFacets': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountFacets,
+                    request_deserializer=mediaservice_dot_v1_dot_media__service__pb2.CountFacetsRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_media__service__pb2.CountFacetsResponse.SerializeToString,
+            ),
             'UpdateMedia': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateMedia,
                     request_deserializer=mediaservice_dot_v1_dot_media__service__pb2.UpdateMediaRequest.FromString,
@@ -397,6 +451,60 @@ class MediaService(object):
             '/mediaservice.v1.MediaService/ListMedia',
             mediaservice_dot_v1_dot_media__service__pb2.ListMediaRequest.SerializeToString,
             mediaservice_dot_v1_dot_media__service__pb2.ListMediaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchMedia(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.MediaService/SearchMedia',
+            mediaservice_dot_v1_dot_media__service__pb2.SearchMediaRequest.SerializeToString,
+            mediaservice_dot_v1_dot_media__service__pb2.SearchMediaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountFacets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.MediaService/CountFacets',
+            mediaservice_dot_v1_dot_media__service__pb2.CountFacetsRequest.SerializeToString,
+            mediaservice_dot_v1_dot_media__service__pb2.CountFacetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,6 +62,32 @@ class MediaServiceStub:
         curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media --data-urlencode 'filter=kind=IMAGE AND width>=100'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "kind=IMAGE AND width>=100"}' $GRPC mediaservice.v1.MediaService/ListMedia
     """
+    SearchMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.SearchMediaRequest, _media_service_pb2.SearchMediaResponse]
+    """Finds media by words in their titles, file names, tags, labels, descriptions and metadata, in the beginning of the
+    text of documents, and in the camera's name. Upper and lower case, and letters with and without accents, are equal.
+
+    A media matches if it has all words, or if its names and tags contain them: `IMG_20` finds "IMG_2041.JPG". If none
+    matches, media are found whose names have similar words. A change is found a few seconds later; new media are found
+    when a worker has begun to inspect them.
+
+    Permission: media.read. Errors: INVALID_FIELD, INVALID_FILTER, INVALID_PAGE_TOKEN. Safe to retry.
+
+    Example:
+
+        curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media:search --data-urlencode 'query=holiday -winter' --data-urlencode 'filter=kind=IMAGE'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"query": "holiday -winter", "filter": "kind=IMAGE"}' $GRPC mediaservice.v1.MediaService/SearchMedia
+    """
+    CountFacets: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.CountFacetsRequest, _media_service_pb2.CountFacetsResponse]
+    """Counts the media that match by what they have in common: how many are images, have a tag, are in a project. Of more
+    than 10 000 matches, it counts 10 000.
+
+    Permission: media.read. Errors: INVALID_FIELD, INVALID_FILTER. Safe to retry.
+
+    Example:
+
+        curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media:countFacets --data-urlencode 'query=holiday' -d dimensions=TAG -d dimensions=MONTH
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"query": "holiday", "dimensions": ["TAG", "MONTH"]}' $GRPC mediaservice.v1.MediaService/CountFacets
+    """
     UpdateMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.UpdateMediaRequest, _media_pb2.Media]
     """Changes the fields of a media that `update_mask` names.
 
@@ -203,6 +229,32 @@ class MediaServiceAsyncStub(MediaServiceStub):
 
         curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media --data-urlencode 'filter=kind=IMAGE AND width>=100'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "kind=IMAGE AND width>=100"}' $GRPC mediaservice.v1.MediaService/ListMedia
+    """
+    SearchMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.SearchMediaRequest, _media_service_pb2.SearchMediaResponse]  # type: ignore[assignment]
+    """Finds media by words in their titles, file names, tags, labels, descriptions and metadata, in the beginning of the
+    text of documents, and in the camera's name. Upper and lower case, and letters with and without accents, are equal.
+
+    A media matches if it has all words, or if its names and tags contain them: `IMG_20` finds "IMG_2041.JPG". If none
+    matches, media are found whose names have similar words. A change is found a few seconds later; new media are found
+    when a worker has begun to inspect them.
+
+    Permission: media.read. Errors: INVALID_FIELD, INVALID_FILTER, INVALID_PAGE_TOKEN. Safe to retry.
+
+    Example:
+
+        curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media:search --data-urlencode 'query=holiday -winter' --data-urlencode 'filter=kind=IMAGE'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"query": "holiday -winter", "filter": "kind=IMAGE"}' $GRPC mediaservice.v1.MediaService/SearchMedia
+    """
+    CountFacets: _aio.UnaryUnaryMultiCallable[_media_service_pb2.CountFacetsRequest, _media_service_pb2.CountFacetsResponse]  # type: ignore[assignment]
+    """Counts the media that match by what they have in common: how many are images, have a tag, are in a project. Of more
+    than 10 000 matches, it counts 10 000.
+
+    Permission: media.read. Errors: INVALID_FIELD, INVALID_FILTER. Safe to retry.
+
+    Example:
+
+        curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media:countFacets --data-urlencode 'query=holiday' -d dimensions=TAG -d dimensions=MONTH
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"query": "holiday", "dimensions": ["TAG", "MONTH"]}' $GRPC mediaservice.v1.MediaService/CountFacets
     """
     UpdateMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.UpdateMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
     """Changes the fields of a media that `update_mask` names.
@@ -354,6 +406,44 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media --data-urlencode 'filter=kind=IMAGE AND width>=100'
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "kind=IMAGE AND width>=100"}' $GRPC mediaservice.v1.MediaService/ListMedia
+        """
+
+    @_abc_1.abstractmethod
+    def SearchMedia(
+        self,
+        request: _media_service_pb2.SearchMediaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_media_service_pb2.SearchMediaResponse, _abc.Awaitable[_media_service_pb2.SearchMediaResponse]]:
+        """Finds media by words in their titles, file names, tags, labels, descriptions and metadata, in the beginning of the
+        text of documents, and in the camera's name. Upper and lower case, and letters with and without accents, are equal.
+
+        A media matches if it has all words, or if its names and tags contain them: `IMG_20` finds "IMG_2041.JPG". If none
+        matches, media are found whose names have similar words. A change is found a few seconds later; new media are found
+        when a worker has begun to inspect them.
+
+        Permission: media.read. Errors: INVALID_FIELD, INVALID_FILTER, INVALID_PAGE_TOKEN. Safe to retry.
+
+        Example:
+
+            curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media:search --data-urlencode 'query=holiday -winter' --data-urlencode 'filter=kind=IMAGE'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"query": "holiday -winter", "filter": "kind=IMAGE"}' $GRPC mediaservice.v1.MediaService/SearchMedia
+        """
+
+    @_abc_1.abstractmethod
+    def CountFacets(
+        self,
+        request: _media_service_pb2.CountFacetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_media_service_pb2.CountFacetsResponse, _abc.Awaitable[_media_service_pb2.CountFacetsResponse]]:
+        """Counts the media that match by what they have in common: how many are images, have a tag, are in a project. Of more
+        than 10 000 matches, it counts 10 000.
+
+        Permission: media.read. Errors: INVALID_FIELD, INVALID_FILTER. Safe to retry.
+
+        Example:
+
+            curl -G -H "Authorization: Bearer $TOKEN" $REST/v1/media:countFacets --data-urlencode 'query=holiday' -d dimensions=TAG -d dimensions=MONTH
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"query": "holiday", "dimensions": ["TAG", "MONTH"]}' $GRPC mediaservice.v1.MediaService/CountFacets
         """
 
     @_abc_1.abstractmethod

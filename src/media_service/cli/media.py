@@ -23,6 +23,7 @@ Examples:
   media-service ls
   media-service ls --filter 'content_type="image/*" AND size_bytes>1000000'
   media-service ls --order-by 'size_bytes desc' --all
+  media-service ls --filter 'NOT capture_time:*' --total
   media-service ls --all | cut -f1 | xargs media-service rm
 """
 )
@@ -36,16 +37,32 @@ Examples:
 @click.option("--order-by", default="", metavar="FIELDS", help='Such as "size_bytes desc".')
 @click.option("--all", "everything", is_flag=True, help=f"List all, not only the first {PAGE}.")
 @click.option("--deleted", is_flag=True, help="Also list deleted media.")
+@click.option("--total", is_flag=True, help="Say how many there are, instead of listing them.")
 @json_option
 @client_command
 def ls(
-    client: Client, filter_: str, order_by: str, everything: bool, deleted: bool, json_: bool
+    client: Client,
+    filter_: str,
+    order_by: str,
+    everything: bool,
+    deleted: bool,
+    total: bool,
+    json_: bool,
 ) -> None:
     """Lists your media, newest first.
 
     In a pipe, the output is one line per media: id, size in bytes, content type and name,
     separated by tabs.
     """
+    if total:
+        number, approximate = client.count(filter=filter_, show_deleted=deleted)
+        if json_:
+            click.echo(json.dumps({"totalCount": number, "totalApproximate": approximate}))
+        else:
+            click.echo(number)
+            if approximate and output.on_terminal():
+                click.echo("This is an estimate.", err=True)
+        return
     size = 1000 if everything else PAGE + 1
     found = client.list(filter=filter_, order_by=order_by, page_size=size, show_deleted=deleted)
     shown = found if everything else islice(found, PAGE)

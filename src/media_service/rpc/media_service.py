@@ -29,6 +29,10 @@ from media_service.rpc.field_validation import invalid_fields
 from media_service.rpc.idempotency import UUID
 from media_service.rpc.pagination import page, page_size
 from media_service.rpc.public_urls import PublicUrls
+from media_service.rpc.search_result import facets_to_message, hit_to_message
+from media_service.search.highlights import highlights
+from media_service.search.model import Dimension
+from media_service.search.service import SearchService
 from media_service.update_mask import check_changeable
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -44,6 +48,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         versions: VersionService,
         links: ReadLinks,
         page_tokens: PageTokens,
+        search: SearchService,
         public_urls: PublicUrls,
     ) -> None:
         self._media = media
@@ -51,6 +56,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         self._versions = versions
         self._links = links
         self._page_tokens = page_tokens
+        self._search = search
         self._public_urls = public_urls
 
     async def GetMedia(  # noqa: N802
@@ -69,7 +75,9 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
     def _message(
         self,
         media: Media,
-        request: media_service_pb2.GetMediaRequest | media_service_pb2.ListMediaRequest,
+        request: media_service_pb2.GetMediaRequest
+        | media_service_pb2.ListMediaRequest
+        | media_service_pb2.SearchMediaRequest,
     ) -> media_pb2.Media:
         return media_to_message(
             media,
@@ -102,6 +110,49 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
             total_count=total.number if total else 0,
             total_approximate=total.approximate if total else False,
         )
+
+    async def SearchMedia(  # noqa: N802
+        self, request: media_service_pb2.SearchMediaRequest, context: Context
+    ) -> media_service_pb2.SearchMediaResponse:
+        size = page_size(request.page_size)
+        found, token, words = await self._search.search(
+            caller(),
+            query=request.query,
+            filter_text=request.filter,
+            project_id=request.project_id,
+            page_token=request.page_token,
+            limit=size + 1,
+        )
+        hits, next_page_token = await page(
+            found.hits,
+            size,
+            lambda hit: hit_to_message(
+                self._message(hit.media, request), highlights(hit, words.wanted)
+            ),
+            token,
+        )
+        return media_service_pb2.SearchMediaResponse(
+            hits=hits,
+            next_page_token=next_page_token,
+            total_count=found.total,
+            total_approximate=found.approximate,
+            order=media_service_pb2.SearchMediaResponse.Order.Value(found.order),
+        )
+
+    async def CountFacets(  # noqa: N802
+        self, request: media_service_pb2.CountFacetsRequest, context: Context
+    ) -> media_service_pb2.CountFacetsResponse:
+        names = media_service_pb2.CountFacetsRequest.Dimension
+        found = await self._search.facets(
+            caller(),
+            query=request.query,
+            filter_text=request.filter,
+            project_id=request.project_id,
+            dimensions=[Dimension(names.Name(each)) for each in request.dimensions]
+            or list(Dimension),
+            most=page_size(request.max_values, default=20, maximum=100),
+        )
+        return facets_to_message(found)
 
     async def UpdateMedia(  # noqa: N802
         self, request: media_service_pb2.UpdateMediaRequest, context: Context

@@ -106,6 +106,7 @@ from media_service.rpc.stream_reset import new_task
 from media_service.rpc.upload_service import UploadServicer
 from media_service.rpc.watch_limiter import WatchLimiter
 from media_service.rpc.watch_service import WatchServicer
+from media_service.search.service import SearchService
 from media_service.share_links.opening import LinkOpener
 from media_service.share_links.service import ShareLinkService
 from media_service.sharing.grants import GrantService
@@ -161,6 +162,7 @@ class Services:
     links: ReadLinks
     waiting: Waiting
     media: MediaService
+    search: SearchService
     batches: BatchService
     collections: CollectionService
     deletions: DeletionService
@@ -277,6 +279,7 @@ class RpcServer:
                 services.versions,
                 services.links,
                 page_tokens,
+                services.search,
                 public_urls,
             ),
             gate,

@@ -45,6 +45,18 @@ def page(
     return call("ListMedia", request, backoff)
 
 
+def search(
+    request: media_service_pb2.SearchMediaRequest, backoff: Backoff
+) -> Steps[media_service_pb2.SearchMediaResponse]:
+    return call("SearchMedia", request, backoff)
+
+
+def facets(
+    request: media_service_pb2.CountFacetsRequest, backoff: Backoff
+) -> Steps[media_service_pb2.CountFacetsResponse]:
+    return call("CountFacets", request, backoff)
+
+
 def update(
     media: media_pb2.Media, paths: Iterable[str], backoff: Backoff
 ) -> Steps[media_pb2.Media]:
