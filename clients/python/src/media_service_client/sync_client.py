@@ -201,6 +201,59 @@ class Client:
                 return
             request.page_token = response.next_page_token
 
+    def count(
+        self,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        show_deleted: bool = False,
+    ) -> tuple[int, bool]:
+        """How many media the caller has, and whether that is an estimate, as it is above 10 000."""
+        request = media_service_pb2.ListMediaRequest(
+            filter=filter, page_size=1, show_deleted=show_deleted, show_total=True
+        )
+        response = self._transport.run(calls.page(request, self._backoff))
+        return response.total_count, response.total_approximate
+
+    def search(
+        self,
+        query: str,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        project_id: str = "",
+        page_size: int = 0,
+    ) -> Iterator[media_service_pb2.SearchMediaResponse.Hit]:
+        """The media with the words of the query, best first, fetched page by page as they are
+        consumed."""
+        request = media_service_pb2.SearchMediaRequest(
+            query=query, filter=filter, project_id=project_id, page_size=page_size
+        )
+        while True:
+            response = self._transport.run(calls.search(request, self._backoff))
+            for hit in response.hits:
+                yield hit
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def count_facets(
+        self,
+        query: str = "",
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        project_id: str = "",
+        dimensions: Iterable[media_service_pb2.CountFacetsRequest.Dimension.ValueType] = (),
+        max_values: int = 0,
+    ) -> media_service_pb2.CountFacetsResponse:
+        """How many media have which kind, type, tag, project and month, of those that match."""
+        request = media_service_pb2.CountFacetsRequest(
+            query=query,
+            filter=filter,
+            project_id=project_id,
+            dimensions=dimensions,
+            max_values=max_values,
+        )
+        return self._transport.run(calls.facets(request, self._backoff))
+
     def update(self, media: media_pb2.Media, paths: Iterable[str] = ()) -> media_pb2.Media:
         """Sets the fields named by `paths` (filename, title, description, tags).
 
