@@ -21,6 +21,7 @@ from benchmarks.calls import calls
 from benchmarks.catalogue import catalogue
 from benchmarks.crafted import crafted
 from benchmarks.downloads import downloads
+from benchmarks.events import events
 from benchmarks.frozen import frozen
 from benchmarks.images import images
 from benchmarks.jobs import jobs
@@ -71,6 +72,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "videos": videos,
     "audio": audio,
     "audit": audit,
+    "events": events,
     "scanning": scanning,
 }
 

@@ -175,6 +175,10 @@ async def test_old_events_go_when_every_sink_in_use_has_them(database: Database)
         await relay_all(database)
     async with database.connection() as db:
         await db.execute("update events set time = now() - interval '2 days'")
+        status = await queries.status(db)
+    (slow,) = status.sinks
+    assert (slow.name, slow.waiting, status.waiting) == ("slow", 2, 0)
+    assert [lag.partition(", ")[0] for lag in status.lags()] == ["2 events wait for slow"]
     day = timedelta(days=1)
     assert await changed_by(remove_old_events(database, day)) == 0
     async with database.connection() as db:

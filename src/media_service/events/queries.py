@@ -220,7 +220,7 @@ async def status(db: Connection) -> Status:
     assert log  # noqa: S101 - the migration inserts it
     found = await db.execute(
         """
-        select s.*, (
+        select s.name, s.cursor, s.failing_since, s.attempts, s.error, s.seen_time, (
             select e.time from events e where e.cursor > s.cursor order by e.cursor limit 1
         ) as since
         from event_sinks s order by s.name
