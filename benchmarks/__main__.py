@@ -17,6 +17,7 @@ from benchmarks.access import access
 from benchmarks.attack import stalled, unfinished
 from benchmarks.audio import audio
 from benchmarks.audit import audit
+from benchmarks.batch import batch
 from benchmarks.calls import calls
 from benchmarks.catalogue import catalogue
 from benchmarks.crafted import crafted
@@ -55,6 +56,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "render": render,
     "calls": calls,
     "access": access,
+    "batch": batch,
     "catalogue": catalogue,
     "rates": rates,
     "rabbitmq": rabbitmq,
