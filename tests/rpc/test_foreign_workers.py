@@ -1,5 +1,6 @@
 """Foreign workers over RabbitMQ: what they deliver is verified, and what comes late is refused."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
@@ -335,3 +336,28 @@ async def nothing_sent(*_: object) -> bool:
 async def test_only_operations_that_make_one_file_are_foreign(start: Start, name: str) -> None:
     with pytest.raises(Exception, match=f"MEDIA_FOREIGN_OPERATIONS must be .* {name}"):
         await start(rabbitmq_url="amqp://localhost", foreign_operations=name)
+
+
+async def test_jobs_and_reports_survive_a_killed_broker(
+    ann: Caller, worker: ForeignWorker, rabbitmq: RabbitmqServer
+) -> None:
+    """A job that was out, one whose report the broker held, and one that came meanwhile."""
+    wanted = [await request(ann), await request(ann)]
+    jobs = [await worker.take() for _ in wanted]
+    for job in jobs:
+        await worker.put(job, RESULT)
+    await worker.processed(jobs[0])
+    await worker.channel.connection.close()
+    rabbitmq.kill()
+    wanted.append(await request(ann))
+    await asyncio.to_thread(rabbitmq.start)
+    connection = await aiormq.connect(rabbitmq.url)
+    again = ForeignWorker(await connection.channel(), ann)
+    await again.processed(jobs[1])
+    late = await again.take()
+    await again.put(late, RESULT)
+    await again.processed(late)
+    for each in wanted:
+        done = await until_state(ann, each, job_pb2.Job.SUCCEEDED)
+        assert done.attempt == 1
+    await connection.close()
