@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, overload
 import msgspec
 
 from media_service.codecs.ends import Ends, ImageLook
+from media_service.codecs.inspect.limits import text
 from media_service.codecs.inspection import (
     AudioInfo,
     DocumentInfo,
@@ -26,7 +27,7 @@ from media_service.codecs.strip.pieces import Piece
 from media_service.codecs.strip.stripper import pieces_from
 from media_service.codecs.video.edits import Edits
 from media_service.codecs.video.source import AvSource
-from media_service.errors import InvalidArgument, Reason
+from media_service.errors import FailedPrecondition, InvalidArgument, Reason
 
 INSPECT = "media_service.codecs.inspect"
 IMAGE = f"{INSPECT}.image:inspect"
@@ -34,6 +35,7 @@ AV = f"{INSPECT}.av:inspect"
 DOCUMENT = f"{INSPECT}.document:inspect"
 ENDS = f"{INSPECT}.ends:read_ends"
 LOOK = f"{INSPECT}.look:look_at_image"
+WORDS = f"{INSPECT}.words:read_words"
 STRIP = "media_service.codecs.strip.plan:plan"
 # The task for each kind of media.
 TASKS = {"IMAGE": IMAGE, "VIDEO": AV, "AUDIO": AV, "DOCUMENT": DOCUMENT}
@@ -57,7 +59,7 @@ class Inspector:
         )
         # Demuxers are a larger attack surface. Each file gets a new child.
         self._others = Sandbox(
-            fork_server, [AV, DOCUMENT, ENDS, STRIP], INSPECTION_LIMITS, children, 1
+            fork_server, [AV, DOCUMENT, ENDS, STRIP, WORDS], INSPECTION_LIMITS, children, 1
         )
         self._stack = AsyncExitStack()
 
@@ -151,6 +153,23 @@ class Inspector:
             STRIP, path, last=True, limits=inspection_limits(size), content_type=content_type
         )
         return pieces_from(answer, size, content_type)
+
+    async def words_of(self, path: Path, content_type: str, most: int) -> str:
+        """The first characters of the text of a document. Empty if it has none, or none that can be
+        read. Raises DataLoss (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE)."""
+        try:
+            answer = await self._others.run(
+                WORDS,
+                path,
+                last=True,
+                limits=inspection_limits(size_of(path)),
+                content_type=content_type,
+                most=most,
+            )
+        except (InvalidArgument, FailedPrecondition) as error:
+            log.info("The text of a document cannot be read: %s", error)
+            return ""
+        return text(answer, most) if isinstance(answer, str) else ""
 
     async def look_at(self, path: Path, content_type: str) -> ImageLook:
         """Examines how an image looks that was rendered. Raises the errors of `inspect`."""

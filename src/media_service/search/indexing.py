@@ -92,9 +92,10 @@ async def write_due(db: Connection) -> int:
 
 
 async def put_content(db: Connection, media_id: str, content: str) -> None:
-    """Records the beginning of the text of a document, which is about to be due."""
+    """Records the beginning of the text of a document."""
     await db.execute(
         "insert into media_search (media_id, content) values (%s, %s)"
         " on conflict (media_id) do update set content = excluded.content",
         (media_id, content[:MAX_CONTENT]),
     )
+    await db.execute("insert into media_search_due (media_id) values (%s)", (media_id,))

@@ -41,6 +41,7 @@ from media_service.renditions.presets import Presets
 from media_service.renditions.rendition_store import RenditionFile, RenditionStore
 from media_service.renditions.replacing import jobs_of_replaced, make_current, remove_replaced
 from media_service.renditions.thumbnails import ThumbnailRenderer
+from media_service.search.indexing import MAX_CONTENT, put_content
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.temporary_files import temporary_file
@@ -113,11 +114,16 @@ class IngestHandler(JobHandler):
             if fault := refusal(media, found.info, policies):
                 await self._refuse(claim, media, fault)
                 return
+            content = None
+            if media.kind is Kind.DOCUMENT:
+                content = await self._inspector.words_of(path, media.content_type, MAX_CONTENT)
             progress.report("thumbnails", 60)
             async with self._thumbnails.render(media, path, found.info) as thumbnails:
                 failpoint("ingest.finish.before")
                 presets = self._presets.replaced(policies.presets)
-                finish = partial(self._finish, claim, media, found, thumbnails.placeholder, presets)
+                finish = partial(
+                    self._finish, claim, media, found, thumbnails.placeholder, presets, content
+                )
                 await self._add(media.media_id, thumbnails.files, finish)
         failpoint("ingest.finish.after")
 
@@ -183,6 +189,7 @@ class IngestHandler(JobHandler):
         found: Inspection[Info],
         placeholder: Placeholder,
         presets: Presets,
+        content: str | None,
         rendered: Collection[str],
         tx: Transaction,
     ) -> bool:
@@ -209,6 +216,8 @@ class IngestHandler(JobHandler):
             if media.refused:  # its renditions were not in the public store
                 await tx.enqueue(NewJob(JobKind.PUBLISH, media.media_id))
             jobs = presets.jobs(media, found.info, anew=claim.anew)
+        if content is not None:
+            await put_content(tx, media.media_id, content)
         # If a caller already started a job for the same rendition, that job takes precedence.
         requested = await reading.rendering(tx, [(job.subject_id, job.rendition) for job in jobs])
         new = [job for job in jobs if (job.subject_id, job.rendition) not in requested]
