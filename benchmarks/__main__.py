@@ -37,6 +37,7 @@ from benchmarks.render import render
 from benchmarks.report import Outcome, save, show
 from benchmarks.s3 import s3
 from benchmarks.scanning import scanning
+from benchmarks.search import search
 from benchmarks.small import small
 from benchmarks.stack import MESSAGE, running
 from benchmarks.starving import starving
@@ -58,6 +59,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "access": access,
     "batch": batch,
     "catalogue": catalogue,
+    "search": search,
     "rates": rates,
     "rabbitmq": rabbitmq,
     "small": small,

@@ -109,7 +109,14 @@ SHARING = (
         *("rest_parts",),
     ),
     (
-        *("rest_uploads", "rest_catalogue", "rest_content", "rest_jobs", "rest_render"),
+        *(
+            "rest_uploads",
+            "rest_search",
+            "rest_catalogue",
+            "rest_content",
+            "rest_jobs",
+            "rest_render",
+        ),
         *("readme", "rest_forms", "rest_queries", "bad_input", "any_request"),
     ),
     ("s3", "s3_parts"),

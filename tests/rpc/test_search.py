@@ -1,5 +1,7 @@
 """SearchMedia and CountFacets."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from media_service.search.indexing import put_content
 from media_service.search.periodic_tasks import write_all_due
 from tests.support.media.small_files import jpeg, png
 from tests.support.rpc.catalogue import update
+from tests.support.rpc.commands import Run
 from tests.support.rpc.server import Caller, Running, refused
 from tests.support.rpc.share_links import share, visitor
 
@@ -123,3 +126,25 @@ async def test_an_invalid_search_is_refused(
 ) -> None:
     refusal = await refused(search(ann, **fields))
     assert (refusal.reason, refusal.fields) == (reason, [list(fields)[-1]])
+
+
+async def test_the_command_searches_and_counts(
+    service: Running, ann: Caller, tmp_path: Path
+) -> None:
+    run = Run(service, tmp_path)
+    for number in range(3):
+        stored = await ann.store(jpeg(), f"IMG_{number}.jpg")
+        await update(ann, [], media_id=stored.media_id, description="by hand")
+    tagged = await ann.store(jpeg(), "other.jpg")
+    await update(ann, [], media_id=tagged.media_id, tags=["IMG_x"])
+    await index(service)
+    lines = await run("ann", "search", "IMG", "--filter", "NOT tags:*")
+    assert {line[3] for line in lines} == {"IMG_0.jpg", "IMG_1.jpg", "IMG_2.jpg"}
+    hit = json.loads((await run.result("ann", "search", '"IMG x"', "--json")).stdout)
+    assert hit["highlights"][0]["field"] == "tags"
+    counted = await run("ann", "search", "IMG", "--facets")
+    assert ["kind", "IMAGE", "4"] in counted
+    assert ["tag", "IMG_x", "1"] in counted
+    assert await run("ann", "ls", "--total") == [["4"]]
+    refusal = await run.result("ann", "search", "IMG", "--filter", "kind=IMGE")
+    assert refusal.exit_code != 0
