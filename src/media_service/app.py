@@ -44,6 +44,7 @@ from media_service.downloads.read_links import ReadLinks
 from media_service.downloads.revocation import UrlRevocation
 from media_service.downloads.service import DownloadService
 from media_service.downloads.waiting import Waiting
+from media_service.duplicates.service import DuplicateService
 from media_service.errors import MediaError, Reason, Unavailable
 from media_service.events import queries as events
 from media_service.events.addresses import Addresses
@@ -519,6 +520,7 @@ async def server(
             SearchService(parts.database, page_tokens),
             BatchService(parts.database, config.purge_after),
             CollectionService(parts.database, creation, page_tokens),
+            DuplicateService(parts.database, page_tokens, config.purge_after),
             DeletionService(parts.database),
             VersionService(parts.database, policy_from(config).new_scan),
             ProcessingService(parts.database, foreign_operations(config)),

@@ -40,6 +40,7 @@ OTHERS = {
     "blobs": "key store",
     "blocked_files": "note scope",
     "collections": "description filter org_id project_id title",
+    "duplicate_decisions": "decision",
     "erasures": "counts pseudonym report",
     # The outbox names owners until the relay moves its rows, within a second.
     "event_outbox": "event",

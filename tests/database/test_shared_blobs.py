@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import pytest
 from crc32c import crc32c
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 from media_service.access.owner import Owner
 from media_service.access.principal import Principal
+from media_service.blobs import queries as blobs
 from media_service.blobs.model import Blob
+from media_service.blobs.placing import release
 from media_service.db.database import Database
 from media_service.db.new_job import NewJob
 from media_service.duplicates.sharing import BlobSharing
@@ -26,6 +29,9 @@ from media_service.jobs.progress import Progress
 from media_service.jobs.queries import claimed_jobs
 from media_service.media import queries
 from media_service.media.model import Kind, MediaState, NewMedia
+from media_service.media.versions import queries as versions
+from media_service.media.versions.adding import add_version
+from media_service.media.versions.service import VersionService
 from media_service.reconcile.model import Kind as FindingKind
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
@@ -46,6 +52,10 @@ OWNERS = [Owner("user", name, org) for org in ("", "acme", "globex") for name in
 FILES = (b"the same bytes", b"other bytes...")
 
 
+# The media that exist: their owners, and the bytes of each version.
+Model: TypeAlias = dict[str, tuple[Owner, dict[int, bytes]]]
+
+
 def tenant(owner: Owner) -> str:
     return owner.org_id or owner.id
 
@@ -62,7 +72,7 @@ class HashAndShare(JobHandler):
 
     async def run(self, claim: Claim, progress: Progress) -> None:
         async with self._database.connection() as db:
-            media = await queries.get(db, claim.subject_id)
+            media = await versions.get(db, claim.subject_id, claim.version)
         if media is not None:
             blob = media.blob
             sha256 = await self._store.sha256(blob.key, blob.size_bytes)
@@ -73,9 +83,13 @@ class HashAndShare(JobHandler):
                 claim, replace(media, blob=replace(blob, checksums=checksums))
             )
         async with self._database.transaction() as tx:
-            await queries.lock(tx, claim.subject_id)
-            if await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED):
-                await queries.set_state(tx, claim.subject_id, MediaState.READY)
+            locked = await versions.lock(tx, claim.subject_id, claim.version)
+            if not await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED) or locked is None:
+                return
+            await versions.set_state(tx, locked, MediaState.READY)
+            current = await queries.get(tx, locked.media_id)
+            if current and not locked.current and locked.version > current.version:
+                await versions.promote(tx, locked.media_id, locked.version, None)
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         raise AssertionError(fault.message)
@@ -98,6 +112,24 @@ class Catalogue(RenditionHarness):
             await queries.insert(db, [new])
             await db.enqueue(NewJob(JobKind.INGEST, media_id, owner))
         return media_id
+
+    async def replace(
+        self, media_id: str, owner: Owner, data: bytes, model: dict[int, bytes]
+    ) -> None:
+        """Adds a version, unless the media is deleted."""
+        blob_id = new_id()
+        key = self.raw.key(blob_id)
+        await self.raw.driver.put(key, data)
+        blob = Blob(blob_id, "raw", key, len(data), Checksums(crc32c(data)))
+        new = NewMedia(media_id, owner, Kind.IMAGE, "image/jpeg", "a.jpg", blob)
+        async with self.database.transaction() as tx:
+            media = await queries.lock(tx, media_id)
+            await blobs.reserve(tx, blob)
+            if media is None or media.delete_time is not None:
+                await tx.enqueue(NewJob(JobKind.UNLINK, blob_id))
+                return
+            await blobs.take(tx, blob_id)
+            model[await add_version(tx, new, owner)] = data
 
     async def purge(self, media_id: str) -> None:
         await self.media.delete(ADMINISTRATOR, media_id, "")
@@ -126,15 +158,19 @@ class Catalogue(RenditionHarness):
             found[row["key"]].add(Owner("user", row["owner_id"], row["org_id"]))
         return found
 
-    async def check(self, stored: dict[str, tuple[Owner, bytes]]) -> None:
-        """Checks the rows and the store against the model: the media that exist, with their owners
-        and bytes."""
-        rows = await self.execute("select media_id::text as id from media")
-        assert {row["id"] for row in rows} == stored.keys()
-        for media_id, (_, data) in stored.items():
-            media = await self.there(media_id)
-            assert await content(self.raw, media.blob) == data
-            assert media.size_bytes == len(data)
+    async def check(self, stored: Model) -> None:
+        """Checks the rows and the store against the model."""
+        rows = await self.execute("select media_id::text as id, version from media_versions")
+        assert {(row["id"], row["version"]) for row in rows} == {
+            (media_id, version) for media_id, (_, model) in stored.items() for version in model
+        }
+        for media_id, (_, model) in stored.items():
+            for version, data in model.items():
+                async with self.database.connection() as db:
+                    media = await versions.get(db, media_id, version)
+                assert media is not None
+                assert await content(self.raw, media.blob) == data
+                assert media.size_bytes == len(data)
         named = await self.named()
         assert named.keys() == (await objects(self.raw)).keys()
         assert all(len({tenant(owner) for owner in owners}) == 1 for owners in named.values())
@@ -152,10 +188,10 @@ async def catalogue(database_url: str) -> AsyncIterator[Catalogue]:
 
 
 async def test_the_same_bytes_are_stored_once_for_each_tenant(catalogue: Catalogue) -> None:
-    stored = {}
+    stored: Model = {}
     for owner in [*OWNERS, *OWNERS]:
         media_id = await catalogue.upload(owner, FILES[0])
-        stored[media_id] = (owner, FILES[0])
+        stored[media_id] = (owner, {1: FILES[0]})
         before = await catalogue.there(media_id)
         await catalogue.work()
         after = await catalogue.there(media_id)
@@ -206,7 +242,10 @@ async def test_the_damage_of_a_shared_blob_is_found_for_all_of_its_media(
         assert (await catalogue.there(media_id)).state is not MediaState.QUARANTINED
 
 
-ACTIONS = ("delete", "undelete", "purge", "reprocess", "read", "reconcile", "wait")
+ACTIONS = (
+    *("delete", "undelete", "purge", "reprocess", "read", "reconcile", "wait"),
+    *("replace", "restore", "forget"),
+)
 
 
 @dataclass
@@ -214,13 +253,15 @@ class Life:
     """One media, and what is done to it. `stored`: the model."""
 
     catalogue: Catalogue
-    stored: dict[str, tuple[Owner, bytes]]
+    stored: Model
     owner: Owner
     data: bytes
+    uploads: int = 0
 
     async def run(self, actions: Sequence[str]) -> None:
         self.media_id = await self.catalogue.upload(self.owner, self.data)
-        self.stored[self.media_id] = (self.owner, self.data)
+        self.model = {1: self.data}
+        self.stored[self.media_id] = (self.owner, self.model)
         for action in actions:
             with suppress(MediaError):
                 await getattr(self, action)()
@@ -240,9 +281,37 @@ class Life:
             if await queries.lock(tx, self.media_id):
                 await tx.enqueue(NewJob(JobKind.INGEST, self.media_id, self.owner))
 
+    async def replace(self) -> None:
+        """Uploads another file, or the same one again, as a new version."""
+        self.uploads += 1
+        data = FILES[self.uploads % len(FILES)]
+        await self.catalogue.replace(self.media_id, self.owner, data, self.model)
+
+    async def restore(self) -> None:
+        """The first version."""
+        async with self.catalogue.database.connection() as db:
+            media = await queries.get(db, self.media_id)
+        if media is not None:
+            service = VersionService(self.catalogue.database)
+            added = await service.restore(ADMINISTRATOR, self.media_id, 1, "")
+            if added.version != 1:
+                self.model[added.version] = self.model[1]
+
+    async def forget(self) -> None:
+        """Deletes the first version, if it is not current."""
+        async with self.catalogue.database.transaction() as tx:
+            found = await versions.lock(tx, self.media_id, 1)
+            if found is not None and not found.current and found.state is MediaState.READY:
+                await versions.remove(tx, found)
+                await release(tx, found.blob.blob_id)
+                del self.model[1]
+
     async def read(self) -> None:
-        if media := await self.catalogue.read(self.media_id):
-            assert await content(self.catalogue.raw, media.blob) == self.data
+        for version, data in list(self.model.items()):
+            async with self.catalogue.database.connection() as db:
+                media = await versions.get(db, self.media_id, version)
+            if media is not None:
+                assert await content(self.catalogue.raw, media.blob) == data
 
     async def reconcile(self) -> None:
         await reconcile_renditions(self.catalogue)
@@ -289,7 +358,7 @@ async def test_no_order_of_changes_loses_bytes_or_leaves_any(
 ) -> None:
     catalogue = Catalogue(catalogue.database)
     await catalogue.execute("truncate media, blobs, jobs cascade")
-    stored: dict[str, tuple[Owner, bytes]] = {}
+    stored: Model = {}
     async with working(catalogue):
         await asyncio.gather(
             *(Life(catalogue, stored, owner, data).run(actions) for owner, data, actions in lives)

@@ -195,6 +195,11 @@ def collecting(client: httpx.Client) -> dict[str, str]:
     return {**image(client), "COLLECTION": created["collectionId"]}
 
 
+def duplicates(client: httpx.Client) -> dict[str, str]:
+    """Two media."""
+    return {**image(client), "OTHER": image(client)["MEDIA"]}
+
+
 PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "CompleteUpload": uploaded,
     "WatchUpload": finished,
@@ -229,6 +234,7 @@ OF_SERVICE = {
     "ShareLinkService": sharing,
     "BatchService": sharing,
     "CollectionService": collecting,
+    "DuplicateService": duplicates,
 }
 
 

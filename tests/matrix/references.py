@@ -121,10 +121,18 @@ REFERENCES: dict[str, list[Row]] = {
         reference("MediaService.ListMedia", listed, projectId="$project"),
         reference("UploadService.ListUploads", listed, projectId="$project"),
         reference("JobService.ListJobs", listed, projectId="$project"),
+        reference("DuplicateService.ListDuplicates", listed, projectId="$project"),
         reference("AccessService.TransferMedia", project, mediaId="$own", projectId="$project"),
         reference("BatchService.BatchMoveMedia", project, mediaIds=["$own"], projectId="$project"),
         reference("CollectionService.CreateCollection", project, title="x", projectId="$project"),
         reference("CollectionService.ListCollections", project, projectId="$project"),
+    ],
+    "keep_media_id": [
+        reference(
+            *("DuplicateService.MergeMedia", media),
+            mediaIds=["$own", "$media"],
+            keepMediaId="$media",
+        )
     ],
     "media_id": [reference("JobService.ListJobs", listed, mediaId="$media")],
     "filter": [

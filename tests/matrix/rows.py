@@ -29,6 +29,7 @@ from tests.matrix.world import (
     archive,
     collection,
     deleted_media,
+    duplicated,
     erasure,
     failed_job,
     group,
@@ -45,6 +46,7 @@ from tests.matrix.world import (
     signed_link,
     signed_part,
     stream,
+    two_media,
     upload,
     written_upload,
 )
@@ -308,6 +310,14 @@ ROWS: list[Row] = [
         {"media": {"mediaId": "$media", "visibility": "PUBLIC"}, "updateMask": "visibility"},
         *(media, PROJECT, "publish"),
     ),
+    Row("DuplicateService.ListDuplicates", {}, duplicated, needle="$media"),
+    Row("DuplicateService.FindSimilarMedia", {"mediaId": "$media"}, media),
+    Row(
+        "DuplicateService.DecideDuplicates",
+        {"mediaId": "$media", "otherIds": ["$other"], "decision": "KEEP"},
+        two_media,
+    ),
+    Row("DuplicateService.MergeMedia", {"mediaIds": ["$media", "$other"]}, two_media),
     Row("MediaService.UndeleteMedia", {"mediaId": "$media"}, deleted_media),
     Row("MediaService.PurgeMedia", {"mediaId": "$media"}, deleted_media),
     *(

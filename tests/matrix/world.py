@@ -244,6 +244,16 @@ async def media(world: World, place: Place) -> Target:
     return {"media": await world.add_media(place)}
 
 
+async def two_media(world: World, place: Place) -> Target:
+    return {"media": await world.add_media(place), "other": await world.add_media(place)}
+
+
+async def duplicated(world: World, place: Place) -> Target:
+    media_id, other_id = sorted([await world.add_media(place), await world.add_media(place)])
+    await world.execute("insert into duplicates values (%s, %s)", media_id, other_id)
+    return {"media": media_id}
+
+
 async def deleted_media(world: World, place: Place) -> Target:
     media_id = await world.add_media(place)
     await world.execute(

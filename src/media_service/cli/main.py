@@ -39,6 +39,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "download": ("media_service.cli.download:download", "Download a file."),
     "ls": ("media_service.cli.media:ls", "List media."),
     "search": ("media_service.cli.search:search", "Find media by words."),
+    "duplicates": ("media_service.cli.duplicates:duplicates", "List media that exist twice."),
+    "merge": ("media_service.cli.duplicates:merge", "Merge media into one of them."),
     "show": ("media_service.cli.media:show", "Show the properties of a media."),
     "link": ("media_service.cli.link:link", "Sign a URL that reads a media without a token."),
     "archive": ("media_service.cli.archive:archive", "Put several media into a ZIP archive."),

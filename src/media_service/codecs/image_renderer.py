@@ -38,6 +38,8 @@ SCRATCH = "media-render-"
 SMALL_SHARE, SMALL_RENDERS = 1 / 4, 2
 BLURHASH = re.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
 COLOR = re.compile("[0-9a-f]{6}")
+HASH = re.compile("[0-9a-f]{64}")
+MAX_HASHES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,12 @@ class RenderedImage:
 
 @dataclass(frozen=True, slots=True)
 class ThumbnailSet:
-    """The thumbnails of an image, by name, and placeholders for it."""
+    """The thumbnails of an image, by name, placeholders for it, and its perceptual hashes."""
 
     thumbnails: Mapping[str, RenderedImage]
     blurhash: str
     dominant_color: str
+    hashes: tuple[str, ...]
 
 
 class ImageRenderer:
@@ -236,9 +239,12 @@ def checked_thumbnails(answer: Any, paths: Mapping[str, Path]) -> ThumbnailSet:
             for (name, path), size in zip(paths.items(), answer["sizes"], strict=True)
         }
         blurhash, color = answer["blurhash"], answer["dominant_color"]
+        hashes = answer["hashes"]
         if not (BLURHASH.fullmatch(blurhash) and COLOR.fullmatch(color)):
             raise ValueError
-        return ThumbnailSet(thumbnails, blurhash, color)
+        if len(hashes) > MAX_HASHES or not all(HASH.fullmatch(each) for each in hashes):
+            raise ValueError
+        return ThumbnailSet(thumbnails, blurhash, color, tuple(hashes))
     except (KeyError, TypeError, ValueError):
         raise unreadable() from None
 

@@ -14,6 +14,7 @@ from media_service.db.new_event import NOBODY, Event, Value
 OF_MEDIA: Mapping[str, EventType] = {
     "media.update": EventType.MEDIA_UPDATED,
     "media.publish": EventType.MEDIA_UPDATED,
+    "media.merge": EventType.MEDIA_UPDATED,
     "media.delete": EventType.MEDIA_DELETED,
     "media.undelete": EventType.MEDIA_UNDELETED,
     "media.purge": EventType.MEDIA_PURGED,
@@ -66,6 +67,7 @@ SILENT = {
     *("api_keys.create", "api_keys.revoke", "service_accounts.create", "service_accounts.delete"),
     *("audit.export", "users.export", "users.erase", "quotas.recalculate", "watches.create"),
     *("media.sign", "media.hand_out", "uploads.sign", "signed_urls.revoke", "archives.create"),
+    "duplicates.decide",
 }
 
 

@@ -123,10 +123,12 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """What a client can draw before it has loaded the image. Empty if there is no placeholder."""
+    """What a client can draw before it has loaded the image. Empty if there is no placeholder.
+    `hashes`: the perceptual hashes of the same image, by which near duplicates are found."""
 
     blurhash: str = ""
     dominant_color: str = ""
+    hashes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
-"""Purges deleted media, removes the segments of abandoned streams and unreferenced blobs, and
-retries standard renditions."""
+"""Purges deleted media, removes the segments of abandoned streams and unreferenced blobs, retries
+standard renditions, and hashes media of earlier releases."""
 
 from collections.abc import Mapping
 
@@ -8,6 +8,7 @@ from media_service.db.database import Database
 from media_service.jobs.periodic import HOUR, MINUTE, Batches, PeriodicTask
 from media_service.jobs.side_queue import run_waiting
 from media_service.renditions.delete import purge_due
+from media_service.renditions.hashing import hash_existing
 from media_service.renditions.standard import retry_failed
 from media_service.renditions.streams.cleanup import remove_abandoned
 from media_service.renditions.version_retention import delete_outdated_versions
@@ -25,4 +26,5 @@ TASKS = (
     PeriodicTask("segments of abandoned streams", MINUTE, remove_abandoned),
     PeriodicTask("unreferenced blobs", MINUTE, remove_blobs),
     PeriodicTask("failed jobs of standard renditions", HOUR, retry_failed),
+    PeriodicTask("media hashed", HOUR, hash_existing),
 )

@@ -58,6 +58,17 @@ class ThumbnailRenderer:
                     log.warning("media %s has no thumbnails: %s", media.media_id, error.message)
             yield thumbnails
 
+    async def hashes(self, source: ImageSource) -> tuple[str, ...]:
+        """The perceptual hashes of an image; none if it cannot be read. Raises the same errors as
+        `render`."""
+        try:
+            async with self._renderer.render_thumbnails(source, {}) as rendered:
+                return rendered.hashes
+        except TRANSIENT:
+            raise
+        except MediaError:
+            return ()
+
     async def placeholder(self, media: Media, name: str, output: Output) -> Placeholder | None:
         """Computes the placeholder of a video or document from its rendition `name`. Returns None
         if the placeholder comes from another rendition, or if this one is not an image. Raises the
@@ -93,4 +104,4 @@ def of(media: Media, rendered: ThumbnailSet) -> Thumbnails:
 
 
 def placeholder_of(rendered: ThumbnailSet) -> Placeholder:
-    return Placeholder(rendered.blurhash, rendered.dominant_color)
+    return Placeholder(rendered.blurhash, rendered.dominant_color, rendered.hashes)

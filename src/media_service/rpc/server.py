@@ -26,6 +26,8 @@ from mediaservice.v1 import (
     credentials_service_pb2_grpc,
     download_service_pb2,
     download_service_pb2_grpc,
+    duplicate_service_pb2,
+    duplicate_service_pb2_grpc,
     event_service_pb2,
     event_service_pb2_grpc,
     health_service_pb2,
@@ -61,6 +63,7 @@ from media_service.downloads.read_links import ReadLinks
 from media_service.downloads.revocation import UrlRevocation
 from media_service.downloads.service import DownloadService
 from media_service.downloads.waiting import Waiting
+from media_service.duplicates.service import DuplicateService
 from media_service.events.service import EventService
 from media_service.jobs.service import JobService
 from media_service.media.service import MediaService
@@ -85,6 +88,7 @@ from media_service.rpc.client_addresses import ClientAddresses
 from media_service.rpc.collection_service import CollectionServicer
 from media_service.rpc.credentials_service import CredentialsServicer
 from media_service.rpc.download_service import DownloadServicer
+from media_service.rpc.duplicate_service import DuplicateServicer
 from media_service.rpc.event_service import EventServicer
 from media_service.rpc.gate import Gate
 from media_service.rpc.health import HealthReporter, HealthServicer
@@ -124,6 +128,7 @@ SERVICES = [
     media_service_pb2.DESCRIPTOR.services_by_name["MediaService"],
     batch_service_pb2.DESCRIPTOR.services_by_name["BatchService"],
     collection_service_pb2.DESCRIPTOR.services_by_name["CollectionService"],
+    duplicate_service_pb2.DESCRIPTOR.services_by_name["DuplicateService"],
     processing_service_pb2.DESCRIPTOR.services_by_name["ProcessingService"],
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
     watch_service_pb2.DESCRIPTOR.services_by_name["WatchService"],
@@ -165,6 +170,7 @@ class Services:
     search: SearchService
     batches: BatchService
     collections: CollectionService
+    duplicates: DuplicateService
     deletions: DeletionService
     versions: VersionService
     processing: ProcessingService
@@ -289,6 +295,9 @@ class RpcServer:
         )
         collection_service_pb2_grpc.add_CollectionServiceServicer_to_server(
             CollectionServicer(services.collections, page_tokens, public_urls), gate
+        )
+        duplicate_service_pb2_grpc.add_DuplicateServiceServicer_to_server(
+            DuplicateServicer(services.duplicates, public_urls), gate
         )
         processing_service_pb2_grpc.add_ProcessingServiceServicer_to_server(
             ProcessingServicer(

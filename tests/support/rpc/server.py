@@ -22,6 +22,7 @@ from mediaservice.v1 import (
     credentials_service_pb2_grpc,
     download_service_pb2,
     download_service_pb2_grpc,
+    duplicate_service_pb2_grpc,
     event_service_pb2_grpc,
     job_service_pb2_grpc,
     media_pb2,
@@ -70,6 +71,7 @@ class Caller:
         self.batches = batch_service_pb2_grpc.BatchServiceStub(self.channel)
         self.archives = archive_service_pb2_grpc.ArchiveServiceStub(self.channel)
         self.collections = collection_service_pb2_grpc.CollectionServiceStub(self.channel)
+        self.duplicates = duplicate_service_pb2_grpc.DuplicateServiceStub(self.channel)
         self.media = media_service_pb2_grpc.MediaServiceStub(self.channel)
         self.processing = processing_service_pb2_grpc.ProcessingServiceStub(self.channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)

@@ -20,6 +20,7 @@ from mediaservice.v1 import (
     collection_service_pb2,
     credentials_service_pb2,
     download_service_pb2,
+    duplicate_service_pb2,
     event_service_pb2,
     job_pb2,
     job_service_pb2,
@@ -831,6 +832,57 @@ class AsyncClient:
             calls.call("TransferMedia", request, self._backoff)
         )
         return media
+
+    async def duplicates(
+        self, *, project_id: str = ""
+    ) -> AsyncIterator[duplicate_service_pb2.DuplicateGroup]:
+        """Groups of duplicates, the newest first, fetched page by page as they are consumed."""
+        request = duplicate_service_pb2.ListDuplicatesRequest(project_id=project_id)
+        while True:
+            response = await self._transport.run(
+                calls.call("ListDuplicates", request, self._backoff)
+            )
+            for group in response.groups:
+                yield group
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    async def similar(
+        self, media_id: str, *, max_media: int = 0
+    ) -> Sequence[duplicate_service_pb2.SimilarMedia]:
+        """The duplicates of a media, the most similar first."""
+        request = duplicate_service_pb2.FindSimilarMediaRequest(
+            media_id=media_id, max_media=max_media
+        )
+        found: duplicate_service_pb2.FindSimilarMediaResponse = await self._transport.run(
+            calls.call("FindSimilarMedia", request, self._backoff)
+        )
+        return found.similar
+
+    async def decide_duplicates(
+        self,
+        media_id: str,
+        other_ids: Iterable[str],
+        decision: "duplicate_service_pb2.DecideDuplicatesRequest.Decision.ValueType",
+    ) -> None:
+        """Remembers that a media is no duplicate of others, or the one to keep of them."""
+        request = duplicate_service_pb2.DecideDuplicatesRequest(
+            media_id=media_id, other_ids=other_ids, decision=decision
+        )
+        await self._transport.run(calls.call("DecideDuplicates", request, self._backoff))
+
+    async def merge(
+        self, media_ids: Iterable[str], *, keep_media_id: str = "", validate_only: bool = False
+    ) -> duplicate_service_pb2.MergeMediaResponse:
+        """Merges media into one of them, and deletes the others."""
+        request = duplicate_service_pb2.MergeMediaRequest(
+            media_ids=media_ids, keep_media_id=keep_media_id, validate_only=validate_only
+        )
+        merged: duplicate_service_pb2.MergeMediaResponse = await self._transport.run(
+            calls.call("MergeMedia", request, self._backoff)
+        )
+        return merged
 
     async def batch_get(
         self, media_ids: Sequence[str], *, full: bool = False

@@ -14,6 +14,7 @@ from media_service.codecs.image.formats import FORMATS
 from media_service.codecs.image.geometry import WHITE, Image, Size, resized
 from media_service.codecs.image.libvips_errors import translate_errors
 from media_service.codecs.image.load import load
+from media_service.codecs.image.perceptual_hash import SIDE, perceptual_hashes
 from media_service.codecs.pipeline.operation_fields import with_defaults
 
 # The longest side of the image from which the placeholders are computed.
@@ -36,14 +37,16 @@ def render_thumbnails(
 ) -> dict[str, Any]:
     """Writes a WebP for each of `sizes`, which are longest sides, to the output at the same
     position. No thumbnail is larger than the image.
-    Returns {"sizes": [[width, height], …], "blurhash": …, "dominant_color": …}.
+    Returns {"sizes": [[width, height], …], "blurhash": …, "dominant_color": …, "hashes": […]}.
     """
     pyvips.cache_set_max(0)
-    largest = max([*sizes, TINY])
+    largest = max([*sizes, SIDE])
     loaded = load(
         media, content_type, max_pixels, animated=False, scale=lambda size: within(size, largest)
     )
     image = loaded.frames[0].copy_memory()
+    hashed = resized(image, within((image.width, image.height), SIDE))
+    hashes = perceptual_hashes(hashed)
     written: dict[int, Size] = {}
     # Each is scaled from the next larger one.
     for side, output in sorted(zip(sizes, outputs, strict=True), reverse=True):
@@ -57,6 +60,7 @@ def render_thumbnails(
         "sizes": [written[output] for output in outputs],
         "blurhash": blurhash(bytes(opaque.write_to_memory()), opaque.width, opaque.height),
         "dominant_color": dominant_color(tiny),
+        "hashes": hashes,
     }
 
 

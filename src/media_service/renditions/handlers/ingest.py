@@ -19,6 +19,7 @@ from media_service.db.new_job import NewJob
 from media_service.db.notifications import MediaChanged
 from media_service.db.refusals import file_blocked
 from media_service.db.transaction import Transaction
+from media_service.duplicates import queries as duplicates
 from media_service.duplicates.sharing import BlobSharing
 from media_service.errors import FailedPrecondition, Fault, InvalidArgument, Reason
 from media_service.failpoints import failpoint
@@ -218,6 +219,7 @@ class IngestHandler(JobHandler):
             jobs = presets.jobs(media, found.info, anew=claim.anew)
         if content is not None:
             await put_content(tx, media.media_id, content)
+        await duplicates.record(tx, media.media_id, placeholder.hashes)
         # If a caller already started a job for the same rendition, that job takes precedence.
         requested = await reading.rendering(tx, [(job.subject_id, job.rendition) for job in jobs])
         new = [job for job in jobs if (job.subject_id, job.rendition) not in requested]

@@ -1,0 +1,129 @@
+"""Duplicates are found, decided about and merged."""
+
+import asyncio
+
+import pytest
+from mediaservice.v1 import duplicate_service_pb2
+
+from tests.support.media.photos import copies, jpeg_of, photo
+from tests.support.rpc.catalogue import delete, get, undelete, until_done, update
+from tests.support.rpc.duplicates import (
+    Decision,
+    compare_all,
+    decide,
+    groups,
+    merge,
+    similar,
+)
+from tests.support.rpc.server import Caller, Running, refused, unknown_id
+from tests.support.rpc.sharing import grant, grants
+
+SCALED = "scaled"
+
+
+async def stored(caller: Caller, *images: bytes) -> list[str]:
+    """Stores images one after the other, and waits until they are inspected."""
+    ids = [(await caller.store(data)).media_id for data in images]
+    await asyncio.gather(*(until_done(caller, media_id) for media_id in ids))
+    return ids
+
+
+@pytest.fixture
+async def ann(working: Running) -> Caller:
+    return await working.caller("ann")
+
+
+@pytest.fixture
+async def bob(working: Running) -> Caller:
+    return await working.caller("bob")
+
+
+async def test_copies_of_an_image_are_found_and_others_are_not(
+    working: Running, ann: Caller, bob: Caller
+) -> None:
+    image = photo(1)
+    copied = {name: jpeg_of(each) for name, each in copies(image).items()}
+    original, twin, other, *changed = await stored(
+        ann, jpeg_of(image), jpeg_of(image), jpeg_of(photo(2)), *copied.values()
+    )
+    await stored(bob, jpeg_of(image), copied[SCALED])
+    found = await similar(ann, original)
+    assert found.keys() == {twin, *changed}
+    assert found[twin].exact
+    assert found[twin].similarity == 1
+    assert all(0.8 < found[each].similarity <= 1 and not found[each].exact for each in changed)
+    assert next(iter(found)) == twin
+    assert await similar(ann, other) == {}
+    await compare_all(working)
+    (group,) = await groups(ann)
+    assert group[0] == original
+    assert set(group[1:]) == {twin, *changed}
+    assert len(await groups(bob)) == 1
+    await delete(ann, original)
+    assert original not in {media_id for group in await groups(ann) for media_id in group}
+    await undelete(ann, original)
+    assert original in {media_id for group in await groups(ann) for media_id in group}
+
+
+async def test_a_decision_is_remembered(working: Running, ann: Caller) -> None:
+    image = photo(3)
+    first, second = await stored(ann, jpeg_of(image), jpeg_of(copies(image)[SCALED]))
+    await compare_all(working)
+    assert await groups(ann) == [[first, second]]
+    await decide(ann, second, [first], Decision.KEEP)
+    request = duplicate_service_pb2.ListDuplicatesRequest()
+    (group,) = (await ann.call(ann.duplicates.ListDuplicates, request)).groups
+    assert group.keep_media_id == second
+    await decide(ann, second, [first], Decision.DIFFERENT)
+    assert await groups(ann) == []
+    assert await similar(ann, first) == {}
+    await compare_all(working)
+    assert await groups(ann) == []
+
+
+async def test_merged_media_keep_the_better_original_and_what_people_added(
+    working: Running, ann: Caller, bob: Caller
+) -> None:
+    image = photo(4)
+    small, large = await stored(ann, jpeg_of(copies(image)[SCALED]), jpeg_of(image))
+    await update(ann, ["tags", "labels"], media_id=large, tags=["sea"], labels={"album": "a"})
+    await update(
+        ann,
+        ["tags", "labels", "title", "rating"],
+        media_id=small,
+        tags=["sun", "sea"],
+        labels={"album": "b", "trip": "2026"},
+        title="The sea",
+        rating=4,
+    )
+    await grant(ann, f"media:{small}", "user:bob", "EDITOR")
+    before = await get(ann, large)
+    planned = await merge(ann, [small, large], validate_only=True)
+    assert (planned.media, list(planned.deleted_media_ids)) == (before, [small])
+    assert await get(ann, large) == before
+    merged = (await merge(ann, [small, large])).media
+    assert merged.media_id == large
+    assert list(merged.tags) == ["sea", "sun"]
+    assert dict(merged.labels) == {"album": "a", "trip": "2026"}
+    assert (merged.title, merged.rating) == ("The sea", 4)
+    assert merged.size_bytes == len(jpeg_of(image))
+    assert (await get(bob, large)).title == "The sea"
+    assert (await grants(ann, f"media:{large}"))["user:bob"] == "EDITOR"
+    assert (await get(ann, small)).HasField("delete_time")
+    assert (await refused(merge(ann, [small, large]))).reason == "MEDIA_DELETED"
+    await undelete(ann, small)
+    assert (await merge(ann, [small, large], small)).media.media_id == small
+
+
+async def test_merging_needs_a_role_on_each_media_of_one_tenant(
+    working: Running, ann: Caller, bob: Caller
+) -> None:
+    (mine,) = await stored(ann, jpeg_of(photo(5)))
+    (his,) = await stored(bob, jpeg_of(photo(6)))
+    assert (await refused(merge(ann, [mine, his]))).reason == "MEDIA_NOT_FOUND"
+    assert (await refused(merge(ann, [mine, unknown_id()]))).reason == "MEDIA_NOT_FOUND"
+    assert (await refused(decide(ann, mine, [his], Decision.DIFFERENT))).reason == "MEDIA_NOT_FOUND"
+    await grant(bob, f"media:{his}", "user:ann", "EDITOR")
+    assert (await refused(merge(ann, [mine, his]))).reason == "ROLE_REQUIRED"
+    await grant(bob, f"media:{his}", "user:ann", "MANAGER")
+    assert (await refused(merge(ann, [mine, his]))).reason == "INVALID_FIELD"
