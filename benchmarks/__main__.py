@@ -22,6 +22,7 @@ from benchmarks.calls import calls
 from benchmarks.catalogue import catalogue
 from benchmarks.crafted import crafted
 from benchmarks.downloads import downloads
+from benchmarks.duplicates import duplicates
 from benchmarks.events import events
 from benchmarks.frozen import frozen
 from benchmarks.images import images
@@ -60,6 +61,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "batch": batch,
     "catalogue": catalogue,
     "search": search,
+    "duplicates": duplicates,
     "rates": rates,
     "rabbitmq": rabbitmq,
     "small": small,
