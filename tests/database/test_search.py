@@ -68,8 +68,9 @@ def ids(hits: Sequence[Hit]) -> list[str]:
 async def test_searches_agree_with_the_model(
     database: Database, batch: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also of more matches than are ranked."""
+    """Also of more matches than are ranked, and in more projects than the index is asked for."""
     monkeypatch.setattr(queries, "MOST_RANKED", most)
+    monkeypatch.setattr(queries, "MOST_PROJECTS", 16 if most > 1 else 0)
     for seed in range(batch * 8, batch * 8 + 8):
         random = Random(seed)  # noqa: S311
         world = random_world(random)

@@ -26,9 +26,20 @@ SIMILAR_TIME = "400ms"
 # The characters of a document around a match.
 BEFORE, EXCERPT = 80, 300
 
+# Of more projects, an index is slower than in their organizations, where the role on each match is
+# checked anyway.
+MOST_PROJECTS = 16
 # The caller's containers, as in `media_search.containers`.
 NAMES = """
     select resource as name from reached
+    where resource < 'project:' or resource >= 'project;'
+       or (select count(*) from projects_of_caller) <= %s
+       or exists (
+           select from projects p where p.project_id = substr(resource, 9) and p.org_id = ''
+       )
+    union all
+    select 'organization:' || org_id from caller_organizations
+    where org_id <> '' and (select count(*) from projects_of_caller) > %s
     union all select 'owner:' || org_id || '/' || owner_type || ':' || owner_id from own
     union all
     select case a.org_id when '' then 'service:' else 'organization:' || a.org_id end
@@ -94,7 +105,8 @@ async def begin(db: Connection, scope: Scope) -> list[int]:
                set_config('plan_cache_mode', 'force_custom_plan', true),
                array(select hashtextextended(n.name, 0) from ({NAMES}) n) as containers
     """
-    row = await (await db.execute(query.encode(), scope.params)).fetchone()
+    params = (*scope.params, MOST_PROJECTS, MOST_PROJECTS)
+    row = await (await db.execute(query.encode(), params)).fetchone()
     return list(row["containers"]) if row else []
 
 
