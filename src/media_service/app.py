@@ -24,6 +24,8 @@ from media_service.audit.writer import AuditWriter
 from media_service.batches.service import BatchService
 from media_service.blobs.model import PUBLIC, RAW
 from media_service.blobs.store_markers import adopt, identify
+from media_service.cdn.drivers import open_purger
+from media_service.cdn.sink import CdnSink
 from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.document.office import installed
 from media_service.codecs.document_renderer import DocumentRenderer
@@ -559,6 +561,7 @@ async def server(
             address=f"{config.host}:{config.grpc_port if port is None else port}",
             rest_url=config.rest_url,
             public_url=config.public_base_url,
+            purges_cdn=bool(config.cdn_purge),
             standard=[*config.thumbnails, *presets(config).names],
             stream_timeout=config.stream_timeout,
             tls=tls,
@@ -663,6 +666,11 @@ async def event_sinks(config: Config) -> AsyncIterator[Sequence[Sink]]:
         sinks = open_sinks(config.event_sinks, Addresses(config.rest_url))
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    if config.cdn_purge:
+        try:
+            sinks.append(CdnSink(open_purger(config.cdn_purge, config.cdn_token)))
+        except ValueError as error:
+            raise ConfigError(f"MEDIA_CDN_PURGE must be {error}") from None
     try:
         yield sinks
     finally:

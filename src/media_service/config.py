@@ -281,6 +281,14 @@ class Config:
         url("http", "https"),
         "base URL of a CDN that serves the public store; empty: the REST port serves it",
     )
+    cdn_purge: str = setting(
+        "",
+        str,
+        "what removes changed media from a CDN or a cache in front of the REST port:"
+        " fastly:SERVICE, cloudflare:ZONE, bunny:PULLZONE, varnish+http://HOST:PORT (several"
+        " separated by commas), or a URL that takes the keys as JSON; empty: nothing",
+    )
+    cdn_token: str = setting("", str, "token of the API of MEDIA_CDN_PURGE", masked=True)
     host: str = setting("127.0.0.1", host, "IP address to listen on")
     grpc_port: int = setting("50051", integer(1, 65535), "gRPC port")
     rest_port: int = setting("8080", integer(1, 65535), "REST port (Envoy)")

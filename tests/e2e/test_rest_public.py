@@ -38,7 +38,7 @@ def test_a_public_rendition_is_cacheable_and_needs_no_token(http: httpx.Client, 
     assert (answer.status_code, answer.content) == (200, SMALL)
     assert answer.headers["content-type"] == "image/webp"
     assert answer.headers["content-length"] == str(len(SMALL))
-    assert answer.headers["cache-control"] == "public, max-age=3600"
+    assert answer.headers["cache-control"] == "public, max-age=3000, stale-while-revalidate=600"
     assert digest(SMALL) in answer.headers["repr-digest"]
     assert answer.headers["content-disposition"] == "inline"
     assert "authorization" not in answer.headers.get("vary", "").lower()
@@ -53,7 +53,7 @@ def test_public_renditions_support_ranges_conditions_and_head(
     assert part.headers["content-range"] == f"bytes 2-6/{len(SMALL)}"
     same = http.get(path, headers={"if-none-match": whole.headers["etag"]})
     assert (same.status_code, same.content) == (304, b"")
-    assert same.headers["cache-control"] == "public, max-age=3600"
+    assert same.headers["cache-control"] == "public, max-age=3000, stale-while-revalidate=600"
     head = http.head(path)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == str(len(SMALL))

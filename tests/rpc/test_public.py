@@ -197,4 +197,4 @@ async def test_a_downloaded_rendition_has_a_filename_of_its_own(
     public_request = download_service_pb2.GetPublicRequest(path=path)
     headers = dict(await ann.downloads.GetPublic(public_request).initial_metadata())
     assert headers["content-disposition"] == "inline"
-    assert headers["cache-control"] == "public, max-age=3600"
+    assert headers["cache-control"] == "public, max-age=3000, stale-while-revalidate=600"

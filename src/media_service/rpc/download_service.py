@@ -9,6 +9,7 @@ from crc32c import crc32c as crc32c_of
 from google.protobuf import empty_pb2
 from mediaservice.v1 import download_service_pb2, download_service_pb2_grpc
 
+from media_service.cdn.keys import tags
 from media_service.clock import now
 from media_service.codecs.pipeline.validation import parsed_pipeline
 from media_service.downloads.playback import STREAMS, PlaybackService
@@ -33,7 +34,9 @@ PRIVATE = (("cache-control", "private, no-cache"), ("vary", "authorization"))
 SEGMENT = (("cache-control", "private, max-age=3600, immutable"), ("vary", "authorization"))
 PRIVATE_NEGOTIATED = (PRIVATE[0], ("vary", "authorization, accept"))
 # Bytes under a key never change. If they cease to be public, caches keep them for up to an hour.
-PUBLIC = (("cache-control", "public, max-age=3600"),)
+PUBLIC = (("cache-control", "public, max-age=3000, stale-while-revalidate=600"),)
+# A CDN that is told of changes may keep them for longer (RFC 9213).
+PURGED = (*PUBLIC, ("cdn-cache-control", "public, max-age=86400, stale-while-revalidate=600"))
 PUBLIC_PLAYLIST = (("cache-control", "public, no-cache"),)
 # How long caches may keep the answer to a link, even if its media is deleted meanwhile.
 LINK_SECONDS = 300
@@ -41,7 +44,7 @@ LINK_SECONDS = 300
 
 class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     """`public_urls`: the URLs of published renditions. `waiting`: the requests that come before
-    the content."""
+    the content. `public_caching`: the headers of public content for caches."""
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         public_urls: PublicUrls,
         waiting: Waiting,
         revocation: UrlRevocation,
+        public_caching: http_content.Headers,
     ) -> None:
         self._downloads = downloads
         self._renders = renders
@@ -60,6 +64,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         self._public_urls = public_urls
         self._waiting = waiting
         self._revocation = revocation
+        self._public_caching = public_caching
 
     async def Download(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.DownloadRequest, context: Context
@@ -210,9 +215,13 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
             content = await self._waiting.until_ready(charged(), look)
         else:
             content = await self._downloads.public(request.path)
-        caching = PUBLIC_PLAYLIST if content.revalidate else PUBLIC
+        caching = PUBLIC_PLAYLIST if content.revalidate else self._public_caching
         await http_content.serve(
-            context, self._downloads, content, caching=caching, attachment=False
+            context,
+            self._downloads,
+            content,
+            caching=(*caching, *tags(content.media_id)),
+            attachment=False,
         )
 
 

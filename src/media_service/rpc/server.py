@@ -87,7 +87,7 @@ from media_service.rpc.batch_service import BatchServicer
 from media_service.rpc.client_addresses import ClientAddresses
 from media_service.rpc.collection_service import CollectionServicer
 from media_service.rpc.credentials_service import CredentialsServicer
-from media_service.rpc.download_service import DownloadServicer
+from media_service.rpc.download_service import PUBLIC, PURGED, DownloadServicer
 from media_service.rpc.duplicate_service import DuplicateServicer
 from media_service.rpc.event_service import EventServicer
 from media_service.rpc.gate import Gate
@@ -210,7 +210,8 @@ class ClientTls:
 
 class RpcServer:
     """`address`: "host:port"; port 0 selects a free one, see `port` after `start`. `public_url`:
-    the base URL of the public store. `standard`: names of renditions that every new media gets."""
+    the base URL of the public store. `purges_cdn`: whether a CDN is told of changes. `standard`:
+    names of renditions that every new media gets."""
 
     def __init__(
         self,
@@ -225,6 +226,7 @@ class RpcServer:
         address: str,
         rest_url: str,
         public_url: str,
+        purges_cdn: bool,
         standard: Collection[str],
         stream_timeout: timedelta,
         tls: tuple[Path, Path] | None = None,
@@ -275,6 +277,7 @@ class RpcServer:
                 public_urls,
                 services.waiting,
                 services.url_revocation,
+                PURGED if purges_cdn else PUBLIC,
             ),
             gate,
         )

@@ -35,8 +35,8 @@ def opener(start: Start, folder: Path) -> Open:
     """Returns what starts both, with the given settings."""
 
     @asynccontextmanager
-    async def run(**settings: str) -> AsyncIterator[Front]:
-        service = await start(**settings)
+    async def run(*, work: bool = False, **settings: str) -> AsyncIterator[Front]:
+        service = await start(work=work, **settings)
         port = int(service.address.rpartition(":")[2])
         with running_envoy(folder, port, **settings) as envoy:
             async with httpx.AsyncClient(verify=NO_TLS) as client:
