@@ -42,6 +42,7 @@ NO_NAMES = {
 IN_ROWS = {
     *("SetQuota.account", "RecalculateQuota.account"),
     *("CreateWatchTicket.upload_id", "CreateWatchTicket.job_id", "GetErasure.erasure_id"),
+    *("CreateWatchTicket.media_id", "GetArchiveContent.archive_id"),
 }
 STRANGER = "stranger"
 OWN = ("own", "mine", "album")
@@ -119,6 +120,11 @@ REFERENCES: dict[str, list[Row]] = {
     ],
     "project_id": [
         reference("MediaService.ListMedia", listed, projectId="$project"),
+        reference("MediaService.SearchMedia", listed, query="beach", projectId="$project"),
+        reference("MediaService.CountFacets", listed, projectId="$project"),
+        reference("ArchiveService.CreateArchive", listed, projectId="$project"),
+        reference("EventService.WatchEvents", listed, projectId="$project"),
+        reference("EventService.StreamEvents", listed, projectId="$project"),
         reference("UploadService.ListUploads", listed, projectId="$project"),
         reference("JobService.ListJobs", listed, projectId="$project"),
         reference("DuplicateService.ListDuplicates", listed, projectId="$project"),
@@ -142,6 +148,9 @@ REFERENCES: dict[str, list[Row]] = {
             filter=IN_PROJECT_OF_OTHERS,
         ),
         reference("MediaService.ListMedia", listed, filter=IN_PROJECT_OF_OTHERS),
+        reference("MediaService.SearchMedia", listed, query="beach", filter=IN_PROJECT_OF_OTHERS),
+        reference("MediaService.CountFacets", listed, filter=IN_PROJECT_OF_OTHERS),
+        reference("ArchiveService.CreateArchive", listed, filter=IN_PROJECT_OF_OTHERS),
         *(
             reference(f"BatchService.{name}", listed, filter=IN_PROJECT_OF_OTHERS, **fields)
             for name, fields in OF_BATCHES.items()

@@ -153,6 +153,7 @@ def test_every_link_ignores_unknown_parameters_and_nothing_else_does() -> None:
         "/v1/public/.+": ",,",
         "/v1/signed/[^/:]+/.+": ",,",
         "/v1/signed/[^/:]+": ",,",
+        "/v1/signedArchives/[^/:]+/.+": ",,",
     }
 
 

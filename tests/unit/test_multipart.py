@@ -271,7 +271,7 @@ async def test_a_generic_content_type_declares_no_type(content_type: str) -> Non
     [
         ([FILE, FILE], "more than one file"),
         ([FILE, ('form-data; name="filename"', "", b"x")], "fields must stand before the file"),
-        ([('form-data; name="media_id"', "", b"x"), FILE], "media_id is not a field of a form"),
+        ([('form-data; name="owner"', "", b"x"), FILE], "owner is not a field of a form"),
         ([('form-data; name="title"', "", b"x")] * 2 + [FILE], "it has the field title twice"),
         ([('form-data; name="labels.a"', "", b"x")] * 2 + [FILE], "the field labels.a twice"),
         ([('form-data; name="title"', "", b"\xff"), FILE], "the field title is not UTF-8"),
