@@ -8,7 +8,7 @@ from media_service.media.model import Media
 
 HASH_BITS = 256
 # The largest distance of duplicates. PDQ recommends 31. Images that a watermark or a crop has
-# changed are often a little farther, and unrelated ones of hundreds of photos never below 80.
+# changed are often a little farther. Of 14 photos, different ones were at least 106 apart.
 MAX_DISTANCE = 40
 
 
