@@ -1,0 +1,148 @@
+"""Sends one request to a receiver.
+
+A name is resolved once for a connection, its addresses are checked, and the connection goes to one
+of those that are allowed. So a name server that answers differently the second time changes
+nothing. Redirects are not followed: they would lead to an address that nobody checked.
+"""
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from aiohttp import (
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+    ThreadedResolver,
+)
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from media_service.webhooks.addresses import Destinations, NotAllowed
+
+TIMEOUT_SECONDS = 10.0
+# Of an answer: the most that is read, and that is kept.
+READ_BYTES = 1024
+EXCERPT = 200
+# Of headers of an answer.
+MAX_HEADER = 8190
+CONNECTIONS = 100
+SUCCESS = range(200, 300)
+GONE = 410
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`status`: of HTTP; 0: there was none, and `error` says why. `excerpt`: of the body."""
+
+    status: int
+    seconds: float
+    error: str = ""
+    excerpt: str = ""
+
+    @property
+    def delivered(self) -> bool:
+        return self.status in SUCCESS
+
+    @property
+    def gone(self) -> bool:
+        """Whether the receiver wants no more."""
+        return self.status == GONE
+
+
+class CheckedResolver(AbstractResolver):
+    """Finds only addresses that are allowed."""
+
+    def __init__(self, destinations: Destinations, *, encrypted: bool) -> None:
+        self._destinations = destinations
+        self._encrypted = encrypted
+        self._resolver = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Raises OSError."""
+        found = await self._resolver.resolve(host, port, family)
+        allow = self._destinations.allow
+        allowed = [each for each in found if allow(each["host"], port, encrypted=self._encrypted)]
+        if not allowed:
+            raise OSError(errno.EHOSTUNREACH, "the name has no address that webhooks may reach")
+        return allowed
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+class Sender:
+    """Is an async context manager: outside, it sends nothing."""
+
+    def __init__(self, destinations: Destinations) -> None:
+        self._destinations = destinations
+        self._sessions: Mapping[str, ClientSession] = {}
+
+    async def __aenter__(self) -> Self:
+        self._sessions = {
+            "https": self._session(encrypted=True),
+            "http": self._session(encrypted=False),
+        }
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for session in self._sessions.values():
+            await session.close()
+
+    def _session(self, *, encrypted: bool) -> ClientSession:
+        return ClientSession(
+            connector=TCPConnector(
+                resolver=CheckedResolver(self._destinations, encrypted=encrypted),
+                use_dns_cache=False,
+                limit=CONNECTIONS,
+            ),
+            cookie_jar=DummyCookieJar(),
+            timeout=ClientTimeout(total=TIMEOUT_SECONDS),
+            auto_decompress=False,
+            max_line_size=MAX_HEADER,
+            max_field_size=MAX_HEADER,
+            trust_env=False,
+        )
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        start = time.monotonic()
+        try:
+            # The connector does not resolve what is an address already.
+            self._destinations.check(url)
+            status, excerpt = await self._send(URL(url), headers, body)
+        except NotAllowed as error:
+            return Answer(0, time.monotonic() - start, f"the URL {error}")
+        except TimeoutError:
+            return Answer(0, time.monotonic() - start, "no answer in time")
+        except (ClientError, OSError, ValueError) as error:
+            return Answer(0, time.monotonic() - start, str(error)[:EXCERPT] or "no connection")
+        seconds = time.monotonic() - start
+        why = "" if status in SUCCESS else f"the receiver answered {status}"
+        return Answer(status, seconds, why, excerpt)
+
+    async def _send(self, url: URL, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
+        async with (
+            asyncio.timeout(TIMEOUT_SECONDS),
+            self._sessions[url.scheme].post(
+                url, data=body, headers=headers, allow_redirects=False
+            ) as response,
+        ):
+            start = await response.content.read(READ_BYTES)
+            if not response.content.at_eof():
+                response.close()  # what follows is not read
+            text = start.decode(errors="replace")[:EXCERPT]
+            return response.status, "".join(c if c.isprintable() else " " for c in text)
