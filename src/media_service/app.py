@@ -132,6 +132,10 @@ from media_service.uploads.results import ResultReceiver
 from media_service.uploads.service import UploadService
 from media_service.uploads.stream_runner import StreamRunner
 from media_service.watches.tickets import WatchTickets
+from media_service.webhooks.addresses import Destinations
+from media_service.webhooks.secrets import SecretBox
+from media_service.webhooks.service import WebhookService
+from media_service.webhooks.sink import WebhookSink
 
 GRACE_SECONDS = 10
 # Memory of all images that a worker process renders at once. Others wait.
@@ -546,6 +550,7 @@ async def server(
             LinkOpener(parts.database, sessions, passwords),
             UrlRevocation(parts.database),
             EventService(parts.database),
+            WebhookService(parts.database, SecretBox(keys), Destinations(config.webhooks_private)),
         )
         certificates = ClientCertificates(config.client_certificates, config.certificate_proxies)
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
@@ -722,6 +727,26 @@ async def foreign_workers(
         yield
 
 
+@asynccontextmanager
+async def webhooks(config: Config, database: Database) -> AsyncIterator[None]:
+    """Sends what is due to webhooks, in the context. A worker without the keys that secrets are
+    encrypted with leaves it to the others."""
+    if not (keys := link_keys(config)):
+        yield
+        return
+    from media_service.webhooks.deliverer import Deliverer  # noqa: PLC0415 - aiohttp takes memory
+    from media_service.webhooks.sender import Sender  # noqa: PLC0415
+
+    async with Sender(Destinations(config.webhooks_private)) as sender:
+        deliverer = Deliverer(database, sender, SecretBox(keys))
+        delivering = asyncio.create_task(deliverer.run(), name="webhooks")
+        try:
+            yield
+        finally:
+            delivering.cancel()
+            await asyncio.wait([delivering])
+
+
 async def work(
     config: Config,
     ready: Callable[[], None],
@@ -747,11 +772,14 @@ async def work(
         )
         async with (
             foreign_workers(config, shared, resources, lambda: not readiness.reasons),
+            webhooks(config, shared.database),
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(worker.run())
             tasks.create_task(run_periodically(find_periodic_tasks(), resources))
-            tasks.create_task(Relay(shared.database, sinks).run(), name="events")
+            of_webhooks = WebhookSink(shared.database, config.rest_url)
+            relay = Relay(shared.database, [*sinks, of_webhooks])
+            tasks.create_task(relay.run(), name="events")
             ready()
 
 

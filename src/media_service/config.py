@@ -537,6 +537,12 @@ class Config:
         "operations that foreign workers do, comma-separated: jobs with one of them go to the queue"
         " media.process of MEDIA_RABBITMQ_URL; empty: none",
     )
+    webhooks_private: tuple[Network, ...] = setting(
+        "",
+        networks,
+        "networks that webhooks may reach besides the public internet, comma-separated, also with"
+        " http and on every port; empty: none",
+    )
     worker_slots: int = setting("2", integer(1, 64), "concurrent jobs of a worker process")
     sandbox: str = setting(
         REQUIRED,

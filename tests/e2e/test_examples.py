@@ -200,8 +200,26 @@ def duplicates(client: httpx.Client) -> dict[str, str]:
     return {**image(client), "OTHER": image(client)["MEDIA"]}
 
 
+def hooking(client: httpx.Client) -> dict[str, str]:
+    """A project, and a webhook."""
+    project = client.post("/v1/projects", json={"displayName": "Vacation"}).raise_for_status()
+    body = {"url": "https://hooks.example.com/media"}
+    created = client.post("/v1/webhooks", json=body).raise_for_status().json()
+    return {
+        "PROJECT": project.json()["projectId"],
+        "WEBHOOK": created["webhook"]["webhookId"],
+    }
+
+
 PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "CompleteUpload": uploaded,
+    **dict.fromkeys(
+        [
+            *("CreateWebhook", "GetWebhook", "ListWebhooks", "DeleteWebhook"),
+            "ListWebhookDeliveries",
+        ],
+        hooking,
+    ),
     "WatchUpload": finished,
     "WatchUploadEvents": finished,
     "PutSigned": signed,

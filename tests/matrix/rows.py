@@ -48,6 +48,7 @@ from tests.matrix.world import (
     stream,
     two_media,
     upload,
+    webhook,
     written_upload,
 )
 from tests.support.contract_rules import METHODS, rule_of
@@ -466,6 +467,18 @@ ROWS: list[Row] = [
     ),
     Row("ShareLinkService.RevokeShareLink", {"shareLinkId": "$link"}, share_link),
     Row("ShareLinkService.OpenShareLink", {"secret": "$secret"}, share_link),
+    # Webhooks
+    Row(
+        "WebhookService.CreateWebhook",
+        {"resource": "project:$project", "url": "https://hooks.example.com/"},
+        project,
+        variant="project",
+    ),
+    Row("WebhookService.CreateWebhook", {"url": "https://hooks.example.com/"}, variant="own"),
+    Row("WebhookService.ListWebhooks", {"resource": "project:$project"}, project),
+    Row("WebhookService.GetWebhook", {"webhookId": "$webhook"}, webhook),
+    Row("WebhookService.ListWebhookDeliveries", {"webhookId": "$webhook"}, webhook),
+    Row("WebhookService.DeleteWebhook", {"webhookId": "$webhook"}, webhook),
     # Archives, which only their creators read
     Row("ArchiveService.CreateArchive", {"mediaIds": ["$media"]}, media),
     Row("ArchiveService.GetArchiveContent", {"archiveId": "$archive"}, archive),

@@ -409,6 +409,18 @@ async def share_link(world: World, place: Place) -> Target:
     return {**target, "link": made.share_link.share_link_id, "secret": made.secret}
 
 
+async def webhook(world: World, place: Place) -> Target:
+    """Of the author, of a project in the organization."""
+    target, webhook_id = await project(world, place), new_id()
+    await world.execute(
+        "insert into webhooks (webhook_id, resource, org_id, owner_type, owner_id, claimed_org_id,"
+        " claimed_issuer, url, types, description, secret)"
+        " values (%s, %s, %s, %s, %s, '', '', 'https://hooks.example.com/', '{}', '', '')",
+        *(webhook_id, f"project:{target['project']}", place.org, *place.owner),
+    )
+    return {**target, "webhook": webhook_id}
+
+
 async def erasure(world: World, _: Place) -> Target:
     erasure_id = new_id()
     await world.execute(

@@ -35,7 +35,7 @@ PERMISSIONS = {
     *("policies.read", "policies.write"),
     *("users.erase", "users.export"),
     *("links.read", "links.write"),
-    "events.read",
+    *("events.read", "webhooks.read", "webhooks.write"),
 }
 ACTIONS = {
     *("collections.create", "collections.update", "collections.delete"),
@@ -60,7 +60,7 @@ ACTIONS = {
     *("policies.set", "files.block", "files.unblock"),
     *("share_links.create", "share_links.open", "share_links.revoke", "signed_urls.revoke"),
     "share_links.update",
-    "archives.create",
+    *("archives.create", "webhooks.create", "webhooks.delete"),
     *("groups.create", "groups.delete", "groups.add_member", "groups.remove_member"),
 }
 
@@ -107,7 +107,8 @@ def test_a_role_is_required_on_a_resource_that_the_request_names(method: MethodD
         assert message is not None
         assert message.fields_by_name[last].type == FieldDescriptor.TYPE_STRING
         # What others do, and who else has access, is for those who manage it.
-        managed = rule.permission in {"audit.read", "links.read"} or method.name == "ListGrants"
+        managed = rule.permission in {"audit.read", "links.read", "webhooks.read"}
+        managed = managed or method.name == "ListGrants"
         # So is what was replaced, for those who may replace it.
         managed = managed or method.name in {"ListVersions", "GetVersion"}
         reads = rule.permission.endswith(".read") and not managed

@@ -66,6 +66,7 @@ SILENT = {
     "collections.add_media",  # who sees the media need not see the collection
     *("api_keys.create", "api_keys.revoke", "service_accounts.create", "service_accounts.delete"),
     *("audit.export", "users.export", "users.erase", "quotas.recalculate", "watches.create"),
+    *("webhooks.create", "webhooks.delete"),
     *("media.sign", "media.hand_out", "uploads.sign", "signed_urls.revoke", "archives.create"),
     "duplicates.decide",
 }

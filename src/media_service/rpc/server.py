@@ -50,6 +50,8 @@ from mediaservice.v1 import (
     upload_service_pb2_grpc,
     watch_service_pb2,
     watch_service_pb2_grpc,
+    webhook_service_pb2,
+    webhook_service_pb2_grpc,
 )
 
 from media_service.access.page_tokens import PageTokens
@@ -110,6 +112,7 @@ from media_service.rpc.stream_reset import new_task
 from media_service.rpc.upload_service import UploadServicer
 from media_service.rpc.watch_limiter import WatchLimiter
 from media_service.rpc.watch_service import WatchServicer
+from media_service.rpc.webhook_service import WebhookServicer
 from media_service.search.service import SearchService
 from media_service.share_links.opening import LinkOpener
 from media_service.share_links.service import ShareLinkService
@@ -120,6 +123,7 @@ from media_service.sharing.projects import ProjectService
 from media_service.uploads.parts.service import PartService
 from media_service.uploads.service import UploadService
 from media_service.watches.tickets import WatchTickets
+from media_service.webhooks.service import WebhookService
 
 SERVICES = [
     upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"],
@@ -133,6 +137,7 @@ SERVICES = [
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
     watch_service_pb2.DESCRIPTOR.services_by_name["WatchService"],
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"],
+    webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"],
     credentials_service_pb2.DESCRIPTOR.services_by_name["CredentialsService"],
     audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
     access_service_pb2.DESCRIPTOR.services_by_name["AccessService"],
@@ -192,6 +197,7 @@ class Services:
     link_opener: LinkOpener
     url_revocation: UrlRevocation
     events: EventService
+    webhooks: WebhookService
 
 
 @cache
@@ -322,6 +328,9 @@ class RpcServer:
         watch_service_pb2_grpc.add_WatchServiceServicer_to_server(
             WatchServicer(services.watch_tickets, services.uploads, services.jobs, services.media),
             gate,
+        )
+        webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(
+            WebhookServicer(services.webhooks, page_tokens), gate
         )
         event_service_pb2_grpc.add_EventServiceServicer_to_server(
             EventServicer(services.events, services.media, watches, rest_url), gate

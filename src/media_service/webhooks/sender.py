@@ -10,7 +10,6 @@ import errno
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +25,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from media_service.webhooks.addresses import Destinations, NotAllowed
+from media_service.webhooks.model import SUCCESS, Answer
 
 TIMEOUT_SECONDS = 10.0
 # Of an answer: the most that is read, and that is kept.
@@ -34,27 +34,6 @@ EXCERPT = 200
 # Of headers of an answer.
 MAX_HEADER = 8190
 CONNECTIONS = 100
-SUCCESS = range(200, 300)
-GONE = 410
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`status`: of HTTP; 0: there was none, and `error` says why. `excerpt`: of the body."""
-
-    status: int
-    seconds: float
-    error: str = ""
-    excerpt: str = ""
-
-    @property
-    def delivered(self) -> bool:
-        return self.status in SUCCESS
-
-    @property
-    def gone(self) -> bool:
-        """Whether the receiver wants no more."""
-        return self.status == GONE
 
 
 class CheckedResolver(AbstractResolver):

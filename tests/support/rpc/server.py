@@ -35,6 +35,7 @@ from mediaservice.v1 import (
     upload_pb2,
     upload_service_pb2,
     upload_service_pb2_grpc,
+    webhook_service_pb2_grpc,
 )
 
 from media_service.clock import now
@@ -75,6 +76,7 @@ class Caller:
         self.media = media_service_pb2_grpc.MediaServiceStub(self.channel)
         self.processing = processing_service_pb2_grpc.ProcessingServiceStub(self.channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)
+        self.webhooks = webhook_service_pb2_grpc.WebhookServiceStub(self.channel)
         self.events = event_service_pb2_grpc.EventServiceStub(self.channel)
         self.credentials = credentials_service_pb2_grpc.CredentialsServiceStub(self.channel)
         self.quotas = quota_service_pb2_grpc.QuotaServiceStub(self.channel)

@@ -1,0 +1,29 @@
+"""The sink of webhooks. It only adds rows, so that a slow receiver delays nobody else."""
+
+from collections.abc import Sequence
+
+from media_service.db.database import Database
+from media_service.errors import Unavailable
+from media_service.events.model import RelayedEvent
+from media_service.events.sink import SinkUnavailable
+from media_service.webhooks import queries
+
+
+class WebhookSink:
+    """Implements `Sink`. `source`: of the events."""
+
+    name = "webhooks"
+
+    def __init__(self, database: Database, source: str) -> None:
+        self._database = database
+        self._source = source
+
+    async def publish(self, events: Sequence[RelayedEvent]) -> None:
+        try:
+            async with self._database.connection() as db:
+                await queries.add_deliveries(db, events, self._source)
+        except Unavailable as error:
+            raise SinkUnavailable(str(error)) from error
+
+    async def close(self) -> None:
+        """There is nothing to close."""

@@ -1,0 +1,34 @@
+"""Calls of WebhookService."""
+
+from typing import Any
+
+from mediaservice.v1 import webhook_service_pb2 as messages
+
+from tests.support.rpc.server import Caller
+
+
+async def create(caller: Caller, url: str, **fields: Any) -> messages.CreateWebhookResponse:
+    request = messages.CreateWebhookRequest(url=url, **fields)
+    return await caller.call(caller.webhooks.CreateWebhook, request)
+
+
+async def get(caller: Caller, webhook_id: str) -> messages.Webhook:
+    request = messages.GetWebhookRequest(webhook_id=webhook_id)
+    return await caller.call(caller.webhooks.GetWebhook, request)
+
+
+async def listed(caller: Caller, **fields: Any) -> messages.ListWebhooksResponse:
+    request = messages.ListWebhooksRequest(**fields)
+    return await caller.call(caller.webhooks.ListWebhooks, request)
+
+
+async def delete(caller: Caller, webhook_id: str) -> None:
+    request = messages.DeleteWebhookRequest(webhook_id=webhook_id)
+    await caller.call(caller.webhooks.DeleteWebhook, request)
+
+
+async def deliveries(
+    caller: Caller, webhook_id: str, **fields: Any
+) -> messages.ListWebhookDeliveriesResponse:
+    request = messages.ListWebhookDeliveriesRequest(webhook_id=webhook_id, **fields)
+    return await caller.call(caller.webhooks.ListWebhookDeliveries, request)
