@@ -99,10 +99,18 @@ def test_upload_resumes(run: Run, fake: Fake, image: Path) -> None:
     assert fake.offsets[-1] == 900_000
 
 
+def test_policies_decide_the_visibility_that_is_not_stated(
+    run: Run, fake: Fake, image: Path
+) -> None:
+    assert run("upload", image).exit_code == 0
+    (session,) = fake.sessions.values()
+    assert session.spec.visibility == media_pb2.Media.VISIBILITY_UNSPECIFIED
+
+
 def test_the_name_option_is_refused_with_several_files(run: Run, image: Path) -> None:
     result = run("upload", image, image, "--name", "x")
     assert result.exit_code == 2
-    assert "--name and --resume are for one file" in result.stderr
+    assert "--name, --resume and --replace are for one file" in result.stderr
 
 
 def test_ctrl_c_keeps_the_upload_and_prints_how_to_resume(

@@ -90,9 +90,7 @@ def upload(
         "title": title,
         "tags": tags,
         "labels": dict(key_and_value(label) for label in labels),
-        "visibility": Media.Visibility.Value(
-            visibility or ("VISIBILITY_UNSPECIFIED" if replace else "PRIVATE")
-        ),
+        "visibility": Media.Visibility.Value(visibility or "VISIBILITY_UNSPECIFIED"),
         "project_id": project_id,
         "media_id": replace,
     }
