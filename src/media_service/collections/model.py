@@ -48,7 +48,7 @@ class NewCollection:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """`shared`: whoever has a role on the collection may read the media."""
+    """`shared`: those with a role on the collection may read the media."""
 
     media_id: str
     shared: bool

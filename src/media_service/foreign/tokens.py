@@ -1,4 +1,4 @@
-"""The token of a job: whoever has it speaks for one claim."""
+"""The token of a job: its holder speaks for one claim."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,6 +1,6 @@
 """How workers learn that a job waits: they are told to look.
 
-A look names no job. Whoever gets it makes an ordinary claim, which is fair, and takes what is next.
+A look names no job. The worker that gets it makes an ordinary, fair claim.
 So a look that is lost, late or doubled changes nothing but the time.
 """
 
