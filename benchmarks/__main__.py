@@ -45,6 +45,7 @@ from benchmarks.starving import starving
 from benchmarks.trickle import trickle
 from benchmarks.uploads import uploads
 from benchmarks.videos import videos
+from benchmarks.webhooks import webhooks
 
 # On the disk that `dev` stores on by default; git ignores it.
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -64,6 +65,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "duplicates": duplicates,
     "rates": rates,
     "rabbitmq": rabbitmq,
+    "webhooks": webhooks,
     "small": small,
     "jobs": jobs,
     "starving": starving,
