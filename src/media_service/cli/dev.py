@@ -142,10 +142,10 @@ def start(processes: Supervisor, config: Config, environ: Mapping[str, str]) -> 
         make_private(config.data_dir / "public")
     program = [sys.executable, "-m", "media_service"]
     worker_environ = {k: v for k, v in environ.items() if k not in SERVER_SECRETS}
-    if config.foreign_operations:  # it signs their URLs
-        worker_environ["MEDIA_LINK_KEYS"] = environ.get("MEDIA_LINK_KEYS") or key_from(
-            environ["MEDIA_JWT_SECRET"]
-        )
+    # It opens the secrets of webhooks, and signs URLs for foreign workers, but no access tokens.
+    worker_environ["MEDIA_LINK_KEYS"] = environ.get("MEDIA_LINK_KEYS") or key_from(
+        environ["MEDIA_JWT_SECRET"]
+    )
     processes.start("worker", [*program, "work"], worker_environ)
     processes.start("server", [*program, "serve"], environ)
 
