@@ -3,7 +3,8 @@
 REQUESTS has the requests by the gRPC path of their method: `message`, their type, and `body`, the
 field that the HTTP body holds, or "*" for all that the path has not.
 
-MESSAGES has the messages in these requests at any depth, by type. Each is a list of fields:
+MESSAGES has the messages in these requests at any depth, by type, and again by "TYPE in REQUEST" if
+the path of a request has fields of it. Each is a list of fields:
 
 - `name`, `json`: its two spellings.
 - `message`: the type of a message or a list of messages. Messages with any keys have none.
@@ -80,25 +81,36 @@ def services() -> Iterator[ServiceDescriptor]:
 
 
 def add(
-    messages: dict[str, list[Mapping[str, Any]]], message: Descriptor, bound: Collection[str] = ()
+    messages: dict[str, list[Mapping[str, Any]]],
+    message: Descriptor,
+    bound: Collection[str] = (),
+    key: str = "",
 ) -> None:
-    """Adds a message, and those in its fields. `bound`: the fields that the path has."""
-    if message.full_name in {*messages, *FREE}:
+    """Adds a message, and those in its fields. `bound`: the fields that the path has. `key`: of a
+    message in another one of which the path has a field; in other requests, it has not."""
+    key = key or message.full_name
+    if message.full_name in FREE or key in messages:
         return
-    messages[message.full_name] = [field_of(f, f.name in bound) for f in message.fields]
+    fields = messages[key] = []
     for field in message.fields:
-        if field.message_type:
-            inner = [name.partition(".")[2] for name in bound if name.startswith(f"{field.name}.")]
-            add(messages, field.message_type, inner)
+        part = field.message_type
+        inner = [name.partition(".")[2] for name in bound if name.startswith(f"{field.name}.")]
+        inner_key = f"{part.full_name} in {key}" if part and inner else ""
+        fields.append(field_of(field, field.name in bound, inner_key))
+        if part:
+            add(messages, part)
+            if inner:
+                add(messages, part, inner, inner_key)
 
 
-def field_of(field: FieldDescriptor, bound: bool = False) -> Mapping[str, Any]:
+def field_of(field: FieldDescriptor, bound: bool = False, key: str = "") -> Mapping[str, Any]:
+    """`key`: of its message, if it is not the type."""
     message = field.message_type
     behavior = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
     return {
         "name": field.name,
         "json": field.json_name,
-        "message": message.full_name if message and message.full_name not in FREE else "",
+        "message": key or message.full_name if message and message.full_name not in FREE else "",
         "scalar": message is None,
         "list": field.is_repeated and not is_map(field),
         "value": field_of(message.fields_by_name["value"]) if message and is_map(field) else None,

@@ -2,9 +2,11 @@
 
 import os
 import secrets
+import select
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +213,14 @@ def hooking(client: httpx.Client) -> dict[str, str]:
     }
 
 
+def archived(client: httpx.Client) -> dict[str, str]:
+    """A media, and an archive of it."""
+    names = inspected(client)
+    body = {"mediaIds": [names["MEDIA"]]}
+    created = client.post("/v1/archives", json=body).raise_for_status().json()
+    return {**names, "ARCHIVE": created["archiveId"]}
+
+
 PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "CompleteUpload": uploaded,
     **dict.fromkeys(
@@ -253,11 +263,34 @@ OF_SERVICE = {
     "BatchService": sharing,
     "CollectionService": collecting,
     "DuplicateService": duplicates,
+    "ArchiveService": archived,
 }
 
 
 # These change nothing, so they share what is prepared.
 READING = ("BatchGet", "Get", "List", "Download", "Render", "Export")
+
+
+# They follow what happens, without an end.
+ENDLESS = {"WatchEvents", "StreamEvents", "WatchMedia", "StreamMedia"}
+
+
+def check_begins(
+    story: Sequence[str], environ: Mapping[str, str], happens: Callable[[], object]
+) -> None:
+    """Runs commands that never end, until they print something."""
+    command = ["/bin/bash", "-c", PRELUDE + "\n".join(story)]
+    with subprocess.Popen(
+        command, env=environ, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            happens()
+            assert process.stdout
+            ready, _, _ = select.select([process.stdout], [], [], 60)
+            assert ready, story
+            assert os.read(process.stdout.fileno(), 1), story
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -296,6 +329,10 @@ def test_the_examples_of_an_rpc_work(
             names = names or prepare(client)
         if shared:
             prepared[prepare.__name__] = names
+        if method in ENDLESS:
+            with client_of(service, USER) as client:
+                check_begins(story, {**variables, **names}, lambda: image(client))
+            continue
         done = subprocess.run(
             ["/bin/bash", "-c", PRELUDE + "\n".join(story)],
             env={**variables, **names},

@@ -11,7 +11,7 @@ from media_service.ids import new_id
 from tests.e2e.test_any_request import rest_methods
 from tests.support.any_input import Path, is_map
 
-ANY_KEYS = {"google.protobuf.Any", "google.api.HttpBody"}
+ANY_KEYS = {"google.protobuf.Any", "google.protobuf.Struct", "google.api.HttpBody"}
 
 
 def messages(message: Any, path: Path = ()) -> Iterator[Path]:

@@ -584,7 +584,7 @@ FILE = ('name="file"; filename="a.jpg"', jpeg())
     [
         (form(FILE, closed=False), "INCOMPLETE_BODY"),
         (form(FILE, FILE), "INVALID_MULTIPART"),
-        (form(('name="media_id"', b"red"), FILE), "INVALID_MULTIPART"),
+        (form(('name="owner"', b"red"), FILE), "INVALID_MULTIPART"),
         (form(FILE, ('name="filename"', b"late.jpg")), "INVALID_MULTIPART"),
         (form(('name="filename"', b"a.jpg")), "INVALID_MULTIPART"),
         (form(('name="filename"', b"x" * 300_000), FILE), "INVALID_MULTIPART"),

@@ -79,7 +79,7 @@ async def call_raw(
 
 def test_only_links_public_content_and_health_need_no_token() -> None:
     public = {method.name for service, method in ALL_CALLS if (service, method) not in CALLS}
-    links = {"GetSigned", "PutSigned", "OpenShareLink"}
+    links = {"GetSigned", "GetSignedArchive", "PutSigned", "OpenShareLink"}
     assert public == {*links, "GetPublic", "ListOperations", "CheckLiveness", "CheckReadiness"}
 
 

@@ -186,11 +186,11 @@ async def test_an_error_of_one_request_of_a_batch_does_not_fail_the_others(
         info = error_details_pb2.ErrorInfo()
         result.error.details[0].Unpack(info)
         reasons.append(info.reason)
-    assert reasons == ["INVALID_FIELD", "IDEMPOTENCY_IN_PROGRESS", "UPLOAD_NOT_FOUND"]
+    assert reasons == ["MEDIA_NOT_FOUND", "IDEMPOTENCY_IN_PROGRESS", "UPLOAD_NOT_FOUND"]
     assert results[-1].upload.spec.filename == "a.jpg"
     request.atomic = True
     refusal = await refused(ann.call(ann.uploads.BatchCreateUploads, request))
-    assert (refusal.reason, refusal.fields) == ("INVALID_FIELD", ["requests[0].media_id"])
+    assert refusal.reason == "MEDIA_NOT_FOUND"
 
 
 async def test_concurrent_equal_calls_create_one_upload(ann: Caller, service: Running) -> None:

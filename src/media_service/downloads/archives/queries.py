@@ -16,7 +16,13 @@ FILES = """
     select f.position, f.media_id::text as media_id, f.version, f.rendition, f.name, f.size_bytes,
            f.modified, f.described, f.start, b.blob_id::text as blob_id, b.store, b.key, b.crc32c,
            b.sha256, b.crc32
-    from archive_files f join blobs b on b.blob_id = f.blob_id
+    from archive_files f
+    left join media_versions v
+        on f.rendition = '' and v.media_id = f.media_id and v.version = f.version
+    left join renditions r
+        on f.rendition <> '' and r.media_id = f.media_id and r.name = f.rendition
+    join blobs b on b.blob_id = coalesce(v.blob_id, r.blob_id)
+        and b.crc32c = f.crc32c and b.size_bytes = f.size_bytes
 """
 
 
@@ -60,7 +66,7 @@ async def insert(
             "media_id": each.media_id,
             "version": each.version,
             "rendition": each.rendition,
-            "blob_id": each.blob.blob_id,
+            "crc32c": each.blob.checksums.crc32c,
             "name": each.file.name,
             "size_bytes": each.file.size_bytes,
             "modified": each.file.modified.isoformat(),
@@ -71,10 +77,11 @@ async def insert(
     ]
     await db.execute(
         """
-        insert into archive_files
+        insert into archive_files (archive_id, position, media_id, version, rendition, name,
+                                   size_bytes, modified, described, start, crc32c)
         select %s, f.* from json_to_recordset(%s::json) as f (
-            position integer, media_id uuid, version integer, rendition text, blob_id uuid,
-            name text, size_bytes bigint, modified timestamptz, described boolean, start bigint
+            position integer, media_id uuid, version integer, rendition text, name text,
+            size_bytes bigint, modified timestamptz, described boolean, start bigint, crc32c bigint
         )
         """,
         (archive.archive_id, json.dumps(rows)),
@@ -94,7 +101,7 @@ async def get(db: Connection, archive_id: str, creator: Principal) -> Archive | 
 
 
 async def page(db: Connection, archive_id: str, position: int, limit: int) -> Sequence[ArchiveFile]:
-    """The next files, from this position on. Those whose blobs are gone are missing."""
+    """The next files, from this position on. Those whose bytes have changed are missing."""
     where = "where f.archive_id = %s and f.position >= %s order by f.position limit %s"
     rows = await db.execute(f"{FILES} {where}".encode(), (archive_id, position, limit))
     return [archive_file(row) async for row in rows]

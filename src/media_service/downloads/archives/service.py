@@ -238,8 +238,7 @@ class ArchiveService:
             async with self._database.connection() as db:
                 page = await queries.page(db, archive.archive_id, position, PAGE)
                 asked = [(each.media_id, principal) for each in page]
-                bare = not any(each.rendition for each in page)
-                media = await media_queries.get_asked(db, asked, bare=bare)
+                media = await media_queries.get_asked(db, asked, bare=True)
             if len(page) < min(PAGE, archive.file_count - position):
                 raise changed()
             for each, found in zip(page, media, strict=True):
@@ -258,9 +257,7 @@ def check_unchanged(principal: Principal, file: ArchiveFile, media: Media | None
         readable(media)
     except MediaError:
         raise changed() from None
-    blobs = {each.name: each.blob for each in media.renditions} | {"": media.blob}
-    blob = blobs.get(file.rendition)
-    if blob is None or blob.blob_id != file.blob.blob_id:
+    if not file.rendition and media.version != file.version:
         raise changed()
 
 
