@@ -510,8 +510,16 @@ async def server(
             parts.database, MediaReader(parts.database, bare=True), forthcoming
         )
         media = MediaService(parts.database, reader, page_tokens, config.purge_after)
+        collections = CollectionService(parts.database, creation, page_tokens)
         archives = ArchiveService(
-            parts.database, media, downloads, parts.stores, signer, config.rest_url, audit.add
+            parts.database,
+            media,
+            downloads,
+            collections,
+            parts.stores,
+            signer,
+            config.rest_url,
+            audit.add,
         )
         services = Services(
             uploads,
@@ -525,7 +533,7 @@ async def server(
             media,
             SearchService(parts.database, page_tokens),
             BatchService(parts.database, config.purge_after),
-            CollectionService(parts.database, creation, page_tokens),
+            collections,
             DuplicateService(parts.database, page_tokens, config.purge_after),
             DeletionService(parts.database),
             VersionService(parts.database, policy_from(config).new_scan),

@@ -6,14 +6,16 @@ from random import Random
 
 import pytest
 
-from media_service.access.policy import scope
-from media_service.access.principal import Principal
+from media_service.access.principal import LINK, LinkMode, Principal
+from media_service.access.role import Role
 from media_service.collections import queries
 from media_service.collections.model import Member, NewCollection
 from media_service.db.database import Database
 from media_service.db.transaction import Connection
 from media_service.ids import new_id
 from media_service.media import queries as media_queries
+from media_service.share_links import queries as share_links
+from media_service.share_links.model import NewLink
 from tests.support.access_model import (
     PROJECTS,
     USERS,
@@ -66,7 +68,7 @@ async def random_albums(db: Connection, world: World, random: Random) -> list[Al
 
 @pytest.mark.parametrize("batch", range(examples(1, 50)))
 async def test_collections_agree_with_the_model(database: Database, batch: int) -> None:
-    shared = 0
+    shared = by_links = 0
     for seed in range(batch * 6, batch * 6 + 6):
         random = Random(seed)  # noqa: S311
         world = random_world(random)
@@ -88,7 +90,9 @@ async def test_collections_agree_with_the_model(database: Database, batch: int) 
         async with database.connection() as db:
             for caller in world.callers:
                 shared += await compare(db, world, albums, caller)
+            by_links += await compare_links(db, world, albums, random)
     assert shared, "a collection shares media with somebody who would not see them otherwise"
+    assert by_links, "a link to a collection shares media"
 
 
 async def compare(db: Connection, world: World, albums: list[Album], caller: Principal) -> int:
@@ -101,9 +105,7 @@ async def compare(db: Connection, world: World, albums: list[Album], caller: Pri
     listed: list[str] = []
     after = None
     for _ in albums:
-        page = await queries.page(
-            db, scope(caller), parent_id="", project_id="", after=after, limit=2
-        )
+        page = await queries.page(db, caller, parent_id="", project_id="", after=after, limit=2)
         listed += [each.collection_id for each in page]
         if page:
             after = (page[-1].create_time, page[-1].collection_id)
@@ -116,3 +118,35 @@ async def compare(db: Connection, world: World, albums: list[Album], caller: Pri
     asked = await media_queries.get_asked(db, [(media_id, caller) for media_id in own])
     assert {each.media_id: each.role for each in asked if each} == wanted
     return sum(wanted[name] > own[name] for name in own)
+
+
+async def compare_links(db: Connection, world: World, albums: list[Album], random: Random) -> int:
+    """A link to a collection shows it and those in it, and what they share, while its creator is
+    MANAGER of it."""
+    number = 0
+    for album in albums:
+        creator = random.choice(world.callers)
+        owner, target = album.new.owner, album.new.collection_id
+        lasting = replace(creator, administrator=False)
+        managed = model_role(world, lasting, owner, album.keys) >= Role.MANAGER
+        inside = {
+            each.new.collection_id: each.shared
+            for each in albums
+            if managed and f"collection:{target}" in each.keys
+        }
+        new = NewLink(targets=[f"collection:{target}"], mode=LinkMode.DOWNLOAD)
+        link = Principal(new_id(), owner.org_id, type=LINK, link_mode=new.mode)
+        secret = random.randbytes(32)
+        await share_links.insert(db, link.subject, secret, new, owner.org_id, creator, None)
+        page = await queries.page(db, link, parent_id="", project_id="", after=None, limit=50)
+        assert {each.collection_id for each in page} == inside.keys()
+        for each in albums:
+            found = await queries.get(db, each.new.collection_id, link)
+            wanted = Role.VIEWER if each.new.collection_id in inside else Role.NONE
+            assert found
+            assert found.role == wanted
+        asked = await media_queries.get_asked(db, [(each.media_id, link) for each in world.media])
+        readable = {each.media_id for each in asked if each and each.role}
+        assert readable == {media_id for shared in inside.values() for media_id in shared}
+        number += len(readable)
+    return number

@@ -193,6 +193,9 @@ REFERENCES: dict[str, list[Row]] = {
         ),
         reference("CollectionService.ListCollections", collection, parentId="$collection"),
     ],
+    "collection_id": [
+        reference("ArchiveService.CreateArchive", collection, collectionId="$collection")
+    ],
     "before_media_id": [
         reference(
             *("CollectionService.AddCollectionMedia", collection),

@@ -481,6 +481,11 @@ ROWS: list[Row] = [
     Row("WebhookService.DeleteWebhook", {"webhookId": "$webhook"}, webhook),
     # Archives, which only their creators read
     Row("ArchiveService.CreateArchive", {"mediaIds": ["$media"]}, media),
+    Row(
+        "ArchiveService.CreateArchive",
+        {"collectionId": "$collection"},
+        *(collection, COLLECTION, "collection"),
+    ),
     Row("ArchiveService.GetArchiveContent", {"archiveId": "$archive"}, archive),
     # Blocked files
     *blocking("PolicyService.BlockFile", sha256=SHA256),

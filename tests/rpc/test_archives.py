@@ -14,6 +14,7 @@ from mediaservice.v1 import archive_service_pb2, archive_service_pb2_grpc, downl
 from media_service.downloads.archives import service as archives
 from tests.support.media.small_files import jpeg
 from tests.support.renditions import give
+from tests.support.rpc import collections
 from tests.support.rpc.archives import archive_content, create_archive
 from tests.support.rpc.audit import entries
 from tests.support.rpc.catalogue import delete, get
@@ -138,6 +139,52 @@ async def test_the_session_of_a_link_gets_all_that_it_shares(ann: Caller, servic
         assert found.read(found.namelist()[0]) == b"small"
 
 
+async def test_an_archive_of_a_collection_has_its_order_and_folders(
+    ann: Caller, service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await stored(ann)
+    outer = (await collections.create(ann, "Summer")).collection_id
+    made = [
+        (await collections.create(ann, title, parent_id=outer)).collection_id
+        for title in ("A/B: ..", "..", "a_b_")
+    ]
+    await collections.add(ann, outer, [second, first])
+    await collections.add(ann, made[0], [first, second])
+    await collections.add(ann, made[1], [first])
+    await collections.add(ann, made[2], [second])
+    expected = {
+        "Жук.jpg": SECOND,
+        "Жук (2).jpg": FIRST,
+        "_/Жук.jpg": FIRST,
+        "A_B_/Жук.jpg": FIRST,
+        "A_B_/Жук (2).jpg": SECOND,
+        "a_b_ (2)/Жук.jpg": SECOND,
+    }
+    link = await share(ann, f"collection:{outer}", mode="DOWNLOAD")
+    guest = await visitor(service, link.secret)
+    for caller, selection in ((ann, {"collection_id": outer.upper()}), (guest, {})):
+        archive = await create_archive(caller, **selection)
+        whole = await archive_content(caller, archive.archive_id)
+        assert len(whole) == archive.size_bytes
+        with zipfile.ZipFile(io.BytesIO(whole)) as found:
+            assert {name: found.read(name) for name in found.namelist()} == expected
+            assert found.namelist()[:2] == list(expected)[:2]
+    await collections.take_out(ann, made[2], [second])
+    await collections.take_out(ann, outer, [second])
+    await collections.take_out(ann, made[0], [second])
+    changed = archive_content(guest, archive.archive_id)
+    assert (await refused(changed)).reason == "ARCHIVE_CHANGED"
+    both = create_archive(ann, first, collection_id=outer)
+    assert (await refused(both)).reason == "INVALID_FIELD"
+    unknown = create_archive(ann, collection_id=unknown_id())
+    assert (await refused(unknown)).reason == "COLLECTION_NOT_FOUND"
+    monkeypatch.setattr(archives, "MOST_COLLECTIONS", 3)
+    assert (await refused(create_archive(guest))).reason == "ARCHIVE_TOO_LARGE"
+    monkeypatch.setattr(archives, "MOST_COLLECTIONS", 4)
+    monkeypatch.setattr(archives, "MOST_FILES", 2)
+    assert (await refused(create_archive(guest))).reason == "ARCHIVE_TOO_LARGE"
+
+
 async def test_what_cannot_be_archived_is_refused_with_what_to_do(
     ann: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,5 +222,9 @@ async def test_the_command_prints_a_url(ann: Caller, service: Running, tmp_path:
     assert len(await archive_content(ann, archive_id)) == int(size)
     result = await run.result("ann", "archive", "--filter", 'filename="Жук*"', "--json")
     assert json.loads(result.stdout)["fileCount"] >= 2
+    album = (await collections.create(ann)).collection_id
+    await collections.add(ann, album, media_ids)
+    [[archive_id, size, _]] = await run("ann", "archive", "--collection", album)
+    assert len(await archive_content(ann, archive_id)) == int(size)
     missing = await run.result("ann", "archive", unknown_id())
     assert (missing.exit_code, "MEDIA_NOT_FOUND" in missing.output) == (1, True)

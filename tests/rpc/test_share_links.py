@@ -12,6 +12,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from mediaservice.v1 import (
+    collection_service_pb2,
     credentials_service_pb2,
     download_service_pb2,
     media_pb2,
@@ -24,6 +25,7 @@ from media_service.share_links import opening, passwords
 from media_service.share_links import service as links_service
 from tests.support.media.small_files import jpeg
 from tests.support.renditions import give
+from tests.support.rpc import collections
 from tests.support.rpc.audit import entries
 from tests.support.rpc.catalogue import delete, update
 from tests.support.rpc.catalogue import get as get_media
@@ -453,3 +455,65 @@ async def test_wrong_passwords_are_counted_for_their_network(
         return ("DENIAL", link_id, "SHARE_LINK_PASSWORD_WRONG") in found
 
     await eventually_async(recorded)
+
+
+async def test_a_link_to_a_collection_shows_what_is_shared_there_now(
+    service: Running, ann: Caller, bob: Caller
+) -> None:
+    ids = [(await ann.store(jpeg(), f"{number}.jpg")).media_id for number in range(3)]
+    seen_only = (await bob.store(jpeg())).media_id
+    await grant(bob, f"media:{seen_only}", "user:ann", "VIEWER")
+    outer = (await collections.create(ann, "Party")).collection_id
+    inner = (await collections.create(ann, "Dance", parent_id=outer)).collection_id
+    other = (await collections.create(ann, "Private", description="no")).collection_id
+    await collections.update(ann, [], collection_id=inner, cover_media_id=ids[1])
+    await collections.add(ann, outer, [seen_only, ids[2], ids[0]])
+    await collections.add(ann, inner, [ids[1]])
+    target = f"collection:{outer}"
+    assert await reason(share(bob, target)) == "RESOURCE_NOT_FOUND"
+    smart = (await collections.create(ann, "Stars", filter="rating=5")).collection_id
+    for wrong in ([f"collection:{smart}"], [target, f"collection:{inner}"]):
+        assert await reason(share(ann, *wrong)) == "INVALID_FIELD"
+    assert await reason(share(ann, target, mode="UPLOAD")) == "INVALID_FIELD"
+    made = await share(ann, target, mode="DOWNLOAD")
+    assert await listed(ann, target) == [made.share_link.share_link_id]
+    guest = await visitor(service, made.secret)
+
+    assert await collections.media(guest, outer) == [ids[2], ids[0]]
+    assert await collections.listed(guest) == ["Dance", "Party"]
+    assert await collections.listed(guest, parent_id=outer) == ["Dance"]
+    shown = await collections.get(guest, inner)
+    assert (shown.parent_id, shown.cover_media_id, shown.owner.id) == (outer, ids[1], "")
+    assert await read(guest, ids[1]) == jpeg()
+    for call in (get_media(guest, seen_only), read(guest, seen_only)):
+        assert await reason(call) == "MEDIA_NOT_FOUND"
+    for hidden in (other, smart):
+        assert await reason(collections.get(guest, hidden)) == "COLLECTION_NOT_FOUND"
+        assert await reason(collections.media(guest, hidden)) == "COLLECTION_NOT_FOUND"
+    assert await reason(collections.add(guest, outer, ids)) == "SHARE_LINK_METHOD_NOT_ALLOWED"
+    request = collection_service_pb2.ListCollectionMediaRequest(
+        collection_id=outer, sign_read_urls=True
+    )
+    page = await guest.call(guest.collections.ListCollectionMedia, request)
+    async with somebody(service) as anybody:
+        assert (await anybody.read(token_of(page.media[0].read_url))).content == jpeg()
+
+    await collections.take_out(ann, outer, [ids[0]])
+    assert await reason(read(guest, ids[0])) == "MEDIA_NOT_FOUND"
+    await collections.update(ann, ["parent_id"], collection_id=inner)
+    assert await reason(read(guest, ids[1])) == "MEDIA_NOT_FOUND"
+    await collections.add(ann, outer, [ids[0]])
+    await delete(ann, ids[2])
+    assert await collections.media(guest, outer) == [ids[0]]
+    await revoke_link(ann, made.share_link.share_link_id)
+    assert await reason(collections.media(guest, outer)) == "COLLECTION_NOT_FOUND"
+    assert await reason(read(guest, ids[0])) == "MEDIA_NOT_FOUND"
+
+
+async def test_a_link_to_a_project_shares_no_collections(service: Running, ann: Caller) -> None:
+    project = (await create_project(ann)).project_id
+    album = (await collections.create(ann, "Internal", project_id=project)).collection_id
+    await collections.add(ann, album, [(await ann.store(jpeg())).media_id])
+    guest = await visitor(service, (await share(ann, f"project:{project}")).secret)
+    assert await collections.listed(guest) == []
+    assert await reason(collections.media(guest, album)) == "COLLECTION_NOT_FOUND"

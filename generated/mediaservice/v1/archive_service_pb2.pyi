@@ -32,6 +32,7 @@ class CreateArchiveRequest(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     RENDITION_FIELD_NUMBER: _builtins.int
     FILENAME_FIELD_NUMBER: _builtins.int
+    COLLECTION_ID_FIELD_NUMBER: _builtins.int
     filter: _builtins.str
     """The media that this condition finds, as in ListMedia, newest first: at most 5000."""
     project_id: _builtins.str
@@ -40,6 +41,10 @@ class CreateArchiveRequest(_message.Message):
     """The name of a rendition, such as "large". Empty: the originals."""
     filename: _builtins.str
     """The name that the download gets. Default: "media.zip"."""
+    collection_id: _builtins.str
+    """The media of this collection, in its order: at most 5000. The collections in it, at most 500, are folders with their
+    titles.
+    """
     @_builtins.property
     def media_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The media, in the order of the archive."""
@@ -52,10 +57,11 @@ class CreateArchiveRequest(_message.Message):
         project_id: _builtins.str = ...,
         rendition: _builtins.str = ...,
         filename: _builtins.str = ...,
+        collection_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filename", b"filename", "filter", b"filter", "media_ids", b"media_ids", "project_id", b"project_id", "rendition", b"rendition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id", "filename", b"filename", "filter", b"filter", "media_ids", b"media_ids", "project_id", b"project_id", "rendition", b"rendition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

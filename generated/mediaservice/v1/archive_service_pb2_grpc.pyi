@@ -43,10 +43,10 @@ class ArchiveServiceStub:
     """Creates an archive of the files that the request selects, and a URL that reads it without a token. Both expire after a
     day. A caller has at most 50 archives; another one replaces the oldest.
 
-    Media that `media_ids` names must all be readable. Of those that a project or a filter selects, the others are left
-    out, and `skipped_count` is their number.
+    Media that `media_ids` names must all be readable. Of those that a project, a collection or a filter selects, the
+    others are left out, and `skipped_count` is their number.
 
-    Permission: media.read. Errors: MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_FAILED,
+    Permission: media.read. Errors: COLLECTION_NOT_FOUND, MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_FAILED,
     MEDIA_NOT_READY, DOWNLOAD_NOT_ALLOWED, INVALID_FILTER, ARCHIVE_EMPTY, ARCHIVE_TOO_LARGE. Safe to retry.
 
     Example:
@@ -94,10 +94,10 @@ class ArchiveServiceAsyncStub(ArchiveServiceStub):
     """Creates an archive of the files that the request selects, and a URL that reads it without a token. Both expire after a
     day. A caller has at most 50 archives; another one replaces the oldest.
 
-    Media that `media_ids` names must all be readable. Of those that a project or a filter selects, the others are left
-    out, and `skipped_count` is their number.
+    Media that `media_ids` names must all be readable. Of those that a project, a collection or a filter selects, the
+    others are left out, and `skipped_count` is their number.
 
-    Permission: media.read. Errors: MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_FAILED,
+    Permission: media.read. Errors: COLLECTION_NOT_FOUND, MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_FAILED,
     MEDIA_NOT_READY, DOWNLOAD_NOT_ALLOWED, INVALID_FILTER, ARCHIVE_EMPTY, ARCHIVE_TOO_LARGE. Safe to retry.
 
     Example:
@@ -148,10 +148,10 @@ class ArchiveServiceServicer(metaclass=_abc_1.ABCMeta):
         """Creates an archive of the files that the request selects, and a URL that reads it without a token. Both expire after a
         day. A caller has at most 50 archives; another one replaces the oldest.
 
-        Media that `media_ids` names must all be readable. Of those that a project or a filter selects, the others are left
-        out, and `skipped_count` is their number.
+        Media that `media_ids` names must all be readable. Of those that a project, a collection or a filter selects, the
+        others are left out, and `skipped_count` is their number.
 
-        Permission: media.read. Errors: MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_FAILED,
+        Permission: media.read. Errors: COLLECTION_NOT_FOUND, MEDIA_NOT_FOUND, RENDITION_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_FAILED,
         MEDIA_NOT_READY, DOWNLOAD_NOT_ALLOWED, INVALID_FILTER, ARCHIVE_EMPTY, ARCHIVE_TOO_LARGE. Safe to retry.
 
         Example:

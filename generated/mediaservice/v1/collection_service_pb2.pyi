@@ -53,12 +53,12 @@ class Collection(_message.Message):
     cover_media_id: _builtins.str
     """The media that stands for it; empty if none. Not shown to callers who may not see that media."""
     filter: _builtins.str
-    """Of a smart collection: a filter as in ListMedia. Empty: media are added to it."""
+    """Of a smart collection: a filter as in ListMedia. Empty: media are added to it. Not shown to the sessions of share links."""
     etag: _builtins.str
     """Changes when a field of this resource or the selection of media changes. Send it back to change only what you saw."""
     @_builtins.property
     def owner(self) -> _media_pb2.Owner:
-        """Who owns it."""
+        """Who owns it. Not shown to the sessions of share links."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
@@ -342,22 +342,26 @@ class ListCollectionMediaRequest(_message.Message):
     COLLECTION_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SIGN_READ_URLS_FIELD_NUMBER: _builtins.int
     collection_id: _builtins.str
     """The collection."""
     page_size: _builtins.int
     """The maximum number of media in the response; 0 means 50. Larger values than 1000 are reduced to 1000."""
     page_token: _builtins.str
     """The `next_page_token` of the previous response."""
+    sign_read_urls: _builtins.bool
+    """Also return `read_url` of the media and their renditions, as ListMedia does."""
     def __init__(
         self,
         *,
         collection_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        sign_read_urls: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id", "page_size", b"page_size", "page_token", b"page_token", "sign_read_urls", b"sign_read_urls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -33,6 +33,9 @@ class CollectionServiceStub(object):
     a role on a collection may read those of its media that somebody added who could share them (role MANAGER), and sees no
     others than before. A smart collection has no members of its own: a filter selects the media, for each reader among
     those that they may see.
+
+    A share link (ShareLinkService) shares a collection, the collections in it, and the same media, with people who have no
+    account.
     """
 
     def __init__(self, channel):
@@ -90,6 +93,9 @@ class CollectionServiceServicer(object):
     a role on a collection may read those of its media that somebody added who could share them (role MANAGER), and sees no
     others than before. A smart collection has no members of its own: a filter selects the media, for each reader among
     those that they may see.
+
+    A share link (ShareLinkService) shares a collection, the collections in it, and the same media, with people who have no
+    account.
     """
 
     def CreateCollection(self, request, context):
@@ -272,6 +278,9 @@ class CollectionService(object):
     a role on a collection may read those of its media that somebody added who could share them (role MANAGER), and sees no
     others than before. A smart collection has no members of its own: a filter selects the media, for each reader among
     those that they may see.
+
+    A share link (ShareLinkService) shares a collection, the collections in it, and the same media, with people who have no
+    account.
     """
 
     @staticmethod

@@ -34,6 +34,9 @@ class CollectionServiceStub:
     a role on a collection may read those of its media that somebody added who could share them (role MANAGER), and sees no
     others than before. A smart collection has no members of its own: a filter selects the media, for each reader among
     those that they may see.
+
+    A share link (ShareLinkService) shares a collection, the collections in it, and the same media, with people who have no
+    account.
     """
 
     @_typing.overload
@@ -139,6 +142,9 @@ class CollectionServiceAsyncStub(CollectionServiceStub):
     a role on a collection may read those of its media that somebody added who could share them (role MANAGER), and sees no
     others than before. A smart collection has no members of its own: a filter selects the media, for each reader among
     those that they may see.
+
+    A share link (ShareLinkService) shares a collection, the collections in it, and the same media, with people who have no
+    account.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -240,6 +246,9 @@ class CollectionServiceServicer(metaclass=_abc_1.ABCMeta):
     a role on a collection may read those of its media that somebody added who could share them (role MANAGER), and sees no
     others than before. A smart collection has no members of its own: a filter selects the media, for each reader among
     those that they may see.
+
+    A share link (ShareLinkService) shares a collection, the collections in it, and the same media, with people who have no
+    account.
     """
 
     @_abc_1.abstractmethod

@@ -101,8 +101,9 @@ class ShareLink(_message.Message):
     """How many more media it shares, which the caller may not see."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What it shares: `media:ID` of each media, or `project:ID` of one project. A caller who may read the link only because
-        of their role on one of several media sees only the media on which they have a role.
+        """What it shares: `media:ID` of each media, `project:ID` of one project, or `collection:ID` of one collection, with the
+        collections in it. A caller who may read the link only because of their role on one of several media sees only the
+        media on which they have a role.
         """
 
     @_builtins.property
@@ -172,7 +173,9 @@ class CreateShareLinkRequest(_message.Message):
     """Only with the mode UPLOAD: how large each file may be; 0: as large as the service accepts."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What it shares: `media:ID` of up to 100 media of one organization, or `project:ID` of one project."""
+        """What it shares: `media:ID` of up to 100 media of one organization, `project:ID` of one project, or `collection:ID` of
+        one collection that is not smart.
+        """
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
@@ -262,7 +265,7 @@ class ListShareLinksRequest(_message.Message):
     page_token: _builtins.str
     """The `next_page_token` of the previous response. All other fields except `page_size` must be the same."""
     target: _builtins.str
-    """Only links to this target, `media:ID` or `project:ID`. Empty: the links that the caller created, or manages in an
+    """Only links to this target: `media:ID`, `project:ID` or `collection:ID`. Empty: the links that the caller created, or manages in an
     organization.
     """
     def __init__(
@@ -444,7 +447,8 @@ class OpenShareLinkResponse(_message.Message):
 
     @_builtins.property
     def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the link shares now. ListMedia lists the media. With the mode UPLOAD, `project:ID` of the project that uploads name as
+        """What the link shares now. ListMedia lists the media; those of a collection are listed by ListCollectionMedia, in
+        their order, and the collections in it by ListCollections. With the mode UPLOAD, `project:ID` of the project that uploads name as
         their `project_id`.
         """
 

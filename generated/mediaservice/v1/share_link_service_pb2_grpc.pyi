@@ -31,7 +31,7 @@ class ShareLinkServiceStub:
 
     A share link is a secret. OpenShareLink exchanges the secret for the token of a session, which replaces an access
     token: `authorization: Bearer SESSION_TOKEN`. A session sees only the targets of its link, and may call only the
-    methods whose rule allows links. A link to a project also shows media that are added later.
+    methods whose rule allows links. A link to a project or a collection also shows media that are added later.
 
     A link ends when it expires or is revoked. A target is shared only while the creator has the role MANAGER on it. Each
     call checks this anew, so sessions end with their link.
@@ -129,7 +129,7 @@ class ShareLinkServiceAsyncStub(ShareLinkServiceStub):
 
     A share link is a secret. OpenShareLink exchanges the secret for the token of a session, which replaces an access
     token: `authorization: Bearer SESSION_TOKEN`. A session sees only the targets of its link, and may call only the
-    methods whose rule allows links. A link to a project also shows media that are added later.
+    methods whose rule allows links. A link to a project or a collection also shows media that are added later.
 
     A link ends when it expires or is revoked. A target is shared only while the creator has the role MANAGER on it. Each
     call checks this anew, so sessions end with their link.
@@ -223,7 +223,7 @@ class ShareLinkServiceServicer(metaclass=_abc_1.ABCMeta):
 
     A share link is a secret. OpenShareLink exchanges the secret for the token of a session, which replaces an access
     token: `authorization: Bearer SESSION_TOKEN`. A session sees only the targets of its link, and may call only the
-    methods whose rule allows links. A link to a project also shows media that are added later.
+    methods whose rule allows links. A link to a project or a collection also shows media that are added later.
 
     A link ends when it expires or is revoked. A target is shared only while the creator has the role MANAGER on it. Each
     call checks this anew, so sessions end with their link.

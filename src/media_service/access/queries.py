@@ -185,6 +185,7 @@ CREATOR = """(
 ) creator"""
 MEDIA_OF_CREATOR = role("lm", media_keys("lm", "media_id"), caller="creator")
 PROJECT_OF_CREATOR = role("lp", project_keys("lp"), caller="creator")
+COLLECTION_OF_CREATOR = role("lk", collection_keys("lk"), caller="creator")
 # Whether a share link `l` works.
 WORKS = f"""(
     l.revoke_time is null and {valid("l")}
@@ -212,6 +213,10 @@ def shared(caller: str) -> str:
                     select {MEDIA_OF_CREATOR} from media lm
                     where lm.media_id = substr(t.resource, 7)::uuid and lm.org_id = l.org_id
                 )
+                when starts_with(t.resource, 'collection:') then (
+                    select {COLLECTION_OF_CREATOR} from collections lk
+                    where lk.collection_id = substr(t.resource, 12)::uuid and lk.org_id = l.org_id
+                )
                 else (
                     select {PROJECT_OF_CREATOR} from projects lp
                     where lp.project_id = substr(t.resource, 9) and lp.org_id = l.org_id
@@ -220,38 +225,52 @@ def shared(caller: str) -> str:
     """
 
 
-def role_of_link(
-    keys: Sequence[str], role_sql: str, modes: Sequence[str], shared_role: Role
-) -> str:
-    """The role of a caller that may be a link: `shared_role` if it shares one of the keys in one of
-    these modes. `role_sql`: the role of any other caller."""
+def role_of_link(condition: str, role_sql: str, modes: Sequence[str], shared_role: Role) -> str:
+    """The role of a caller that may be a link: `shared_role` if what it shares in one of these
+    modes, `s.resource`, meets the condition. `role_sql`: the role of any other caller."""
     listed = ", ".join(f"'{mode}'" for mode in modes)
     return f"""
         case when c.owner_type = '{LINK}' then coalesce((
             select {shared_role:d} from ({shared("c")}) s
-            where s.mode in ({listed}) and s.resource in ({", ".join(keys)}) limit 1
+            where s.mode in ({listed}) and {condition} limit 1
         ), 0) else {role_sql} end
     """
 
 
 READING = (LinkMode.VIEW.value, LinkMode.DOWNLOAD.value)
 UPLOADING = (LinkMode.UPLOAD.value,)
+# What a link to a collection shares: the collections in it, and what they share with those who have
+# a role on them.
+COLLECTION_SHARED = "starts_with(s.resource, 'collection:')"
+OF_COLLECTION = f"""(
+    {COLLECTION_SHARED} and exists (
+        select from collection_members sm
+        join collections sk on sk.collection_id = sm.collection_id
+        where sm.media_id = m.media_id and sm.shared and sk.org_id = m.org_id
+          and substr(s.resource, 12) = any(sk.path::text[])
+    )
+)"""
 
 
 def readable_by_link(role_sql: str) -> str:
     """The role on a media `m` of a caller that may be a link, for which deleted media do not exist.
     `role_sql`: the role of any other caller."""
-    keys = (
-        "case when m.delete_time is null then 'media:' || m.media_id end",
-        "case when m.delete_time is null then 'project:' || m.project_id end",
-    )
-    return role_of_link(keys, role_sql, READING, Role.VIEWER)
+    keys = "('media:' || m.media_id, 'project:' || m.project_id)"
+    condition = f"m.delete_time is null and (s.resource in {keys} or {OF_COLLECTION})"
+    return role_of_link(condition, role_sql, READING, Role.VIEWER)
+
+
+def collection_readable_by_link(collection: str, role_sql: str) -> str:
+    """The role on a collection of a caller that may be a link. `role_sql`: the role of any other
+    caller."""
+    condition = f"{COLLECTION_SHARED} and substr(s.resource, 12) = any({collection}.path::text[])"
+    return role_of_link(condition, role_sql, READING, Role.VIEWER)
 
 
 def writable_by_link(project: str, role_sql: str) -> str:
     """The role of a caller that may be a link, if it may upload into the project with this key.
     `role_sql`: the role of any other caller."""
-    return role_of_link((project,), role_sql, UPLOADING, Role.EDITOR)
+    return role_of_link(f"s.resource = {project}", role_sql, UPLOADING, Role.EDITOR)
 
 
 def scope_of_link(minimum: Role) -> str:

@@ -13,6 +13,7 @@ from media_service_client import Client
     epilog="""\b
 Examples:
   media-service archive ID ID --name summer.zip
+  media-service archive --collection ID
   media-service archive --filter 'tags:"sea"' --rendition large
   curl -C - -OJ "$(media-service archive --project gala | cut -f 3)"
 """
@@ -22,6 +23,12 @@ Examples:
     "--filter", "filter_", default="", metavar="FILTER", help="Select media as `ls` does."
 )
 @click.option("--project", default="", metavar="ID", help="Select the media of a project.")
+@click.option(
+    "--collection",
+    default="",
+    metavar="ID",
+    help="Select the media of a collection; those in it are folders.",
+)
 @click.option(
     "--rendition", default="", metavar="NAME", help="Take a rendition instead of the originals."
 )
@@ -33,6 +40,7 @@ def archive(
     media_ids: tuple[str, ...],
     filter_: str,
     project: str,
+    collection: str,
     rendition: str,
     name: str,
     json_: bool,
@@ -44,7 +52,12 @@ def archive(
     In a pipe, the output is one line: archive id, size in bytes and URL, separated by tabs.
     """
     created = client.create_archive(
-        media_ids, filter=filter_, project_id=project, rendition=rendition, filename=name
+        media_ids,
+        filter=filter_,
+        project_id=project,
+        collection_id=collection,
+        rendition=rendition,
+        filename=name,
     )
     if json_:
         print_json(json_of(created))

@@ -31,6 +31,7 @@ Examples:
   media-service share-link create media:ID media:ID --expires 30d
   media-service share-link create project:ID --mode download --max-uses 20 --password
   media-service share-link create project:ID --mode upload --max-files 50 --expires 7d
+  media-service share-link create collection:ID --mode download
 """
 )
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
@@ -63,8 +64,9 @@ def create(
     asks: bool,
     json_: bool,
 ) -> None:
-    """Creates a share link to media:ID... or project:ID, and prints its secret. It cannot be shown
-    again. A web page takes it from the fragment of its address: https://example.com/#SECRET."""
+    """Creates a share link to media:ID..., project:ID or collection:ID, and prints its secret. It
+    cannot be shown again. A web page takes it from the fragment of its address:
+    https://example.com/#SECRET."""
     password = new_password() if asks else ""
     created = client.create_share_link(
         targets,
@@ -84,7 +86,12 @@ def create(
 
 
 @share_link.command("list")
-@click.option("--target", default="", metavar="TARGET", help="All links to media:ID or project:ID.")
+@click.option(
+    "--target",
+    default="",
+    metavar="TARGET",
+    help="All links to media:ID, project:ID or collection:ID.",
+)
 @json_option
 @client_command
 def list_(client: Client, target: str, json_: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,14 +11,15 @@ from psycopg.sql import SQL, Identifier
 
 from media_service.access.lists import Key, Table, after_sql, order_sql, page_of
 from media_service.access.owner import Owner
-from media_service.access.policy import Condition
-from media_service.access.principal import Principal
+from media_service.access.policy import Condition, scope
+from media_service.access.principal import LINK, Principal
 from media_service.access.queries import (
     CALLER,
-    Scope,
     caller_params,
     collection_keys,
+    collection_readable_by_link,
     media_keys,
+    readable_by_link,
     role,
     visible,
 )
@@ -28,15 +30,22 @@ from media_service.media import queries as media_queries
 from media_service.media.model import Listed
 
 TABLE = Table("collections", "k", "collection_id", media_id=None, nested=True)
+# Links to projects share no collections.
+TABLE_OF_LINKS = replace(TABLE, in_projects=False)
 NEWEST = (Key("create_time", descending=True), Key("collection_id", descending=True))
 # Between the positions of two members, so that others fit in between.
 GAP = 1 << 20
 
 
-def select(caller: str) -> str:
-    """Collections `k` as a caller sees them, with the parent and the cover if they see those."""
-    parent_role = role("p", collection_keys("p"), caller=caller)
-    cover_role = role("m", media_keys("m", "media_id"), caller=caller)
+def select(*, links: bool) -> str:
+    """Collections `k` as a caller `c` sees them, with the parent and the cover if they see those.
+    `links`: whether a share link may be the caller."""
+    role_sql, parent_role = (role(each, collection_keys(each)) for each in ("k", "p"))
+    cover_role = role("m", media_keys("m", "media_id"))
+    if links:
+        role_sql = collection_readable_by_link("k", role_sql)
+        parent_role = collection_readable_by_link("p", parent_role)
+        cover_role = readable_by_link(cover_role)
     return f"""
         select k.*, k.collection_id::text as collection_id, k.path::text[] as path,
                coalesce((
@@ -47,8 +56,12 @@ def select(caller: str) -> str:
                    select m.media_id::text from media m
                    where m.media_id = k.cover_media_id and {cover_role} > 0
                ), '') as cover_media_id,
-               {role("k", collection_keys("k"), caller=caller)} as role
+               {role_sql} as role
     """
+
+
+# By whether a share link is the caller.
+SELECT = {links: select(links=links) for links in (False, True)}
 
 
 def record(row: Mapping[str, Any]) -> Collection:
@@ -71,11 +84,25 @@ def record(row: Mapping[str, Any]) -> Collection:
 
 async def get(db: Connection, collection_id: str, principal: Principal) -> Collection | None:
     rows = await db.execute(
-        f"{select('c')} from {CALLER} cross join collections k where k.collection_id = %s".encode(),
+        f"{SELECT[principal.type == LINK]} from {CALLER} cross join collections k"
+        " where k.collection_id = %s".encode(),
         (*caller_params(principal), collection_id),
     )
     row = await rows.fetchone()
     return record(row) if row else None
+
+
+async def tree(
+    db: Connection, principal: Principal, collection_id: str, limit: int
+) -> list[Collection]:
+    """A collection and those in it, by depth and age."""
+    rows = await db.execute(
+        f"{SELECT[principal.type == LINK]} from {CALLER} cross join collections k"
+        " where k.path @> array[%s::uuid]"
+        " order by cardinality(k.path), k.create_time, k.collection_id limit %s".encode(),
+        (*caller_params(principal), collection_id, limit),
+    )
+    return [record(row) async for row in rows]
 
 
 async def lock(db: Connection, collection_ids: Sequence[str]) -> None:
@@ -89,7 +116,7 @@ async def lock(db: Connection, collection_ids: Sequence[str]) -> None:
 
 async def page(
     db: Connection,
-    scope: Scope,
+    principal: Principal,
     *,
     parent_id: str,
     project_id: str,
@@ -103,10 +130,11 @@ async def page(
         where.append(Condition("k.project_id = %s", (project_id,)))
     if after is not None:
         where.append(after_sql("k", NEWEST, after))
-    found = page_of(TABLE, scope, where, NEWEST, limit)
+    link = principal.type == LINK
+    found = page_of(TABLE_OF_LINKS if link else TABLE, scope(principal), where, NEWEST, limit)
     rows = await db.execute(
-        f"with {found.sql} {select('caller')} from page"
-        " join collections k on k.collection_id = page.id cross join caller"
+        f"with {found.sql} {SELECT[link]} from page"
+        " join collections k on k.collection_id = page.id cross join caller c"
         f" order by {order_sql('k', NEWEST)}".encode(),
         found.params,
     )
@@ -287,17 +315,18 @@ async def take_out(db: Connection, collection_id: str, media_ids: Sequence[str])
 
 async def member_page(
     db: Connection,
-    scope: Scope,
+    principal: Principal,
     collection_id: str,
     after: Sequence[Any] | None,
     limit: int,
 ) -> list[Listed]:
     """Members that the caller may see, by position and id, after the one with this position and
     id. The caller has a role on the collection, so they see those that are shared."""
+    seen = scope(principal)
     later = "and (cm.position, cm.media_id) > (%s, %s::uuid)" if after else ""
     rows = await db.execute(
         f"""
-        with {scope.sql}, page as materialized (
+        with {seen.sql}, page as materialized (
             select cm.media_id as id, cm.position
             from collection_members cm join media m on m.media_id = cm.media_id
             where cm.collection_id = %s and m.delete_time is null
@@ -314,7 +343,7 @@ async def member_page(
         }
         join page on page.id = m.media_id order by page.position, m.media_id
         """.encode(),
-        (*scope.params, collection_id, *(after or ()), limit),
+        (*seen.params, collection_id, *(after or ()), limit),
     )
     return [
         Listed(media_queries.record(row), (row["position"], UUID(row["media_id"])))

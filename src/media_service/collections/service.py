@@ -76,6 +76,15 @@ class CollectionService:
         async with self._database.connection() as db:
             return await load(db, principal, collection_id)
 
+    async def tree(self, principal: Principal, collection_id: str, limit: int) -> list[Collection]:
+        """A collection, and then those in it by depth and age: at most `limit` in all. Grants
+        apply inwards, so the caller may see all of them."""
+        async with self._database.connection() as db:
+            found = await queries.tree(db, principal, collection_id, limit)
+        missing = errors.collection_not_found(collection_id)
+        authorize(found[0] if found else None, missing, Role.VIEWER)
+        return found
+
     async def page(
         self,
         principal: Principal,
@@ -89,7 +98,7 @@ class CollectionService:
         async with self._database.connection() as db:
             return await queries.page(
                 db,
-                scope(principal),
+                principal,
                 parent_id=parent_id,
                 project_id=project_id,
                 after=after,
@@ -210,7 +219,7 @@ async def member_page(
     after: Sequence[Any] | None,
     limit: int,
 ) -> list[Listed]:
-    return await queries.member_page(db, scope(principal), collection.collection_id, after, limit)
+    return await queries.member_page(db, principal, collection.collection_id, after, limit)
 
 
 def member(collection: Collection, media: Media) -> Member:

@@ -26,7 +26,11 @@ class ArchiveServicer(archive_service_pb2_grpc.ArchiveServiceServicer):
         self, request: archive_service_pb2.CreateArchiveRequest, context: Context
     ) -> archive_service_pb2.Archive:
         selection = Selection(
-            tuple(request.media_ids), request.filter, request.project_id, request.rendition
+            tuple(request.media_ids),
+            request.filter,
+            request.project_id,
+            request.collection_id.lower(),
+            request.rendition,
         )
         archive, url = await self._archives.create(caller(), selection, request.filename)
         await context.send_initial_metadata((("x-http-status", "201"), ("location", url)))

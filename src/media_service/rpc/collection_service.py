@@ -6,15 +6,23 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf import empty_pb2
 from mediaservice.v1 import collection_service_pb2 as messages
-from mediaservice.v1 import collection_service_pb2_grpc
+from mediaservice.v1 import collection_service_pb2_grpc, media_pb2
 
 from media_service.access.page_tokens import PageTokens
 from media_service.collections.model import Collection
 from media_service.collections.service import CHANGEABLE, CollectionService
+from media_service.downloads.read_links import ReadLinks
+from media_service.media.model import Listed
 from media_service.rpc import http
 from media_service.rpc.batch_service import lower
 from media_service.rpc.caller import caller
-from media_service.rpc.convert import media_to_message, owner_from, owner_to_message, timestamp
+from media_service.rpc.convert import (
+    from_share_link,
+    media_to_message,
+    owner_from,
+    shown_owner,
+    timestamp,
+)
 from media_service.rpc.field_validation import invalid_fields
 from media_service.rpc.idempotency import UUID
 from media_service.rpc.pagination import page, page_size
@@ -28,9 +36,14 @@ class CollectionServicer(collection_service_pb2_grpc.CollectionServiceServicer):
     """`public_urls`: of public renditions and originals."""
 
     def __init__(
-        self, collections: CollectionService, page_tokens: PageTokens, public_urls: PublicUrls
+        self,
+        collections: CollectionService,
+        links: ReadLinks,
+        page_tokens: PageTokens,
+        public_urls: PublicUrls,
     ) -> None:
         self._collections = collections
+        self._links = links
         self._page_tokens = page_tokens
         self._public_urls = public_urls
 
@@ -128,9 +141,13 @@ class CollectionServicer(collection_service_pb2_grpc.CollectionServiceServicer):
         found, token = await self._collections.media(
             caller(), request.collection_id.lower(), request.page_token, size + 1
         )
-        media, next_page_token = await page(
-            found, size, lambda each: media_to_message(each.media, self._public_urls), token
-        )
+
+        def shown(each: Listed) -> media_pb2.Media:
+            signed = request.sign_read_urls
+            urls = self._links.read_urls(caller(), each.media) if signed else None
+            return media_to_message(each.media, self._public_urls, read_urls=urls)
+
+        media, next_page_token = await page(found, size, shown, token)
         return messages.ListCollectionMediaResponse(media=media, next_page_token=next_page_token)
 
 
@@ -142,13 +159,13 @@ def value_of(collection: messages.Collection, name: str) -> str:
 def to_message(collection: Collection) -> messages.Collection:
     return messages.Collection(
         collection_id=collection.collection_id,
-        owner=owner_to_message(collection.owner),
+        owner=shown_owner(collection.owner),
         project_id=collection.project_id,
         parent_id=collection.parent_id,
         title=collection.title,
         description=collection.description,
         cover_media_id=collection.cover_media_id,
-        filter=collection.filter,
+        filter="" if from_share_link() else collection.filter,
         etag=collection.etag,
         create_time=timestamp(collection.create_time),
         update_time=timestamp(collection.update_time),

@@ -303,7 +303,7 @@ class RpcServer:
             BatchServicer(services.batches, public_urls), gate
         )
         collection_service_pb2_grpc.add_CollectionServiceServicer_to_server(
-            CollectionServicer(services.collections, page_tokens, public_urls), gate
+            CollectionServicer(services.collections, services.links, page_tokens, public_urls), gate
         )
         duplicate_service_pb2_grpc.add_DuplicateServiceServicer_to_server(
             DuplicateServicer(services.duplicates, public_urls), gate

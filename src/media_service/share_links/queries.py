@@ -14,6 +14,7 @@ from media_service.access.queries import (
     CALLER,
     Scope,
     caller_params,
+    collection_keys,
     media_keys,
     owner_keys,
     project_keys,
@@ -55,6 +56,13 @@ def role_on(targets: str) -> str:
                 select {role("p", project_keys("p"))} from projects p
                 where starts_with(l.targets[1], 'project:')
                   and p.project_id = substr(l.targets[1], 9)
+            ),
+            (
+                select {role("k", collection_keys("k"))} from collections k
+                where k.collection_id = case
+                        when starts_with(l.targets[1], 'collection:')
+                            then substr(l.targets[1], 12)::uuid
+                    end
             )
         )
     """
@@ -247,6 +255,13 @@ async def shared_targets(db: Connection, link: Principal) -> set[str]:
         caller_params(link),
     )
     return {row["resource"] async for row in rows}
+
+
+async def is_smart(db: Connection, collection_id: str) -> bool:
+    rows = await db.execute(
+        "select from collections where collection_id = %s and filter <> ''", (collection_id,)
+    )
+    return rows.rowcount > 0
 
 
 async def max_file_size(db: Connection, share_link_id: str) -> int | None:

@@ -58,6 +58,7 @@ class ShareLinkService:
         secret, share_link_id = new_secret(), new_id()
         async with self._database.transaction() as tx:
             org_id = await organization_of(tx, creator, resources)
+            await check_members(tx, resources)
             await check_number(tx, Owner(creator.type, creator.id, org_id))
             link = await queries.insert(
                 tx,
@@ -157,8 +158,9 @@ def check_expiry(expire_time: datetime | None) -> None:
 
 def check_targets(resources: Sequence[Resource], new: NewLink) -> None:
     kinds = {resource.kind for resource in resources}
-    if kinds != {"media"} and (kinds != {"project"} or len(resources) > 1):
-        raise invalid("targets", "must be media, or one project")
+    single = len(resources) == 1 and kinds <= {"project", "collection"}
+    if kinds != {"media"} and not single:
+        raise invalid("targets", "must be media, or one project, or one collection")
     if new.mode is LinkMode.UPLOAD:
         if kinds != {"project"}:
             raise invalid("targets", "must be one project if the mode is UPLOAD")
@@ -169,6 +171,13 @@ def check_targets(resources: Sequence[Resource], new: NewLink) -> None:
     ):
         if limit is not None:
             raise invalid(field, "can only be set if the mode is UPLOAD")
+
+
+async def check_members(tx: Transaction, resources: Sequence[Resource]) -> None:
+    """A smart collection shows each reader what they may see, and would show a visitor nothing."""
+    for resource in resources:
+        if resource.kind == "collection" and await queries.is_smart(tx, resource.id):
+            raise invalid("targets", "must not be a smart collection, which shares no media")
 
 
 async def organization_of(

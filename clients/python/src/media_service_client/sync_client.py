@@ -295,15 +295,17 @@ class Client:
         *,
         filter: str = "",  # noqa: A002 - the contract's word
         project_id: str = "",
+        collection_id: str = "",
         rendition: str = "",
         filename: str = "",
     ) -> archive_service_pb2.Archive:
-        """A ZIP archive of media, or of those that a filter or a project selects. Its `url` reads
-        it without a token until its `expire_time`, and continues at any byte."""
+        """A ZIP archive of media, or of those that a filter, a project or a collection selects. Its
+        `url` reads it without a token until its `expire_time`, and continues at any byte."""
         request = archive_service_pb2.CreateArchiveRequest(
             media_ids=media_ids,
             filter=filter,
             project_id=project_id,
+            collection_id=collection_id,
             rendition=rendition,
             filename=filename,
         )

@@ -21,7 +21,7 @@ def changed() -> Aborted:
 
 
 def nothing_selected() -> InvalidArgument:
-    why = "must name media, unless project_id or filter select some"
+    why = "must name media, unless project_id, collection_id or filter select some"
     return InvalidArgument(
         Reason.INVALID_FIELD, f"The field media_ids {why}.", (("media_ids", why),)
     )
@@ -37,4 +37,10 @@ def too_many(most: int) -> InvalidArgument:
     why = f"select more than {most} media, the most of one archive"
     return InvalidArgument(
         Reason.ARCHIVE_TOO_LARGE, f"The project and the filter {why}.", (("filter", why),)
+    )
+
+
+def collection_too_large(why: str) -> InvalidArgument:
+    return InvalidArgument(
+        Reason.ARCHIVE_TOO_LARGE, f"The collection {why}.", (("collection_id", why),)
     )

@@ -1,8 +1,13 @@
 """The names of the files in an archive."""
 
+import re
+from collections import defaultdict
 from pathlib import PurePosixPath
 
-from media_service.media.filenames import MAX_BYTES
+from media_service.media.filenames import MAX_BYTES, clean
+
+# No system has them in the name of a folder.
+UNUSABLE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 
 MAX_SUFFIX_BYTES = 32
 
@@ -23,6 +28,23 @@ class FileNames:
         self._numbers[wanted.casefold()] = number
         self._taken.add(name.casefold())
         return name
+
+
+class Folders:
+    """The folders of an archive, as paths such as "Summer/Sea/". That of the archive itself is
+    empty."""
+
+    def __init__(self) -> None:
+        self._names: defaultdict[str, FileNames] = defaultdict(FileNames)
+
+    def take(self, folder: str, wanted: str) -> str:
+        """A path for a file in a folder."""
+        return folder + self._names[folder].take(wanted)
+
+    def open(self, folder: str, title: str) -> str:
+        """A folder with a title, in another one."""
+        name = UNUSABLE.sub("_", title).strip(" .")
+        return self.take(folder, clean(name).rstrip(" .") or "_") + "/"
 
 
 def numbered(name: str, number: int) -> str:

@@ -11,6 +11,7 @@ from media_service.access.principal import LINK, Principal
 from media_service.access.role import Role
 from media_service.blobs.model import Blob
 from media_service.clock import now
+from media_service.collections.service import CollectionService
 from media_service.db.audit_entry import (
     SERVICE,
     AuditedCall,
@@ -24,12 +25,13 @@ from media_service.downloads.archives import queries
 from media_service.downloads.archives.errors import (
     archive_not_found,
     changed,
+    collection_too_large,
     empty,
     nothing_selected,
     too_many,
 )
 from media_service.downloads.archives.model import Archive, ArchiveFile
-from media_service.downloads.archives.names import FileNames
+from media_service.downloads.archives.names import Folders
 from media_service.downloads.archives.writer import ArchiveWriter, Pieces
 from media_service.downloads.archives.zip_format import File, archive_size
 from media_service.downloads.read_links import path_name
@@ -42,6 +44,7 @@ from media_service.media.filenames import clean, with_extension
 from media_service.media.model import Media
 from media_service.media.reader import not_found
 from media_service.media.service import MediaService, readable
+from media_service.share_links import queries as share_links
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.checksums import Checksums
 from media_service.storage.piece_size import PieceSize
@@ -50,6 +53,7 @@ PURPOSE = "archive"
 ZIP = "application/zip"
 TTL = timedelta(days=1)
 MOST_FILES = 5000
+MOST_COLLECTIONS = 500
 # Archives of one caller. The oldest make room.
 MOST_ARCHIVES = 50
 # Media that are loaded at once.
@@ -58,13 +62,26 @@ PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What an archive contains: `media_ids` in this order, or else the media that ListMedia finds.
-    `rendition`: empty for originals."""
+    """What an archive contains: `media_ids` in this order, or those of a collection and of the
+    collections in it, or else the media that ListMedia finds. `rendition`: empty for originals."""
 
     media_ids: Sequence[str] = ()
     filter: str = ""
     project_id: str = ""
+    collection_id: str = ""
     rendition: str = ""
+
+    @property
+    def empty(self) -> bool:
+        return not (self.media_ids or self.filter or self.project_id or self.collection_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What an archive contains, and its folder; see `Folders`."""
+
+    content: Content
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +103,7 @@ class ArchiveService:
         database: Database,
         media: MediaService,
         downloads: DownloadService,
+        collections: CollectionService,
         stores: Mapping[str, BlobStore],
         signer: LinkSigner,
         rest_url: str,
@@ -94,6 +112,7 @@ class ArchiveService:
         self._database = database
         self._media = media
         self._downloads = downloads
+        self._collections = collections
         self._stores = stores
         self._signer = signer
         self._rest_url = rest_url
@@ -106,19 +125,21 @@ class ArchiveService:
 
         Of media that are named, each must be readable: raises NotFound (MEDIA_NOT_FOUND,
         RENDITION_NOT_FOUND), FailedPrecondition (MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_FAILED),
-        Unavailable (MEDIA_NOT_READY). Of those that a filter finds, the others are left out; raises
-        the errors of ListMedia, InvalidArgument (ARCHIVE_TOO_LARGE) and FailedPrecondition
-        (ARCHIVE_EMPTY). Raises PermissionDenied (DOWNLOAD_NOT_ALLOWED).
+        Unavailable (MEDIA_NOT_READY). Of those that a filter or a collection selects, the others
+        are left out; raises the errors of ListMedia, NotFound (COLLECTION_NOT_FOUND),
+        InvalidArgument (ARCHIVE_TOO_LARGE) and FailedPrecondition (ARCHIVE_EMPTY). Raises
+        PermissionDenied (DOWNLOAD_NOT_ALLOWED).
         """
         if not selection.rendition and not principal.may_download:
             raise not_downloadable()
-        contents, skipped = await self._contents(principal, selection)
+        folders = Folders()
+        contents, skipped = await self._contents(principal, selection, folders)
         if not contents:
             raise empty()
         time = now()
         async with self._database.transaction() as tx:
-            known = await queries.crc32s(tx, [blob_of(each).blob_id for each in contents])
-            files = laid_out(contents, selection.rendition, known)
+            known = await queries.crc32s(tx, [blob_of(each.content).blob_id for each in contents])
+            files = laid_out(contents, selection.rendition, folders, known)
             start, size = archive_size(each.file for each in files)
             name = clean(filename) or "media.zip"
             archive = Archive(new_id(), name, len(files), start, size, time, time + TTL, skipped)
@@ -171,25 +192,65 @@ class ArchiveService:
             raise invalid() from None
 
     async def _contents(
-        self, principal: Principal, selection: Selection
-    ) -> tuple[list[Content], int]:
+        self, principal: Principal, selection: Selection, folders: Folders
+    ) -> tuple[list[Placed], int]:
+        """What a selection contains, and how many media it leaves out."""
         if selection.media_ids:
-            found = await self._named(principal, selection.media_ids)
-            contents = [
-                await self._downloads.content(principal, readable(media), selection.rendition)
-                for media in found
-            ]
-            return contents, 0
-        selects = selection.filter or selection.project_id or principal.type == LINK
-        if not selects:
-            raise nothing_selected()
+            named = await self._named(principal, selection.media_ids)
+            return [
+                Placed(
+                    await self._downloads.content(principal, readable(media), selection.rendition)
+                )
+                for media in named
+            ], 0
+        if selection.empty:
+            selection = await self._all_of_link(principal, selection)
+        if selection.collection_id:
+            found = await self._collected(principal, selection.collection_id, folders)
+        else:
+            found = [("", media) for media in await self._listed(principal, selection)]
         contents, skipped = [], 0
-        for media in await self._listed(principal, selection):
+        for folder, media in found:
             try:
-                contents.append(self._content_now(media, selection.rendition))
+                contents.append(Placed(self._content_now(media, selection.rendition), folder))
             except MediaError:
                 skipped += 1
         return contents, skipped
+
+    async def _all_of_link(self, principal: Principal, selection: Selection) -> Selection:
+        """The session of a share link that selects nothing gets all that the link shares."""
+        if principal.type != LINK:
+            raise nothing_selected()
+        async with self._database.connection() as db:
+            targets = await share_links.shared_targets(db, principal)
+        kind, _, id_ = next(iter(targets), "").partition(":")
+        return replace(selection, collection_id=id_) if kind == "collection" else selection
+
+    async def _collected(
+        self, principal: Principal, collection_id: str, folders: Folders
+    ) -> list[tuple[str, Media]]:
+        """The media of a collection and of those in it, each with its folder."""
+        tree = await self._collections.tree(principal, collection_id, MOST_COLLECTIONS + 1)
+        if len(tree) > MOST_COLLECTIONS:
+            raise collection_too_large(f"contains more than {MOST_COLLECTIONS - 1} others")
+        paths = {tree[0].collection_id: ""}
+        found: list[tuple[str, Media]] = []
+        for each in tree:
+            if each is not tree[0]:
+                paths[each.collection_id] = folders.open(paths[each.path[-2]], each.title)
+        for each in tree:
+            token = ""
+            while True:
+                page, token_after = await self._collections.media(
+                    principal, each.collection_id, token, PAGE
+                )
+                found += [(paths[each.collection_id], listed.media) for listed in page]
+                if len(found) > MOST_FILES:
+                    raise collection_too_large(f"has more than {MOST_FILES} media")
+                if len(page) < PAGE:
+                    break
+                token = token_after(page[-1])
+        return found
 
     def _content_now(self, media: Media, rendition: str) -> Content:
         """Raises the errors of `readable`, and NotFound (RENDITION_NOT_FOUND)."""
@@ -268,19 +329,19 @@ def blob_of(content: Content) -> Blob:
 
 
 def laid_out(
-    contents: Sequence[Content], rendition: str, known: Mapping[str, int]
+    contents: Sequence[Placed], rendition: str, folders: Folders, known: Mapping[str, int]
 ) -> list[ArchiveFile]:
     """The files of an archive. `known`: the CRC-32 of blobs."""
     files: list[ArchiveFile] = []
-    names, start = FileNames(), 0
-    for position, content in enumerate(contents):
+    start = 0
+    for position, placed in enumerate(contents):
+        content = placed.content
         blob = blob_of(content)
         wanted = content.filename or with_extension(
             content.media_id, content.content_type, f"-{rendition}" if rendition else ""
         )
-        crc32 = known.get(blob.blob_id)
-        file = File(names.take(wanted), blob.size_bytes, content.modified, crc32 is None)
-        file = replace(file, start=start)
+        name, crc32 = folders.take(placed.folder, wanted), known.get(blob.blob_id)
+        file = File(name, blob.size_bytes, content.modified, crc32 is None, start)
         files.append(
             ArchiveFile(position, content.media_id, content.version, rendition, blob, file, crc32)
         )
