@@ -17,11 +17,13 @@ from media_service.db.database import Database
 from media_service.db.migrate import migrate
 from media_service.events.conformance import events
 from media_service.ids import new_id
-from media_service.webhooks import queries
 from media_service.webhooks.addresses import Destinations
-from media_service.webhooks.deliverer import ATTEMPTS, Deliverer
+from media_service.webhooks.deliverer import Deliverer
+from media_service.webhooks.queries import due
+from media_service.webhooks.queries import webhooks as queries
 from media_service.webhooks.secrets import SecretBox, new_secret
 from media_service.webhooks.sender import Sender
+from media_service.webhooks.shares import ATTEMPTS
 
 WEBHOOKS, EVENTS = 10, 300
 DELIVERIES = WEBHOOKS * EVENTS
@@ -79,11 +81,10 @@ async def delivered_rate(database: Database, sender: Sender, url: str, receiver:
         for _ in range(WEBHOOKS):
             webhook_id = new_id()
             sealed = box.seal(webhook_id, new_secret())
-            await queries.insert(
-                db, webhook_id, "", "", ANN, url=url, types=(), description="", secret=sealed
-            )
+            settings = {"url": url, "types": [], "description": ""}
+            await queries.insert(db, webhook_id, "", "", ANN, sealed, settings)
         owned = [replace(event, org_id="", project_id="") for event in events(EVENTS)]
-        await queries.add_deliveries(db, owned, url)
+        await due.add(db, owned, url)
     start = time.perf_counter()
     running = asyncio.create_task(Deliverer(database, sender, box).run())
     try:

@@ -1,6 +1,7 @@
 """The composition root: builds the objects from each other, and starts and stops them in order."""
 
 import asyncio
+import logging
 import os
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -133,9 +134,12 @@ from media_service.uploads.service import UploadService
 from media_service.uploads.stream_runner import StreamRunner
 from media_service.watches.tickets import WatchTickets
 from media_service.webhooks.addresses import Destinations
+from media_service.webhooks.resealing import keep_sealed
 from media_service.webhooks.secrets import SecretBox
 from media_service.webhooks.service import WebhookService
 from media_service.webhooks.sink import WebhookSink
+
+log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 10
 # Memory of all images that a worker process renders at once. Others wait.
@@ -326,6 +330,24 @@ def link_keys(config: Config) -> Sequence[str]:
     return config.link_keys
 
 
+def webhook_keys(config: Config) -> Sequence[str]:
+    """The keys of secrets of webhooks: the configured ones, and those that encrypted them before
+    there were any."""
+    return (*config.webhook_keys, *link_keys(config))
+
+
+@asynccontextmanager
+async def webhook_secrets(config: Config, database: Database) -> AsyncIterator[SecretBox]:
+    """Encrypts secrets of webhooks, in the context also those that have another key."""
+    box = SecretBox(webhook_keys(config))
+    sealing = asyncio.create_task(keep_sealed(database, box), name="secrets of webhooks")
+    try:
+        yield box
+    finally:
+        sealing.cancel()
+        await asyncio.wait([sealing])
+
+
 def link_signer(keys: Sequence[str]) -> LinkSigner:
     try:
         return LinkSigner(keys)
@@ -459,6 +481,7 @@ async def server(
         rate_limiter(config) as rates,
         scan_engine(config, probes=False) as scanner,
         readiness_of(parts, scanner, rates) as readiness,
+        webhook_secrets(config, parts.database) as webhook_box,
     ):
         most = most_streams(config.max_streams, parts.raw.driver.limits, open_files)
         admission = Admission(most, load)
@@ -558,7 +581,12 @@ async def server(
             LinkOpener(parts.database, sessions, passwords),
             UrlRevocation(parts.database),
             EventService(parts.database),
-            WebhookService(parts.database, SecretBox(keys), Destinations(config.webhooks_private)),
+            WebhookService(
+                parts.database,
+                webhook_box,
+                Destinations(config.webhooks_private),
+                config.rest_url,
+            ),
         )
         certificates = ClientCertificates(config.client_certificates, config.certificate_proxies)
         tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
@@ -739,7 +767,8 @@ async def foreign_workers(
 async def webhooks(config: Config, database: Database) -> AsyncIterator[None]:
     """Sends what is due to webhooks, in the context. A worker without the keys that secrets are
     encrypted with leaves it to the others."""
-    if not (keys := link_keys(config)):
+    if not (keys := webhook_keys(config)):
+        log.info("without MEDIA_WEBHOOK_KEYS, this worker sends nothing to webhooks")
         yield
         return
     from media_service.webhooks.deliverer import Deliverer  # noqa: PLC0415 - aiohttp takes memory

@@ -537,6 +537,13 @@ class Config:
         "operations that foreign workers do, comma-separated: jobs with one of them go to the queue"
         " media.process of MEDIA_RABBITMQ_URL; empty: none",
     )
+    webhook_keys: tuple[str, ...] = setting(
+        "",
+        secrets,
+        "keys that encrypt the secrets of webhooks, comma-separated, at least 32 bytes each, for"
+        " servers and workers: the first one encrypts, all decrypt; empty: the keys of links",
+        masked=True,
+    )
     webhooks_private: tuple[Network, ...] = setting(
         "",
         networks,

@@ -69,8 +69,8 @@ OTHERS = {
     # Part of an address, of a visitor without an account; removed after a day.
     "share_link_attempts": "network",
     "webhook_deliveries": "body error event_type excerpt",
-    "webhooks": "claimed_issuer claimed_org_id description disable_reason org_id resource types"
-    " url",
+    "webhooks": "claimed_issuer claimed_org_id description disable_reason org_id project_ids"
+    " resource secret_key types url",
     "share_links": "claimed_issuer claimed_org_id display_name mode org_id password_hash targets",
     "stores": "name",
     "stream_segments": "codec track",

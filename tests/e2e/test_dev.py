@@ -161,10 +161,9 @@ def test_pages_of_localhost_may_call_dev(degraded: tuple[Service, Path]) -> None
 
 def test_each_process_gets_only_the_secrets_that_it_uses(degraded: tuple[Service, Path]) -> None:
     service, _ = degraded
-    # The worker opens the secrets of webhooks with the keys of links.
-    worker = {"MEDIA_DATABASE_URL", "MEDIA_LINK_KEYS", *CREDENTIALS}
+    worker = {"MEDIA_DATABASE_URL", "MEDIA_WEBHOOK_KEYS", *CREDENTIALS}
     assert held_by(service.part("work")) == worker
-    assert held_by(service.part("serve")) == worker | {"MEDIA_JWT_SECRET"}
+    assert held_by(service.part("serve")) == worker | {"MEDIA_JWT_SECRET", "MEDIA_LINK_KEYS"}
     assert held_by(envoy_of(service)) == set()
     assert held_by(service.postgres()) == set()
 

@@ -226,6 +226,7 @@ PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     **dict.fromkeys(
         [
             *("CreateWebhook", "GetWebhook", "ListWebhooks", "DeleteWebhook"),
+            *("UpdateWebhook", "RotateWebhookSecret", "RedeliverWebhookEvents"),
             "ListWebhookDeliveries",
         ],
         hooking,

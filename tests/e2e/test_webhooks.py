@@ -5,12 +5,15 @@ import secrets
 import tempfile
 from pathlib import Path
 
+import httpx
+import psycopg
+
 from tests.support.media.small_files import jpeg
 from tests.support.rest import client_of, settled
-from tests.support.service import environment, running
+from tests.support.service import Service, environment, running
 from tests.support.standard_webhooks import verified
 from tests.support.tools import eventually_async
-from tests.support.webhook_receiver import receiver
+from tests.support.webhook_receiver import Receiver, receiver
 
 TYPES = {"media.created", "media.ready", "media.deleted"}
 
@@ -40,3 +43,30 @@ async def test_what_a_webhook_gets_is_verified_by_the_standard_library() -> None
 
                 await eventually_async(complete)
                 assert set(verified(created["secret"], opened.received) or ()) == TYPES
+                await killed_in_an_attempt(service, ann, opened)
+
+
+async def killed_in_an_attempt(service: Service, ann: httpx.Client, opened: Receiver) -> None:
+    """The worker dies while the receiver has not answered. The one that replaces it sends the same
+    event again when the lease has ended, which here the test does."""
+    opened.received.clear()
+    opened.held.add("/media")
+    ann.post("/v1/media:upload", files={"file": ("b.jpg", jpeg())}).raise_for_status()
+
+    async def begun() -> bool:
+        return bool(opened.received)
+
+    await eventually_async(begun)
+    (first,) = opened.received[:1]
+    event_id = first.headers["webhook-id"]
+    service.part("work").kill()
+    opened.held.clear()
+    with psycopg.connect(service.settings()["MEDIA_DATABASE_URL"], autocommit=True) as db:
+        db.execute("update webhook_deliveries set next_time = now() where next_time is not null")
+        db.execute("update webhooks set due_time = now()")
+
+    async def again() -> bool:
+        opened.release.set()
+        return [e.headers["webhook-id"] for e in opened.received].count(event_id) >= 2
+
+    await eventually_async(again)

@@ -478,6 +478,13 @@ ROWS: list[Row] = [
     Row("WebhookService.ListWebhooks", {"resource": "project:$project"}, project),
     Row("WebhookService.GetWebhook", {"webhookId": "$webhook"}, webhook),
     Row("WebhookService.ListWebhookDeliveries", {"webhookId": "$webhook"}, webhook),
+    Row("WebhookService.UpdateWebhook", {"webhookId": "$webhook", "description": "x"}, webhook),
+    Row("WebhookService.RotateWebhookSecret", {"webhookId": "$webhook"}, webhook),
+    Row(
+        "WebhookService.RedeliverWebhookEvents",
+        {"webhookId": "$webhook", "startTime": "2026-01-01T00:00:00Z"},
+        webhook,
+    ),
     Row("WebhookService.DeleteWebhook", {"webhookId": "$webhook"}, webhook),
     # Archives, which only their creators read
     Row("ArchiveService.CreateArchive", {"mediaIds": ["$media"]}, media),

@@ -56,6 +56,7 @@ def test_the_list_of_settings_has_no_password(tmp_path: Path) -> None:
         "MEDIA_DATABASE_URL": f"postgresql://me:{CANARY}@host/media",
         "MEDIA_JWT_SECRET": CANARY,
         "MEDIA_LINK_KEYS": f"{CANARY},{CANARY}2",
+        "MEDIA_WEBHOOK_KEYS": f"{CANARY},{CANARY}3",
         "MEDIA_RATE_STORE": f"redis://me:{CANARY}@host",
         "MEDIA_STORAGE_RAW_URL": f"s3://me:{CANARY}@bucket/a",
         "MEDIA_STORAGE_PUBLIC_URL": f"s3://me:{CANARY}/x@bucket/b",

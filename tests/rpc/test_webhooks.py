@@ -1,18 +1,30 @@
 """Webhooks: who may have them, what arrives, and what happens if it does not."""
 
 import json
+from datetime import UTC, timedelta
+from functools import partial
 
 import pytest
 from google.protobuf.json_format import MessageToJson
+from mediaservice.v1 import media_pb2
 from mediaservice.v1 import webhook_service_pb2 as messages
 
+from media_service.clock import now
 from tests.support.media.small_files import jpeg
 from tests.support.rpc import catalogue, webhooks
-from tests.support.rpc.server import Caller, Running, Start, refused
-from tests.support.rpc.sharing import add_project, create_project, grant, revoke, store_in
+from tests.support.rpc.server import Caller, Running, Start, refused, unknown_id
+from tests.support.rpc.sharing import (
+    add_project,
+    create_organization,
+    create_project,
+    grant,
+    make_administrator,
+    revoke,
+    store_in,
+)
 from tests.support.standard_webhooks import verified
 from tests.support.tools import eventually_async
-from tests.support.webhook_receiver import Receiver, receiver
+from tests.support.webhook_receiver import Received, Receiver, receiver
 
 PRIVATE = {"webhooks_private": "127.0.0.1/32"}
 URL = "https://hooks.example.com/media"
@@ -104,10 +116,12 @@ async def test_an_event_is_sent_again_until_it_has_arrived(hooked: Running) -> N
 async def due_now(service: Running, webhook_id: str) -> None:
     async with service.database() as db:
         await db.execute(
-            "update webhook_deliveries set next_time = now() where webhook_id = %s"
-            " and next_time is not null",
-            (webhook_id,),
+            "with made_due as (update webhook_deliveries set next_time = now()"
+            " where webhook_id = %(id)s and next_time is not null)"
+            " update webhooks set due_time = now() where webhook_id = %(id)s",
+            {"id": webhook_id},
         )
+        await db.execute("notify media_webhookdue, '{}'")
 
 
 async def test_a_webhook_ends_with_the_role_of_its_creator(hooked: Running) -> None:
@@ -126,6 +140,153 @@ async def test_a_webhook_ends_with_the_role_of_its_creator(hooked: Running) -> N
 
         await eventually_async(disabled)
         assert not opened.received
+
+
+async def test_a_webhook_of_an_organization_gets_its_events_of_some_types_and_projects(
+    hooked: Running,
+) -> None:
+    """Also those that happened while it was disabled, if they are sent again."""
+    await make_administrator(hooked, "root")
+    root, erin = await hooked.caller("root"), await hooked.caller("erin")
+    await create_organization(root, "acme")
+    await grant(root, "organization:acme", "user:erin", "MANAGER")
+    for project in ("spring", "autumn"):
+        await add_project(hooked, project, "finn", "acme")
+    finn = await hooked.caller("finn")
+    began = now()
+    async with receiver() as opened:
+        base = f"http://127.0.0.1:{opened.port}"
+        made = await webhooks.create(
+            erin,
+            f"{base}/wrong",
+            resource="organization:acme",
+            event_types=["job.*"],
+            project_ids=["winter"],
+        )
+        webhook_id = made.webhook.webhook_id
+        fields = {"url": f"{base}/new", "event_types": ["media.created"], "description": "CDN"}
+        changed = await webhooks.update(erin, webhook_id, **fields, project_ids=["spring"])
+        assert (changed.url, changed.description) == (f"{base}/new", "CDN")
+        assert (list(changed.event_types), list(changed.project_ids)) == (
+            ["media.created"],
+            ["spring"],
+        )
+        await store_in(finn, "autumn", jpeg())
+        first = await store_in(finn, "spring", jpeg())
+
+        async def told() -> set[str]:
+            assert {each.path for each in opened.received} <= {"/new"}
+            return {json.loads(each.body)["subject"] for each in opened.received}
+
+        def subjects(*media: media_pb2.Media) -> set[str]:
+            return {f"media/{each.media_id}" for each in media}
+
+        async def are_told(*media: media_pb2.Media) -> bool:
+            return await told() == subjects(*media)
+
+        await eventually_async(lambda: are_told(first))
+        disabled = await webhooks.update(erin, webhook_id, enabled=False)
+        assert (disabled.enabled, disabled.disable_reason) == (False, "a caller has disabled it")
+        second = await store_in(finn, "spring", jpeg())
+        refusal = await refused(webhooks.redeliver(erin, webhook_id, start_time=began))
+        assert (refusal.reason, refusal.metadata) == (
+            "WEBHOOK_DISABLED",
+            {"webhook_id": webhook_id},
+        )
+        assert (await webhooks.update(erin, webhook_id, enabled=True)).enabled
+        third = await store_in(finn, "spring", jpeg())
+        await eventually_async(lambda: are_told(first, third))
+        again = await webhooks.redeliver(erin, webhook_id, start_time=began)
+        assert (again.redelivered, again.next_cursor) == (1, "")
+        await eventually_async(lambda: are_told(first, second, third))
+        first_event = next(e for e in opened.received if first.media_id.encode() in e.body)
+        event_id = first_event.headers["webhook-id"]
+        assert (await webhooks.redeliver(erin, webhook_id, event_id=event_id)).redelivered == 1
+
+        async def twice() -> bool:
+            return [e.headers["webhook-id"] for e in opened.received].count(event_id) == 2
+
+        await eventually_async(twice)
+        await eventually_async(lambda: none_waits(hooked))
+        cursor = json.loads(first_event.body)["cursor"]
+        rest = await webhooks.redeliver(erin, webhook_id, cursor=cursor, delivered=True)
+        assert rest.redelivered == 2
+        await eventually_async(lambda: none_waits(hooked))
+        assert len(opened.received) == 6
+        await webhooks.update(erin, webhook_id, ["project_ids", "event_types"])
+        assert not (await webhooks.get(erin, webhook_id)).project_ids
+
+
+async def none_waits(service: Running) -> bool:
+    async with service.database() as db:
+        rows = await db.execute(
+            "select count(*) from webhook_deliveries where next_time is not null"
+        )
+        return await rows.fetchone() == (0,)
+
+
+async def test_both_secrets_sign_until_the_old_one_ends(hooked: Running) -> None:
+    gus = await hooked.caller("gus")
+    async with receiver() as opened:
+        url = f"http://127.0.0.1:{opened.port}/"
+        made = await webhooks.create(gus, url, event_types=["media.created"])
+        webhook_id = made.webhook.webhook_id
+        rotated = await webhooks.rotate(gus, webhook_id, timedelta(hours=1))
+        ends = rotated.webhook.old_secret_expire_time.ToDatetime(UTC)
+        assert timedelta(minutes=59) < ends - now() <= timedelta(hours=1)
+
+        async def next_message() -> list[Received]:
+            opened.received.clear()
+            await gus.store(jpeg())
+
+            async def arrived() -> bool:
+                return bool(opened.received)
+
+            await eventually_async(arrived)
+            return opened.received[:]
+
+        both = await next_message()
+        for secret in (made.secret, rotated.secret):
+            assert verified(secret, both) == ["media.created"]
+        newest = await webhooks.rotate(gus, webhook_id, timedelta())
+        assert not newest.webhook.HasField("old_secret_expire_time")
+        one = await next_message()
+        assert verified(newest.secret, one) == ["media.created"]
+        assert verified(rotated.secret, one) is None
+
+
+async def test_what_cannot_be_changed_or_sent_again_is_refused(
+    service: Running, ann: Caller, bob: Caller
+) -> None:
+    project = (await create_project(ann)).project_id
+    resource = f"project:{project}"
+    await grant(ann, resource, "user:bob", "MANAGER")
+    webhook_id = (await webhooks.create(bob, URL, resource=resource)).webhook.webhook_id
+    for fields in (
+        {"url": "http://10.0.0.1/"},
+        {"event_types": ["media.no"]},
+        {"project_ids": ["x"]},
+    ):
+        assert (await refused(webhooks.update(ann, webhook_id, **fields))).reason == "INVALID_FIELD"
+    unknown = await refused(webhooks.update(ann, webhook_id, ["secret"]))
+    assert unknown.reason == "INVALID_UPDATE_MASK"
+    await webhooks.update(ann, webhook_id, enabled=False)
+    await revoke(ann, resource, "user:bob")
+    left = await refused(webhooks.update(ann, webhook_id, enabled=True))
+    assert (left.reason, left.fields) == ("INVALID_FIELD", ["enabled"])
+    mine = (await webhooks.create(ann, URL)).webhook.webhook_id
+    event_id = unknown_id()
+    missing = await refused(webhooks.redeliver(ann, mine, event_id=event_id))
+    assert (missing.reason, missing.metadata) == (
+        "WEBHOOK_DELIVERY_NOT_FOUND",
+        {"event_id": event_id},
+    )
+    for which in ({}, {"event_id": event_id, "cursor": "1-1"}, {"cursor": "none"}):
+        assert (await refused(webhooks.redeliver(ann, mine, **which))).reason == "INVALID_FIELD"
+    old = await refused(webhooks.redeliver(ann, mine, cursor="1-1"))
+    assert old.reason == "CURSOR_EXPIRED"
+    for call in (webhooks.update, webhooks.rotate, partial(webhooks.redeliver, cursor="1-1")):
+        assert (await refused(call(bob, mine))).reason == "WEBHOOK_NOT_FOUND"
 
 
 async def test_only_managers_of_a_resource_have_its_webhooks(

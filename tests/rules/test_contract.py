@@ -61,6 +61,7 @@ ACTIONS = {
     *("share_links.create", "share_links.open", "share_links.revoke", "signed_urls.revoke"),
     "share_links.update",
     *("archives.create", "webhooks.create", "webhooks.delete"),
+    *("webhooks.update", "webhooks.rotate", "webhooks.redeliver"),
     *("groups.create", "groups.delete", "groups.add_member", "groups.remove_member"),
 }
 

@@ -1,5 +1,6 @@
 """A receiver of webhooks, over HTTP or HTTPS."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,17 +20,22 @@ class Received:
 
 @dataclass
 class Receiver:
-    """`answers`: the status codes of the next requests; then 204. `text`: the body of answers."""
+    """`answers`: the status codes of the next requests; then 204. `text`: the body of answers.
+    `held`: paths whose requests wait for their answer until `release` is set."""
 
     port: int
     received: list[Received] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     text: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.received.append(Received(request.path, headers, await request.read()))
+        if request.path in self.held:
+            await self.release.wait()
         status = self.answers.pop(0) if self.answers else (200 if self.text else 204)
         return web.Response(status=status, body=self.text, headers=self.headers)
 
@@ -45,4 +51,5 @@ async def receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]
     try:
         yield opened
     finally:
+        opened.release.set()
         await runner.cleanup()

@@ -7,13 +7,14 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from cryptography.x509 import DNSName
 
 from media_service.ids import new_id
 from media_service.webhooks.addresses import Destinations, NotAllowed
 from media_service.webhooks.secrets import SecretBox, SecretLost, new_secret, secret_text
 from media_service.webhooks.sender import EXCERPT, READ_BYTES, Sender
 from media_service.webhooks.signing import signed_headers
-from tests.support.certificates import LOCALHOST, Authority
+from tests.support.certificates import Authority
 from tests.support.standard_webhooks import verified
 from tests.support.webhook_receiver import receiver
 
@@ -87,14 +88,25 @@ async def test_a_redirect_is_not_followed_and_a_long_answer_not_read() -> None:
         assert answer.excerpt.startswith(" nox")
 
 
-async def test_a_certificate_is_checked(tmp_path: Path) -> None:
-    pair = Authority.new(tmp_path).issue("server", *LOCALHOST)
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(pair.certificate, pair.key)
-    async with receiver(tls) as opened, Sender(LOOPBACK) as sender:
-        answer = await sender.post(f"https://localhost:{opened.port}/", {}, b"{}")
-    assert answer.status == 0
-    assert "certificate" in answer.error.lower()
+async def test_a_certificate_is_checked_for_its_name_and_its_authority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority.new(tmp_path)
+    for name, trusted, status in (
+        ("localhost", True, 204),
+        ("localhost", False, 0),
+        ("elsewhere.example", True, 0),
+    ):
+        pair = authority.issue("server", DNSName(name))
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(pair.certificate, pair.key)
+        with monkeypatch.context() as patch:
+            if trusted:
+                patch.setenv("SSL_CERT_FILE", str(authority.certificate))
+            async with receiver(tls) as opened, Sender(LOOPBACK) as sender:
+                answer = await sender.post(f"https://localhost:{opened.port}/", {}, b"{}")
+        assert answer.status == status, (name, trusted)
+        assert answer.delivered or "certificate" in answer.error.lower()
 
 
 async def test_the_standard_library_verifies_signatures_of_both_secrets() -> None:
@@ -112,8 +124,9 @@ async def test_the_standard_library_verifies_signatures_of_both_secrets() -> Non
 def test_a_secret_opens_with_any_key_and_only_for_its_webhook() -> None:
     webhook_id, secret = new_id(), new_secret()
     sealed = SecretBox(["old"]).seal(webhook_id, secret)
-    assert secret not in sealed
-    assert SecretBox(["new", "old"]).open(webhook_id, sealed) == secret
+    assert secret not in sealed.secret
+    assert SecretBox(["new", "old"]).open(webhook_id, sealed) == (secret, None)
+    assert sealed.key == SecretBox(["old", "new"]).key != SecretBox(["new", "old"]).key
     for box, of in ((SecretBox(["new"]), webhook_id), (SecretBox(["old"]), new_id())):
         with pytest.raises(SecretLost):
             box.open(of, sealed)

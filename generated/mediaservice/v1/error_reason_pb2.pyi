@@ -417,6 +417,10 @@ class ErrorReason(_message.Message):
         """
         WEBHOOK_NOT_FOUND: ErrorReason._Value.ValueType  # 857
         """No webhook has the id `webhook_id`, or the caller does not manage it."""
+        WEBHOOK_DELIVERY_NOT_FOUND: ErrorReason._Value.ValueType  # 858
+        """The log of the webhook does not have the event `event_id`, or the event is no longer kept (`MEDIA_KEEP_EVENTS`)."""
+        WEBHOOK_DISABLED: ErrorReason._Value.ValueType  # 859
+        """The webhook `webhook_id` is disabled, so it gets no events. Enable it with UpdateWebhook."""
         USER_REQUIRED: ErrorReason._Value.ValueType  # 853
         """Only a user can do this, and the caller is a service account. Call with the token of a user."""
         BLOB_MISSING: ErrorReason._Value.ValueType  # 900
@@ -857,6 +861,10 @@ class ErrorReason(_message.Message):
     """
     WEBHOOK_NOT_FOUND: ErrorReason.Value.ValueType  # 857
     """No webhook has the id `webhook_id`, or the caller does not manage it."""
+    WEBHOOK_DELIVERY_NOT_FOUND: ErrorReason.Value.ValueType  # 858
+    """The log of the webhook does not have the event `event_id`, or the event is no longer kept (`MEDIA_KEEP_EVENTS`)."""
+    WEBHOOK_DISABLED: ErrorReason.Value.ValueType  # 859
+    """The webhook `webhook_id` is disabled, so it gets no events. Enable it with UpdateWebhook."""
     USER_REQUIRED: ErrorReason.Value.ValueType  # 853
     """Only a user can do this, and the caller is a service account. Call with the token of a user."""
     BLOB_MISSING: ErrorReason.Value.ValueType  # 900

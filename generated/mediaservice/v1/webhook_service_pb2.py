@@ -24,12 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%mediaservice/v1/webhook_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1amediaservice/v1/rule.proto\"\xc7\x02\n\x07Webhook\x12#\n\nwebhook_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\twebhookId\x12 \n\x08resource\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x08resource\x12\x16\n\x03url\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x03url\x12%\n\x0b\x65vent_types\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03R\neventTypes\x12&\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x64\x65scription\x12\x1e\n\x07\x63reator\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x63reator\x12\x41\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12+\n\x0e\x64isable_reason\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03R\rdisableReason\"\xb2\x04\n\x0fWebhookDelivery\x12\x1f\n\x08\x65vent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x65ventId\x12#\n\nevent_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\teventType\x12\x42\n\x05state\x18\x03 \x01(\x0e\x32&.mediaservice.v1.WebhookDelivery.StateB\x04\xe2\x41\x01\x03R\x05state\x12 \n\x08\x61ttempts\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08\x61ttempts\x12\x1c\n\x06status\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x06status\x12/\n\x10\x64uration_seconds\x18\x06 \x01(\x01\x42\x04\xe2\x41\x01\x03R\x0f\x64urationSeconds\x12\x1a\n\x05\x65rror\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03R\x05\x65rror\x12/\n\x10response_excerpt\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03R\x0fresponseExcerpt\x12\x41\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12L\n\x11next_attempt_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0fnextAttemptTime\"F\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\r\n\tDELIVERED\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\"\xd3\x02\n\x14\x43reateWebhookRequest\x12n\n\x08resource\x18\x01 \x01(\tBR\xe2\x41\x01\x01\xbaHKrF\x18\xac\x02\x32\x41^(project:[a-z0-9][a-z0-9_-]{0,62}|organization:[^/\\x00]{1,255})$\xd8\x01\x01R\x08resource\x12,\n\x03url\x18\x02 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01\x18\xd0\x0f\x32\n^[^\\x00]*$R\x03url\x12X\n\x0b\x65vent_types\x18\x03 \x03(\tB7\xe2\x41\x01\x01\xbaH0\x92\x01-\x10\x32\x18\x01\"\'r%2#^[a-z_]{1,50}[.]([a-z_]{1,50}|[*])$R\neventTypes\x12\x43\n\x0b\x64\x65scription\x18\x04 \x01(\tB!\xe2\x41\x01\x01\xbaH\x1ar\x18\x18\xc8\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$R\x0b\x64\x65scription\"o\n\x15\x43reateWebhookResponse\x12\x38\n\x07webhook\x18\x01 \x01(\x0b\x32\x18.mediaservice.v1.WebhookB\x04\xe2\x41\x01\x03R\x07webhook\x12\x1c\n\x06secret\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x06secret\"@\n\x11GetWebhookRequest\x12+\n\nwebhook_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\twebhookId\"\xdc\x01\n\x13ListWebhooksRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12+\n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\x12n\n\x08resource\x18\x03 \x01(\tBR\xe2\x41\x01\x01\xbaHKrF\x18\xac\x02\x32\x41^(project:[a-z0-9][a-z0-9_-]{0,62}|organization:[^/\\x00]{1,255})$\xd8\x01\x01R\x08resource\"\x80\x01\n\x14ListWebhooksResponse\x12:\n\x08webhooks\x18\x01 \x03(\x0b\x32\x18.mediaservice.v1.WebhookB\x04\xe2\x41\x01\x03R\x08webhooks\x12,\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\rnextPageToken\"C\n\x14\x44\x65leteWebhookRequest\x12+\n\nwebhook_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\twebhookId\"\xa2\x01\n\x1cListWebhookDeliveriesRequest\x12+\n\nwebhook_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\twebhookId\x12(\n\tpage_size\x18\x02 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12+\n\npage_token\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\"\x95\x01\n\x1dListWebhookDeliveriesResponse\x12\x46\n\ndeliveries\x18\x01 \x03(\x0b\x32 .mediaservice.v1.WebhookDeliveryB\x04\xe2\x41\x01\x03R\ndeliveries\x12,\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\rnextPageToken2\xda\x06\n\x0eWebhookService\x12\xac\x01\n\rCreateWebhook\x12%.mediaservice.v1.CreateWebhookRequest\x1a&.mediaservice.v1.CreateWebhookResponse\"L\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/webhooks:\x01*\xca\xf3\xb2\xac\n/\n\x0ewebhooks.write\x1a\x08resource \x04*\x0fwebhooks.create0\n\x12\x90\x01\n\nGetWebhook\x12\".mediaservice.v1.GetWebhookRequest\x1a\x18.mediaservice.v1.Webhook\"D\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/webhooks/{webhook_id}\xca\xf3\xb2\xac\n\x1d\n\rwebhooks.read\x1a\nwebhook_id \x04\x12\x92\x01\n\x0cListWebhooks\x12$.mediaservice.v1.ListWebhooksRequest\x1a%.mediaservice.v1.ListWebhooksResponse\"5\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/webhooks\xca\xf3\xb2\xac\n\x1b\n\rwebhooks.read\x1a\x08resource \x04\x12\xa6\x01\n\rDeleteWebhook\x12%.mediaservice.v1.DeleteWebhookRequest\x1a\x16.google.protobuf.Empty\"V\x82\xd3\xe4\x93\x02\x1b*\x19/v1/webhooks/{webhook_id}\xca\xf3\xb2\xac\n/\n\x0ewebhooks.write\x1a\nwebhook_id \x04*\x0fwebhooks.delete\x12\xc7\x01\n\x15ListWebhookDeliveries\x12-.mediaservice.v1.ListWebhookDeliveriesRequest\x1a..mediaservice.v1.ListWebhookDeliveriesResponse\"O\x82\xd3\xe4\x93\x02&\x12$/v1/webhooks/{webhook_id}/deliveries\xca\xf3\xb2\xac\n\x1d\n\rwebhooks.read\x1a\nwebhook_id \x04\x42I\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%mediaservice/v1/webhook_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1amediaservice/v1/rule.proto\"\xaa\x04\n\x07Webhook\x12#\n\nwebhook_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\twebhookId\x12 \n\x08resource\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x08resource\x12\x16\n\x03url\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\x03url\x12%\n\x0b\x65vent_types\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03R\neventTypes\x12&\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x64\x65scription\x12\x1e\n\x07\x63reator\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x63reator\x12\x41\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12+\n\x0e\x64isable_reason\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03R\rdisableReason\x12\x1e\n\x07\x65nabled\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03R\x07\x65nabled\x12%\n\x0bproject_ids\x18\n \x03(\tB\x04\xe2\x41\x01\x03R\nprojectIds\x12\x43\n\x0c\x66\x61iling_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0b\x66\x61ilingTime\x12U\n\x16old_secret_expire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x13oldSecretExpireTime\"\xb2\x04\n\x0fWebhookDelivery\x12\x1f\n\x08\x65vent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x07\x65ventId\x12#\n\nevent_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\teventType\x12\x42\n\x05state\x18\x03 \x01(\x0e\x32&.mediaservice.v1.WebhookDelivery.StateB\x04\xe2\x41\x01\x03R\x05state\x12 \n\x08\x61ttempts\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08\x61ttempts\x12\x1c\n\x06status\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x06status\x12/\n\x10\x64uration_seconds\x18\x06 \x01(\x01\x42\x04\xe2\x41\x01\x03R\x0f\x64urationSeconds\x12\x1a\n\x05\x65rror\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03R\x05\x65rror\x12/\n\x10response_excerpt\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03R\x0fresponseExcerpt\x12\x41\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12L\n\x11next_attempt_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0fnextAttemptTime\"F\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\r\n\tDELIVERED\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\"\xa4\x03\n\x14\x43reateWebhookRequest\x12n\n\x08resource\x18\x01 \x01(\tBR\xe2\x41\x01\x01\xbaHKrF\x18\xac\x02\x32\x41^(project:[a-z0-9][a-z0-9_-]{0,62}|organization:[^/\\x00]{1,255})$\xd8\x01\x01R\x08resource\x12,\n\x03url\x18\x02 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01\x18\xd0\x0f\x32\n^[^\\x00]*$R\x03url\x12X\n\x0b\x65vent_types\x18\x03 \x03(\tB7\xe2\x41\x01\x01\xbaH0\x92\x01-\x10\x32\x18\x01\"\'r%2#^[a-z_]{1,50}[.]([a-z_]{1,50}|[*])$R\neventTypes\x12\x43\n\x0b\x64\x65scription\x18\x04 \x01(\tB!\xe2\x41\x01\x01\xbaH\x1ar\x18\x18\xc8\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$R\x0b\x64\x65scription\x12O\n\x0bproject_ids\x18\x05 \x03(\tB.\xe2\x41\x01\x01\xbaH\'\x92\x01$\x10\x32\x18\x01\"\x1er\x1c\x32\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\nprojectIds\"o\n\x15\x43reateWebhookResponse\x12\x38\n\x07webhook\x18\x01 \x01(\x0b\x32\x18.mediaservice.v1.WebhookB\x04\xe2\x41\x01\x03R\x07webhook\x12\x1c\n\x06secret\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x06secret\"@\n\x11GetWebhookRequest\x12+\n\nwebhook_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\twebhookId\"\xdc\x01\n\x13ListWebhooksRequest\x12(\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12+\n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\x12n\n\x08resource\x18\x03 \x01(\tBR\xe2\x41\x01\x01\xbaHKrF\x18\xac\x02\x32\x41^(project:[a-z0-9][a-z0-9_-]{0,62}|organization:[^/\\x00]{1,255})$\xd8\x01\x01R\x08resource\"\x80\x01\n\x14ListWebhooksResponse\x12:\n\x08webhooks\x18\x01 \x03(\x0b\x32\x18.mediaservice.v1.WebhookB\x04\xe2\x41\x01\x03R\x08webhooks\x12,\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\rnextPageToken\"\xd3\x03\n\x14UpdateWebhookRequest\x12+\n\nwebhook_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\twebhookId\x12\x41\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01R\nupdateMask\x12*\n\x03url\x18\x03 \x01(\tB\x18\xe2\x41\x01\x01\xbaH\x11r\x0f\x18\xd0\x0f\x32\n^[^\\x00]*$R\x03url\x12X\n\x0b\x65vent_types\x18\x04 \x03(\tB7\xe2\x41\x01\x01\xbaH0\x92\x01-\x10\x32\x18\x01\"\'r%2#^[a-z_]{1,50}[.]([a-z_]{1,50}|[*])$R\neventTypes\x12\x43\n\x0b\x64\x65scription\x18\x05 \x01(\tB!\xe2\x41\x01\x01\xbaH\x1ar\x18\x18\xc8\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$R\x0b\x64\x65scription\x12O\n\x0bproject_ids\x18\x06 \x03(\tB.\xe2\x41\x01\x01\xbaH\'\x92\x01$\x10\x32\x18\x01\"\x1er\x1c\x32\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\nprojectIds\x12#\n\x07\x65nabled\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00R\x07\x65nabled\x88\x01\x01\x42\n\n\x08_enabled\"\x8a\x01\n\x1aRotateWebhookSecretRequest\x12+\n\nwebhook_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\twebhookId\x12?\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xe2\x41\x01\x01\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00R\x03ttl\"u\n\x1bRotateWebhookSecretResponse\x12\x38\n\x07webhook\x18\x01 \x01(\x0b\x32\x18.mediaservice.v1.WebhookB\x04\xe2\x41\x01\x03R\x07webhook\x12\x1c\n\x06secret\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x06secret\"\xbd\x03\n\x1dRedeliverWebhookEventsRequest\x12+\n\nwebhook_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\twebhookId\x12*\n\x08\x65vent_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07\x65ventId\x12?\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\tstartTime\x12#\n\x06\x63ursor\x18\x04 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x32R\x06\x63ursor\x12\"\n\tdelivered\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\tdelivered:\xb8\x01\xbaH\xb4\x01\x1a\xb1\x01\n\"redeliver_webhook_events.selection\x12*set one of event_id, start_time and cursor\x1a_[this.event_id != \'\', has(this.start_time), this.cursor != \'\'].filter(given, given).size() == 1\"o\n\x1eRedeliverWebhookEventsResponse\x12&\n\x0bredelivered\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0bredelivered\x12%\n\x0bnext_cursor\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\nnextCursor\"C\n\x14\x44\x65leteWebhookRequest\x12+\n\nwebhook_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\twebhookId\"\xa2\x01\n\x1cListWebhookDeliveriesRequest\x12+\n\nwebhook_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\twebhookId\x12(\n\tpage_size\x18\x02 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12+\n\npage_token\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\"\x95\x01\n\x1dListWebhookDeliveriesResponse\x12\x46\n\ndeliveries\x18\x01 \x03(\x0b\x32 .mediaservice.v1.WebhookDeliveryB\x04\xe2\x41\x01\x03R\ndeliveries\x12,\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\rnextPageToken2\xc9\x0b\n\x0eWebhookService\x12\xac\x01\n\rCreateWebhook\x12%.mediaservice.v1.CreateWebhookRequest\x1a&.mediaservice.v1.CreateWebhookResponse\"L\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/webhooks:\x01*\xca\xf3\xb2\xac\n/\n\x0ewebhooks.write\x1a\x08resource \x04*\x0fwebhooks.create0\n\x12\x90\x01\n\nGetWebhook\x12\".mediaservice.v1.GetWebhookRequest\x1a\x18.mediaservice.v1.Webhook\"D\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/webhooks/{webhook_id}\xca\xf3\xb2\xac\n\x1d\n\rwebhooks.read\x1a\nwebhook_id \x04\x12\x92\x01\n\x0cListWebhooks\x12$.mediaservice.v1.ListWebhooksRequest\x1a%.mediaservice.v1.ListWebhooksResponse\"5\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/webhooks\xca\xf3\xb2\xac\n\x1b\n\rwebhooks.read\x1a\x08resource \x04\x12\xab\x01\n\rUpdateWebhook\x12%.mediaservice.v1.UpdateWebhookRequest\x1a\x18.mediaservice.v1.Webhook\"Y\x82\xd3\xe4\x93\x02\x1e\x32\x19/v1/webhooks/{webhook_id}:\x01*\xca\xf3\xb2\xac\n/\n\x0ewebhooks.write\x1a\nwebhook_id \x04*\x0fwebhooks.update\x12\xd8\x01\n\x13RotateWebhookSecret\x12+.mediaservice.v1.RotateWebhookSecretRequest\x1a,.mediaservice.v1.RotateWebhookSecretResponse\"f\x82\xd3\xe4\x93\x02+\"&/v1/webhooks/{webhook_id}:rotateSecret:\x01*\xca\xf3\xb2\xac\n/\n\x0ewebhooks.write\x1a\nwebhook_id \x04*\x0fwebhooks.rotate\x12\xe3\x01\n\x16RedeliverWebhookEvents\x12..mediaservice.v1.RedeliverWebhookEventsRequest\x1a/.mediaservice.v1.RedeliverWebhookEventsResponse\"h\x82\xd3\xe4\x93\x02(\"#/v1/webhooks/{webhook_id}:redeliver:\x01*\xca\xf3\xb2\xac\n4\n\x0ewebhooks.write\x1a\nwebhook_id \x04*\x12webhooks.redeliver0\n\x12\xa6\x01\n\rDeleteWebhook\x12%.mediaservice.v1.DeleteWebhookRequest\x1a\x16.google.protobuf.Empty\"V\x82\xd3\xe4\x93\x02\x1b*\x19/v1/webhooks/{webhook_id}\xca\xf3\xb2\xac\n/\n\x0ewebhooks.write\x1a\nwebhook_id \x04*\x0fwebhooks.delete\x12\xc7\x01\n\x15ListWebhookDeliveries\x12-.mediaservice.v1.ListWebhookDeliveriesRequest\x1a..mediaservice.v1.ListWebhookDeliveriesResponse\"O\x82\xd3\xe4\x93\x02&\x12$/v1/webhooks/{webhook_id}/deliveries\xca\xf3\xb2\xac\n\x1d\n\rwebhooks.read\x1a\nwebhook_id \x04\x42I\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,6 +55,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBHOOK'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_WEBHOOK'].fields_by_name['disable_reason']._loaded_options = None
   _globals['_WEBHOOK'].fields_by_name['disable_reason']._serialized_options = b'\342A\001\003'
+  _globals['_WEBHOOK'].fields_by_name['enabled']._loaded_options = None
+  _globals['_WEBHOOK'].fields_by_name['enabled']._serialized_options = b'\342A\001\003'
+  _globals['_WEBHOOK'].fields_by_name['project_ids']._loaded_options = None
+  _globals['_WEBHOOK'].fields_by_name['project_ids']._serialized_options = b'\342A\001\003'
+  _globals['_WEBHOOK'].fields_by_name['failing_time']._loaded_options = None
+  _globals['_WEBHOOK'].fields_by_name['failing_time']._serialized_options = b'\342A\001\003'
+  _globals['_WEBHOOK'].fields_by_name['old_secret_expire_time']._loaded_options = None
+  _globals['_WEBHOOK'].fields_by_name['old_secret_expire_time']._serialized_options = b'\342A\001\003'
   _globals['_WEBHOOKDELIVERY'].fields_by_name['event_id']._loaded_options = None
   _globals['_WEBHOOKDELIVERY'].fields_by_name['event_id']._serialized_options = b'\342A\001\003'
   _globals['_WEBHOOKDELIVERY'].fields_by_name['event_type']._loaded_options = None
@@ -81,6 +91,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['event_types']._serialized_options = b'\342A\001\001\272H0\222\001-\0202\030\001\"\'r%2#^[a-z_]{1,50}[.]([a-z_]{1,50}|[*])$'
   _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['description']._loaded_options = None
   _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['description']._serialized_options = b'\342A\001\001\272H\032r\030\030\310\0012\023^[^\\x00-\\x1f\\x7f]*$'
+  _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['project_ids']._loaded_options = None
+  _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['project_ids']._serialized_options = b'\342A\001\001\272H\'\222\001$\0202\030\001\"\036r\0342\032^[a-z0-9][a-z0-9_-]{0,62}$'
   _globals['_CREATEWEBHOOKRESPONSE'].fields_by_name['webhook']._loaded_options = None
   _globals['_CREATEWEBHOOKRESPONSE'].fields_by_name['webhook']._serialized_options = b'\342A\001\003'
   _globals['_CREATEWEBHOOKRESPONSE'].fields_by_name['secret']._loaded_options = None
@@ -97,6 +109,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTWEBHOOKSRESPONSE'].fields_by_name['webhooks']._serialized_options = b'\342A\001\003'
   _globals['_LISTWEBHOOKSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
   _globals['_LISTWEBHOOKSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\342A\001\003'
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['webhook_id']._loaded_options = None
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['webhook_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['url']._loaded_options = None
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['url']._serialized_options = b'\342A\001\001\272H\021r\017\030\320\0172\n^[^\\x00]*$'
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['event_types']._loaded_options = None
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['event_types']._serialized_options = b'\342A\001\001\272H0\222\001-\0202\030\001\"\'r%2#^[a-z_]{1,50}[.]([a-z_]{1,50}|[*])$'
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['description']._loaded_options = None
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['description']._serialized_options = b'\342A\001\001\272H\032r\030\030\310\0012\023^[^\\x00-\\x1f\\x7f]*$'
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['project_ids']._loaded_options = None
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['project_ids']._serialized_options = b'\342A\001\001\272H\'\222\001$\0202\030\001\"\036r\0342\032^[a-z0-9][a-z0-9_-]{0,62}$'
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['enabled']._loaded_options = None
+  _globals['_UPDATEWEBHOOKREQUEST'].fields_by_name['enabled']._serialized_options = b'\342A\001\001'
+  _globals['_ROTATEWEBHOOKSECRETREQUEST'].fields_by_name['webhook_id']._loaded_options = None
+  _globals['_ROTATEWEBHOOKSECRETREQUEST'].fields_by_name['webhook_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_ROTATEWEBHOOKSECRETREQUEST'].fields_by_name['ttl']._loaded_options = None
+  _globals['_ROTATEWEBHOOKSECRETREQUEST'].fields_by_name['ttl']._serialized_options = b'\342A\001\001\272H\013\252\001\010\"\004\010\200\365$2\000'
+  _globals['_ROTATEWEBHOOKSECRETRESPONSE'].fields_by_name['webhook']._loaded_options = None
+  _globals['_ROTATEWEBHOOKSECRETRESPONSE'].fields_by_name['webhook']._serialized_options = b'\342A\001\003'
+  _globals['_ROTATEWEBHOOKSECRETRESPONSE'].fields_by_name['secret']._loaded_options = None
+  _globals['_ROTATEWEBHOOKSECRETRESPONSE'].fields_by_name['secret']._serialized_options = b'\342A\001\003'
+  _globals['_REDELIVERWEBHOOKEVENTSREQUEST'].fields_by_name['webhook_id']._loaded_options = None
+  _globals['_REDELIVERWEBHOOKEVENTSREQUEST'].fields_by_name['webhook_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_REDELIVERWEBHOOKEVENTSREQUEST'].fields_by_name['event_id']._loaded_options = None
+  _globals['_REDELIVERWEBHOOKEVENTSREQUEST'].fields_by_name['event_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_REDELIVERWEBHOOKEVENTSREQUEST'].fields_by_name['start_time']._loaded_options = None
+  _globals['_REDELIVERWEBHOOKEVENTSREQUEST'].fields_by_name['start_time']._serialized_options = b'\342A\001\001'
+  _globals['_REDELIVERWEBHOOKEVENTSREQUEST'].fields_by_name['cursor']._loaded_options = None
+  _globals['_REDELIVERWEBHOOKEVENTSREQUEST'].fields_by_name['cursor']._serialized_options = b'\342A\001\001\272H\004r\002\0302'
+  _globals['_REDELIVERWEBHOOKEVENTSREQUEST'].fields_by_name['delivered']._loaded_options = None
+  _globals['_REDELIVERWEBHOOKEVENTSREQUEST'].fields_by_name['delivered']._serialized_options = b'\342A\001\001'
+  _globals['_REDELIVERWEBHOOKEVENTSREQUEST']._loaded_options = None
+  _globals['_REDELIVERWEBHOOKEVENTSREQUEST']._serialized_options = b'\272H\264\001\032\261\001\n\"redeliver_webhook_events.selection\022*set one of event_id, start_time and cursor\032_[this.event_id != \'\', has(this.start_time), this.cursor != \'\'].filter(given, given).size() == 1'
+  _globals['_REDELIVERWEBHOOKEVENTSRESPONSE'].fields_by_name['redelivered']._loaded_options = None
+  _globals['_REDELIVERWEBHOOKEVENTSRESPONSE'].fields_by_name['redelivered']._serialized_options = b'\342A\001\003'
+  _globals['_REDELIVERWEBHOOKEVENTSRESPONSE'].fields_by_name['next_cursor']._loaded_options = None
+  _globals['_REDELIVERWEBHOOKEVENTSRESPONSE'].fields_by_name['next_cursor']._serialized_options = b'\342A\001\003'
   _globals['_DELETEWEBHOOKREQUEST'].fields_by_name['webhook_id']._loaded_options = None
   _globals['_DELETEWEBHOOKREQUEST'].fields_by_name['webhook_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_LISTWEBHOOKDELIVERIESREQUEST'].fields_by_name['webhook_id']._loaded_options = None
@@ -115,32 +165,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBHOOKSERVICE'].methods_by_name['GetWebhook']._serialized_options = b'\202\323\344\223\002\033\022\031/v1/webhooks/{webhook_id}\312\363\262\254\n\035\n\rwebhooks.read\032\nwebhook_id \004'
   _globals['_WEBHOOKSERVICE'].methods_by_name['ListWebhooks']._loaded_options = None
   _globals['_WEBHOOKSERVICE'].methods_by_name['ListWebhooks']._serialized_options = b'\202\323\344\223\002\016\022\014/v1/webhooks\312\363\262\254\n\033\n\rwebhooks.read\032\010resource \004'
+  _globals['_WEBHOOKSERVICE'].methods_by_name['UpdateWebhook']._loaded_options = None
+  _globals['_WEBHOOKSERVICE'].methods_by_name['UpdateWebhook']._serialized_options = b'\202\323\344\223\002\0362\031/v1/webhooks/{webhook_id}:\001*\312\363\262\254\n/\n\016webhooks.write\032\nwebhook_id \004*\017webhooks.update'
+  _globals['_WEBHOOKSERVICE'].methods_by_name['RotateWebhookSecret']._loaded_options = None
+  _globals['_WEBHOOKSERVICE'].methods_by_name['RotateWebhookSecret']._serialized_options = b'\202\323\344\223\002+\"&/v1/webhooks/{webhook_id}:rotateSecret:\001*\312\363\262\254\n/\n\016webhooks.write\032\nwebhook_id \004*\017webhooks.rotate'
+  _globals['_WEBHOOKSERVICE'].methods_by_name['RedeliverWebhookEvents']._loaded_options = None
+  _globals['_WEBHOOKSERVICE'].methods_by_name['RedeliverWebhookEvents']._serialized_options = b'\202\323\344\223\002(\"#/v1/webhooks/{webhook_id}:redeliver:\001*\312\363\262\254\n4\n\016webhooks.write\032\nwebhook_id \004*\022webhooks.redeliver0\n'
   _globals['_WEBHOOKSERVICE'].methods_by_name['DeleteWebhook']._loaded_options = None
   _globals['_WEBHOOKSERVICE'].methods_by_name['DeleteWebhook']._serialized_options = b'\202\323\344\223\002\033*\031/v1/webhooks/{webhook_id}\312\363\262\254\n/\n\016webhooks.write\032\nwebhook_id \004*\017webhooks.delete'
   _globals['_WEBHOOKSERVICE'].methods_by_name['ListWebhookDeliveries']._loaded_options = None
   _globals['_WEBHOOKSERVICE'].methods_by_name['ListWebhookDeliveries']._serialized_options = b'\202\323\344\223\002&\022$/v1/webhooks/{webhook_id}/deliveries\312\363\262\254\n\035\n\rwebhooks.read\032\nwebhook_id \004'
-  _globals['_WEBHOOK']._serialized_start=212
-  _globals['_WEBHOOK']._serialized_end=539
-  _globals['_WEBHOOKDELIVERY']._serialized_start=542
-  _globals['_WEBHOOKDELIVERY']._serialized_end=1104
-  _globals['_WEBHOOKDELIVERY_STATE']._serialized_start=1034
-  _globals['_WEBHOOKDELIVERY_STATE']._serialized_end=1104
-  _globals['_CREATEWEBHOOKREQUEST']._serialized_start=1107
-  _globals['_CREATEWEBHOOKREQUEST']._serialized_end=1446
-  _globals['_CREATEWEBHOOKRESPONSE']._serialized_start=1448
-  _globals['_CREATEWEBHOOKRESPONSE']._serialized_end=1559
-  _globals['_GETWEBHOOKREQUEST']._serialized_start=1561
-  _globals['_GETWEBHOOKREQUEST']._serialized_end=1625
-  _globals['_LISTWEBHOOKSREQUEST']._serialized_start=1628
-  _globals['_LISTWEBHOOKSREQUEST']._serialized_end=1848
-  _globals['_LISTWEBHOOKSRESPONSE']._serialized_start=1851
-  _globals['_LISTWEBHOOKSRESPONSE']._serialized_end=1979
-  _globals['_DELETEWEBHOOKREQUEST']._serialized_start=1981
-  _globals['_DELETEWEBHOOKREQUEST']._serialized_end=2048
-  _globals['_LISTWEBHOOKDELIVERIESREQUEST']._serialized_start=2051
-  _globals['_LISTWEBHOOKDELIVERIESREQUEST']._serialized_end=2213
-  _globals['_LISTWEBHOOKDELIVERIESRESPONSE']._serialized_start=2216
-  _globals['_LISTWEBHOOKDELIVERIESRESPONSE']._serialized_end=2365
-  _globals['_WEBHOOKSERVICE']._serialized_start=2368
-  _globals['_WEBHOOKSERVICE']._serialized_end=3226
+  _globals['_WEBHOOK']._serialized_start=278
+  _globals['_WEBHOOK']._serialized_end=832
+  _globals['_WEBHOOKDELIVERY']._serialized_start=835
+  _globals['_WEBHOOKDELIVERY']._serialized_end=1397
+  _globals['_WEBHOOKDELIVERY_STATE']._serialized_start=1327
+  _globals['_WEBHOOKDELIVERY_STATE']._serialized_end=1397
+  _globals['_CREATEWEBHOOKREQUEST']._serialized_start=1400
+  _globals['_CREATEWEBHOOKREQUEST']._serialized_end=1820
+  _globals['_CREATEWEBHOOKRESPONSE']._serialized_start=1822
+  _globals['_CREATEWEBHOOKRESPONSE']._serialized_end=1933
+  _globals['_GETWEBHOOKREQUEST']._serialized_start=1935
+  _globals['_GETWEBHOOKREQUEST']._serialized_end=1999
+  _globals['_LISTWEBHOOKSREQUEST']._serialized_start=2002
+  _globals['_LISTWEBHOOKSREQUEST']._serialized_end=2222
+  _globals['_LISTWEBHOOKSRESPONSE']._serialized_start=2225
+  _globals['_LISTWEBHOOKSRESPONSE']._serialized_end=2353
+  _globals['_UPDATEWEBHOOKREQUEST']._serialized_start=2356
+  _globals['_UPDATEWEBHOOKREQUEST']._serialized_end=2823
+  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_start=2826
+  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_end=2964
+  _globals['_ROTATEWEBHOOKSECRETRESPONSE']._serialized_start=2966
+  _globals['_ROTATEWEBHOOKSECRETRESPONSE']._serialized_end=3083
+  _globals['_REDELIVERWEBHOOKEVENTSREQUEST']._serialized_start=3086
+  _globals['_REDELIVERWEBHOOKEVENTSREQUEST']._serialized_end=3531
+  _globals['_REDELIVERWEBHOOKEVENTSRESPONSE']._serialized_start=3533
+  _globals['_REDELIVERWEBHOOKEVENTSRESPONSE']._serialized_end=3644
+  _globals['_DELETEWEBHOOKREQUEST']._serialized_start=3646
+  _globals['_DELETEWEBHOOKREQUEST']._serialized_end=3713
+  _globals['_LISTWEBHOOKDELIVERIESREQUEST']._serialized_start=3716
+  _globals['_LISTWEBHOOKDELIVERIESREQUEST']._serialized_end=3878
+  _globals['_LISTWEBHOOKDELIVERIESRESPONSE']._serialized_start=3881
+  _globals['_LISTWEBHOOKDELIVERIESRESPONSE']._serialized_end=4030
+  _globals['_WEBHOOKSERVICE']._serialized_start=4033
+  _globals['_WEBHOOKSERVICE']._serialized_end=5514
 # @@protoc_insertion_point(module_scope)

@@ -34,9 +34,11 @@ class WebhookServiceStub(object):
     each attempt, `webhook-timestamp` and `webhook-signature`. Libraries of the specification verify them.
 
     A receiver answers with a status of 2xx within 10 seconds. With any other answer, the event is sent again: 12 times in
-    three days. An event may arrive twice, and later ones may arrive before it. With the answer 410, the webhook is disabled.
+    three days. An event may arrive twice, and later ones may arrive before it.
 
-    Events are sent while the creator has the role MANAGER on the resource.
+    Events are sent while the creator has the role MANAGER on the resource, and the webhook is enabled. The service disables
+    it if the receiver answers 410, or if a delivery has failed for good and none has arrived for five days. The event
+    `webhook.disabled` tells that.
     """
 
     def __init__(self, channel):
@@ -60,6 +62,21 @@ class WebhookServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_webhook__service__pb2.ListWebhooksRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_webhook__service__pb2.ListWebhooksResponse.FromString,
                 _registered_method=True)
+        self.UpdateWebhook = channel.unary_unary(
+                '/mediaservice.v1.WebhookService/UpdateWebhook',
+                request_serializer=mediaservice_dot_v1_dot_webhook__service__pb2.UpdateWebhookRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_webhook__service__pb2.Webhook.FromString,
+                _registered_method=True)
+        self.RotateWebhookSecret = channel.unary_unary(
+                '/mediaservice.v1.WebhookService/RotateWebhookSecret',
+                request_serializer=mediaservice_dot_v1_dot_webhook__service__pb2.RotateWebhookSecretRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_webhook__service__pb2.RotateWebhookSecretResponse.FromString,
+                _registered_method=True)
+        self.RedeliverWebhookEvents = channel.unary_unary(
+                '/mediaservice.v1.WebhookService/RedeliverWebhookEvents',
+                request_serializer=mediaservice_dot_v1_dot_webhook__service__pb2.RedeliverWebhookEventsRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_webhook__service__pb2.RedeliverWebhookEventsResponse.FromString,
+                _registered_method=True)
         self.DeleteWebhook = channel.unary_unary(
                 '/mediaservice.v1.WebhookService/DeleteWebhook',
                 request_serializer=mediaservice_dot_v1_dot_webhook__service__pb2.DeleteWebhookRequest.SerializeToString,
@@ -80,9 +97,11 @@ class WebhookServiceServicer(object):
     each attempt, `webhook-timestamp` and `webhook-signature`. Libraries of the specification verify them.
 
     A receiver answers with a status of 2xx within 10 seconds. With any other answer, the event is sent again: 12 times in
-    three days. An event may arrive twice, and later ones may arrive before it. With the answer 410, the webhook is disabled.
+    three days. An event may arrive twice, and later ones may arrive before it.
 
-    Events are sent while the creator has the role MANAGER on the resource.
+    Events are sent while the creator has the role MANAGER on the resource, and the webhook is enabled. The service disables
+    it if the receiver answers 410, or if a delivery has failed for good and none has arrived for five days. The event
+    `webhook.disabled` tells that.
     """
 
     def CreateWebhook(self, request, context):
@@ -125,6 +144,58 @@ class WebhookServiceServicer(object):
 
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/webhooks?resource=project:$PROJECT"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.WebhookService/ListWebhooks
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateWebhook(self, request, context):
+        """Changes where events are sent, which ones, and whether. What waits is sent to the new URL. Disabling a webhook ends its
+        deliveries; RedeliverWebhookEvents sends what happened meanwhile when it is enabled again. The caller needs the role
+        MANAGER on its resource.
+
+        Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND, INVALID_UPDATE_MASK; INVALID_FIELD as in CreateWebhook, or if a
+        webhook is enabled whose creator no longer has the role MANAGER. Safe to retry.
+
+        Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/webhooks/$WEBHOOK --json '{"eventTypes": ["media.ready"], "enabled": true}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"webhook_id\": \"$WEBHOOK\", \"update_mask\": {\"paths\": [\"project_ids\"]}}" $GRPC mediaservice.v1.WebhookService/UpdateWebhook
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateWebhookSecret(self, request, context):
+        """Replaces the secret of a webhook. The response contains the new one, which is not shown again. For `ttl`, requests have
+        the signatures of both secrets, so that receivers can be changed one after the other; then only the new one signs. Of
+        several old secrets, only the last one signs. The caller needs the role MANAGER on its resource.
+
+        Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND. Do not retry blindly: each call that succeeds replaces the
+        secret.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/webhooks/$WEBHOOK:rotateSecret --json '{"ttl": "3600s"}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"webhook_id\": \"$WEBHOOK\"}" $GRPC mediaservice.v1.WebhookService/RotateWebhookSecret
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedeliverWebhookEvents(self, request, context):
+        """Sends events again: one of the log, or those since a time that have not arrived, also those that happened while the
+        webhook was disabled. Deliveries begin with a first attempt again, and those that wait for another attempt stay as they
+        are. A call reads at most 10000 events and sends at most 1000 of them; `next_cursor` is where the next call begins. Only
+        events that are still kept can be sent (`MEDIA_KEEP_EVENTS`, 7 days). The caller needs the role MANAGER on its resource.
+
+        Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND, WEBHOOK_DISABLED, CURSOR_EXPIRED; WEBHOOK_DELIVERY_NOT_FOUND if
+        the log does not have the event, or it is no longer kept. Safe to retry: an event has the same id each time.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/webhooks/$WEBHOOK:redeliver --json '{"startTime": "2026-11-01T00:00:00Z"}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"webhook_id\": \"$WEBHOOK\", \"start_time\": \"2026-11-01T00:00:00Z\", \"delivered\": true}" $GRPC mediaservice.v1.WebhookService/RedeliverWebhookEvents
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -176,6 +247,21 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     request_deserializer=mediaservice_dot_v1_dot_webhook__service__pb2.ListWebhooksRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_webhook__service__pb2.ListWebhooksResponse.SerializeToString,
             ),
+            'UpdateWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateWebhook,
+                    request_deserializer=mediaservice_dot_v1_dot_webhook__service__pb2.UpdateWebhookRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_webhook__service__pb2.Webhook.SerializeToString,
+            ),
+            'RotateWebhookSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateWebhookSecret,
+                    request_deserializer=mediaservice_dot_v1_dot_webhook__service__pb2.RotateWebhookSecretRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_webhook__service__pb2.RotateWebhookSecretResponse.SerializeToString,
+            ),
+            'RedeliverWebhookEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedeliverWebhookEvents,
+                    request_deserializer=mediaservice_dot_v1_dot_webhook__service__pb2.RedeliverWebhookEventsRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_webhook__service__pb2.RedeliverWebhookEventsResponse.SerializeToString,
+            ),
             'DeleteWebhook': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteWebhook,
                     request_deserializer=mediaservice_dot_v1_dot_webhook__service__pb2.DeleteWebhookRequest.FromString,
@@ -202,9 +288,11 @@ class WebhookService(object):
     each attempt, `webhook-timestamp` and `webhook-signature`. Libraries of the specification verify them.
 
     A receiver answers with a status of 2xx within 10 seconds. With any other answer, the event is sent again: 12 times in
-    three days. An event may arrive twice, and later ones may arrive before it. With the answer 410, the webhook is disabled.
+    three days. An event may arrive twice, and later ones may arrive before it.
 
-    Events are sent while the creator has the role MANAGER on the resource.
+    Events are sent while the creator has the role MANAGER on the resource, and the webhook is enabled. The service disables
+    it if the receiver answers 410, or if a delivery has failed for good and none has arrived for five days. The event
+    `webhook.disabled` tells that.
     """
 
     @staticmethod
@@ -278,6 +366,87 @@ class WebhookService(object):
             '/mediaservice.v1.WebhookService/ListWebhooks',
             mediaservice_dot_v1_dot_webhook__service__pb2.ListWebhooksRequest.SerializeToString,
             mediaservice_dot_v1_dot_webhook__service__pb2.ListWebhooksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.WebhookService/UpdateWebhook',
+            mediaservice_dot_v1_dot_webhook__service__pb2.UpdateWebhookRequest.SerializeToString,
+            mediaservice_dot_v1_dot_webhook__service__pb2.Webhook.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateWebhookSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.WebhookService/RotateWebhookSecret',
+            mediaservice_dot_v1_dot_webhook__service__pb2.RotateWebhookSecretRequest.SerializeToString,
+            mediaservice_dot_v1_dot_webhook__service__pb2.RotateWebhookSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedeliverWebhookEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.WebhookService/RedeliverWebhookEvents',
+            mediaservice_dot_v1_dot_webhook__service__pb2.RedeliverWebhookEventsRequest.SerializeToString,
+            mediaservice_dot_v1_dot_webhook__service__pb2.RedeliverWebhookEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

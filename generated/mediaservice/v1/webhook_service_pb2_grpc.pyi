@@ -35,9 +35,11 @@ class WebhookServiceStub:
     each attempt, `webhook-timestamp` and `webhook-signature`. Libraries of the specification verify them.
 
     A receiver answers with a status of 2xx within 10 seconds. With any other answer, the event is sent again: 12 times in
-    three days. An event may arrive twice, and later ones may arrive before it. With the answer 410, the webhook is disabled.
+    three days. An event may arrive twice, and later ones may arrive before it.
 
-    Events are sent while the creator has the role MANAGER on the resource.
+    Events are sent while the creator has the role MANAGER on the resource, and the webhook is enabled. The service disables
+    it if the receiver answers 410, or if a delivery has failed for good and none has arrived for five days. The event
+    `webhook.disabled` tells that.
     """
 
     @_typing.overload
@@ -77,6 +79,46 @@ class WebhookServiceStub:
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/webhooks?resource=project:$PROJECT"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.WebhookService/ListWebhooks
     """
+    UpdateWebhook: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.UpdateWebhookRequest, _webhook_service_pb2.Webhook]
+    """Changes where events are sent, which ones, and whether. What waits is sent to the new URL. Disabling a webhook ends its
+    deliveries; RedeliverWebhookEvents sends what happened meanwhile when it is enabled again. The caller needs the role
+    MANAGER on its resource.
+
+    Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND, INVALID_UPDATE_MASK; INVALID_FIELD as in CreateWebhook, or if a
+    webhook is enabled whose creator no longer has the role MANAGER. Safe to retry.
+
+    Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/webhooks/$WEBHOOK --json '{"eventTypes": ["media.ready"], "enabled": true}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"webhook_id\\": \\"$WEBHOOK\\", \\"update_mask\\": {\\"paths\\": [\\"project_ids\\"]}}" $GRPC mediaservice.v1.WebhookService/UpdateWebhook
+    """
+    RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.RotateWebhookSecretRequest, _webhook_service_pb2.RotateWebhookSecretResponse]
+    """Replaces the secret of a webhook. The response contains the new one, which is not shown again. For `ttl`, requests have
+    the signatures of both secrets, so that receivers can be changed one after the other; then only the new one signs. Of
+    several old secrets, only the last one signs. The caller needs the role MANAGER on its resource.
+
+    Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND. Do not retry blindly: each call that succeeds replaces the
+    secret.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/webhooks/$WEBHOOK:rotateSecret --json '{"ttl": "3600s"}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"webhook_id\\": \\"$WEBHOOK\\"}" $GRPC mediaservice.v1.WebhookService/RotateWebhookSecret
+    """
+    RedeliverWebhookEvents: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.RedeliverWebhookEventsRequest, _webhook_service_pb2.RedeliverWebhookEventsResponse]
+    """Sends events again: one of the log, or those since a time that have not arrived, also those that happened while the
+    webhook was disabled. Deliveries begin with a first attempt again, and those that wait for another attempt stay as they
+    are. A call reads at most 10000 events and sends at most 1000 of them; `next_cursor` is where the next call begins. Only
+    events that are still kept can be sent (`MEDIA_KEEP_EVENTS`, 7 days). The caller needs the role MANAGER on its resource.
+
+    Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND, WEBHOOK_DISABLED, CURSOR_EXPIRED; WEBHOOK_DELIVERY_NOT_FOUND if
+    the log does not have the event, or it is no longer kept. Safe to retry: an event has the same id each time.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/webhooks/$WEBHOOK:redeliver --json '{"startTime": "2026-11-01T00:00:00Z"}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"webhook_id\\": \\"$WEBHOOK\\", \\"start_time\\": \\"2026-11-01T00:00:00Z\\", \\"delivered\\": true}" $GRPC mediaservice.v1.WebhookService/RedeliverWebhookEvents
+    """
     DeleteWebhook: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.DeleteWebhookRequest, _empty_pb2.Empty]
     """Deletes a webhook and its log. The caller needs the role MANAGER on its resource.
 
@@ -107,9 +149,11 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     each attempt, `webhook-timestamp` and `webhook-signature`. Libraries of the specification verify them.
 
     A receiver answers with a status of 2xx within 10 seconds. With any other answer, the event is sent again: 12 times in
-    three days. An event may arrive twice, and later ones may arrive before it. With the answer 410, the webhook is disabled.
+    three days. An event may arrive twice, and later ones may arrive before it.
 
-    Events are sent while the creator has the role MANAGER on the resource.
+    Events are sent while the creator has the role MANAGER on the resource, and the webhook is enabled. The service disables
+    it if the receiver answers 410, or if a delivery has failed for good and none has arrived for five days. The event
+    `webhook.disabled` tells that.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -146,6 +190,46 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/webhooks?resource=project:$PROJECT"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.WebhookService/ListWebhooks
     """
+    UpdateWebhook: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.UpdateWebhookRequest, _webhook_service_pb2.Webhook]  # type: ignore[assignment]
+    """Changes where events are sent, which ones, and whether. What waits is sent to the new URL. Disabling a webhook ends its
+    deliveries; RedeliverWebhookEvents sends what happened meanwhile when it is enabled again. The caller needs the role
+    MANAGER on its resource.
+
+    Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND, INVALID_UPDATE_MASK; INVALID_FIELD as in CreateWebhook, or if a
+    webhook is enabled whose creator no longer has the role MANAGER. Safe to retry.
+
+    Example:
+
+        curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/webhooks/$WEBHOOK --json '{"eventTypes": ["media.ready"], "enabled": true}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"webhook_id\\": \\"$WEBHOOK\\", \\"update_mask\\": {\\"paths\\": [\\"project_ids\\"]}}" $GRPC mediaservice.v1.WebhookService/UpdateWebhook
+    """
+    RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.RotateWebhookSecretRequest, _webhook_service_pb2.RotateWebhookSecretResponse]  # type: ignore[assignment]
+    """Replaces the secret of a webhook. The response contains the new one, which is not shown again. For `ttl`, requests have
+    the signatures of both secrets, so that receivers can be changed one after the other; then only the new one signs. Of
+    several old secrets, only the last one signs. The caller needs the role MANAGER on its resource.
+
+    Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND. Do not retry blindly: each call that succeeds replaces the
+    secret.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/webhooks/$WEBHOOK:rotateSecret --json '{"ttl": "3600s"}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"webhook_id\\": \\"$WEBHOOK\\"}" $GRPC mediaservice.v1.WebhookService/RotateWebhookSecret
+    """
+    RedeliverWebhookEvents: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.RedeliverWebhookEventsRequest, _webhook_service_pb2.RedeliverWebhookEventsResponse]  # type: ignore[assignment]
+    """Sends events again: one of the log, or those since a time that have not arrived, also those that happened while the
+    webhook was disabled. Deliveries begin with a first attempt again, and those that wait for another attempt stay as they
+    are. A call reads at most 10000 events and sends at most 1000 of them; `next_cursor` is where the next call begins. Only
+    events that are still kept can be sent (`MEDIA_KEEP_EVENTS`, 7 days). The caller needs the role MANAGER on its resource.
+
+    Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND, WEBHOOK_DISABLED, CURSOR_EXPIRED; WEBHOOK_DELIVERY_NOT_FOUND if
+    the log does not have the event, or it is no longer kept. Safe to retry: an event has the same id each time.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/webhooks/$WEBHOOK:redeliver --json '{"startTime": "2026-11-01T00:00:00Z"}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"webhook_id\\": \\"$WEBHOOK\\", \\"start_time\\": \\"2026-11-01T00:00:00Z\\", \\"delivered\\": true}" $GRPC mediaservice.v1.WebhookService/RedeliverWebhookEvents
+    """
     DeleteWebhook: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.DeleteWebhookRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a webhook and its log. The caller needs the role MANAGER on its resource.
 
@@ -175,9 +259,11 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
     each attempt, `webhook-timestamp` and `webhook-signature`. Libraries of the specification verify them.
 
     A receiver answers with a status of 2xx within 10 seconds. With any other answer, the event is sent again: 12 times in
-    three days. An event may arrive twice, and later ones may arrive before it. With the answer 410, the webhook is disabled.
+    three days. An event may arrive twice, and later ones may arrive before it.
 
-    Events are sent while the creator has the role MANAGER on the resource.
+    Events are sent while the creator has the role MANAGER on the resource, and the webhook is enabled. The service disables
+    it if the receiver answers 410, or if a delivery has failed for good and none has arrived for five days. The event
+    `webhook.disabled` tells that.
     """
 
     @_abc_1.abstractmethod
@@ -229,6 +315,64 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -H "Authorization: Bearer $TOKEN" "$REST/v1/webhooks?resource=project:$PROJECT"
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.WebhookService/ListWebhooks
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateWebhook(
+        self,
+        request: _webhook_service_pb2.UpdateWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_service_pb2.Webhook, _abc.Awaitable[_webhook_service_pb2.Webhook]]:
+        """Changes where events are sent, which ones, and whether. What waits is sent to the new URL. Disabling a webhook ends its
+        deliveries; RedeliverWebhookEvents sends what happened meanwhile when it is enabled again. The caller needs the role
+        MANAGER on its resource.
+
+        Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND, INVALID_UPDATE_MASK; INVALID_FIELD as in CreateWebhook, or if a
+        webhook is enabled whose creator no longer has the role MANAGER. Safe to retry.
+
+        Example:
+
+            curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/webhooks/$WEBHOOK --json '{"eventTypes": ["media.ready"], "enabled": true}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"webhook_id\\": \\"$WEBHOOK\\", \\"update_mask\\": {\\"paths\\": [\\"project_ids\\"]}}" $GRPC mediaservice.v1.WebhookService/UpdateWebhook
+        """
+
+    @_abc_1.abstractmethod
+    def RotateWebhookSecret(
+        self,
+        request: _webhook_service_pb2.RotateWebhookSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_service_pb2.RotateWebhookSecretResponse, _abc.Awaitable[_webhook_service_pb2.RotateWebhookSecretResponse]]:
+        """Replaces the secret of a webhook. The response contains the new one, which is not shown again. For `ttl`, requests have
+        the signatures of both secrets, so that receivers can be changed one after the other; then only the new one signs. Of
+        several old secrets, only the last one signs. The caller needs the role MANAGER on its resource.
+
+        Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND. Do not retry blindly: each call that succeeds replaces the
+        secret.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/webhooks/$WEBHOOK:rotateSecret --json '{"ttl": "3600s"}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"webhook_id\\": \\"$WEBHOOK\\"}" $GRPC mediaservice.v1.WebhookService/RotateWebhookSecret
+        """
+
+    @_abc_1.abstractmethod
+    def RedeliverWebhookEvents(
+        self,
+        request: _webhook_service_pb2.RedeliverWebhookEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_service_pb2.RedeliverWebhookEventsResponse, _abc.Awaitable[_webhook_service_pb2.RedeliverWebhookEventsResponse]]:
+        """Sends events again: one of the log, or those since a time that have not arrived, also those that happened while the
+        webhook was disabled. Deliveries begin with a first attempt again, and those that wait for another attempt stay as they
+        are. A call reads at most 10000 events and sends at most 1000 of them; `next_cursor` is where the next call begins. Only
+        events that are still kept can be sent (`MEDIA_KEEP_EVENTS`, 7 days). The caller needs the role MANAGER on its resource.
+
+        Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND, WEBHOOK_DISABLED, CURSOR_EXPIRED; WEBHOOK_DELIVERY_NOT_FOUND if
+        the log does not have the event, or it is no longer kept. Safe to retry: an event has the same id each time.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/webhooks/$WEBHOOK:redeliver --json '{"startTime": "2026-11-01T00:00:00Z"}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"webhook_id\\": \\"$WEBHOOK\\", \\"start_time\\": \\"2026-11-01T00:00:00Z\\", \\"delivered\\": true}" $GRPC mediaservice.v1.WebhookService/RedeliverWebhookEvents
         """
 
     @_abc_1.abstractmethod

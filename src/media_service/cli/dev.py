@@ -109,6 +109,8 @@ def run(config: Config, stop: threading.Event) -> None:
         }
         if not key and not config.link_keys:
             environ["MEDIA_LINK_KEYS"] = own_key(config.data_dir, "link-key")
+        if not config.webhook_keys:
+            environ["MEDIA_WEBHOOK_KEYS"] = own_key(config.data_dir, "webhook-key")
         envoy_log = config.data_dir / "envoy.log"
         with Supervisor() as processes, envoy_log.open("wb") as output:
             say("Server, worker and Envoy ...")
@@ -142,10 +144,10 @@ def start(processes: Supervisor, config: Config, environ: Mapping[str, str]) -> 
         make_private(config.data_dir / "public")
     program = [sys.executable, "-m", "media_service"]
     worker_environ = {k: v for k, v in environ.items() if k not in SERVER_SECRETS}
-    # It opens the secrets of webhooks, and signs URLs for foreign workers, but no access tokens.
-    worker_environ["MEDIA_LINK_KEYS"] = environ.get("MEDIA_LINK_KEYS") or key_from(
-        environ["MEDIA_JWT_SECRET"]
-    )
+    if config.foreign_operations:
+        worker_environ["MEDIA_LINK_KEYS"] = environ.get("MEDIA_LINK_KEYS") or key_from(
+            environ["MEDIA_JWT_SECRET"]
+        )
     processes.start("worker", [*program, "work"], worker_environ)
     processes.start("server", [*program, "serve"], environ)
 

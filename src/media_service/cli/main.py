@@ -77,6 +77,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "media_service.cli.share_link:share_link",
         "Share media with people who have no account.",
     ),
+    "webhook": ("media_service.cli.webhook:webhook", "Send events to URLs."),
     "events": ("media_service.cli.events:events", "Follow events, and show how far they are."),
     "audit": ("media_service.cli.audit:audit", "Read and verify the audit log."),
     "erase": ("media_service.cli.privacy:erase", "Erase a person, and verify that."),

@@ -60,13 +60,14 @@ OTHERWISE = {
     *("media.create", "media.quarantine", "media.scan"),
     *("uploads.create", "uploads.write", "uploads.complete", "uploads.abort", "uploads.expire"),
     *("renditions.create", "jobs.cancel", "jobs.retry", "quotas.exceed_soft_limit"),
+    *("webhooks.update", "webhooks.disable"),
 }
 # They change nothing that others follow, or tell who has which secret.
 SILENT = {
     "collections.add_media",  # who sees the media need not see the collection
     *("api_keys.create", "api_keys.revoke", "service_accounts.create", "service_accounts.delete"),
     *("audit.export", "users.export", "users.erase", "quotas.recalculate", "watches.create"),
-    *("webhooks.create", "webhooks.delete"),
+    *("webhooks.create", "webhooks.delete", "webhooks.rotate", "webhooks.redeliver"),
     *("media.sign", "media.hand_out", "uploads.sign", "signed_urls.revoke", "archives.create"),
     "duplicates.decide",
 }

@@ -11,6 +11,7 @@ from typing import Self
 # What a field of the data means, whatever the event.
 FIELDS: Mapping[str, str] = {
     "contentType": "The type of the original, such as `image/jpeg`.",
+    "disableReason": "Why, as in `Webhook.disable_reason`.",
     "kind": "The kind of the media: IMAGE, VIDEO, AUDIO or DOCUMENT.",
     "mediaId": "UUID of the media.",
     "ofVersion": "The version that the event is about.",
@@ -139,6 +140,12 @@ class EventType(StrEnum):
     SHARE_LINK_UPDATED = "share_link.updated", "A share link was changed."
     SHARE_LINK_OPENED = "share_link.opened", "A visitor has opened a share link."
     SHARE_LINK_REVOKED = "share_link.revoked", "A share link was revoked."
+
+    WEBHOOK_DISABLED = (
+        "webhook.disabled",
+        "A webhook gets no more events, because a caller or the service has disabled it.",
+        "disableReason",
+    )
 
     ORGANIZATION_CREATED = "organization.created", "An organization was created."
     ORGANIZATION_UPDATED = "organization.updated", "An organization was changed."

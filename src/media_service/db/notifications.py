@@ -73,10 +73,26 @@ class EventRelayed:
     key = ""
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookDue:
+    """A webhook has a delivery to attempt now."""
+
+    key = ""
+
+
 Notification: TypeAlias = (
-    UploadChanged | MediaChanged | JobChanged | JobRunnable | EventAdded | EventRelayed
+    UploadChanged | MediaChanged | JobChanged | JobRunnable | EventAdded | EventRelayed | WebhookDue
 )
-E = TypeVar("E", UploadChanged, MediaChanged, JobChanged, JobRunnable, EventAdded, EventRelayed)
+E = TypeVar(
+    "E",
+    UploadChanged,
+    MediaChanged,
+    JobChanged,
+    JobRunnable,
+    EventAdded,
+    EventRelayed,
+    WebhookDue,
+)
 
 
 def channel(kind: type[Notification]) -> str:

@@ -1,6 +1,6 @@
 """Servicer of WebhookService: converts messages and calls the use cases."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -11,14 +11,17 @@ from mediaservice.v1 import webhook_service_pb2_grpc
 
 from media_service.access.page_tokens import PageTokens
 from media_service.rpc.caller import caller
-from media_service.rpc.convert import optional_timestamp, timestamp
+from media_service.rpc.convert import optional_timestamp, time_from, timestamp
 from media_service.rpc.pagination import page, page_size
 from media_service.webhooks.model import Delivery, Webhook
-from media_service.webhooks.service import WebhookService
+from media_service.webhooks.service import CHANGEABLE, COLUMNS, WebhookService
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 State = messages.WebhookDelivery.State
 
+# How long an old secret signs, too.
+OVERLAP = timedelta(days=1)
+LISTS = {"event_types", "project_ids"}
 PAGE_KEY = [datetime, UUID]
 # No cache may keep a secret.
 NO_STORE = ("cache-control", "no-store")
@@ -35,9 +38,7 @@ class WebhookServicer(webhook_service_pb2_grpc.WebhookServiceServicer):
         webhook, secret = await self._webhooks.create(
             caller(),
             request.resource,
-            url=request.url,
-            types=list(request.event_types),
-            description=request.description,
+            {name: value_from(request, name) for name in COLUMNS},
         )
         await context.send_initial_metadata((("x-http-status", "201"), NO_STORE))
         return messages.CreateWebhookResponse(webhook=to_message(webhook), secret=secret)
@@ -62,6 +63,41 @@ class WebhookServicer(webhook_service_pb2_grpc.WebhookServiceServicer):
             lambda last: self._page_tokens.seal(query, [last.create_time, last.webhook_id]),
         )
         return messages.ListWebhooksResponse(webhooks=webhooks, next_page_token=next_page_token)
+
+    async def UpdateWebhook(  # noqa: N802
+        self, request: messages.UpdateWebhookRequest, context: Context
+    ) -> messages.Webhook:
+        names = list(request.update_mask.paths)
+        if not names:
+            names = [field.name for field, _ in request.ListFields() if field.name in CHANGEABLE]
+        changes = {name: value_from(request, name) for name in names}
+        updated = await self._webhooks.update(caller(), request.webhook_id.lower(), changes)
+        return to_message(updated)
+
+    async def RotateWebhookSecret(  # noqa: N802
+        self, request: messages.RotateWebhookSecretRequest, context: Context
+    ) -> messages.RotateWebhookSecretResponse:
+        overlap = request.ttl.ToTimedelta() if request.HasField("ttl") else OVERLAP
+        webhook, secret = await self._webhooks.rotate_secret(
+            caller(), request.webhook_id.lower(), overlap
+        )
+        await context.send_initial_metadata((NO_STORE,))
+        return messages.RotateWebhookSecretResponse(webhook=to_message(webhook), secret=secret)
+
+    async def RedeliverWebhookEvents(  # noqa: N802
+        self, request: messages.RedeliverWebhookEventsRequest, context: Context
+    ) -> messages.RedeliverWebhookEventsResponse:
+        webhook_id, event_id = request.webhook_id.lower(), request.event_id.lower()
+        since = time_from(request, "start_time") or request.cursor
+        if event_id:
+            sent = await self._webhooks.redeliver(caller(), webhook_id, event_id)
+            return messages.RedeliverWebhookEventsResponse(redelivered=sent)
+        sent, place = await self._webhooks.redeliver_since(
+            caller(), webhook_id, since, delivered=request.delivered
+        )
+        return messages.RedeliverWebhookEventsResponse(
+            redelivered=sent, next_cursor=str(place or "")
+        )
 
     async def DeleteWebhook(  # noqa: N802
         self, request: messages.DeleteWebhookRequest, context: Context
@@ -89,6 +125,14 @@ class WebhookServicer(webhook_service_pb2_grpc.WebhookServiceServicer):
         )
 
 
+def value_from(
+    request: messages.CreateWebhookRequest | messages.UpdateWebhookRequest, name: str
+) -> Any:
+    """A field of `CHANGEABLE`. Of other fields, the name is refused."""
+    value: Any = getattr(request, name, None)
+    return list(value) if name in LISTS else value
+
+
 def to_message(webhook: Webhook) -> messages.Webhook:
     return messages.Webhook(
         webhook_id=webhook.webhook_id,
@@ -99,6 +143,10 @@ def to_message(webhook: Webhook) -> messages.Webhook:
         creator=f"{webhook.creator.type}:{webhook.creator.id}",
         create_time=timestamp(webhook.create_time),
         disable_reason=webhook.disable_reason,
+        enabled=not webhook.disable_reason,
+        project_ids=webhook.project_ids,
+        failing_time=optional_timestamp(webhook.failing_since),
+        old_secret_expire_time=optional_timestamp(webhook.old_secret_expire_time),
     )
 
 

@@ -1,37 +1,48 @@
-"""Attempts the deliveries that are due. Every worker runs one.
+"""Attempts the deliveries that are due. Every worker that has the keys runs one.
 
 A claim is a lease: what a worker that died has claimed is attempted again, so an event may arrive
-twice. Each webhook has a share of the attempts at once, so one slow receiver leaves room to others.
+twice. It sleeps until the next delivery is due, a notification says that one was added, or an
+attempt ends that others wait for.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
-from collections import Counter
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from media_service.access.role import Role
+from media_service.clock import now
 from media_service.db.database import Database
+from media_service.db.notifications import WebhookDue
+from media_service.db.transaction import Transaction
 from media_service.errors import Unavailable
-from media_service.webhooks import queries
 from media_service.webhooks.access import locate
-from media_service.webhooks.model import Answer, Claim, Webhook
+from media_service.webhooks.disabling import FAILING, GONE, ROLE_LOST, disable
+from media_service.webhooks.model import Answer, Claim, DueWebhook, Webhook
+from media_service.webhooks.queries import due as queries
+from media_service.webhooks.queries import webhooks
 from media_service.webhooks.secrets import SecretBox, SecretLost
 from media_service.webhooks.sender import Sender
+from media_service.webhooks.shares import SLOW_SECONDS, Shares
 from media_service.webhooks.signing import signed_headers
 
 log = logging.getLogger(__name__)
 
-# Attempts of a process at once, and of those, of one webhook.
-ATTEMPTS = 64
-SHARE = 8
+# Webhooks of one claim.
+LOOK = 64
 # Longer than the limit of an attempt.
 LEASE = timedelta(seconds=60)
-POLL_SECONDS = 0.5
+# The longest sleep, if a notification is lost.
+POLL_SECONDS = 10.0
+# Between two claims, so that each begins several attempts.
+PAUSE_SECONDS = 0.01
 # The pause after a database error.
 OUTAGE_SECONDS = 1.0
+# How long a webhook is left to workers that have the key of its secret.
+WITHOUT_KEY_SECONDS = 30.0
 MINUTE, HOUR = 60, 3600
 # Between attempts. After the last one, about three days later, a delivery has failed.
 PAUSES = (
@@ -40,11 +51,10 @@ PAUSES = (
 )
 # A pause is up to this part longer, so that what failed together is not tried together.
 JITTER = 0.2
+# A webhook is disabled when a delivery has failed, and none has arrived for so long.
+FAILING_AFTER = timedelta(days=5)
 CONTENT_TYPE = "application/cloudevents+json"
 USER_AGENT = "media-service-webhooks"
-GONE = "the receiver answered 410"
-ROLE_LOST = "its creator no longer has the role MANAGER"
-SECRET_LOST = "its secret cannot be decrypted: its key was removed"
 
 
 def pause_after(attempt: int) -> timedelta | None:
@@ -55,86 +65,137 @@ def pause_after(attempt: int) -> timedelta | None:
     return timedelta(seconds=PAUSES[attempt - 1] * jitter)
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Webhooks to claim from, and how many deliveries of each, by id."""
+
+    due: dict[str, DueWebhook] = field(default_factory=dict)
+    rooms: dict[str, int] = field(default_factory=dict)
+
+
 class Deliverer:
     def __init__(self, database: Database, sender: Sender, box: SecretBox) -> None:
         self._database = database
         self._sender = sender
         self._box = box
-        self._busy: Counter[str] = Counter()
-        self._freed = asyncio.Event()
+        self._shares = Shares()
+        self._wake = asyncio.Event()
+        self._hungry = False  # whether something waits for the end of an attempt
+        self._without_key: dict[str, float] = {}  # webhooks, until when
 
     async def run(self) -> None:
         """Runs until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                self._freed.clear()
-                try:
-                    found = await self._claim(tasks)
-                except Exception as error:  # the loop must survive any error
-                    known = isinstance(error, Unavailable)
-                    log.warning("webhooks wait: %s", error, exc_info=None if known else error)
-                    await asyncio.sleep(OUTAGE_SECONDS)
-                    continue
-                # A full process waits for a place, an idle one for the next look.
-                if not found or self._busy.total() >= ATTEMPTS:
+        with self._database.listen(WebhookDue, "", lambda _: self._wake.set()):
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    self._wake.clear()
                     try:
-                        async with asyncio.timeout(POLL_SECONDS):
-                            await self._freed.wait()
-                    except TimeoutError:
+                        seconds = await self._claim(tasks)
+                    except Exception as error:  # the loop must survive any error
+                        known = isinstance(error, Unavailable)
+                        log.warning("webhooks wait: %s", error, exc_info=None if known else error)
+                        await asyncio.sleep(OUTAGE_SECONDS)
                         continue
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(seconds):
+                            await self._wake.wait()
+                    await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _claim(self, tasks: asyncio.TaskGroup) -> int:
-        """Begins attempts. Returns their number."""
-        if (room := ATTEMPTS - self._busy.total()) <= 0:
-            return 0
-        async with self._database.connection() as db:
-            claims = await queries.claim(db, +self._busy, SHARE, room, LEASE)
-            ids = {claim.webhook_id for claim in claims}
-            webhooks = await self._allowed(await queries.get(db, sorted(ids))) if ids else {}
+    async def _claim(self, tasks: asyncio.TaskGroup) -> float:
+        """Begins attempts. Returns the seconds until the next claim."""
+        self._hungry = self._shares.free <= 0
+        if self._hungry:
+            return POLL_SECONDS
+        async with self._database.transaction() as tx:
+            chosen, refused = await self._choose(tx)
+            claims = await queries.claim(tx, chosen.rooms, LEASE) if chosen.rooms else []
+        for webhook_id, room in chosen.rooms.items():
+            unused = room - sum(claim.webhook_id == webhook_id for claim in claims)
+            self._shares.give_back(webhook_id, chosen.due[webhook_id].account, unused)
         for claim in claims:
-            if webhook := webhooks.get(claim.webhook_id):
-                self._busy[claim.webhook_id] += 1
-                tasks.create_task(self._attempt(claim, webhook), name="webhook delivery")
-        return len(claims)
+            attempt = self._attempt(claim, chosen.due[claim.webhook_id])
+            tasks.create_task(attempt, name="webhook delivery")
+        for webhook in refused:
+            async with self._database.transaction() as tx:
+                await disable(tx, webhook, ROLE_LOST)
+        return 0 if claims or refused else await self._seconds_until_due()
 
-    async def _allowed(self, webhooks: Mapping[str, Webhook]) -> Mapping[str, Webhook]:
-        """Those whose creator may have them now. The others are disabled."""
-        allowed = {}
+    async def _seconds_until_due(self) -> float:
+        full = self._full()
+        self._hungry = any(full)
         async with self._database.connection() as db:
-            for webhook in webhooks.values():
-                found = await locate(db, webhook.resource, webhook.creator, webhook.principal)
-                if found is None or found.role < Role.MANAGER:
-                    await queries.disable(db, webhook.webhook_id, ROLE_LOST)
-                else:
-                    allowed[webhook.webhook_id] = webhook
-        return allowed
+            seconds = await queries.seconds_until_due(db, full)
+        # What is due already is being claimed by another worker.
+        return POLL_SECONDS if seconds is None else min(max(seconds, 0.1), POLL_SECONDS)
 
-    async def _attempt(self, claim: Claim, webhook: Webhook) -> None:
+    def _full(self) -> tuple[list[str], list[str]]:
+        """Webhooks and accounts to which this process sends nothing now."""
+        at = time.monotonic()
+        self._without_key = {name: end for name, end in self._without_key.items() if end > at}
+        webhooks, accounts = self._shares.full()
+        return [*webhooks, *self._without_key], accounts
+
+    async def _choose(self, tx: Transaction) -> tuple[Chosen, list[Webhook]]:
+        """Webhooks that are due, with the attempts that are reserved for them, and webhooks whose
+        creator may not have them any more."""
+        chosen, refused = Chosen(), []
+        for each in await queries.due_webhooks(tx, self._full(), LOOK):
+            webhook, account = each.webhook, each.account
+            room = self._shares.room(webhook.webhook_id, account)
+            if not room or not self._secrets(webhook):
+                continue
+            found = await locate(tx, webhook.resource, webhook.creator, webhook.principal)
+            if found is None or found.role < Role.MANAGER:
+                refused.append(webhook)
+                continue
+            self._shares.take(webhook.webhook_id, account, room)
+            chosen.due[webhook.webhook_id] = each
+            chosen.rooms[webhook.webhook_id] = room
+        return chosen, refused
+
+    def _secrets(self, webhook: Webhook) -> list[bytes]:
+        """What signs, the newest first; empty: this process has no key, but others may have it."""
         try:
-            try:
-                secret = self._box.open(webhook.webhook_id, webhook.secret)
-            except SecretLost:
-                async with self._database.connection() as db:
-                    await queries.disable(db, webhook.webhook_id, SECRET_LOST)
-                return
+            secret, old = self._box.open(webhook.webhook_id, webhook.sealed)
+        except SecretLost:
+            log.warning("no key opens the secret of webhook %s", webhook.webhook_id)
+            self._without_key[webhook.webhook_id] = time.monotonic() + WITHOUT_KEY_SECONDS
+            return []
+        until = webhook.old_secret_expire_time
+        return [secret, old] if old is not None and until and now() < until else [secret]
+
+    async def _attempt(self, claim: Claim, due: DueWebhook) -> None:
+        loop = asyncio.get_running_loop()
+        slow = loop.call_later(SLOW_SECONDS, self._shares.slow_down, due.account)
+        secrets = self._secrets(due.webhook)
+        try:
             headers = {
                 "content-type": CONTENT_TYPE,
                 "user-agent": USER_AGENT,
-                **signed_headers(claim.event_id, int(time.time()), claim.body, [secret]),
+                **signed_headers(claim.event_id, int(time.time()), claim.body, secrets),
             }
-            answer = await self._sender.post(webhook.url, headers, claim.body)
-            await self._finish(claim, answer)
+            answer = await self._sender.post(due.webhook.url, headers, claim.body)
+            await self._finish(claim, due.webhook, answer)
         except Unavailable:
             return  # the lease ends, and the delivery is attempted again
         except Exception:  # the loop must survive any error
             log.exception("the attempt of a webhook delivery failed")
         finally:
-            self._busy[claim.webhook_id] -= 1
-            self._freed.set()
+            slow.cancel()
+            self._shares.give_back(claim.webhook_id, due.account)
+            if self._hungry:
+                self._wake.set()
 
-    async def _finish(self, claim: Claim, answer: Answer) -> None:
-        pause = None if answer.delivered else pause_after(claim.attempt)
+    async def _finish(self, claim: Claim, webhook: Webhook, answer: Answer) -> None:
+        pause = None if answer.delivered or answer.gone else pause_after(claim.attempt)
         async with self._database.connection() as db:
-            await queries.finish(db, claim, answer, None if answer.gone else pause)
-            if answer.gone:
-                await queries.disable(db, claim.webhook_id, GONE)
+            await queries.finish(db, claim, answer, pause)
+            if answer.delivered:
+                if webhook.failing_since:
+                    await webhooks.succeeded(db, webhook.webhook_id)
+                return
+            since = await webhooks.failed(db, webhook.webhook_id, pause)
+        self._wake.set()  # the next attempt may be due before the sleep ends
+        if answer.gone or (pause is None and since and since < now() - FAILING_AFTER):
+            async with self._database.transaction() as tx:
+                await disable(tx, webhook, GONE if answer.gone else FAILING)

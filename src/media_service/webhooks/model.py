@@ -12,9 +12,20 @@ GONE = 410
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed:
+    """The secrets of a webhook, encrypted. `key`: the name of the key; empty: unknown.
+    `old_secret`: the one before; None: there is none that signs."""
+
+    key: str
+    secret: bytes
+    old_secret: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """`creator`: with the organization that events must belong to. `resource`: as in the migration
-    `webhooks`. `principal`: the creator, as far as it decides their role. `secret`: sealed."""
+    `webhooks`. `principal`: the creator, as far as it decides their role. `failing_since`: the
+    first attempt that failed after the last one that succeeded."""
 
     webhook_id: str
     resource: str
@@ -22,10 +33,27 @@ class Webhook:
     principal: Principal
     url: str
     types: Sequence[str]
+    project_ids: Sequence[str]
     description: str
-    secret: bytes
+    sealed: Sealed
+    old_secret_expire_time: datetime | None
     disable_reason: str
+    failing_since: datetime | None
     create_time: datetime
+
+    @property
+    def project_id(self) -> str:
+        """The project whose events it gets; empty: of more than one."""
+        kind, _, name = self.resource.partition(":")
+        return name if kind == "project" else ""
+
+
+@dataclass(frozen=True, slots=True)
+class DueWebhook:
+    """`account`: whose share of the attempts its deliveries use up."""
+
+    webhook: Webhook
+    account: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +76,12 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery to attempt now. `attempt`: its number, from 1."""
+    """A delivery to attempt now. `number`: of the attempt, from 1. `attempt`: the same since it was
+    last sent again by hand."""
 
     webhook_id: str
     event_id: str
+    number: int
     attempt: int
     body: bytes
 

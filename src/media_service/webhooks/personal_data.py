@@ -16,6 +16,6 @@ ROWS = (
         ("create_time", "webhook_id"),
         Step.ACCESS,
         parts=organizations_of,
-        secret=("secret",),
+        secret=("secret", "old_secret"),
     ),
 )

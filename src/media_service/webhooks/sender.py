@@ -8,6 +8,7 @@ nothing. Redirects are not followed: they would lead to an address that nobody c
 import asyncio
 import errno
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -26,6 +27,7 @@ from yarl import URL
 
 from media_service.webhooks.addresses import Destinations, NotAllowed
 from media_service.webhooks.model import SUCCESS, Answer
+from media_service.webhooks.shares import ATTEMPTS
 
 TIMEOUT_SECONDS = 10.0
 # Of an answer: the most that is read, and that is kept.
@@ -33,7 +35,6 @@ READ_BYTES = 1024
 EXCERPT = 200
 # Of headers of an answer.
 MAX_HEADER = 8190
-CONNECTIONS = 100
 
 
 class CheckedResolver(AbstractResolver):
@@ -64,6 +65,7 @@ class Sender:
 
     def __init__(self, destinations: Destinations) -> None:
         self._destinations = destinations
+        self._tls = ssl.create_default_context()
         self._sessions: Mapping[str, ClientSession] = {}
 
     async def __aenter__(self) -> Self:
@@ -86,8 +88,9 @@ class Sender:
         return ClientSession(
             connector=TCPConnector(
                 resolver=CheckedResolver(self._destinations, encrypted=encrypted),
+                ssl=self._tls,
                 use_dns_cache=False,
-                limit=CONNECTIONS,
+                limit=ATTEMPTS,
             ),
             cookie_jar=DummyCookieJar(),
             timeout=ClientTimeout(total=TIMEOUT_SECONDS),

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from media_service.db.database import Database
+from media_service.db.notifications import WebhookDue
 from media_service.errors import Unavailable
 from media_service.events.model import RelayedEvent
 from media_service.events.sink import SinkUnavailable
-from media_service.webhooks import queries
+from media_service.webhooks.queries import due as queries
 
 
 class WebhookSink:
@@ -21,7 +22,8 @@ class WebhookSink:
     async def publish(self, events: Sequence[RelayedEvent]) -> None:
         try:
             async with self._database.connection() as db:
-                await queries.add_deliveries(db, events, self._source)
+                if await queries.add(db, events, self._source):
+                    db.notify(WebhookDue())
         except Unavailable as error:
             raise SinkUnavailable(str(error)) from error
 

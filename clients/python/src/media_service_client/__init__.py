@@ -23,6 +23,7 @@ from mediaservice.v1.processing_service_pb2 import OperationInfo
 from mediaservice.v1.quota_service_pb2 import Quota, QuotaLimit, QuotaMeasure, Usage, UsageAmount
 from mediaservice.v1.share_link_service_pb2 import ShareLink
 from mediaservice.v1.upload_pb2 import Upload
+from mediaservice.v1.webhook_service_pb2 import Webhook, WebhookDelivery
 
 from media_service_client.async_client import AsyncClient
 from media_service_client.errors import MediaServiceError
@@ -62,4 +63,6 @@ __all__ = [
     "Upload",
     "Usage",
     "UsageAmount",
+    "Webhook",
+    "WebhookDelivery",
 ]

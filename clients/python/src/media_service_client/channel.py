@@ -24,6 +24,7 @@ from mediaservice.v1 import (
     quota_service_pb2_grpc,
     share_link_service_pb2_grpc,
     upload_service_pb2_grpc,
+    webhook_service_pb2_grpc,
 )
 
 UNARY_TIMEOUT_SECONDS = 60.0
@@ -86,4 +87,5 @@ def rpcs(channel: Any) -> Mapping[str, Any]:
         **vars(credentials_service_pb2_grpc.CredentialsServiceStub(channel)),
         **vars(privacy_service_pb2_grpc.PrivacyServiceStub(channel)),
         **vars(share_link_service_pb2_grpc.ShareLinkServiceStub(channel)),
+        **vars(webhook_service_pb2_grpc.WebhookServiceStub(channel)),
     }

@@ -29,7 +29,7 @@ RENAMED = f"""
             ) || '"}}'
       )
     order by person_id limit 1
-"""  # noqa: S608 - of constants
+"""
 
 
 @dataclass(frozen=True, slots=True)
