@@ -152,7 +152,7 @@ async def test_a_webhook_of_an_organization_gets_its_events_of_some_types_and_pr
     await grant(root, "organization:acme", "user:erin", "MANAGER")
     for project in ("spring", "autumn"):
         await add_project(hooked, project, "finn", "acme")
-    finn = await hooked.caller("finn")
+    finn = await hooked.caller("finn", org="acme")
     began = now()
     async with receiver() as opened:
         base = f"http://127.0.0.1:{opened.port}"

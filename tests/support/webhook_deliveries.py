@@ -65,6 +65,15 @@ class Hooks:
                 running.cancel()
                 await asyncio.wait([running])
 
+    async def due_now(self) -> None:
+        """Lets all leases and pauses end."""
+        async with self.database.connection() as db:
+            await db.execute(
+                "update webhook_deliveries set next_time = now() where next_time is not null"
+            )
+            await db.execute("update webhooks set due_time = now() where disable_reason = ''")
+            db.notify(WebhookDue())
+
     async def change(self, statement: str, *params: object) -> None:
         async with self.database.connection() as db:
             await db.execute(statement.encode(), params)

@@ -41,13 +41,15 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
-    opened = Receiver(free_port())
+async def receiver(
+    tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[Receiver]:
+    opened = Receiver(port or free_port())
     application = web.Application()
     application.router.add_post("/{path:.*}", opened.answer)
     runner = web.AppRunner(application)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", opened.port, ssl_context=tls).start()
+    await web.TCPSite(runner, host, opened.port, ssl_context=tls).start()
     try:
         yield opened
     finally:

@@ -87,10 +87,11 @@ def test_secrets_have_no_default() -> None:
 def test_each_process_gets_only_the_secrets_that_it_uses() -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     database, stores = {"MEDIA_DATABASE_URL"}, {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    webhooks = {"MEDIA_WEBHOOK_KEYS"}
     expected = {
         "migrate": database,
-        "server": database | stores | {"MEDIA_JWT_SECRET"},
-        "worker": database | stores,
+        "server": database | stores | webhooks | {"MEDIA_JWT_SECRET"},
+        "worker": database | stores | webhooks,
         "envoy": set(),
     }
     for role, secrets in expected.items():

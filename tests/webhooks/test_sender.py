@@ -1,5 +1,6 @@
 """Requests to receivers: where they may go, and how they are signed."""
 
+import asyncio
 import json
 import ssl
 import time
@@ -11,10 +12,13 @@ from cryptography.x509 import DNSName
 
 from media_service.ids import new_id
 from media_service.webhooks.addresses import Destinations, NotAllowed
+from media_service.webhooks.model import Answer
+from media_service.webhooks.names import Names
 from media_service.webhooks.secrets import SecretBox, SecretLost, new_secret, secret_text
 from media_service.webhooks.sender import EXCERPT, READ_BYTES, Sender
 from media_service.webhooks.signing import signed_headers
 from tests.support.certificates import Authority
+from tests.support.name_server import name_server
 from tests.support.standard_webhooks import verified
 from tests.support.webhook_receiver import receiver
 
@@ -71,6 +75,44 @@ async def test_a_name_with_a_private_address_is_not_connected_to() -> None:
             assert (answer.status, answer.delivered) == (0, False), host
             assert answer.error
         assert not opened.received
+
+
+async def test_the_address_that_was_checked_is_the_one_that_is_connected_to() -> None:
+    """The name server answers with another address each time: rebinding."""
+    here = Destinations([ip_network("127.0.0.1")])
+    async with (
+        receiver() as allowed,
+        receiver(host="127.0.0.2", port=allowed.port) as forbidden,
+        name_server(["127.0.0.1"], ["127.0.0.2"]) as server,
+    ):
+        url = f"http://hooks.example.com:{allowed.port}/"
+        async with Sender(here, Names([server.address])) as sender:
+            assert (await sender.post(url, {}, b"{}")).delivered
+            assert server.asked == 1
+        async with Sender(here, Names([server.address])) as sender:
+            rebound = await sender.post(url, {}, b"{}")
+            assert rebound.error.endswith("the name has no address that webhooks may reach]")
+        server.answers = [["127.0.0.2", "127.0.0.1", "10.0.0.1"]]
+        async with Sender(here, Names([server.address])) as sender:
+            assert (await sender.post(url, {}, b"{}")).delivered
+        assert (len(allowed.received), forbidden.received) == (2, [])
+
+
+async def test_a_name_server_that_is_silent_delays_only_its_own_names() -> None:
+    names = [f"{n}.silent.example" for n in range(100)]
+    async with receiver() as opened, name_server(["127.0.0.1"]) as server:
+        server.silent = set(names)
+        async with Sender(LOOPBACK, Names([server.address])) as sender:
+
+            async def post(name: str) -> Answer:
+                return await sender.post(f"http://{name}:{opened.port}/", {}, b"{}")
+
+            waiting = [asyncio.create_task(post(name)) for name in names]
+            assert (await post("hooks.example.com")).delivered
+            assert not any(task.done() for task in waiting)
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting)
 
 
 async def test_a_redirect_is_not_followed_and_a_long_answer_not_read() -> None:

@@ -1,13 +1,15 @@
 """No account takes the attempts of others, however many webhooks it has and however slow."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media_service.webhooks.shares import ATTEMPTS, OF_ACCOUNT, OF_SLOW, OF_WEBHOOK, Shares
+from tests.support.long_form import examples
 
 PLACES = st.tuples(st.integers(0, 8), st.integers(0, 8))
 
 
+@settings(max_examples=examples(25, 1000))
 @given(
     st.lists(st.tuples(st.sampled_from(["begin", "end", "slow"]), PLACES), max_size=120),
 )

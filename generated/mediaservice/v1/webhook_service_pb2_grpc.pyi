@@ -109,7 +109,7 @@ class WebhookServiceStub:
     """Sends events again: one of the log, or those since a time that have not arrived, also those that happened while the
     webhook was disabled. Deliveries begin with a first attempt again, and those that wait for another attempt stay as they
     are. A call reads at most 10000 events and sends at most 1000 of them; `next_cursor` is where the next call begins. Only
-    events that are still kept can be sent (`MEDIA_KEEP_EVENTS`, 7 days). The caller needs the role MANAGER on its resource.
+    events that are still kept can be sent, by default those of 7 days. The caller needs the role MANAGER on its resource.
 
     Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND, WEBHOOK_DISABLED, CURSOR_EXPIRED; WEBHOOK_DELIVERY_NOT_FOUND if
     the log does not have the event, or it is no longer kept. Safe to retry: an event has the same id each time.
@@ -220,7 +220,7 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """Sends events again: one of the log, or those since a time that have not arrived, also those that happened while the
     webhook was disabled. Deliveries begin with a first attempt again, and those that wait for another attempt stay as they
     are. A call reads at most 10000 events and sends at most 1000 of them; `next_cursor` is where the next call begins. Only
-    events that are still kept can be sent (`MEDIA_KEEP_EVENTS`, 7 days). The caller needs the role MANAGER on its resource.
+    events that are still kept can be sent, by default those of 7 days. The caller needs the role MANAGER on its resource.
 
     Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND, WEBHOOK_DISABLED, CURSOR_EXPIRED; WEBHOOK_DELIVERY_NOT_FOUND if
     the log does not have the event, or it is no longer kept. Safe to retry: an event has the same id each time.
@@ -364,7 +364,7 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends events again: one of the log, or those since a time that have not arrived, also those that happened while the
         webhook was disabled. Deliveries begin with a first attempt again, and those that wait for another attempt stay as they
         are. A call reads at most 10000 events and sends at most 1000 of them; `next_cursor` is where the next call begins. Only
-        events that are still kept can be sent (`MEDIA_KEEP_EVENTS`, 7 days). The caller needs the role MANAGER on its resource.
+        events that are still kept can be sent, by default those of 7 days. The caller needs the role MANAGER on its resource.
 
         Permission: webhooks.write. Errors: WEBHOOK_NOT_FOUND, WEBHOOK_DISABLED, CURSOR_EXPIRED; WEBHOOK_DELIVERY_NOT_FOUND if
         the log does not have the event, or it is no longer kept. Safe to retry: an event has the same id each time.

@@ -20,19 +20,21 @@ from aiohttp import (
     ClientTimeout,
     DummyCookieJar,
     TCPConnector,
-    ThreadedResolver,
 )
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from media_service.webhooks.addresses import Destinations, NotAllowed
 from media_service.webhooks.model import SUCCESS, Answer
+from media_service.webhooks.names import Names
 from media_service.webhooks.shares import ATTEMPTS
 
 TIMEOUT_SECONDS = 10.0
 # Of an answer: the most that is read, and that is kept.
 READ_BYTES = 1024
 EXCERPT = 200
+# The resolver gives addresses, not names.
+NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 # Of headers of an answer.
 MAX_HEADER = 8190
 
@@ -40,31 +42,36 @@ MAX_HEADER = 8190
 class CheckedResolver(AbstractResolver):
     """Finds only addresses that are allowed."""
 
-    def __init__(self, destinations: Destinations, *, encrypted: bool) -> None:
+    def __init__(self, destinations: Destinations, names: Names, *, encrypted: bool) -> None:
         self._destinations = destinations
+        self._names = names
         self._encrypted = encrypted
-        self._resolver = ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Raises OSError."""
-        found = await self._resolver.resolve(host, port, family)
-        allow = self._destinations.allow
-        allowed = [each for each in found if allow(each["host"], port, encrypted=self._encrypted)]
+        allowed = [
+            ResolveResult(
+                hostname=host, host=address, port=port, family=kind, proto=0, flags=NUMERIC
+            )
+            for kind, address in await self._names.find(host, family)
+            if self._destinations.allow(address, port, encrypted=self._encrypted)
+        ]
         if not allowed:
             raise OSError(errno.EHOSTUNREACH, "the name has no address that webhooks may reach")
         return allowed
 
     async def close(self) -> None:
-        await self._resolver.close()
+        """Names are closed by the sender."""
 
 
 class Sender:
     """Is an async context manager: outside, it sends nothing."""
 
-    def __init__(self, destinations: Destinations) -> None:
+    def __init__(self, destinations: Destinations, names: Names | None = None) -> None:
         self._destinations = destinations
+        self._names = names or Names()
         self._tls = ssl.create_default_context()
         self._sessions: Mapping[str, ClientSession] = {}
 
@@ -83,11 +90,12 @@ class Sender:
     ) -> None:
         for session in self._sessions.values():
             await session.close()
+        self._names.close()
 
     def _session(self, *, encrypted: bool) -> ClientSession:
         return ClientSession(
             connector=TCPConnector(
-                resolver=CheckedResolver(self._destinations, encrypted=encrypted),
+                resolver=CheckedResolver(self._destinations, self._names, encrypted=encrypted),
                 ssl=self._tls,
                 use_dns_cache=False,
                 limit=ATTEMPTS,

@@ -34,6 +34,7 @@ from mediaservice.v1 import (
     share_link_service_pb2,
     upload_pb2,
     upload_service_pb2,
+    webhook_service_pb2,
 )
 from mediaservice.v1.audit_pb2 import AuditEntry
 
@@ -1332,6 +1333,119 @@ class Client:
             calls.call("OpenShareLink", request, self._backoff)
         )
         return opened
+
+    def create_webhook(
+        self,
+        url: str,
+        *,
+        resource: str = "",
+        event_types: Iterable[str] = (),
+        project_ids: Iterable[str] = (),
+        description: str = "",
+    ) -> webhook_service_pb2.CreateWebhookResponse:
+        """The `secret` of a new webhook, which cannot be shown again, and its `webhook`.
+        `resource`: "project:ID" or "organization:ID"; empty: what the caller owns. Empty types and
+        projects: all."""
+        request = webhook_service_pb2.CreateWebhookRequest(
+            url=url,
+            resource=resource,
+            event_types=event_types,
+            project_ids=project_ids,
+            description=description,
+        )
+        created: webhook_service_pb2.CreateWebhookResponse = self._transport.run(
+            calls.call("CreateWebhook", request, self._backoff)
+        )
+        return created
+
+    def webhook(self, webhook_id: str) -> webhook_service_pb2.Webhook:
+        """A webhook, without its secret."""
+        request = webhook_service_pb2.GetWebhookRequest(webhook_id=webhook_id)
+        found: webhook_service_pb2.Webhook = self._transport.run(
+            calls.call("GetWebhook", request, self._backoff)
+        )
+        return found
+
+    def webhooks(self, *, resource: str = "") -> Iterator[webhook_service_pb2.Webhook]:
+        """The webhooks of a resource, or those of what the caller owns, newest first."""
+        request = webhook_service_pb2.ListWebhooksRequest(resource=resource)
+        while True:
+            response = self._transport.run(calls.call("ListWebhooks", request, self._backoff))
+            for webhook in response.webhooks:
+                yield webhook
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def update_webhook(
+        self, webhook_id: str, paths: Iterable[str], **fields: Any
+    ) -> webhook_service_pb2.Webhook:
+        """Changes the fields in `paths` of a webhook to those in `fields`, or empties them."""
+        request = webhook_service_pb2.UpdateWebhookRequest(webhook_id=webhook_id, **fields)
+        request.update_mask.paths.extend(paths)
+        changed: webhook_service_pb2.Webhook = self._transport.run(
+            calls.call("UpdateWebhook", request, self._backoff)
+        )
+        return changed
+
+    def rotate_webhook_secret(
+        self, webhook_id: str, *, ttl: timedelta | None = None
+    ) -> webhook_service_pb2.RotateWebhookSecretResponse:
+        """The new `secret` of a webhook, which cannot be shown again. The old one signs, too, for
+        `ttl`, by default for a day."""
+        request = webhook_service_pb2.RotateWebhookSecretRequest(webhook_id=webhook_id)
+        if ttl is not None:
+            request.ttl.FromTimedelta(ttl)
+        rotated: webhook_service_pb2.RotateWebhookSecretResponse = self._transport.run(
+            calls.call("RotateWebhookSecret", request, self._backoff)
+        )
+        return rotated
+
+    def delete_webhook(self, webhook_id: str) -> None:
+        """Deletes a webhook and its log."""
+        request = webhook_service_pb2.DeleteWebhookRequest(webhook_id=webhook_id)
+        self._transport.run(calls.call("DeleteWebhook", request, self._backoff))
+
+    def webhook_deliveries(self, webhook_id: str) -> Iterator[webhook_service_pb2.WebhookDelivery]:
+        """The deliveries of a webhook, newest first."""
+        request = webhook_service_pb2.ListWebhookDeliveriesRequest(webhook_id=webhook_id)
+        while True:
+            response = self._transport.run(
+                calls.call("ListWebhookDeliveries", request, self._backoff)
+            )
+            for delivery in response.deliveries:
+                yield delivery
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def redeliver_webhook_event(self, webhook_id: str, event_id: str) -> None:
+        """Sends an event in the log of a webhook again, even if it has arrived."""
+        request = webhook_service_pb2.RedeliverWebhookEventsRequest(
+            webhook_id=webhook_id, event_id=event_id
+        )
+        self._transport.run(calls.call("RedeliverWebhookEvents", request, self._backoff))
+
+    def redeliver_webhook_events(
+        self, webhook_id: str, start_time: datetime, *, delivered: bool = False
+    ) -> int:
+        """Sends all events since a time again that have not arrived; `delivered`: also those that
+        have. Returns how many."""
+        request = webhook_service_pb2.RedeliverWebhookEventsRequest(
+            webhook_id=webhook_id, delivered=delivered
+        )
+        request.start_time.FromDatetime(start_time)
+        sent = 0
+        response: webhook_service_pb2.RedeliverWebhookEventsResponse
+        while True:
+            response = self._transport.run(
+                calls.call("RedeliverWebhookEvents", request, self._backoff)
+            )
+            sent += response.redelivered
+            if not response.next_cursor:
+                return sent
+            request.ClearField("start_time")
+            request.cursor = response.next_cursor
 
     def operations(self) -> Sequence[processing_service_pb2.OperationInfo]:
         """What pipelines can do, with parameters and examples."""
