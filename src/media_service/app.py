@@ -65,6 +65,7 @@ from media_service.jobs.service import JobService
 from media_service.jobs.worker import Worker
 from media_service.media.allowed_types import AllowedTypes
 from media_service.media.content import Use
+from media_service.media.copying import CopyService
 from media_service.media.model import Kind
 from media_service.media.reader import MediaReader, PublicReader
 from media_service.media.service import MediaService
@@ -560,6 +561,7 @@ async def server(
             DuplicateService(parts.database, page_tokens, config.purge_after),
             DeletionService(parts.database),
             VersionService(parts.database, policy_from(config).new_scan),
+            CopyService(parts.database, policy_from(config).new_scan),
             ProcessingService(parts.database, foreign_operations(config)),
             StandardRenditions(parts.database),
             JobService(parts.database),

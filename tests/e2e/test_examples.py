@@ -223,6 +223,7 @@ def archived(client: httpx.Client) -> dict[str, str]:
 
 PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "CompleteUpload": uploaded,
+    "CopyMedia": sharing,
     **dict.fromkeys(
         [
             *("CreateWebhook", "GetWebhook", "ListWebhooks", "DeleteWebhook"),

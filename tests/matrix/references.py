@@ -130,6 +130,7 @@ REFERENCES: dict[str, list[Row]] = {
         reference("DuplicateService.ListDuplicates", listed, projectId="$project"),
         reference("AccessService.TransferMedia", project, mediaId="$own", projectId="$project"),
         reference("BatchService.BatchMoveMedia", project, mediaIds=["$own"], projectId="$project"),
+        reference("MediaService.CopyMedia", project, mediaId="$own", projectId="$project"),
         reference("CollectionService.CreateCollection", project, title="x", projectId="$project"),
         reference("CollectionService.ListCollections", project, projectId="$project"),
     ],
@@ -180,6 +181,9 @@ REFERENCES: dict[str, list[Row]] = {
             *("BatchService.BatchMoveMedia", project, ORGANIZATION),
             mediaIds=["$own"],
             owner=ACME_OWNER,
+        ),
+        reference(
+            *("MediaService.CopyMedia", project, ORGANIZATION), mediaId="$own", owner=ACME_OWNER
         ),
         reference(
             *("CollectionService.CreateCollection", project, ORGANIZATION),

@@ -114,6 +114,7 @@ OF_MEDIA: dict[str, dict[str, Any]] = {
     "DownloadService.RenderImage": {"width": 8},
     "DownloadService.SignUrl": {},
     "MediaService.GetMedia": {},
+    "MediaService.CopyMedia": {},
     "MediaService.DeleteMedia": {},
     "MediaService.DeleteRendition": {"rendition": "small"},
     "ProcessingService.ProcessMedia": {"ops": "resize:8x"},

@@ -40,7 +40,7 @@ PERMISSIONS = {
 ACTIONS = {
     *("collections.create", "collections.update", "collections.delete"),
     *("collections.add_media", "collections.remove_media"),
-    *("media.update", "media.delete", "media.undelete", "media.purge", "media.sign"),
+    *("media.copy", "media.update", "media.delete", "media.undelete", "media.purge", "media.sign"),
     *("renditions.create", "renditions.delete", "versions.restore", "versions.delete"),
     *("media.merge", "duplicates.decide"),
     *("uploads.create", "uploads.write", "uploads.sign", "uploads.complete", "uploads.abort"),

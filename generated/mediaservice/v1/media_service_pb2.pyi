@@ -22,6 +22,44 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class CopyMediaRequest(_message.Message):
+    """The media that CopyMedia copies, and where to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    media_id: _builtins.str
+    """The media to copy."""
+    project_id: _builtins.str
+    """The project that will contain the copy; empty: none. Unset: the project of the media."""
+    request_id: _builtins.str
+    """Idempotency key: a UUID. The header `Idempotency-Key` can be used instead."""
+    @_builtins.property
+    def owner(self) -> _media_pb2.Owner:
+        """Who will own the copy. Unset: the caller."""
+
+    def __init__(
+        self,
+        *,
+        media_id: _builtins.str = ...,
+        owner: _media_pb2.Owner | None = ...,
+        project_id: _builtins.str | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_project_id", b"_project_id", "owner", b"owner", "project_id", b"project_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_project_id", b"_project_id", "media_id", b"media_id", "owner", b"owner", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__project_id: _TypeAlias = _typing.Literal["project_id"]  # noqa: Y015
+    _WhichOneofArgType__project_id: _TypeAlias = _typing.Literal["_project_id", b"_project_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__project_id) -> _WhichOneofReturnType__project_id | None: ...
+
+Global___CopyMediaRequest: _TypeAlias = CopyMediaRequest  # noqa: Y015
+
+@_typing.final
 class ListVersionsRequest(_message.Message):
     """Which versions ListVersions returns."""
 

@@ -65,6 +65,11 @@ class MediaServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_media__service__pb2.UpdateMediaRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_media__pb2.Media.FromString,
                 _registered_method=True)
+        self.CopyMedia = channel.unary_unary(
+                '/mediaservice.v1.MediaService/CopyMedia',
+                request_serializer=mediaservice_dot_v1_dot_media__service__pb2.CopyMediaRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_media__pb2.Media.FromString,
+                _registered_method=True)
         self.DeleteMedia = channel.unary_unary(
                 '/mediaservice.v1.MediaService/DeleteMedia',
                 request_serializer=mediaservice_dot_v1_dot_media__service__pb2.DeleteMediaRequest.SerializeToString,
@@ -192,6 +197,28 @@ class MediaServiceServicer(object):
 
         curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA --json '{"title": "Sunset", "labels": {"album": "2026"}}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media\": {\"media_id\": \"$MEDIA\", \"title\": \"Sunset\"}, \"update_mask\": {\"paths\": [\"title\"]}}" $GRPC mediaservice.v1.MediaService/UpdateMedia
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CopyMedia(self, request, context):
+        """Copies a media: creates one with the same current file, whose bytes are stored once, and with its title, description,
+        tags, labels, rating, metadata, capture time and expiry. The copy is private, and has no grants, no earlier versions, and
+        no place in collections. It is scanned and inspected like an upload, gets its own renditions, and counts for the quotas of
+        its owner and project. The policy of its project must accept the file, and its metadata.
+
+        Both media must be of one organization or, outside of organizations, of one owner: bytes are not shared further.
+
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_FAILED, MEDIA_NOT_READY,
+        PROJECT_NOT_FOUND, ROLE_REQUIRED (on the project), OWNER_NOT_ALLOWED, COPY_BETWEEN_TENANTS, TYPE_NOT_ALLOWED,
+        FILE_TOO_LARGE, PIXEL_LIMIT_EXCEEDED, DURATION_LIMIT_EXCEEDED, FILE_BLOCKED, QUOTA_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe
+        to retry with an idempotency key.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:copy --json "{\"projectId\": \"$PROJECT\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"media_id\": \"$MEDIA\"}" $GRPC mediaservice.v1.MediaService/CopyMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -350,6 +377,11 @@ def add_MediaServiceServicer_to_server(servicer, server):
             'UpdateMedia': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateMedia,
                     request_deserializer=mediaservice_dot_v1_dot_media__service__pb2.UpdateMediaRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_media__pb2.Media.SerializeToString,
+            ),
+            'CopyMedia': grpc.unary_unary_rpc_method_handler(
+                    servicer.CopyMedia,
+                    request_deserializer=mediaservice_dot_v1_dot_media__service__pb2.CopyMediaRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_media__pb2.Media.SerializeToString,
             ),
             'DeleteMedia': grpc.unary_unary_rpc_method_handler(
@@ -531,6 +563,33 @@ class MediaService(object):
             target,
             '/mediaservice.v1.MediaService/UpdateMedia',
             mediaservice_dot_v1_dot_media__service__pb2.UpdateMediaRequest.SerializeToString,
+            mediaservice_dot_v1_dot_media__pb2.Media.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CopyMedia(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.MediaService/CopyMedia',
+            mediaservice_dot_v1_dot_media__service__pb2.CopyMediaRequest.SerializeToString,
             mediaservice_dot_v1_dot_media__pb2.Media.FromString,
             options,
             channel_credentials,

@@ -102,6 +102,24 @@ class MediaServiceStub:
         curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA --json '{"title": "Sunset", "labels": {"album": "2026"}}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": {\\"paths\\": [\\"title\\"]}}" $GRPC mediaservice.v1.MediaService/UpdateMedia
     """
+    CopyMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.CopyMediaRequest, _media_pb2.Media]
+    """Copies a media: creates one with the same current file, whose bytes are stored once, and with its title, description,
+    tags, labels, rating, metadata, capture time and expiry. The copy is private, and has no grants, no earlier versions, and
+    no place in collections. It is scanned and inspected like an upload, gets its own renditions, and counts for the quotas of
+    its owner and project. The policy of its project must accept the file, and its metadata.
+
+    Both media must be of one organization or, outside of organizations, of one owner: bytes are not shared further.
+
+    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_FAILED, MEDIA_NOT_READY,
+    PROJECT_NOT_FOUND, ROLE_REQUIRED (on the project), OWNER_NOT_ALLOWED, COPY_BETWEEN_TENANTS, TYPE_NOT_ALLOWED,
+    FILE_TOO_LARGE, PIXEL_LIMIT_EXCEEDED, DURATION_LIMIT_EXCEEDED, FILE_BLOCKED, QUOTA_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe
+    to retry with an idempotency key.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:copy --json "{\\"projectId\\": \\"$PROJECT\\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/CopyMedia
+    """
     DeleteMedia: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.DeleteMediaRequest, _media_pb2.Media]
     """Deletes a media. It leaves lists, its content is no longer served, and the service purges it at
     `purge_time` unless it is undeleted. Its jobs that have not ended become FAILED with the reason MEDIA_DELETED, and
@@ -269,6 +287,24 @@ class MediaServiceAsyncStub(MediaServiceStub):
 
         curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA --json '{"title": "Sunset", "labels": {"album": "2026"}}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": {\\"paths\\": [\\"title\\"]}}" $GRPC mediaservice.v1.MediaService/UpdateMedia
+    """
+    CopyMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.CopyMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
+    """Copies a media: creates one with the same current file, whose bytes are stored once, and with its title, description,
+    tags, labels, rating, metadata, capture time and expiry. The copy is private, and has no grants, no earlier versions, and
+    no place in collections. It is scanned and inspected like an upload, gets its own renditions, and counts for the quotas of
+    its owner and project. The policy of its project must accept the file, and its metadata.
+
+    Both media must be of one organization or, outside of organizations, of one owner: bytes are not shared further.
+
+    Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_FAILED, MEDIA_NOT_READY,
+    PROJECT_NOT_FOUND, ROLE_REQUIRED (on the project), OWNER_NOT_ALLOWED, COPY_BETWEEN_TENANTS, TYPE_NOT_ALLOWED,
+    FILE_TOO_LARGE, PIXEL_LIMIT_EXCEEDED, DURATION_LIMIT_EXCEEDED, FILE_BLOCKED, QUOTA_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe
+    to retry with an idempotency key.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:copy --json "{\\"projectId\\": \\"$PROJECT\\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/CopyMedia
     """
     DeleteMedia: _aio.UnaryUnaryMultiCallable[_media_service_pb2.DeleteMediaRequest, _media_pb2.Media]  # type: ignore[assignment]
     """Deletes a media. It leaves lists, its content is no longer served, and the service purges it at
@@ -464,6 +500,30 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -X PATCH -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA --json '{"title": "Sunset", "labels": {"album": "2026"}}'
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media\\": {\\"media_id\\": \\"$MEDIA\\", \\"title\\": \\"Sunset\\"}, \\"update_mask\\": {\\"paths\\": [\\"title\\"]}}" $GRPC mediaservice.v1.MediaService/UpdateMedia
+        """
+
+    @_abc_1.abstractmethod
+    def CopyMedia(
+        self,
+        request: _media_service_pb2.CopyMediaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_media_pb2.Media, _abc.Awaitable[_media_pb2.Media]]:
+        """Copies a media: creates one with the same current file, whose bytes are stored once, and with its title, description,
+        tags, labels, rating, metadata, capture time and expiry. The copy is private, and has no grants, no earlier versions, and
+        no place in collections. It is scanned and inspected like an upload, gets its own renditions, and counts for the quotas of
+        its owner and project. The policy of its project must accept the file, and its metadata.
+
+        Both media must be of one organization or, outside of organizations, of one owner: bytes are not shared further.
+
+        Permission: media.write. Errors: MEDIA_NOT_FOUND, MEDIA_DELETED, MEDIA_QUARANTINED, MEDIA_FAILED, MEDIA_NOT_READY,
+        PROJECT_NOT_FOUND, ROLE_REQUIRED (on the project), OWNER_NOT_ALLOWED, COPY_BETWEEN_TENANTS, TYPE_NOT_ALLOWED,
+        FILE_TOO_LARGE, PIXEL_LIMIT_EXCEEDED, DURATION_LIMIT_EXCEEDED, FILE_BLOCKED, QUOTA_EXCEEDED, IDEMPOTENCY_CONFLICT. Safe
+        to retry with an idempotency key.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:copy --json "{\\"projectId\\": \\"$PROJECT\\"}"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/CopyMedia
         """
 
     @_abc_1.abstractmethod

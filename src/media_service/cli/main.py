@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "media_service.cli.changes:transfer",
         "Give media to another owner or project.",
     ),
+    "copy": ("media_service.cli.changes:copy", "Copy media."),
     "undelete": ("media_service.cli.changes:undelete", "Restore deleted media."),
     "versions": ("media_service.cli.versions:versions", "List the versions of a media."),
     "restore": ("media_service.cli.versions:restore", "Restore a version of a media."),

@@ -14,9 +14,8 @@ from media_service.db.database import Database
 from media_service.db.locks import Lock, lock
 from media_service.db.transaction import Transaction
 from media_service.errors import FailedPrecondition, NotFound, PermissionDenied, Reason
-from media_service.idempotency import queries as keys
-from media_service.idempotency.model import KeyClaim, RequestKey
-from media_service.ids import new_id
+from media_service.idempotency.claiming import claim
+from media_service.idempotency.model import RequestKey
 from media_service.jobs.periodic import Batches
 from media_service.sharing import queries as sharing
 from media_service.sharing.errors import organization_not_found, outlasts
@@ -178,15 +177,6 @@ async def check_accounts(tx: Transaction, owner: Owner) -> None:
     await lock(tx, Lock.SERVICE_ACCOUNTS, owner.org_id, owner.type, owner.id)
     if await queries.count_accounts(tx, owner) >= MAX_ACCOUNTS:
         raise limit_exceeded("There are too many service accounts.", MAX_ACCOUNTS)
-
-
-async def claim(tx: Transaction, key: RequestKey | None) -> tuple[str, bool]:
-    """The id of the resource to create, and whether an earlier call with the key created it."""
-    wanted = new_id()
-    if key is None:
-        return wanted, False
-    claimed, _ = await keys.claim(tx, KeyClaim(key, wanted))
-    return claimed, claimed != wanted
 
 
 async def check_level(

@@ -57,7 +57,7 @@ OF_OTHERS: Mapping[str, tuple[EventType, Role]] = {
 }
 # Emitted by their use cases, or by triggers on the rows (migration `state_events`).
 OTHERWISE = {
-    *("media.create", "media.quarantine", "media.scan"),
+    *("media.create", "media.copy", "media.quarantine", "media.scan"),
     *("uploads.create", "uploads.write", "uploads.complete", "uploads.abort", "uploads.expire"),
     *("renditions.create", "jobs.cancel", "jobs.retry", "quotas.exceed_soft_limit"),
     *("webhooks.update", "webhooks.disable"),

@@ -113,13 +113,9 @@ class Policies:
         return stated or self.strip_metadata or bool(self.allowed_types)
 
     def check_moved(self, media: Media) -> None:
-        """Checks a media that comes under these policies. Raises InvalidArgument (FILE_TOO_LARGE
-        and the errors of `check_found`), FailedPrecondition (METADATA_NOT_REMOVED)."""
-        if self.max_size is not None:
-            check_size(media.size_bytes, self.max_size)
-        self.check_type(media.content_type)
-        if media.info is not None:
-            self.check_found(media.content_type, media.info)
+        """Checks a media that comes under these policies. Raises FailedPrecondition
+        (METADATA_NOT_REMOVED), and the errors of `check_copied`."""
+        self.check_copied(media)
         if self.strip_metadata and not (media.stripped or media.strip_pending):
             raise FailedPrecondition(
                 Reason.METADATA_NOT_REMOVED,
@@ -128,6 +124,15 @@ class Policies:
                 " instead.",
                 media_id=media.media_id,
             )
+
+    def check_copied(self, media: Media) -> None:
+        """Checks a media of which a copy comes under these policies. Raises InvalidArgument
+        (FILE_TOO_LARGE and the errors of `check_found`)."""
+        if self.max_size is not None:
+            check_size(media.size_bytes, self.max_size)
+        self.check_type(media.content_type)
+        if media.info is not None:
+            self.check_found(media.content_type, media.info)
 
     def check_type(self, content_type: str) -> None:
         """Raises InvalidArgument (TYPE_NOT_ALLOWED)."""

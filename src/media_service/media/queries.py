@@ -371,8 +371,49 @@ def time_from_json(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
-    """Adds media in one statement, each with the blob of its first version."""
+def insert_sql(new_blobs: str) -> bytes:
+    """Adds media with their first versions. `new_blobs`: a common table expression that adds their
+    blobs, or nothing."""
+    return f"""
+        with added as (
+            select * from json_to_recordset(%s::json) as added (
+                media_id uuid, org_id text, owner_type text, owner_id text, kind text,
+                content_type text, filename text, project_id text, title text, description text,
+                tags text[], labels jsonb, visibility text, capture_time timestamptz,
+                expire_time timestamptz, rating smallint, metadata jsonb, blob_id uuid,
+                store text, key text, size bigint, crc32c bigint, sha256 bytea, scan_state text,
+                scan_held boolean, strip_pending boolean, stripped boolean
+            )
+        ), {new_blobs} new_media as (
+            insert into media (media_id, org_id, owner_type, owner_id, state, kind, content_type,
+                               size_bytes, filename, original_filename, project_id, title,
+                               description, tags, labels, visibility, capture_time, expire_time,
+                               rating, metadata, event_sequence)
+            select media_id, org_id, owner_type, owner_id, 'PENDING', kind, content_type, size,
+                   filename, filename, project_id, title, description, tags, labels, visibility,
+                   capture_time, expire_time, rating, metadata, 1
+            from added
+        )
+        insert into media_versions (media_id, version, blob_id, content_type, scan_state, scan_held,
+                                    strip_pending, stripped)
+        select media_id, 1, blob_id, content_type, scan_state, scan_held, strip_pending, stripped
+        from added
+    """.encode()
+
+
+INSERT = insert_sql("""
+    new_blobs as (
+        insert into blobs (blob_id, store, key, size_bytes, crc32c, sha256)
+        select blob_id, store, key, size, crc32c, sha256 from added
+    ),
+""")
+# With blobs that exist.
+INSERT_SHARING = insert_sql("")
+
+
+async def insert(db: Connection, added: Sequence[NewMedia], *, shared: bool = False) -> None:
+    """Adds media in one statement, each with the blob of its first version. `shared`: the blobs
+    exist, and the caller has counted the references."""
     rows = [
         {
             "media_id": media.media_id,
@@ -393,39 +434,11 @@ async def insert(db: Connection, added: Sequence[NewMedia]) -> None:
             "scan_state": media.scan.state,
             "scan_held": media.scan.held,
             "strip_pending": media.strip_pending,
+            "stripped": media.stripped,
         }
         for media in added
     ]
-    await db.execute(
-        """
-        with added as (
-            select * from json_to_recordset(%s::json) as added (
-                media_id uuid, org_id text, owner_type text, owner_id text, kind text,
-                content_type text, filename text, project_id text, title text, description text,
-                tags text[], labels jsonb, visibility text, capture_time timestamptz,
-                expire_time timestamptz, rating smallint, metadata jsonb, blob_id uuid,
-                store text, key text, size bigint, crc32c bigint, sha256 bytea, scan_state text,
-                scan_held boolean, strip_pending boolean
-            )
-        ), new_blobs as (
-            insert into blobs (blob_id, store, key, size_bytes, crc32c, sha256)
-            select blob_id, store, key, size, crc32c, sha256 from added
-        ), new_media as (
-            insert into media (media_id, org_id, owner_type, owner_id, state, kind, content_type,
-                               size_bytes, filename, original_filename, project_id, title,
-                               description, tags, labels, visibility, capture_time, expire_time,
-                               rating, metadata, event_sequence)
-            select media_id, org_id, owner_type, owner_id, 'PENDING', kind, content_type, size,
-                   filename, filename, project_id, title, description, tags, labels, visibility,
-                   capture_time, expire_time, rating, metadata, 1
-            from added
-        )
-        insert into media_versions (media_id, version, blob_id, content_type, scan_state, scan_held,
-                                    strip_pending)
-        select media_id, 1, blob_id, content_type, scan_state, scan_held, strip_pending from added
-        """,
-        (json.dumps(rows),),
-    )
+    await db.execute(INSERT_SHARING if shared else INSERT, (json.dumps(rows),))
 
 
 async def set_fields(db: Connection, media_id: str, values: Mapping[str, Any]) -> None:

@@ -50,6 +50,21 @@ async def lock(db: Transaction, charged: Sequence[Charged]) -> bool:
     return row is not None and bool(row["any"])
 
 
+async def charge_media(db: Connection, media_ids: Sequence[str]) -> None:
+    """Charges media that no upload has created. Raises FailedPrecondition (QUOTA_EXCEEDED)."""
+    # As in the triggers, the lock makes a new quota wait for what was not charged to it.
+    await db.execute("lock table quotas in row exclusive mode")
+    await db.execute(
+        """
+        select charge(array_agg(row(
+            org_id, owner_type, owner_id, project_id, 0, size_bytes + other_bytes, 0, 1, size_bytes
+        )::quota_change))
+        from media where media_id = any(%s::uuid[]) having exists (select from quotas)
+        """,
+        (list(media_ids),),
+    )
+
+
 def to_json(charged: Sequence[Charged]) -> str:
     return json.dumps(
         [

@@ -10,6 +10,7 @@ from mediaservice.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
 from media_service.access.page_tokens import PageTokens
 from media_service.downloads.conditional_requests import listed
 from media_service.downloads.read_links import ReadLinks
+from media_service.media.copying import CopyService
 from media_service.media.filenames import clean
 from media_service.media.model import Media
 from media_service.media.service import CHANGEABLE, MediaService
@@ -26,7 +27,7 @@ from media_service.rpc.convert import (
     visibility_from,
 )
 from media_service.rpc.field_validation import invalid_fields
-from media_service.rpc.idempotency import UUID
+from media_service.rpc.idempotency import UUID, request_key
 from media_service.rpc.pagination import page, page_size
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.search_result import facets_to_message, hit_to_message
@@ -46,6 +47,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         media: MediaService,
         deletions: DeletionService,
         versions: VersionService,
+        copies: CopyService,
         links: ReadLinks,
         page_tokens: PageTokens,
         search: SearchService,
@@ -54,6 +56,7 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         self._media = media
         self._deletions = deletions
         self._versions = versions
+        self._copies = copies
         self._links = links
         self._page_tokens = page_tokens
         self._search = search
@@ -163,6 +166,23 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         etag = wanted.etag or http.request_headers(context).get("if-match", "")
         media = await self._media.update(caller(), wanted.media_id, values, etag)
         await send_etag(context, media.etag)
+        return media_to_message(media, self._public_urls)
+
+    async def CopyMedia(  # noqa: N802
+        self, request: media_service_pb2.CopyMediaRequest, context: Context
+    ) -> media_pb2.Media:
+        content = media_service_pb2.CopyMediaRequest()
+        content.CopyFrom(request)
+        content.ClearField("request_id")
+        headers = http.request_headers(context)
+        media = await self._copies.copy(
+            caller(),
+            request.media_id.lower(),
+            owner_from(request.owner) if request.HasField("owner") else None,
+            request.project_id if request.HasField("project_id") else None,
+            request_key(headers, "CopyMedia", request.request_id, content),
+        )
+        await context.send_initial_metadata((("x-http-status", "201"),))
         return media_to_message(media, self._public_urls)
 
     async def DeleteMedia(  # noqa: N802

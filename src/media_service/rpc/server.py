@@ -68,6 +68,7 @@ from media_service.downloads.waiting import Waiting
 from media_service.duplicates.service import DuplicateService
 from media_service.events.service import EventService
 from media_service.jobs.service import JobService
+from media_service.media.copying import CopyService
 from media_service.media.service import MediaService
 from media_service.media.versions.service import VersionService
 from media_service.policies.blocklist import Blocklist
@@ -178,6 +179,7 @@ class Services:
     duplicates: DuplicateService
     deletions: DeletionService
     versions: VersionService
+    copies: CopyService
     processing: ProcessingService
     standard_renditions: StandardRenditions
     jobs: JobService
@@ -292,6 +294,7 @@ class RpcServer:
                 services.media,
                 services.deletions,
                 services.versions,
+                services.copies,
                 services.links,
                 page_tokens,
                 services.search,

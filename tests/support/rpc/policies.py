@@ -15,3 +15,8 @@ async def set_policy(caller: Caller, resource: str, **settings: Any) -> policies
 async def get_policy(caller: Caller, resource: str) -> policies.ResourcePolicy:
     request = policies.GetPolicyRequest(resource=resource)
     return await caller.call(caller.policies.GetPolicy, request)
+
+
+async def block(caller: Caller, resource: str, sha256: str) -> policies.BlockedFile:
+    request = policies.BlockFileRequest(resource=resource, sha256=sha256)
+    return await caller.call(caller.policies.BlockFile, request)

@@ -836,6 +836,23 @@ class AsyncClient:
         )
         return media
 
+    async def copy(
+        self,
+        media_id: str,
+        *,
+        owner: media_pb2.Owner | None = None,
+        project_id: str | None = None,
+    ) -> media_pb2.Media:
+        """A new media with the current file of another one, in a project, or "" for none. `owner`
+        None: the caller. `project_id` None: the project of the other media."""
+        request = media_service_pb2.CopyMediaRequest(
+            media_id=media_id, owner=owner, project_id=project_id, request_id=str(uuid.uuid4())
+        )
+        media: media_pb2.Media = await self._transport.run(
+            calls.call("CopyMedia", request, self._backoff)
+        )
+        return media
+
     async def duplicates(
         self, *, project_id: str = ""
     ) -> AsyncIterator[duplicate_service_pb2.DuplicateGroup]:
