@@ -341,7 +341,7 @@ class AccessServiceServicer(object):
 
         Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND,
         VISIBILITY_NOT_ALLOWED, TYPE_NOT_ALLOWED, FILE_TOO_LARGE, PIXEL_LIMIT_EXCEEDED, DURATION_LIMIT_EXCEEDED,
-        METADATA_NOT_REMOVED, MEDIA_NOT_READY (it is not inspected yet, and the policy needs that). Safe to retry.
+        METADATA_NOT_ALLOWED, METADATA_NOT_REMOVED, MEDIA_NOT_READY (it is not inspected yet, and the policy needs that). Safe to retry.
 
         Example:
 

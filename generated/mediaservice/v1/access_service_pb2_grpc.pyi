@@ -169,7 +169,7 @@ class AccessServiceStub:
 
     Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND,
     VISIBILITY_NOT_ALLOWED, TYPE_NOT_ALLOWED, FILE_TOO_LARGE, PIXEL_LIMIT_EXCEEDED, DURATION_LIMIT_EXCEEDED,
-    METADATA_NOT_REMOVED, MEDIA_NOT_READY (it is not inspected yet, and the policy needs that). Safe to retry.
+    METADATA_NOT_ALLOWED, METADATA_NOT_REMOVED, MEDIA_NOT_READY (it is not inspected yet, and the policy needs that). Safe to retry.
 
     Example:
 
@@ -423,7 +423,7 @@ class AccessServiceAsyncStub(AccessServiceStub):
 
     Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND,
     VISIBILITY_NOT_ALLOWED, TYPE_NOT_ALLOWED, FILE_TOO_LARGE, PIXEL_LIMIT_EXCEEDED, DURATION_LIMIT_EXCEEDED,
-    METADATA_NOT_REMOVED, MEDIA_NOT_READY (it is not inspected yet, and the policy needs that). Safe to retry.
+    METADATA_NOT_ALLOWED, METADATA_NOT_REMOVED, MEDIA_NOT_READY (it is not inspected yet, and the policy needs that). Safe to retry.
 
     Example:
 
@@ -740,7 +740,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Permission: access.write. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, OWNER_NOT_ALLOWED, PROJECT_NOT_FOUND,
         VISIBILITY_NOT_ALLOWED, TYPE_NOT_ALLOWED, FILE_TOO_LARGE, PIXEL_LIMIT_EXCEEDED, DURATION_LIMIT_EXCEEDED,
-        METADATA_NOT_REMOVED, MEDIA_NOT_READY (it is not inspected yet, and the policy needs that). Safe to retry.
+        METADATA_NOT_ALLOWED, METADATA_NOT_REMOVED, MEDIA_NOT_READY (it is not inspected yet, and the policy needs that). Safe to retry.
 
         Example:
 

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from mediaservice.v1 import media_pb2 as _media_pb2
@@ -122,6 +123,7 @@ class Policy(_message.Message):
     KEEP_DELETED_DAYS_FIELD_NUMBER: _builtins.int
     KEEP_VERSIONS_FIELD_NUMBER: _builtins.int
     KEEP_VERSIONS_DAYS_FIELD_NUMBER: _builtins.int
+    METADATA_SCHEMA_FIELD_NUMBER: _builtins.int
     max_size_bytes: _builtins.int
     """The largest file. Others are refused with FILE_TOO_LARGE."""
     max_pixels: _builtins.int
@@ -167,6 +169,17 @@ class Policy(_message.Message):
         their thumbnails in any case. Names are unique for a kind.
         """
 
+    @_builtins.property
+    def metadata_schema(self) -> _struct_pb2.Struct:
+        """A JSON schema (draft 2020-12) for the `metadata` of media: of uploads, and of media that are changed, moved or copied
+        here. Others are refused with METADATA_NOT_ALLOWED, which names the path of what is wrong. Media that are here already
+        stay as they are until their metadata is changed. Empty: any metadata.
+
+        At most 16 KiB as JSON, 20 levels, 1000 values and 20 patterns. Patterns have no lookaround and no back-references.
+        `$ref` refers only to `#/$defs/NAME`, and no definition refers to itself. `$id`, `$anchor`, `$dynamicRef`,
+        `unevaluatedProperties` and `unevaluatedItems` are not supported.
+        """
+
     def __init__(
         self,
         *,
@@ -182,10 +195,11 @@ class Policy(_message.Message):
         keep_deleted_days: _builtins.int | None = ...,
         keep_versions: _builtins.int | None = ...,
         keep_versions_days: _builtins.int | None = ...,
+        metadata_schema: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_keep_deleted_days", b"_keep_deleted_days", "_keep_versions", b"_keep_versions", "_keep_versions_days", b"_keep_versions_days", "_max_duration_seconds", b"_max_duration_seconds", "_max_pixels", b"_max_pixels", "_max_size_bytes", b"_max_size_bytes", "_retention_days", b"_retention_days", "keep_deleted_days", b"keep_deleted_days", "keep_versions", b"keep_versions", "keep_versions_days", b"keep_versions_days", "max_duration_seconds", b"max_duration_seconds", "max_pixels", b"max_pixels", "max_size_bytes", b"max_size_bytes", "retention_days", b"retention_days"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_keep_deleted_days", b"_keep_deleted_days", "_keep_versions", b"_keep_versions", "_keep_versions_days", b"_keep_versions_days", "_max_duration_seconds", b"_max_duration_seconds", "_max_pixels", b"_max_pixels", "_max_size_bytes", b"_max_size_bytes", "_retention_days", b"_retention_days", "keep_deleted_days", b"keep_deleted_days", "keep_versions", b"keep_versions", "keep_versions_days", b"keep_versions_days", "max_duration_seconds", b"max_duration_seconds", "max_pixels", b"max_pixels", "max_size_bytes", b"max_size_bytes", "metadata_schema", b"metadata_schema", "retention_days", b"retention_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keep_deleted_days", b"_keep_deleted_days", "_keep_versions", b"_keep_versions", "_keep_versions_days", b"_keep_versions_days", "_max_duration_seconds", b"_max_duration_seconds", "_max_pixels", b"_max_pixels", "_max_size_bytes", b"_max_size_bytes", "_retention_days", b"_retention_days", "allowed_types", b"allowed_types", "default_visibility", b"default_visibility", "keep_deleted_days", b"keep_deleted_days", "keep_versions", b"keep_versions", "keep_versions_days", b"keep_versions_days", "max_duration_seconds", b"max_duration_seconds", "max_pixels", b"max_pixels", "max_size_bytes", b"max_size_bytes", "max_visibility", b"max_visibility", "presets", b"presets", "retention_days", b"retention_days", "strip_metadata", b"strip_metadata"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keep_deleted_days", b"_keep_deleted_days", "_keep_versions", b"_keep_versions", "_keep_versions_days", b"_keep_versions_days", "_max_duration_seconds", b"_max_duration_seconds", "_max_pixels", b"_max_pixels", "_max_size_bytes", b"_max_size_bytes", "_retention_days", b"_retention_days", "allowed_types", b"allowed_types", "default_visibility", b"default_visibility", "keep_deleted_days", b"keep_deleted_days", "keep_versions", b"keep_versions", "keep_versions_days", b"keep_versions_days", "max_duration_seconds", b"max_duration_seconds", "max_pixels", b"max_pixels", "max_size_bytes", b"max_size_bytes", "max_visibility", b"max_visibility", "metadata_schema", b"metadata_schema", "presets", b"presets", "retention_days", b"retention_days", "strip_metadata", b"strip_metadata"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__keep_deleted_days: _TypeAlias = _typing.Literal["keep_deleted_days"]  # noqa: Y015
     _WhichOneofArgType__keep_deleted_days: _TypeAlias = _typing.Literal["_keep_deleted_days", b"_keep_deleted_days"]  # noqa: Y015

@@ -101,7 +101,7 @@ class PolicyServiceServicer(object):
         """Sets the policy of an organization or a project, in place of the earlier one. An empty policy removes it.
 
         Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED, INVALID_OPERATIONS and OPERATION_NOT_APPLICABLE (of
-        a preset). Safe to retry.
+        a preset), INVALID_FIELD (also of a schema). Safe to retry.
 
         Example:
 

@@ -105,7 +105,8 @@ class Update(Action):
         self, tx: Transaction, principal: Principal, media: Sequence[Media]
     ) -> Decide:
         visibility: Visibility | None = self.values.get("visibility")
-        places = {(each.owner.org_id, each.project_id) for each in media} if visibility else set()
+        governed = visibility or "metadata" in self.values
+        places = {(each.owner.org_id, each.project_id) for each in media} if governed else set()
         policies = {place: await policies_of(tx, *place) for place in places}
 
         def decide(media: Media) -> Media:
@@ -113,7 +114,10 @@ class Update(Action):
             if visibility and visibility.exceeds(media.visibility):
                 authorize(media, not_found(media.media_id), Role.MANAGER)
                 policies[media.owner.org_id, media.project_id].check_visibility(visibility)
-            return replace(media, **self.values)
+            changed = replace(media, **self.values)
+            if changed.metadata != media.metadata:
+                policies[media.owner.org_id, media.project_id].check_metadata(changed.metadata)
+            return changed
 
         return decide
 

@@ -1,9 +1,11 @@
 """`media-service policy`: what organizations and projects accept of uploads."""
 
+import json
 from datetime import timedelta
+from typing import TextIO
 
 import click
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from media_service.cli.client_command import client_command
 from media_service.cli.duration import Duration
@@ -48,6 +50,7 @@ def show_policy(client: Client, resource: str) -> None:
 Examples:
   media-service policy set organization:acme --type 'image/*' --max-size 50MiB
   media-service policy set project:vacation-k3x9q2ma --default-visibility public --retention 365
+  media-service policy set project:vacation-k3x9q2ma --metadata-schema schema.json
   media-service policy set project:vacation-k3x9q2ma --preset image:banner=resize:1600x400:fit=COVER
 """,
 )
@@ -95,6 +98,12 @@ Examples:
     metavar="KIND:NAME=PIPELINE",
     help="A rendition of new media, in place of the standard ones of the kind.",
 )
+@click.option(
+    "--metadata-schema",
+    type=click.File(),
+    metavar="FILE",
+    help="A JSON schema for the metadata of media; - reads it from standard input.",
+)
 @client_command
 def set_policy(
     client: Client,
@@ -111,6 +120,7 @@ def set_policy(
     keep_versions_days: int | None,
     strip_metadata: bool,
     presets: tuple[str, ...],
+    metadata_schema: TextIO | None,
 ) -> None:
     """Sets the policy of a resource, in place of the earlier one."""
     wanted = Policy(
@@ -125,6 +135,11 @@ def set_policy(
         strip_metadata=strip_metadata,
         presets=map(preset, presets),
     )
+    if metadata_schema:
+        try:
+            ParseDict(json.load(metadata_schema), wanted.metadata_schema)
+        except (ValueError, ParseError) as error:
+            raise click.BadParameter(str(error), param_hint="--metadata-schema") from None
     if max_visibility:
         wanted.max_visibility = Media.Visibility.Value(max_visibility)
     if default_visibility:

@@ -6,6 +6,7 @@ must be within both. Of defaults, that of the project counts if it has one.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,6 +15,7 @@ from msgspec import Struct
 from media_service.codecs.inspection import AudioInfo, ImageInfo, Info, VideoInfo
 from media_service.errors import FailedPrecondition, InvalidArgument, Reason
 from media_service.media.allowed_types import AllowedTypes
+from media_service.media.metadata_schema import MetadataSchema
 from media_service.media.model import Kind, Media, Visibility
 
 N = TypeVar("N", int, float)
@@ -26,7 +28,7 @@ class Policy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     which media are deleted. `keep_deleted_days`: after which deleted ones are purged.
     `keep_versions`, `keep_versions_days`: how many earlier versions are kept, and for how long.
     `presets`: for a kind, the names of renditions and their pipelines, in place of those of the
-    service.
+    service. `metadata_schema`: a JSON schema; see `MetadataSchema`.
     """
 
     allowed_types: tuple[str, ...] = ()
@@ -41,16 +43,20 @@ class Policy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     keep_versions_days: int | None = None
     strip_metadata: bool = False
     presets: Mapping[Kind, Mapping[str, str]] = {}
+    metadata_schema: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policies:
     """The policies that apply together, that of the organization first."""
 
     stated: tuple[Policy, ...] = ()
 
     def to_json(self) -> Sequence[Mapping[str, Any]] | None:
-        return [msgspec.to_builtins(each) for each in self.stated] or None
+        """What an upload keeps. Its metadata are checked when it is created, and their schemas may
+        be large."""
+        kept = (msgspec.structs.replace(each, metadata_schema={}) for each in self.stated)
+        return [msgspec.to_builtins(each) for each in kept] or None
 
     @property
     def allowed_types(self) -> tuple[tuple[str, ...], ...]:
@@ -105,6 +111,16 @@ class Policies:
                 max_visibility=most,
             )
 
+    @cached_property
+    def _schemas(self) -> Sequence[MetadataSchema]:
+        stated = (each.metadata_schema for each in self.stated)
+        return [MetadataSchema(schema) for schema in stated if schema]
+
+    def check_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Raises InvalidArgument (METADATA_NOT_ALLOWED)."""
+        for schema in self._schemas:
+            schema.check(metadata)
+
     @property
     def need_inspection(self) -> bool:
         """Whether they say something about what only inspection finds."""
@@ -127,7 +143,8 @@ class Policies:
 
     def check_copied(self, media: Media) -> None:
         """Checks a media of which a copy comes under these policies. Raises InvalidArgument
-        (FILE_TOO_LARGE and the errors of `check_found`)."""
+        (FILE_TOO_LARGE, METADATA_NOT_ALLOWED, and the errors of `check_found`)."""
+        self.check_metadata(media.metadata)
         if self.max_size is not None:
             check_size(media.size_bytes, self.max_size)
         self.check_type(media.content_type)

@@ -244,7 +244,8 @@ class MediaService:
     ) -> Media:
         """Changes some of the fields `CHANGEABLE`. To let anyone read more is to share, which
         requires the role MANAGER. Raises Aborted (ETAG_MISMATCH) if `etag` is set and is not the
-        media's, and FailedPrecondition (VISIBILITY_NOT_ALLOWED)."""
+        media's, FailedPrecondition (VISIBILITY_NOT_ALLOWED) and InvalidArgument
+        (METADATA_NOT_ALLOWED)."""
         async with self._database.transaction() as tx:
             media = await load(tx, principal, media_id, lock=True)
             if media.delete_time is not None:
@@ -257,8 +258,12 @@ class MediaService:
             publishes = visibility.exceeds(media.visibility)
             if publishes:
                 authorize(media, not_found(media_id), Role.MANAGER)
+            if publishes or "metadata" in changes:
                 policies = await policies_of(tx, media.owner.org_id, media.project_id)
-                policies.check_visibility(visibility)
+                if publishes:
+                    policies.check_visibility(visibility)
+                if "metadata" in changes:
+                    policies.check_metadata(changes["metadata"])
             await queries.set_fields(tx, media_id, changes)
             changed = await load(tx, principal, media_id)
             await record_change(tx, media, changed)

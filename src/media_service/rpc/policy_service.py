@@ -5,10 +5,13 @@ from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf import empty_pb2
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
+from google.protobuf.struct_pb2 import Struct
 from mediaservice.v1 import media_pb2, policy_service_pb2, policy_service_pb2_grpc
 
 from media_service.access.page_tokens import PageTokens
 from media_service.errors import InvalidArgument, Reason
+from media_service.media import metadata_schema
 from media_service.media.content_type import normalize
 from media_service.media.model import Kind, Visibility
 from media_service.media.policy import Policy
@@ -111,7 +114,22 @@ def policy_from(message: Message) -> Policy:
         else None,
         presets=presets_from(message.presets),
         strip_metadata=message.strip_metadata,
+        metadata_schema=schema_from(message.metadata_schema),
     )
+
+
+def schema_from(message: Struct) -> Mapping[str, Any]:
+    """Raises InvalidArgument (INVALID_FIELD)."""
+    # JSON is at most six times shorter than the message, in which a digit takes eleven bytes.
+    if message.ByteSize() > 6 * metadata_schema.MAX_BYTES:
+        raise metadata_schema.too_large()
+    try:
+        found = MessageToDict(message)
+    except (SerializeToJsonError, ValueError):
+        raise metadata_schema.invalid("contains a number that is not finite") from None
+    if found:
+        metadata_schema.MetadataSchema(found)
+    return found
 
 
 def visibility_from(value: "Shown.ValueType") -> Visibility | None:
@@ -169,6 +187,7 @@ def policy_to_message(policy: Policy) -> Message:
     )
     if policy.max_visibility:
         message.max_visibility = Shown.Value(policy.max_visibility)
+    message.metadata_schema.update(policy.metadata_schema)
     if policy.default_visibility:
         message.default_visibility = Shown.Value(policy.default_visibility)
     return message

@@ -54,6 +54,8 @@ class Acceptance:
         if declared := content_type.declared(spec.content_type):
             self.types.choose(declared)
         self.policies.check_visibility(spec.attributes.visibility)
+        if not spec.replaces:
+            self.policies.check_metadata(spec.attributes.metadata)
 
     def check_size(self, size: int) -> None:
         check_size(size, self.max_size)
