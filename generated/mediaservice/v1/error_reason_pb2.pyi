@@ -324,6 +324,10 @@ class ErrorReason(_message.Message):
         """The collection would have more than `max_media` media."""
         COLLECTION_NOT_EMPTY: ErrorReason._Value.ValueType  # 516
         """The collection `collection_id` contains others. Delete or move them first."""
+        COPY_BETWEEN_TENANTS: ErrorReason._Value.ValueType  # 530
+        """The copy of `media_id` would belong to another organization or, outside of organizations, to another owner. Download
+        the file and upload it, or name the owner of the media as that of the copy.
+        """
         BATCH_TOO_LARGE: ErrorReason._Value.ValueType  # 510
         """The filter of a batch selects more than `max_media` media. Narrow it."""
         MEDIA_NOT_FOUND: ErrorReason._Value.ValueType  # 500
@@ -768,6 +772,10 @@ class ErrorReason(_message.Message):
     """The collection would have more than `max_media` media."""
     COLLECTION_NOT_EMPTY: ErrorReason.Value.ValueType  # 516
     """The collection `collection_id` contains others. Delete or move them first."""
+    COPY_BETWEEN_TENANTS: ErrorReason.Value.ValueType  # 530
+    """The copy of `media_id` would belong to another organization or, outside of organizations, to another owner. Download
+    the file and upload it, or name the owner of the media as that of the copy.
+    """
     BATCH_TOO_LARGE: ErrorReason.Value.ValueType  # 510
     """The filter of a batch selects more than `max_media` media. Narrow it."""
     MEDIA_NOT_FOUND: ErrorReason.Value.ValueType  # 500

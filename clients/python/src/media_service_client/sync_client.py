@@ -814,6 +814,23 @@ class Client:
         )
         return media
 
+    def copy(
+        self,
+        media_id: str,
+        *,
+        owner: media_pb2.Owner | None = None,
+        project_id: str | None = None,
+    ) -> media_pb2.Media:
+        """A new media with the current file of another one, in a project, or "" for none. `owner`
+        None: the caller. `project_id` None: the project of the other media."""
+        request = media_service_pb2.CopyMediaRequest(
+            media_id=media_id, owner=owner, project_id=project_id, request_id=str(uuid.uuid4())
+        )
+        media: media_pb2.Media = self._transport.run(
+            calls.call("CopyMedia", request, self._backoff)
+        )
+        return media
+
     def duplicates(self, *, project_id: str = "") -> Iterator[duplicate_service_pb2.DuplicateGroup]:
         """Groups of duplicates, the newest first, fetched page by page as they are consumed."""
         request = duplicate_service_pb2.ListDuplicatesRequest(project_id=project_id)
