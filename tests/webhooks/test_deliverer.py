@@ -114,6 +114,8 @@ async def test_after_the_last_attempt_a_delivery_has_failed_and_a_dead_webhook_i
         assert isinstance(event, dict)
         assert (event["type"], event["subject"]) == ("webhook.disabled", f"webhook/{webhook_id}")
         assert (event["data"], event["owner_id"]) == ({"disableReason": FAILING}, "ann")
+        audited = "select actor_type from audit_entries where action = 'webhooks.disable'"
+        assert await hooks.value(audited) == "service"
 
 
 async def test_a_worker_without_the_key_leaves_webhooks_to_others_until_nobody_has_it(

@@ -11,6 +11,7 @@ import pytest
 from cryptography.x509 import DNSName
 
 from media_service.ids import new_id
+from media_service.webhooks import sender as sender_module
 from media_service.webhooks.addresses import Destinations, NotAllowed
 from media_service.webhooks.model import Answer
 from media_service.webhooks.names import Names
@@ -128,6 +129,17 @@ async def test_a_redirect_is_not_followed_and_a_long_answer_not_read() -> None:
         assert answer.gone
         assert len(answer.excerpt) == EXCERPT
         assert answer.excerpt.startswith(" nox")
+
+
+async def test_a_slow_receiver_is_given_up_and_its_connection_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sender_module, "TIMEOUT_SECONDS", 0.1)
+    async with receiver() as opened, Sender(LOOPBACK) as sender:
+        opened.held = {"/"}
+        answer = await sender.post(f"http://127.0.0.1:{opened.port}/", {}, b"{}")
+        assert (answer.status, answer.error) == (0, "no answer in time")
+        assert len(opened.received) == 1
 
 
 async def test_a_certificate_is_checked_for_its_name_and_its_authority(

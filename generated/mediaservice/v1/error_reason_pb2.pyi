@@ -417,7 +417,8 @@ class ErrorReason(_message.Message):
         """No API key has the id `api_key_id`, or the caller does not manage it."""
         CREDENTIAL_LIMIT_EXCEEDED: ErrorReason._Value.ValueType  # 852
         """The caller has `limit` service accounts, the service account has `limit` API keys that work, or the creator has
-        `limit` share links that have neither expired nor been revoked, or `limit` webhooks. Delete or revoke some.
+        `limit` share links that have neither expired nor been revoked, or the creator or the resource has `limit` webhooks.
+        Delete or revoke some.
         """
         WEBHOOK_NOT_FOUND: ErrorReason._Value.ValueType  # 857
         """No webhook has the id `webhook_id`, or the caller does not manage it."""
@@ -865,7 +866,8 @@ class ErrorReason(_message.Message):
     """No API key has the id `api_key_id`, or the caller does not manage it."""
     CREDENTIAL_LIMIT_EXCEEDED: ErrorReason.Value.ValueType  # 852
     """The caller has `limit` service accounts, the service account has `limit` API keys that work, or the creator has
-    `limit` share links that have neither expired nor been revoked, or `limit` webhooks. Delete or revoke some.
+    `limit` share links that have neither expired nor been revoked, or the creator or the resource has `limit` webhooks.
+    Delete or revoke some.
     """
     WEBHOOK_NOT_FOUND: ErrorReason.Value.ValueType  # 857
     """No webhook has the id `webhook_id`, or the caller does not manage it."""

@@ -109,8 +109,8 @@ class WebhookServiceServicer(object):
         requests, which is not shown again.
 
         Permission: webhooks.write. Errors: RESOURCE_NOT_FOUND; INVALID_FIELD if the URL is not of the public internet, has
-        no https, or has another port than 443 and those from 1024 on; CREDENTIAL_LIMIT_EXCEEDED if the caller has 100
-        webhooks. Do not retry blindly: each call that succeeds creates a webhook.
+        no https, or has another port than 443 and those from 1024 on; CREDENTIAL_LIMIT_EXCEEDED if the caller or the resource
+        has 100 webhooks. Do not retry blindly: each call that succeeds creates a webhook.
 
         Example:
 

@@ -15,7 +15,7 @@ class Lock(IntEnum):
     GRANTS = 1  # on a resource; of an organization, also its groups
     SERVICE_ACCOUNTS = 2  # of an owner
     SHARE_LINKS = 3  # of a creator in an organization
-    WEBHOOKS = 4  # of a creator
+    WEBHOOKS = 4  # of a creator, and of a resource
 
 
 async def lock(db: Connection, what: Lock, *name: str) -> None:

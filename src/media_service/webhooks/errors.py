@@ -30,7 +30,7 @@ def webhook_disabled(webhook_id: str, why: str) -> FailedPrecondition:
 def too_many(limit: int) -> FailedPrecondition:
     return FailedPrecondition(
         Reason.CREDENTIAL_LIMIT_EXCEEDED,
-        f"The caller has {limit} webhooks. Delete some.",
+        f"The caller or the resource has {limit} webhooks. Delete some.",
         limit=limit,
     )
 

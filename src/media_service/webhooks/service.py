@@ -34,7 +34,7 @@ from media_service.webhooks.queries import log
 from media_service.webhooks.queries import webhooks as queries
 from media_service.webhooks.secrets import SecretBox, SecretLost, new_secret, secret_text
 
-# Of a creator.
+# Of a creator, and of a resource.
 MAX_WEBHOOKS = 100
 KNOWN_TYPES = {*EventType, *(f"{type_.partition('.')[0]}.*" for type_ in EventType)}
 # The fields that an update changes, and their columns.
@@ -74,7 +74,9 @@ class WebhookService:
         async with self._database.transaction() as tx:
             org_id = await organization_of(tx, creator, resource)
             await lock(tx, Lock.WEBHOOKS, creator.type, creator.id)
-            if await queries.count(tx, creator) >= MAX_WEBHOOKS:
+            if resource:
+                await lock(tx, Lock.WEBHOOKS, resource)
+            if await queries.count(tx, creator, resource) >= MAX_WEBHOOKS:
                 raise too_many(MAX_WEBHOOKS)
             sealed = self._box.seal(webhook_id, secret)
             await queries.insert(tx, webhook_id, resource, org_id, creator, sealed, columns)

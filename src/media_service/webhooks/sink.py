@@ -9,6 +9,9 @@ from media_service.events.model import RelayedEvent
 from media_service.events.sink import SinkUnavailable
 from media_service.webhooks.queries import due as queries
 
+# Events of one statement. Each may match hundreds of webhooks.
+STATEMENT = 100
+
 
 class WebhookSink:
     """Implements `Sink`. `source`: of the events."""
@@ -22,7 +25,11 @@ class WebhookSink:
     async def publish(self, events: Sequence[RelayedEvent]) -> None:
         try:
             async with self._database.connection() as db:
-                if await queries.add(db, events, self._source):
+                due = 0
+                for start in range(0, len(events), STATEMENT):
+                    some = events[start : start + STATEMENT]
+                    due += await queries.add(db, some, self._source)
+                if due:
                     db.notify(WebhookDue())
         except Unavailable as error:
             raise SinkUnavailable(str(error)) from error

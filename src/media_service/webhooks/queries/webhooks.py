@@ -114,10 +114,16 @@ async def of_resource(
     return [record(row) async for row in rows]
 
 
-async def count(db: Connection, creator: Principal) -> int:
+async def count(db: Connection, creator: Principal, resource: str) -> int:
+    """The number of those of the creator, or of the resource if it has more."""
     rows = await db.execute(
-        "select count(*) as number from webhooks where (owner_type, owner_id) = (%s, %s)",
-        (creator.type, creator.id),
+        """
+        select greatest(
+            (select count(*) from webhooks where (owner_type, owner_id) = (%s, %s)),
+            (select count(*) from webhooks where resource = %s and resource <> '')
+        ) as number
+        """,
+        (creator.type, creator.id, resource),
     )
     row = await rows.fetchone()
     return row["number"] if row else 0
