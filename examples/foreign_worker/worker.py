@@ -8,83 +8,60 @@ import hashlib
 import json
 import subprocess
 import sys
-import tempfile
-import threading
-import urllib.request
-from pathlib import Path
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.request import Request, urlopen
 
 import pika
 
 FILTERS = {"blur": "gblur={}"}  # with "sigma=4.0", for example
+DURABLE = pika.BasicProperties(content_type="application/json", delivery_mode=2)
 
 
-def report(channel, name, **message):
-    """Publishes a reply, and waits until the broker has it."""
-    properties = pika.BasicProperties(content_type="application/json", delivery_mode=2)
-    body = json.dumps(message)
-    channel.basic_publish("media.replies", name, body, properties, mandatory=True)
-
-
-def blur(job, folder):
+def blur(job):
     """Reads the original, writes the result, and describes it."""
-    source, made = folder / "source", folder / "result.png"
-    with urllib.request.urlopen(job["source"]["url"]) as answer:
-        source.write_bytes(answer.read())
+    with urlopen(job["source"]["url"]) as answer:
+        original = answer.read()
     steps = [step.split(":") for step in job["operations"]]
     filters = ",".join(FILTERS[name].format(*values) for name, *values in steps)
-    ffmpeg = ["ffmpeg", "-loglevel", "error", "-i", source, "-vf", filters, made]
-    subprocess.run(ffmpeg, check=True, timeout=600)
-    data, target = made.read_bytes(), job["results"][0]
-    put = urllib.request.Request(target["url"], data, {"Content-Type": "image/png"}, method="PUT")
-    urllib.request.urlopen(put).close()
-    return {
-        **target,
-        "contentType": "image/png",
-        "sizeBytes": len(data),
-        "width": int.from_bytes(data[16:20], "big"),
-        "height": int.from_bytes(data[20:24], "big"),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
+    ffmpeg = f"ffmpeg -v error -i - -vf {filters} -c:v png -f image2pipe -".split()
+    made = subprocess.run(ffmpeg, input=original, capture_output=True, check=True, timeout=600)
+    png, result = made.stdout, job["results"][0]
+    urlopen(Request(result["url"], png, {"Content-Type": "image/png"}, method="PUT")).close()
+    size = {"width": int.from_bytes(png[16:20], "big"), "height": int.from_bytes(png[20:24], "big")}
+    digest = hashlib.sha256(png).hexdigest()
+    return {**result, **size, "contentType": "image/png", "sizeBytes": len(png), "sha256": digest}
 
 
-def work(connection, channel, job):
-    """Runs in a thread, so that the connection answers heartbeats."""
+def work(connection, channel, tag, job):
+    def report(name, **message):
+        body = json.dumps({"token": job["token"], **message})
+        channel.basic_publish("media.replies", name, body, DURABLE, mandatory=True)
 
-    def reply(name, **message):
-        message["token"] = job["token"]
-        connection.add_callback_threadsafe(lambda: report(channel, name, **message))
-
-    done = threading.Event()
-
-    def beat():
-        while not done.wait(job["heartbeatSeconds"]):
-            reply("media.progress", stage="blur", percent=50)
-
-    threading.Thread(target=beat, daemon=True).start()
+    report("media.progress", stage="taken", percent=0)
+    channel.basic_ack(tag)  # now, not when the job is done: see the protocol
+    with ThreadPoolExecutor() as pool:
+        doing, beat = pool.submit(blur, job), time.monotonic()
+        while not doing.done():
+            connection.sleep(0.1)  # answers heartbeats of the broker
+            if time.monotonic() - beat > job["heartbeatSeconds"]:
+                report("media.progress", stage="blur", percent=50)
+                beat = time.monotonic()
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            reply("media.processed", results=[blur(job, Path(folder))])
-    except Exception as error:
-        broken = isinstance(error, (KeyError, subprocess.SubprocessError))
-        code = "CANNOT_PROCESS" if broken else "UNREACHABLE"
-        reply("media.failed", code=code, message=str(error)[:2000], retriable=not broken)
-    finally:
-        done.set()
-
-
-def take(connection):
-    def taken(channel, method, _, body):
-        job = json.loads(body)
-        report(channel, "media.progress", token=job["token"], stage="taken", percent=0)
-        channel.basic_ack(method.delivery_tag)  # now, not when the job is done: see the protocol
-        threading.Thread(target=work, args=(connection, channel, job), daemon=True).start()
-
-    channel = connection.channel()
-    channel.confirm_delivery()
-    channel.basic_qos(prefetch_count=1)
-    channel.basic_consume("media.process", taken)
-    channel.start_consuming()
+        report("media.processed", results=[doing.result()])
+    except (KeyError, subprocess.SubprocessError) as error:
+        report("media.failed", code="CANNOT_PROCESS", message=str(error)[:2000], retriable=False)
+    except OSError as error:
+        report("media.failed", code="UNREACHABLE", message=str(error)[:2000], retriable=True)
 
 
 if __name__ == "__main__":
-    take(pika.BlockingConnection(pika.URLParameters(sys.argv[1])))
+    with pika.BlockingConnection(pika.URLParameters(sys.argv[1])) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        while True:  # takes one job at a time, and leaves the others to other workers
+            method, _, body = channel.basic_get("media.process")
+            if method:
+                work(connection, channel, method.delivery_tag, json.loads(body))
+            else:
+                connection.sleep(0.5)
