@@ -42,8 +42,6 @@ OTHERS = {
     "collections": "description filter org_id project_id title",
     "duplicate_decisions": "decision",
     "erasures": "counts pseudonym report",
-    # The outbox names owners until the relay moves its rows, within a second.
-    "event_outbox": "event",
     "event_sinks": "error name",
     "events": "data org_id project_id subject type",
     "group_members": "group_id",
@@ -197,8 +195,8 @@ async def until_blocked(database: Database, task: asyncio.Task[Any]) -> None:
 
 # Few rows, which need no order: a person has one id and perhaps a former one, and one erasure.
 UNORDERED = {"audit_people", "erasures"}
-# Of few rows: the uploads that are being completed.
-WHOLE = {"uploads_with_completer"}
+# Of few rows: the uploads that are being completed, and the events of the last second.
+WHOLE = {"uploads_with_completer", "event_outbox_pkey"}
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -224,6 +222,7 @@ def a_key(rows: PersonalRows) -> list[object]:
         "version": 1,
         "ticket_hash": b"hash",
         "cursor": 1,
+        "position": 1,
     }
     return [known.get(name, new_id()) for name in rows.key]
 

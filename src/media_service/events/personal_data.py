@@ -11,6 +11,16 @@ from media_service.db.personal_data import (
 )
 
 ROWS = (
+    # An erasure waits until the relay has moved them, which it does within a second, and then
+    # changes them. It looks here first: whatever leaves the outbox meanwhile is found below.
+    PersonalRows(
+        "event_outbox",
+        ("event",),
+        "(r.event ->> 'owner_type', r.event ->> 'owner_id') = (%(type)s, %(id)s)",
+        ("position",),
+        Step.LOG,
+        Fate.PSEUDONYMIZED,
+    ),
     PersonalRows(
         "events",
         OWNER_COLUMNS,
