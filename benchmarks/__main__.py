@@ -30,6 +30,7 @@ from benchmarks.jobs import jobs
 from benchmarks.many import many
 from benchmarks.measure import GIB, MIB, Bench, say
 from benchmarks.memory import memory
+from benchmarks.outbox import outbox
 from benchmarks.parts import parts
 from benchmarks.payload import make_payload
 from benchmarks.rabbitmq import rabbitmq
@@ -81,6 +82,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "audio": audio,
     "audit": audit,
     "events": events,
+    "outbox": outbox,
     "scanning": scanning,
 }
 

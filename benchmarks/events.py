@@ -1,18 +1,21 @@
-"""How fast events reach Redis, and what they cost the transactions that emit them."""
+"""How fast events reach Redis and RabbitMQ."""
 
 import asyncio
 import contextlib
 import json
 import statistics
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeAlias
 
+import aiormq
+from aiormq.abc import DeliveredMessage
 from redis.asyncio import Redis
 
 from benchmarks.measure import Bench
 from benchmarks.own_server import p95
+from benchmarks.rabbitmq import QUEUE, bind
 from benchmarks.report import Outcome, Row
 from benchmarks.stack import await_port, find_program, free_ports, new_database
 from media_service.access.owner import Owner
@@ -24,12 +27,15 @@ from media_service.events.addresses import Addresses
 from media_service.events.relay import Relay
 from media_service.events.sinks import open_sinks
 from media_service.ids import new_id
+from tests.support.stores.rabbitmq_server import PROGRAM, RabbitmqServer
 
 BACKLOG = 20_000
 SINGLE = 400
 IN_ONE_TRANSACTION = 100
 LEAST_RATE, MOST_MS = 2000.0, 50.0
 OWNER = Owner("user", "ann")
+Opened: TypeAlias = Callable[[], AbstractAsyncContextManager[str]]
+Consumed: TypeAlias = Callable[[str], AsyncIterator[str]]
 
 
 def event() -> Event:
@@ -55,54 +61,94 @@ async def redis_server() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def relaying(database: Database, url: str) -> AsyncIterator[None]:
-    sinks = open_sinks({"redis": url, "redis_streams": url}, Addresses("http://localhost:8080"))
-    task = asyncio.create_task(Relay(database, sinks).run())
+async def rabbitmq_server() -> AsyncIterator[str]:
+    """With a quorum queue that gets all events."""
+    with RabbitmqServer() as server:
+        connection = await aiormq.connect(server.url)
+        await bind(await connection.channel())
+        yield server.url
+        await connection.close()
+
+
+@asynccontextmanager
+async def relaying(database: Database, sinks: Sequence[str], url: str) -> AsyncIterator[None]:
+    opened = open_sinks(dict.fromkeys(sinks, url), Addresses("http://localhost:8080"))
+    task = asyncio.create_task(Relay(database, opened).run())
     try:
         yield
     finally:
         task.cancel()
         await asyncio.wait([task])
-        for sink in sinks:
+        for sink in opened:
             await sink.close()
 
 
-async def relayed_rate(database: Database, url: str, count: int) -> float:
-    """Events a second, from the outbox to both sinks, while they wait."""
-    for _ in range(count // IN_ONE_TRANSACTION):
+async def behind(database: Database) -> bool:
+    """Whether an event is not confirmed by all sinks."""
+    async with database.connection() as db:
+        rows = await db.execute(
+            "select from event_log l where exists (select from event_outbox)"
+            " or l.last_cursor > (select min(s.cursor) from event_sinks s)"
+        )
+        return rows.rowcount > 0
+
+
+async def relayed_rate(database: Database, sinks: Sequence[str], url: str) -> float:
+    """Events a second, from the outbox until all sinks have confirmed them, while they wait."""
+    for _ in range(BACKLOG // IN_ONE_TRANSACTION):
         async with database.transaction() as tx:
             tx.emit(*(event() for _ in range(IN_ONE_TRANSACTION)))
-    client: Any = Redis.from_url(url)
     begun = time.perf_counter()
-    async with relaying(database, url):
-        while await client.xlen("media:events") < count:
-            await asyncio.sleep(0.01)
-        took = time.perf_counter() - begun
-    await client.aclose()
-    return count / took
+    async with relaying(database, sinks, url):
+        while await behind(database):
+            await asyncio.sleep(0.02)
+        return BACKLOG / (time.perf_counter() - begun)
 
 
-async def latencies(database: Database, url: str, count: int) -> list[float]:
-    """Milliseconds from the commit of an event to a subscriber."""
+async def from_redis(url: str) -> AsyncIterator[str]:
+    """The ids of events, as a subscriber gets them; first an empty one."""
     client: Any = Redis.from_url(url)
     subscriber = client.pubsub()
     await subscriber.psubscribe("upload.*")
+    yield ""
+    async for message in subscriber.listen():
+        if message["type"] == "pmessage":
+            yield json.loads(message["data"])["id"]
+
+
+async def from_rabbitmq(url: str) -> AsyncIterator[str]:
+    """The same, as a consumer of the quorum queue gets them."""
+    connection = await aiormq.connect(url)
+    channel, got = await connection.channel(), asyncio.Queue[str]()
+
+    async def deliver(message: DeliveredMessage) -> None:
+        await got.put(str(message.header.properties.message_id))
+
+    await channel.basic_consume(QUEUE, deliver, no_ack=True)
+    yield ""
+    while True:
+        yield await got.get()
+
+
+async def latencies(
+    database: Database, sinks: Sequence[str], url: str, ids: AsyncIterator[str]
+) -> list[float]:
+    """Milliseconds from the commit of an event to a consumer."""
     committed: dict[str, float] = {}
     took: list[float] = []
 
     async def receive() -> None:
-        async for message in subscriber.listen():
-            if message["type"] != "pmessage":
-                continue
-            if begun := committed.get(json.loads(message["data"])["id"]):
+        async for id_ in ids:
+            if begun := committed.get(id_):
                 took.append((time.perf_counter() - begun) * 1e3)
-            if len(took) == count:
+            if len(took) == SINGLE:
                 return
 
-    async with relaying(database, url):
+    await anext(ids)
+    async with relaying(database, sinks, url):
         receiving = asyncio.create_task(receive())
         await asyncio.sleep(1)
-        for _ in range(count):
+        for _ in range(SINGLE):
             one = event()
             committed[one.event_id] = time.perf_counter()
             async with database.transaction() as tx:
@@ -110,8 +156,6 @@ async def latencies(database: Database, url: str, count: int) -> list[float]:
             committed[one.event_id] = time.perf_counter()
             await asyncio.sleep(0.005)
         await asyncio.wait_for(receiving, 30)
-    await subscriber.aclose()
-    await client.aclose()
     return took
 
 
@@ -128,19 +172,24 @@ def row(figure: str, unit: str, measured: float, limit: float, *, at_most: bool)
 
 
 async def events(bench: Bench) -> Outcome:
-    url = new_database(bench.stack.database_url, "events")
-    await migrate(url)
-    async with Database(url, 8) as database:
-        async with redis_server() as redis:
-            rate = await relayed_rate(database, redis, BACKLOG)
-        async with redis_server() as redis:
-            took = await latencies(database, redis, SINGLE)
-    return Outcome(
-        [
-            row("events from the outbox to Redis", "/s", rate, LEAST_RATE, at_most=False),
-            row(
-                "commit to subscriber, median", "ms", statistics.median(took), MOST_MS, at_most=True
-            ),
-        ],
-        notes=[f"The 95th percentile from commit to subscriber is {p95(took):.1f} ms."],
-    )
+    brokers: dict[str, tuple[Sequence[str], Opened, Consumed]] = {
+        "Redis": (("redis", "redis_streams"), redis_server, from_redis)
+    }
+    if PROGRAM.exists():
+        brokers["RabbitMQ"] = (("rabbitmq",), rabbitmq_server, from_rabbitmq)
+    rows, notes = [], []
+    for number, (name, (sinks, server, consumed)) in enumerate(brokers.items()):
+        url = new_database(bench.stack.database_url, f"events{number}")
+        await migrate(url)
+        async with Database(url, 8) as database:
+            async with server() as address:
+                rate = await relayed_rate(database, sinks, address)
+            async with server() as address:
+                took = await latencies(database, sinks, address, consumed(address))
+        median = statistics.median(took)
+        rows += [
+            row(f"events from the outbox to {name}", "/s", rate, LEAST_RATE, at_most=False),
+            row(f"commit to consumer of {name}, median", "ms", median, MOST_MS, at_most=True),
+        ]
+        notes.append(f"{name}: p95 from commit to consumer {p95(took):.1f} ms.")
+    return Outcome(rows, notes=notes)

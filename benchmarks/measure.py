@@ -58,7 +58,10 @@ def say(line: str) -> None:
 def cpu_seconds(stack: Stack) -> dict[str, float]:
     """CPU time spent so far by role. If two processes share a role, only one works at a time."""
     roles = {
-        "server": ["server", "bare", "tusd", "server on S3", "relay", "unaudited"],
+        "server": [
+            *("server", "bare", "tusd", "server on S3", "relay", "unaudited", "told", "untold"),
+        ],
+        "event relay": ["event relay"],
         "Envoy": ["Envoy", "bare Envoy"],
         "PostgreSQL": ["PostgreSQL"],
         "S3": ["S3"],

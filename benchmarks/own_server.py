@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -30,9 +31,22 @@ async def filled_database(bench: Bench, name: str, fill: Callable[[str], None]) 
     return url
 
 
+@dataclass(frozen=True)
+class Server:
+    address: str
+    pid: int
+
+
 @contextmanager
 def server(bench: Bench, url: str, name: str) -> Iterator[str]:
     """A server on a database and stores of its own. Yields its address."""
+    with serving(bench, url, name) as started:
+        yield started.address
+
+
+@contextmanager
+def serving(bench: Bench, url: str, name: str, module: str = "media_service") -> Iterator[Server]:
+    """The same, run by another module."""
     (port,) = free_ports(1)
     own = {
         "MEDIA_GRPC_PORT": str(port),
@@ -42,14 +56,14 @@ def server(bench: Bench, url: str, name: str) -> Iterator[str]:
     }
     with bench.stack.log.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "media_service", "serve"],
+            [sys.executable, "-m", module, "serve"],
             env={**os.environ, **bench.stack.settings, **own},
             stdout=log,
             stderr=log,
         )
         try:
             await_port(port)
-            yield f"127.0.0.1:{port}"
+            yield Server(f"127.0.0.1:{port}", process.pid)
         finally:
             process.terminate()
             process.wait()
