@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # One test or folder: `make test-one T=tests/unit/test_crc32c_combine.py::test_combining_is_associative`.
 T ?= tests/unit
 
-.PHONY: help unit test-one coverage dev test suite lint gen docs bench soak soak-outages soak-kills soak-starving soak-input soak-long soak-streams lock clean release-contract compiled
+.PHONY: help unit test-one coverage dev test suite lint gen docs bench soak soak-outages soak-kills soak-events soak-starving soak-input soak-long soak-streams lock clean release-contract compiled
 
 help:  ## Show this list.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -77,13 +77,16 @@ bench: compiled  ## Run the benchmarks.
 
 # All parts run, also after one that fails. Each of them can run alone, and smaller: see its --help.
 soak: compiled  ## Kills, outages, starving files and arbitrary input, for over an hour. Writes docs/crash.md.
-	@$(MAKE) --no-print-directory --keep-going --jobs=1 soak-outages soak-kills soak-starving soak-input soak-long soak-streams
+	@$(MAKE) --no-print-directory --keep-going --jobs=1 soak-outages soak-kills soak-events soak-starving soak-input soak-long soak-streams
 
 soak-outages: compiled
 	$(BIN)/python -m tests.crash.outage_soak
 
 soak-kills: compiled
 	$(BIN)/python -m tests.crash.soak --kills 500
+
+soak-events: compiled
+	$(BIN)/python -m tests.crash.event_soak --kills 200
 
 soak-starving: compiled
 	$(BIN)/python -m tests.crash.starving --rounds 3

@@ -127,7 +127,7 @@ UNITS |= dict.fromkeys(
     (
         *("tests/database/test_rabbitmq_looks.py", "tests/rpc/test_rabbitmq_transport.py"),
         *("tests/conformance/test_rabbitmq_sink.py", "tests/e2e/test_foreign_workers.py"),
-        "tests/rpc/test_foreign_workers.py",
+        *("tests/rpc/test_foreign_workers.py", "tests/crash/test_killed_sinks.py"),
     ),
     "rabbitmq",
 )
