@@ -19,7 +19,9 @@ What has happened is told by WatchEvents, over REST by `/v1/events:watch`, and b
 - `id` is the same each time the event is delivered: use it to recognize repeated ones.
 - `sequence` counts the events about one media, from 1 without gaps. An event that comes with a lower number than one
   that you have is a repetition.
-- `cursor` is the place in the order of all events. Watch from there to get those behind it.
+- `cursor` is the place in the order of all events. Watch from there to get those behind it. Its first number changes
+  when the service was restored from a backup. Forget the numbers of media then, and read what you follow again
+  ([how](design/events.md#cursors)).
 - `organization`, `project` and `sequence` are left out where there is none.
 
 An event has no names of people or files, and no signed URLs: read the media to learn more.

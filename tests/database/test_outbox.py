@@ -1,6 +1,7 @@
 """The outbox, its relay, and the places of sinks."""
 
 import asyncio
+import json
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
@@ -9,11 +10,14 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from click.testing import CliRunner
 
 from media_service.access.owner import Owner
+from media_service.cli.main import cli
 from media_service.db.database import Database
 from media_service.db.event_types import EventType
 from media_service.db.new_event import Event
+from media_service.db.personal_data import Person, personal_rows
 from media_service.db.transaction import Rollback
 from media_service.events import queries, relay
 from media_service.events.model import Cursor, RelayedEvent
@@ -163,6 +167,115 @@ async def test_concurrent_changes_are_in_order_and_every_event_arrives_at_every_
     assert len(steady.got) == len(expected)
     for events in (await relayed(database), steady.got, firsts(failing.got)):
         check_order(events)
+
+
+async def test_an_erasure_waits_for_the_relay_so_that_no_sink_is_told_who_was_erased(
+    database: Database,
+) -> None:
+    media_id = await add_media(database)
+    async with database.transaction() as tx:
+        tx.emit(Event(type=UPDATED, media_id=media_id))
+    waiting, kept = (rows for rows in personal_rows() if "event" in rows.table)
+    ann = Person("user", "ann", ["user:ann"], "pseudonym", part="acme")
+    assert not waiting.erasable, "the relay may hold the row"
+    async with database.connection() as db:
+        assert [await rows.exist(db, ann) for rows in (waiting, kept)] == [True, False]
+    await relay_all(database)
+    async with database.transaction() as tx:
+        assert [await rows.exist(tx, ann) for rows in (waiting, kept)] == [False, True]
+        await kept.erase_batch(tx, ann, None)
+    (event,) = await relayed(database)
+    assert (event.owner_type, event.owner_id) == ("erased", "pseudonym")
+
+
+async def test_a_lag_is_a_number_and_an_exit_status(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDIA_DATABASE_URL", database_url)
+    media_id = await add_media(database)
+
+    async def status() -> tuple[int, int]:
+        """The exit status, and the hours that the event has waited."""
+        command = ["events", "status", "--json"]
+        done = await asyncio.to_thread(CliRunner().invoke, cli, command)
+        (place,) = json.loads(done.stdout)["places"]
+        assert (place["name"], place["waiting"]) == ("relay", 1)
+        return done.exit_code, place["lagSeconds"] // 3600
+
+    async with database.transaction() as tx:
+        tx.emit(Event(type=UPDATED, media_id=media_id))
+    assert await status() == (0, 0)
+    async with database.connection() as db:
+        await db.execute("update event_outbox set time = now() - interval '2 hours'")
+    assert await status() == (1, 2)
+
+
+async def test_a_sink_that_fails_for_long_stays_in_use(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "BACKOFF_SECONDS", (0.01, 0.02))
+    media_id, failing = await add_media(database), Recorder("failing")
+    failing.away = True
+    async with relaying(database, failing):
+        await eventually_async(partial(sinks, database))
+        async with database.transaction() as tx:
+            tx.emit(Event(type=UPDATED, media_id=media_id))
+        await eventually_async(partial(sinks, database, 3))
+        async with database.connection() as db:
+            await db.execute("update event_sinks set seen_time = now() - interval '2 days'")
+        _, attempts = await eventually_async(partial(sinks, database))
+        await eventually_async(partial(sinks, database, attempts + 2))
+        assert await changed_by(forget_sinks(database, timedelta(days=1))) == 0
+        failing.away = False
+        await eventually_async(lambda: has_any(failing))
+
+
+async def test_what_a_dead_worker_held_is_delivered_by_another_at_once(
+    database: Database, database_url: str
+) -> None:
+    media_id, sink = await add_media(database), Recorder()
+    async with Database(database_url, 2) as dying, dying.connection() as db:
+        await queries.register_sink(db, sink.name)
+        held = partial(queries.hold_sink, db, sink.name)
+        hour = timedelta(hours=1)
+        assert await held(new_id(), dying.presence, hour)
+        assert await held(new_id(), database.presence, hour) is None, "it lives"
+    async with relaying(database, sink):
+        async with database.transaction() as tx:
+            tx.emit(Event(type=UPDATED, media_id=media_id))
+        await eventually_async(lambda: has_any(sink))
+
+
+async def test_an_idle_relay_writes_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "POLL_SECONDS", 0.01)
+    async with relaying(database, Recorder()):
+        await eventually_async(partial(sinks, database))
+        before = await written(database)
+        await asyncio.sleep(0.3)
+        assert await written(database) == before
+
+
+async def written(database: Database) -> str:
+    """Which transactions have written or locked the rows of the relay."""
+    async with database.connection() as db:
+        rows = await db.execute(
+            "select xmin::text || '-' || xmax::text as last from event_log"
+            " union all select xmin::text || '-' || xmax::text from event_sinks"
+        )
+        return str([row["last"] async for row in rows])
+
+
+async def sinks(database: Database, attempts: int = 0) -> tuple[str, int] | None:
+    """The only sink, and how often a delivery to it has failed, once it is so many times."""
+    async with database.connection() as db:
+        found = (await queries.status(db)).sinks
+    return next(((each.name, each.attempts) for each in found if each.attempts >= attempts), None)
+
+
+async def has_any(sink: Recorder) -> bool:
+    return bool(sink.got)
 
 
 async def test_old_events_go_when_every_sink_in_use_has_them(database: Database) -> None:

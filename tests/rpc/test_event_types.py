@@ -118,7 +118,8 @@ async def test_jobs(service: Running, ann: Caller) -> None:
     assert await outbox.types() == ["job.cancelled"]
     await jobs.retry(ann, job.job_id)
     assert await outbox.types() == ["job.retried"]
-    for state, told in {"FAILED": "job.failed", "SUCCEEDED": "job.succeeded"}.items():
+    ends = {"FAILED": "job.failed", "SUCCEEDED": "job.succeeded"}
+    for state, told in {"RUNNING": "job.started", **ends}.items():
         change = "update jobs set state = %s, error_reason = 'INTERNAL' where job_id = %s"
         assert await outbox.run(change, state, job.job_id) == [told]
 

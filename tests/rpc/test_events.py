@@ -6,6 +6,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from mediaservice.v1 import (
+    access_service_pb2,
     event_pb2,
     event_service_pb2,
     media_service_pb2,
@@ -15,8 +16,13 @@ from mediaservice.v1 import (
 
 from media_service.ids import new_id
 from tests.support.media.small_files import jpeg
-from tests.support.rpc.catalogue import until_done
+from tests.support.rpc.catalogue import until_done, update
 from tests.support.rpc.server import Caller, Running, refused
+from tests.support.rpc.sharing import create_project, grant, revoke
+
+
+def number_of(cursor: str) -> int:
+    return int(cursor.partition("-")[2] or 0)
 
 
 class Watch:
@@ -26,7 +32,7 @@ class Watch:
         message = event_service_pb2.WatchEventsRequest(**request)
         self._call = caller.events.WatchEvents(message, metadata=caller.metadata)
         self._responses = aiter(self._call)
-        self.cursor = ""
+        self.first = self.cursor = ""
 
     async def next_response(self) -> event_service_pb2.WatchEventsResponse:
         async with asyncio.timeout(20):
@@ -45,8 +51,25 @@ class Watch:
         found = [await self.next() for _ in range(count)]
         return [(event.type, event.subject, event.sequence) for event in found]
 
+    async def until(self, type_: str) -> set[str]:
+        """The types of all events about media up to the first of this type."""
+        types = set()
+        while type_ not in types:
+            event = await self.next()
+            types |= {event.type} if event.sequence else set()
+        return types
+
+    async def passed(self, cursor: str) -> list[event_pb2.Event]:
+        """The events about media up to a cursor."""
+        events = []
+        while number_of(self.cursor) < number_of(cursor):
+            response = await self.next_response()
+            events += [response.event] if response.event.sequence else []
+        return events
+
     async def begin(self) -> "Watch":
         assert not (await self.next_response()).HasField("event")
+        self.first = self.cursor
         return self
 
     def cancel(self) -> None:
@@ -101,6 +124,28 @@ async def test_the_life_of_a_media_is_watched_and_replayed(working: Running) -> 
     assert f"media/{media_id}" not in subjects
     for each in (watch, other, replay):
         each.cancel()
+
+
+async def test_an_event_needs_a_role_where_it_happened_and_one_now(working: Running) -> None:
+    ann, bob = await working.caller("ann"), await working.caller("bob")
+    begun = await Watch(bob).begin()
+    media_id = (await ann.store(jpeg())).media_id
+    await until_done(ann, media_id)
+    project_id = (await create_project(ann)).project_id
+    await grant(ann, f"project:{project_id}", "user:bob")
+    move = access_service_pb2.TransferMediaRequest(media_id=media_id, project_id=project_id)
+    await ann.call(ann.access.TransferMedia, move)
+    assert await begun.until("media.transferred") == {"media.transferred"}, "no event of before"
+    await revoke(ann, f"project:{project_id}", "user:bob")
+    newest = await Watch(ann).begin()
+    await update(ann, ["title"], media_id=media_id, title="x")
+    await newest.until("media.updated")
+    later = Watch(bob, cursor=begun.cursor)
+    assert await later.passed(newest.cursor) == []
+    again = Watch(bob, cursor=begun.first)
+    assert await again.passed(newest.cursor) == []
+    for watch in (begun, newest, later, again):
+        watch.cancel()
 
 
 async def test_a_cursor_that_is_not_kept_is_expired(working: Running) -> None:

@@ -16,6 +16,7 @@ from media_service.cli.service_process import settings
 from media_service.config import Config, ConfigError
 from media_service.db.migrate import is_current
 from media_service.errors import MediaError
+from media_service.events.status import Status
 from media_service_client import Client
 
 T = TypeVar("T")
@@ -66,9 +67,10 @@ def watch(client: Client, cursor: str, types: tuple[str, ...], project: str, jso
 def status(json_: bool) -> None:
     """Shows what waits for the relay, and for each sink.
 
-    Each line has the name, the cursor, how many events wait, since when, and the error of the
-    delivery that is being retried, separated by tabs. It uses MEDIA_DATABASE_URL, or the database
-    of `media-service dev` in MEDIA_DATA_DIR.
+    Each line has the name, the cursor, how many events wait, for how many seconds the oldest of
+    them, and the error of the delivery that is being retried, separated by tabs. The exit status is
+    1 if that is more than 30 seconds somewhere. It uses MEDIA_DATABASE_URL, or the database of
+    `media-service dev` in MEDIA_DATA_DIR.
     """
     from media_service.app import event_status  # noqa: PLC0415 - the whole service, not for --help
 
@@ -78,6 +80,7 @@ def status(json_: bool) -> None:
             "name": "relay",
             "cursor": str(found.newest),
             "waiting": found.waiting,
+            "lagSeconds": seconds_of(found, found.since),
             "since": text_of(found.since),
             "error": "",
         },
@@ -86,6 +89,7 @@ def status(json_: bool) -> None:
                 "name": sink.name,
                 "cursor": str(sink.cursor),
                 "waiting": sink.waiting,
+                "lagSeconds": seconds_of(found, sink.since),
                 "since": text_of(sink.since),
                 "failingSince": text_of(sink.failing_since),
                 "attempts": sink.attempts,
@@ -97,10 +101,15 @@ def status(json_: bool) -> None:
     ]
     if json_:
         print_json({"time": text_of(found.time), "oldest": str(found.oldest), "places": rows})
-        return
-    for row in rows:
-        shown = [str(row[name]) or "-" for name in ("name", "cursor", "waiting", "since", "error")]
-        print("\t".join(map(output.printable, shown)))
+    else:
+        columns = ("name", "cursor", "waiting", "lagSeconds", "error")
+        for row in rows:
+            shown = [str(row[name]) or "-" for name in columns]
+            print("\t".join(map(output.printable, shown)))
+    if late := found.lags():
+        for lag in late:
+            output.complain(lag)
+        raise SystemExit(1)
 
 
 @events.command("new-epoch")
@@ -127,6 +136,10 @@ def with_database(use: Callable[[Config], Awaitable[T]]) -> T:
     except (MediaError, ConfigError) as error:
         output.complain(str(error))
         raise SystemExit(1) from None
+
+
+def seconds_of(found: Status, since: datetime | None) -> int:
+    return round(found.lag(since).total_seconds())
 
 
 def text_of(time: datetime | None) -> str:

@@ -78,7 +78,11 @@ def event_of(entry: AuditEntry, caller: Owner | None) -> Event | None:
     caller who changed it, and to those with a role on the organization."""
     if (type_ := OF_MEDIA.get(entry.action)) and entry.media_id:
         why = "" if entry.outcome == "OK" else entry.outcome
-        known: dict[str, Value] = {"reason": why, "ofVersion": entry.version}
+        known: dict[str, Value] = {
+            "reason": why,
+            "ofVersion": entry.version,
+            "rendition": entry.details.get("rendition"),
+        }
         data = {name: value for name, value in known.items() if name in type_.fields}
         return Event(type=type_, media_id=entry.media_id, data=data)
     if found := OF_OTHERS.get(entry.action):

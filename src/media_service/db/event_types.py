@@ -85,7 +85,7 @@ class EventType(StrEnum):
         "A rendition can be read, or was replaced.",
         "rendition",
     )
-    RENDITION_DELETED = "rendition.deleted", "A rendition was deleted by a caller."
+    RENDITION_DELETED = "rendition.deleted", "A rendition was deleted by a caller.", "rendition"
     SCAN_COMPLETED = (
         "scan.completed",
         "The virus scan of a media has another result than before.",
@@ -101,6 +101,11 @@ class EventType(StrEnum):
     JOB_CREATED = (
         "job.created",
         "A job that makes a rendition was queued.",
+        *("mediaId", "rendition", "reason"),
+    )
+    JOB_STARTED = (
+        "job.started",
+        "A worker has begun a job: for the first time, or again because an attempt failed.",
         *("mediaId", "rendition", "reason"),
     )
     JOB_RETRIED = (

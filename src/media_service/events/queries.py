@@ -45,8 +45,12 @@ def record(row: Mapping[str, Any], epoch: int) -> RelayedEvent:
 async def relay(tx: Transaction, limit: int) -> int:
     """Gives the first events of the outbox their cursors. Returns their number; 0 if another relay
     does it."""
-    # A statement of its own, so that the next one sees what the relay before has committed.
-    log = await tx.execute("select last_cursor from event_log for update skip locked")
+    # A statement of its own, so that the next one sees what the relay before has committed. It
+    # locks nothing, and so writes nothing, while the outbox is empty.
+    log = await tx.execute(
+        "select last_cursor from event_log where exists (select from event_outbox)"
+        " for update skip locked"
+    )
     if not (row := await log.fetchone()):
         return 0
     rows = await tx.execute(
@@ -162,15 +166,24 @@ async def register_sink(db: Connection, name: str) -> None:
 
 
 async def hold_sink(
-    db: Connection, name: str, holder: str, lease: timedelta
+    db: Connection, name: str, holder: str, presence: int | None, lease: timedelta
 ) -> tuple[Cursor, int] | None:
     """Begins or renews the right to deliver to a sink. Returns where it is, and how many deliveries
-    have failed since the last one that succeeded; None: another process has the right."""
+    have failed since the last one that succeeded; None: another process has the right, which ends
+    with its lease, or at once if that process dies."""
     rows = await db.execute(
-        "update event_sinks s set holder = %s, lease_until = now() + %s, seen_time = now()"
-        " from event_log l where s.name = %s and (s.holder = %s or s.lease_until < now())"
-        " returning l.epoch, s.cursor, s.attempts",
-        (holder, lease, name, holder),
+        """
+        update event_sinks s
+        set holder = %(holder)s, presence = %(presence)s, lease_until = now() + %(lease)s,
+            seen_time = now()
+        from event_log l
+        where s.name = %(name)s and (
+            s.holder = %(holder)s or s.lease_until < now()
+            or pg_try_advisory_xact_lock(s.presence)
+        )
+        returning l.epoch, s.cursor, s.attempts
+        """,
+        {"name": name, "holder": holder, "presence": presence, "lease": lease},
     )
     row = await rows.fetchone()
     return (Cursor(row["epoch"], row["cursor"]), row["attempts"]) if row else None
@@ -191,9 +204,10 @@ async def advance_sink(
 
 
 async def delay_sink(db: Connection, name: str, holder: str, error: str, lease: timedelta) -> None:
-    """Records that a delivery failed, which its holder will repeat."""
+    """Records that a delivery failed, which its holder will repeat. The sink stays in use, so that
+    its events are kept for as long as it fails."""
     await db.execute(
-        "update event_sinks set attempts = attempts + 1, error = %s,"
+        "update event_sinks set attempts = attempts + 1, error = %s, seen_time = now(),"
         " failing_since = coalesce(failing_since, now()), lease_until = now() + %s"
         " where name = %s and holder = %s",
         (error, lease, name, holder),

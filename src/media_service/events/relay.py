@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from time import monotonic
 
 from media_service.db.database import Database
 from media_service.db.notifications import EventAdded, EventRelayed
@@ -25,8 +26,15 @@ log = logging.getLogger(__name__)
 MOVED = 1000
 # The longest delay if a notification is lost.
 POLL_SECONDS = 1.0
-# How long a worker that died keeps others from delivering to its sinks.
+# Between two steps that do not have all they can carry, so that each has more: under load, steps
+# cost more than events.
+PAUSE_SECONDS = 0.02
+# How long a worker that hangs keeps others from delivering to its sinks. One that died does not.
 LEASE = timedelta(seconds=15)
+# How often a lease is renewed while nothing is delivered, and a sink that another worker holds is
+# kept from being forgotten.
+RENEW_SECONDS = 5.0
+REGISTER_SECONDS = 3600.0
 # The limit of one delivery: shorter than the lease.
 PUBLISH_SECONDS = 10.0
 # Between deliveries that fail: it doubles from the first to the second.
@@ -53,19 +61,20 @@ class Delivery:
         self._holder = holder
         self._cursor: Cursor | None = None  # None: this process does not hold the sink
         self._attempts = 0
+        # On the monotonic clock.
+        self._renew = self._register = 0.0
 
     async def step(self) -> float:
         """Delivers a batch. Returns the seconds until the next step, unless events come before."""
         async with self._database.connection() as db:
             if self._cursor is None:
-                await queries.register_sink(db, self._sink.name)
-                held = await queries.hold_sink(db, self._sink.name, self._holder, LEASE)
-                if held is None:
+                if (held := await self._hold(db)) is None:
                     return POLL_SECONDS
                 self._cursor, self._attempts = held
             page = await queries.after(db, self._cursor, BATCH)
             if not page.events:
-                await self._hold(db)
+                if monotonic() >= self._renew and await self._hold(db) is None:
+                    self._cursor = None
                 return POLL_SECONDS
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
@@ -75,24 +84,31 @@ class Delivery:
         async with self._database.connection() as db:
             kept = await queries.advance_sink(db, self._sink.name, self._holder, page.end, LEASE)
         self._cursor = page.end if kept else None
+        self._renew = monotonic() + RENEW_SECONDS
         if self._attempts:
             log.info("events reach %s again", self._sink.name)
             self._attempts = 0
         return 0 if page.full else POLL_SECONDS
 
-    async def _hold(self, db: Connection) -> None:
-        if await queries.hold_sink(db, self._sink.name, self._holder, LEASE) is None:
-            self._cursor = None
+    async def _hold(self, db: Connection) -> tuple[Cursor, int] | None:
+        name, presence = self._sink.name, self._database.presence
+        if monotonic() >= self._register:
+            await queries.register_sink(db, name)
+            self._register = monotonic() + REGISTER_SECONDS
+        self._renew = monotonic() + RENEW_SECONDS
+        return await queries.hold_sink(db, name, self._holder, presence, LEASE)
 
     async def _fail(self, error: Exception) -> float:
+        """Records that a delivery failed, and returns when the next one is due."""
         why = str(error)[:MAX_ERROR] or "no answer in time"
         if not self._attempts:
             log.warning("events do not reach %s, and are kept for it: %s", self._sink.name, why)
-        pause = backoff(self._attempts)
+        pause = timedelta(seconds=backoff(self._attempts))
         self._attempts += 1
         async with self._database.connection() as db:
-            await queries.delay_sink(db, self._sink.name, self._holder, why, LEASE)
-        return pause
+            await queries.delay_sink(db, self._sink.name, self._holder, why, LEASE + pause)
+        await asyncio.sleep(pause.total_seconds())  # also if events come meanwhile
+        return 0
 
 
 class Relay:
@@ -156,6 +172,8 @@ class Relay:
                 known = isinstance(error, Unavailable)
                 log.warning("events are delayed: %s", error, exc_info=None if known else error)
                 seconds = OUTAGE_SECONDS
+            if seconds:
+                await asyncio.sleep(PAUSE_SECONDS)
             try:
                 async with asyncio.timeout(seconds):
                     await wake.wait()

@@ -38,6 +38,10 @@ class Status:
     since: datetime | None
     sinks: Sequence[SinkStatus]
 
+    def lag(self, since: datetime | None) -> timedelta:
+        """How long the oldest event has waited that is of `since`."""
+        return max(self.time - since, timedelta()) if since else timedelta()
+
     def lags(self) -> list[str]:
         """What is late, in words."""
         places = [("the relay", self.waiting, self.since)]
@@ -45,5 +49,5 @@ class Status:
         return [
             f"{count} events wait for {name}, since {since:%Y-%m-%d %H:%M:%S}"
             for name, count, since in places
-            if since and self.time - since > LATE
+            if since and self.lag(since) > LATE
         ]

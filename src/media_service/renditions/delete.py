@@ -52,7 +52,7 @@ class DeletionService:
             await queries.touch(tx, media_id)
             changed = await load(tx, principal, media_id)
             tx.notify(MediaChanged(media_id))
-            tx.audit(media_id=media_id)
+            tx.audit(media_id=media_id, details={"rendition": name})
         return changed
 
     async def purge(self, principal: Principal, media_id: str) -> None:

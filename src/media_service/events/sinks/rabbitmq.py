@@ -10,7 +10,8 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
-from aiormq.abc import AbstractChannel, AbstractConnection
+from aiormq.abc import AbstractConnection
+from aiormq.channel import Channel
 from aiormq.exceptions import DeliveryError, PublishError
 from pamqp.commands import Basic
 from yarl import URL
@@ -48,7 +49,7 @@ class RabbitmqSink:
         self._url = url
         self._source = source
         self._connection: AbstractConnection | None = None
-        self._channel: AbstractChannel | None = None
+        self._channel: Channel | None = None
         # The types of events that no queue is bound for. They are logged once.
         self._unbound: set[str] = set()
 
@@ -71,7 +72,7 @@ class RabbitmqSink:
                 raise SinkUnavailable(str(error) or "a queue refused an event") from error
             raise
 
-    async def _send(self, channel: AbstractChannel, event: RelayedEvent) -> None:
+    async def _send(self, channel: Channel, event: RelayedEvent) -> None:
         properties = Basic.Properties(
             message_id=event.event_id,
             message_type=event.type,
@@ -86,6 +87,8 @@ class RabbitmqSink:
                 routing_key=event.type,
                 properties=properties,
                 mandatory=True,
+                # The library would hold the channel until this event alone is written.
+                wait=False,
             )
         except PublishError:
             if event.type not in self._unbound:
@@ -94,9 +97,10 @@ class RabbitmqSink:
         else:
             self._unbound.discard(event.type)
 
-    async def _open(self) -> AbstractChannel:
+    async def _open(self) -> Channel:
         self._connection = await answer(connect(self._url), OPEN_SECONDS)
         channel = await answer(self._connection.channel())
+        assert isinstance(channel, Channel)  # noqa: S101 - its interface leaves out `wait`
         await answer(channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True))
         self._channel = channel
         return channel
