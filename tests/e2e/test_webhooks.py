@@ -59,9 +59,10 @@ async def killed_in_an_attempt(service: Service, ann: httpx.Client, opened: Rece
     await eventually_async(begun)
     (first,) = opened.received[:1]
     event_id = first.headers["webhook-id"]
+    url = service.settings()["MEDIA_DATABASE_URL"]
     service.part("work").kill()
     opened.held.clear()
-    with psycopg.connect(service.settings()["MEDIA_DATABASE_URL"], autocommit=True) as db:
+    with psycopg.connect(url, autocommit=True) as db:
         db.execute("update webhook_deliveries set next_time = now() where next_time is not null")
         db.execute("update webhooks set due_time = now()")
 
