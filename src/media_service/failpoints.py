@@ -42,6 +42,9 @@ NO_ERASURE = "There is no erasure; the same request can be sent again."
 ENDED = "The erasure has ended, with the one report that the audit log has."
 SIGNED = "GetErasure can be called again, and returns the report with one signature."
 ERASES = "The erasure continues, counts each row once, and ends with its report."
+AS_BEFORE = "The media is served as before, and has no new version; the request can be sent again."
+STILL_THERE = "The version and its bytes still exist; it can be deleted again."
+NOT_YET = "The version before is served until another worker has repeated the inspection."
 UNMOVED = "The rendition is where it was; another worker moves it, and the copy is removed."
 
 REGISTRY = (
@@ -175,6 +178,9 @@ REGISTRY = (
     Failpoint(
         "render.keep.after", "serve", "committed", "The next request gets it from the cache."
     ),
+    # Versions.
+    Failpoint("version.add.inside", "serve", "a version is added, not committed", AS_BEFORE),
+    Failpoint("version.remove.inside", "serve", "a version is removed, not committed", STILL_THERE),
     # Jobs.
     Failpoint("job.claim.after", "work", "a job is claimed, nothing is done", AGAIN),
     Failpoint("process.store.before", "work", "finished, nothing of it is stored", AGAIN),
@@ -208,6 +214,7 @@ REGISTRY = (
         "The job runs again. Another one removes the replaced bytes.",
     ),
     Failpoint("ingest.finish.before", "work", "inspected, before the transaction", AGAIN),
+    Failpoint("version.promote.inside", "work", "a version is current, not committed", NOT_YET),
     Failpoint(
         "ingest.finish.after", "work", "committed, no notification sent", "The media is READY."
     ),

@@ -52,6 +52,8 @@ SCENARIOS = (
     scenarios.deleted,
     scenarios.shown,
     scenarios.hidden,
+    scenarios.replaced,
+    scenarios.withdrawn,
 )
 
 

@@ -75,6 +75,7 @@ OTHERS = {
     "streams": "ladder",
     "uploads": "attributes content_type error_message error_reason filename if_etag org_id policies"
     " project_id state store_session",
+    "version_renditions": "content_type name pipeline",
     "watch_tickets": "resource_field",
 }
 

@@ -89,7 +89,7 @@ class HashAndShare(JobHandler):
             await versions.set_state(tx, locked, MediaState.READY)
             current = await queries.get(tx, locked.media_id)
             if current and not locked.current and locked.version > current.version:
-                await versions.promote(tx, locked.media_id, locked.version, None)
+                await versions.promote(tx, locked.media_id, locked.version)
 
     async def give_up(self, claim: Claim, fault: Fault) -> None:
         raise AssertionError(fault.message)

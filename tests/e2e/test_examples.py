@@ -243,6 +243,7 @@ PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "RetryJob": cancelled,
     "UndeleteMedia": deleted,
     "PurgeMedia": deleted,
+    "EmptyTrash": deleted,
     "DeleteServiceAccount": with_account,
     "CreateApiKey": with_account,
     "ListApiKeys": with_account,

@@ -322,6 +322,7 @@ ROWS: list[Row] = [
     Row("DuplicateService.MergeMedia", {"mediaIds": ["$media", "$other"]}, two_media),
     Row("MediaService.UndeleteMedia", {"mediaId": "$media"}, deleted_media),
     Row("MediaService.PurgeMedia", {"mediaId": "$media"}, deleted_media),
+    Row("MediaService.EmptyTrash", {"projectId": PROJECT.project}, deleted_media, needle="$media"),
     *(
         Row(f"MediaService.{name}", {"mediaId": "$media", "version": 1}, replaced_media)
         for name in ("GetVersion", "RestoreVersion", "DeleteVersion")

@@ -16,7 +16,7 @@ from media_service.cdn.purger import PurgeFailed, Purger
 from media_service.cdn.sink import CdnSink
 from media_service.events.conformance import events
 from media_service.events.sink import SinkUnavailable
-from tests.support.media.small_files import jpeg
+from tests.support.media.small_files import jpeg, png
 from tests.support.ports import free_port
 from tests.support.rpc.front import Open
 from tests.support.tools import eventually_async
@@ -52,6 +52,16 @@ async def test_varnish_keeps_public_content_until_it_changes(front: Open, tmp_pa
                 assert hit.content == jpeg()
                 assert "surrogate-key" not in hit.headers
                 assert int(hit.headers["age"]) >= 0
+
+                replaced = await ann.post(
+                    "/v1/media:upload", params={"spec.mediaId": media_id}, content=png()
+                )
+                assert replaced.status_code == 201
+
+                async def new() -> bool:
+                    return (await public.get(path)).content == png()
+
+                await eventually_async(new)
 
                 changed = await ann.patch(media, json={"visibility": "PRIVATE"})
                 assert changed.status_code == 200

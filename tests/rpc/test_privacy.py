@@ -24,7 +24,7 @@ from media_service.cli.main import cli
 from media_service.db.database import Database
 from media_service.downloads.periodic_tasks import remove_erased_signers
 from media_service.quotas.model import Measure
-from tests.support.media.small_files import jpeg
+from tests.support.media.small_files import jpeg, png
 from tests.support.rpc.credentials import account, api_key
 from tests.support.rpc.links import link, somebody
 from tests.support.rpc.quotas import set_quota
@@ -40,6 +40,7 @@ from tests.support.rpc.sharing import (
     store_in,
 )
 from tests.support.rpc.tables import tables_with
+from tests.support.rpc.versions import replaced
 from tests.support.tools import eventually_async
 
 # Occurs in no other value.
@@ -99,6 +100,7 @@ async def test_an_erased_user_leaves_nothing_that_names_them(
     await create_project(ann, "Empty")
     # Theirs, a deleted one, in their project, in that of others, and of others in their project.
     media = await ann.store(jpeg(), "a.jpg")
+    await replaced(ann, media.media_id, png(), filename="again.jpg")
     deleted = await ann.store(jpeg(), "b.jpg")
     await ann.call(
         ann.media.DeleteMedia, media_service_pb2.DeleteMediaRequest(media_id=deleted.media_id)
@@ -137,6 +139,10 @@ async def test_an_erased_user_leaves_nothing_that_names_them(
     assert {json.loads(line)["type"] for line in written.stdout.splitlines()} >= {"media", "jobs"}
     assert {line["type"] for line in exported} >= named - {"audit_entries"}
     assert "secret_hash" not in json.dumps(exported)
+    (of_media,) = [
+        e["data"] for e in exported if e["data"].get("filename") == "a.jpg" and e["type"] == "media"
+    ]
+    assert [each["filename"] for each in of_media["versions"]] == ["", "again.jpg"]
     refusal = await refused(erase(ann, ANN))
     assert refusal.reason == "RESOURCE_NOT_FOUND"
 

@@ -54,6 +54,7 @@ async def test_a_quota_is_set_shown_and_counted(
     assert sorted(lines) == sorted(
         [
             ["total", "2", *both],
+            ["deleted", "0", "0", "0"],
             ["kind IMAGE", "2", *both],
             ["project -", "1", *one],
             [f"project {project}", "1", *one],

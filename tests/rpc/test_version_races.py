@@ -8,12 +8,20 @@ from dataclasses import dataclass, field
 
 import grpc
 import pytest
+from mediaservice.v1 import media_pb2
 
 from media_service.blobs.references import blob_references
 from tests.support.media.small_files import jpeg
-from tests.support.rpc.catalogue import delete, get, purge, undelete, until_done
+from tests.support.rpc.catalogue import delete, get, purge, undelete, until_done, update
 from tests.support.rpc.server import Caller, Running, refusal
-from tests.support.rpc.versions import content, delete_version, replaced, restore, versions
+from tests.support.rpc.versions import (
+    content,
+    delete_version,
+    replaced,
+    restore,
+    version,
+    versions,
+)
 from tests.support.tools import eventually_async
 
 COLORS = ("red", "green", "blue", "black")
@@ -45,9 +53,13 @@ VIOLATIONS = {
     "a version that is neither current nor ended": """
         select v.media_id from media_versions v join media m on m.media_id = v.media_id
         where v.state in ('PENDING', 'PROCESSING') and m.delete_time is null""",
+    "a rendition of an earlier version that is public": """
+        select k.media_id from version_renditions k join blobs b on b.blob_id = k.blob_id
+        where b.store = 'public'""",
 }
 UNFINISHED = """
-    select count(*) from jobs where kind in ('INGEST', 'SCAN') and state in ('QUEUED', 'RUNNING')
+    select count(*) from jobs
+    where kind in ('INGEST', 'SCAN', 'PUBLISH') and state in ('QUEUED', 'RUNNING')
 """
 
 
@@ -67,7 +79,10 @@ class Model:
 
     async def step(self, caller: Caller, media_id: str) -> None:
         operation = self.random.choice(
-            ["replace"] * 4 + ["restore"] * 3 + ["remove"] * 3 + ["delete", "undelete", "purge"]
+            ["replace"] * 4
+            + ["restore"] * 3
+            + ["remove"] * 3
+            + ["show", "delete", "undelete", "purge"]
         )
         number = self.some(media_id)
         try:
@@ -80,6 +95,9 @@ class Model:
                 self.known[media_id, added.version] = self.known[media_id, number]
             elif operation == "remove":
                 await delete_version(caller, media_id, number)
+            elif operation == "show":
+                wanted = self.random.choice([media_pb2.Media.PUBLIC, media_pb2.Media.PRIVATE])
+                await update(caller, ["visibility"], media_id=media_id, visibility=wanted)
             elif operation == "delete":
                 await delete(caller, media_id)
             elif operation == "undelete":
@@ -136,6 +154,9 @@ async def check(caller: Caller, model: Model, media_id: str) -> None:
         return
     media = await get(caller, media_id)
     assert await caller.content(media_id) == model.known[media_id, media.version]
-    for version in await versions(caller, media_id):
-        expected = model.known[media_id, version.version]
-        assert await content(caller, media_id, version.version) == expected
+    for each in await versions(caller, media_id):
+        expected = model.known[media_id, each.version]
+        assert await content(caller, media_id, each.version) == expected
+        for rendition in (await version(caller, media_id, each.version)).renditions:
+            data = await content(caller, media_id, each.version, rendition.name)
+            assert len(data) == rendition.size_bytes

@@ -158,7 +158,7 @@ async def test_the_history_is_read_restored_and_deleted(working: Running) -> Non
     assert await content(ann, media_id, 1) == first
     assert await content(ann, media_id, 2) == second
     assert (await refused(content(ann, media_id, 3))).reason == "VERSION_NOT_FOUND"
-    assert (await refused(content(ann, media_id, 1, "small"))).reason == "RENDITION_NOT_FOUND"
+    assert (await refused(content(ann, media_id, 1, "none"))).reason == "RENDITION_NOT_FOUND"
     red = await render(ann, media_id, width=8, version=1)
     assert red.content != (await render(ann, media_id, width=8)).content
     await grant(ann, f"media:{media_id}", "user:bob", "VIEWER")
@@ -278,6 +278,9 @@ async def test_the_commands_replace_list_and_restore(working: Running, tmp_path:
         ["2", "current", str(len(png())), "image/png", "two.png"],
         ["1", "READY", str(len(jpeg())), "image/jpeg", "one.jpg"],
     ]
+    copy = tmp_path / "copy.jpg"
+    ((_, size, *_),) = await run("ann", "download", media_id, "--version", "1", "-o", str(copy))
+    assert (copy.read_bytes(), size) == (jpeg(), str(len(jpeg())))
     ((number, *_),) = await run("ann", "restore", media_id, "1")
     assert number == "3"
     await until_version(ann, media_id, 3)

@@ -42,7 +42,7 @@ ACTIONS = {
     *("collections.add_media", "collections.remove_media"),
     *("media.copy", "media.update", "media.delete", "media.undelete", "media.purge", "media.sign"),
     *("renditions.create", "renditions.delete", "versions.restore", "versions.delete"),
-    *("media.merge", "duplicates.decide"),
+    *("media.merge", "media.empty_trash", "duplicates.decide"),
     *("uploads.create", "uploads.write", "uploads.sign", "uploads.complete", "uploads.abort"),
     *("jobs.cancel", "jobs.retry", "watches.create"),
     *("service_accounts.create", "service_accounts.delete"),

@@ -74,7 +74,7 @@ class DownloadResponse(_message.Message):
     """CRC32C of `data`."""
     @_builtins.property
     def media(self) -> _media_pb2.Media:
-        """The media that is read. First message only."""
+        """The media that is read, as the version shows it that was asked for. First message only."""
 
     @_builtins.property
     def content_range(self) -> Global___ContentRange:

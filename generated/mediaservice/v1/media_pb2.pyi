@@ -459,6 +459,7 @@ class MediaVersion(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     CURRENT_FIELD_NUMBER: _builtins.int
     RESTORED_FROM_FIELD_NUMBER: _builtins.int
+    RENDITIONS_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     """UUID of the media."""
     version: _builtins.int
@@ -505,6 +506,12 @@ class MediaVersion(_message.Message):
     def error(self) -> _status_pb2.Status:
         """Why `state` is FAILED or QUARANTINED."""
 
+    @_builtins.property
+    def renditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rendition]:
+        """What was rendered from this version and is still stored, except streams of earlier versions. Read one with `version`
+        and `rendition` of GetContent, Download and SignUrl. ListVersions leaves them out.
+        """
+
     def __init__(
         self,
         *,
@@ -524,10 +531,11 @@ class MediaVersion(_message.Message):
         error: _status_pb2.Status | None = ...,
         current: _builtins.bool = ...,
         restored_from: _builtins.int = ...,
+        renditions: _abc.Iterable[Global___Rendition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "create_time", b"create_time", "document", b"document", "error", b"error", "image", b"image", "info", b"info", "scan", b"scan", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "current", b"current", "document", b"document", "error", b"error", "image", b"image", "info", b"info", "media_id", b"media_id", "original_filename", b"original_filename", "restored_from", b"restored_from", "scan", b"scan", "size_bytes", b"size_bytes", "state", b"state", "version", b"version", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "checksums", b"checksums", "content_type", b"content_type", "create_time", b"create_time", "current", b"current", "document", b"document", "error", b"error", "image", b"image", "info", b"info", "media_id", b"media_id", "original_filename", b"original_filename", "renditions", b"renditions", "restored_from", b"restored_from", "scan", b"scan", "size_bytes", b"size_bytes", "state", b"state", "version", b"version", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_info: _TypeAlias = _typing.Literal["image", "video", "audio", "document"]  # noqa: Y015
     _WhichOneofArgType_info: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015

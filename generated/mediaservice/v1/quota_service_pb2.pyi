@@ -58,6 +58,7 @@ class Usage(_message.Message):
     KINDS_FIELD_NUMBER: _builtins.int
     PROJECTS_FIELD_NUMBER: _builtins.int
     DAYS_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """The account, see QuotaService."""
     @_builtins.property
@@ -76,6 +77,10 @@ class Usage(_message.Message):
     def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___DayUsage]:
         """What was added on each day of the period and is still stored, the oldest day first. Days without any are left out."""
 
+    @_builtins.property
+    def deleted(self) -> Global___UsageAmount:
+        """Those of its media that are deleted and not purged. `total` includes them."""
+
     def __init__(
         self,
         *,
@@ -84,10 +89,11 @@ class Usage(_message.Message):
         kinds: _abc.Iterable[Global___KindUsage] | None = ...,
         projects: _abc.Iterable[Global___ProjectUsage] | None = ...,
         days: _abc.Iterable[Global___DayUsage] | None = ...,
+        deleted: Global___UsageAmount | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "days", b"days", "kinds", b"kinds", "projects", b"projects", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "days", b"days", "deleted", b"deleted", "kinds", b"kinds", "projects", b"projects", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -71,7 +71,7 @@ def rm(
 @json_option
 @client_command
 def undelete(client: Client, media_ids: tuple[str, ...], json_: bool) -> None:
-    """Restores deleted media. `ls --deleted` lists them with the others."""
+    """Restores deleted media, which `trash` lists."""
     for_each(media_ids, client.undelete, partial(output.report, done="restored", as_json=json_))
 
 

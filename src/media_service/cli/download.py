@@ -22,6 +22,7 @@ Examples:
   media-service download ID -o copies/
   media-service download ID -o - | ffplay -
   media-service download ID --rendition small -o small.webp
+  media-service download ID --version 1 -o before.jpg
 """
 )
 @click.argument("media_id", metavar="ID")
@@ -35,10 +36,13 @@ Examples:
 @click.option(
     "--rendition", default="", metavar="NAME", help="Download a rendition instead of the original."
 )
+@click.option(
+    "--version", type=click.IntRange(0), default=0, metavar="N", help="Download an earlier version."
+)
 @json_option
 @client_command
 def download(
-    client: Client, media_id: str, target: str | None, rendition: str, json_: bool
+    client: Client, media_id: str, target: str | None, rendition: str, version: int, json_: bool
 ) -> None:
     """Downloads the original of a media, or a rendition.
 
@@ -50,7 +54,9 @@ def download(
     """
     if target == "-":
         with output.progress(media_id) as advance:
-            client.download(media_id, sys.stdout.buffer, rendition=rendition, progress=advance)
+            client.download(
+                media_id, sys.stdout.buffer, rendition=rendition, version=version, progress=advance
+            )
         return
     path = Path(target) if target else Path()
     if target is None or path.is_dir():
@@ -60,7 +66,12 @@ def download(
     try:
         with output.progress(path.name) as advance:
             media = client.download(
-                media_id, path, rendition=rendition, resume=True, progress=advance
+                media_id,
+                path,
+                rendition=rendition,
+                version=version,
+                resume=True,
+                progress=advance,
             )
     except KeyboardInterrupt:
         kept = any(path.parent.glob(f"{escape(path.name[:60])}.*.part"))

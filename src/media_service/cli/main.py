@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "copy": ("media_service.cli.changes:copy", "Copy media."),
     "undelete": ("media_service.cli.changes:undelete", "Restore deleted media."),
+    "trash": ("media_service.cli.trash:trash", "List deleted media, or purge them."),
     "versions": ("media_service.cli.versions:versions", "List the versions of a media."),
     "restore": ("media_service.cli.versions:restore", "Restore a version of a media."),
     "uploads": ("media_service.cli.uploads:uploads", "List uploads."),

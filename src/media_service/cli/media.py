@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from media_service.cli import output
 from media_service.cli.client_command import client_command
 from media_service.cli.json_output import json_option, print_json
-from media_service_client import Client
+from media_service_client import Client, Media
 
 PAGE = 50
 
@@ -65,12 +65,17 @@ def ls(
         return
     size = 1000 if everything else PAGE + 1
     found = client.list(filter=filter_, order_by=order_by, page_size=size, show_deleted=deleted)
+    print_list(found, everything=everything, as_json=json_)
+
+
+def print_list(found: Iterator[Media], *, everything: bool, as_json: bool) -> None:
+    """Prints all media, or the first `PAGE`, and says whether there are more."""
     shown = found if everything else islice(found, PAGE)
-    if output.on_terminal() and not json_:
+    if output.on_terminal() and not as_json:
         output.table(list(shown))
     else:
         for media in shown:
-            output.print_media(media, as_json=json_)
+            output.print_media(media, as_json=as_json)
     if not everything and next(found, None):
         click.echo(f"The first {PAGE}; --all lists the rest.", err=True)
 

@@ -113,7 +113,7 @@ def recalculate(client: Client, account: str, json_: bool) -> None:
 @json_option
 @client_command
 def usage(client: Client, account: str, days: int, json_: bool) -> None:
-    """Counts what an account stores, by kind, project and day.
+    """Counts what an account stores, in the trash, by kind, project and day.
 
     Each line has what is counted, the media, the bytes of their originals and those of their
     renditions, separated by tabs.
@@ -123,6 +123,7 @@ def usage(client: Client, account: str, days: int, json_: bool) -> None:
         print_json(found)
         return
     line("total", found.total)
+    line("deleted", found.deleted)
     for of_kind in found.kinds:
         line(f"kind {Media.Kind.Name(of_kind.kind)}", of_kind.amount)
     for of_project in found.projects:

@@ -70,6 +70,7 @@ SILENT = {
     *("webhooks.create", "webhooks.delete", "webhooks.rotate", "webhooks.redeliver"),
     *("media.sign", "media.hand_out", "uploads.sign", "signed_urls.revoke", "archives.create"),
     "duplicates.decide",
+    "media.empty_trash",  # an event follows when the media is purged
 }
 
 

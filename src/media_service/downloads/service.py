@@ -94,6 +94,11 @@ class DownloadService:
 
             return await self._forthcoming.look_again(media, rendition, look)
 
+    async def shown(self, media: Media, version: int) -> Media:
+        """A media, which the caller may read, as this version shows it. 0: the current one. Raises
+        NotFound (VERSION_NOT_FOUND), PermissionDenied (ROLE_REQUIRED)."""
+        return await self._versions.shown(media, version)
+
     def rendition(self, media: Media, name: str, version: int = 0) -> Content:
         """Raises NotFound (RENDITION_NOT_FOUND)."""
         found = find_rendition(media, name, version)

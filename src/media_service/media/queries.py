@@ -523,6 +523,14 @@ async def refuse(db: Connection, media_id: str, fault: Fault) -> None:
     )
 
 
+# The time of capture of a media that gets other bytes: what a caller has set stays, and what
+# inspection has found in the bytes before follows the new ones.
+FOLLOWED_TIME = (
+    "case when {0}.capture_time is null or {0}.capture_time = {0}.found_capture_time"
+    " then {1} else {0}.capture_time end"
+)
+
+
 async def set_info(
     db: Connection,
     media_id: str,
@@ -534,20 +542,23 @@ async def set_info(
     media to READY, unless it is in quarantine. Keeps a `capture_time` set by a caller, and a
     placeholder from a rendition."""
     await db.execute(
-        "update media set state = 'READY', error_reason = null, error_message = null,"
-        " refused = false, kind = %s,"
-        " content_type = %s, info = %s, private_info = %s,"
-        " capture_time = coalesce(capture_time, %s),"
-        " ready_time = coalesce(ready_time, now()),"
-        " blurhash = coalesce(nullif(%s, ''), blurhash),"
-        " dominant_color = coalesce(nullif(%s, ''), dominant_color),"
-        " revision = revision + 1, update_time = now()"
-        " where media_id = %s and state <> 'QUARANTINED'",
+        f"""
+        update media
+        set state = 'READY', error_reason = null, error_message = null, refused = false, kind = %s,
+            content_type = %s, info = %s, private_info = %s,
+            capture_time = {FOLLOWED_TIME.format("media", "%s")}, found_capture_time = %s,
+            ready_time = coalesce(ready_time, now()),
+            blurhash = coalesce(nullif(%s, ''), blurhash),
+            dominant_color = coalesce(nullif(%s, ''), dominant_color),
+            revision = revision + 1, update_time = now()
+        where media_id = %s and state <> 'QUARANTINED'
+        """.encode(),
         (
             kind,
             found.content_type,
             Jsonb(to_json(found.info)),
             Jsonb(to_json(found.private_info)),
+            found.capture_time,
             found.capture_time,
             placeholder.blurhash,
             placeholder.dominant_color,

@@ -156,10 +156,11 @@ class Stored:
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What an account stores. `kinds` and `projects` begin with the most bytes. `days`: what was
-    added on each and is still stored; oldest first."""
+    added on each and is still stored; oldest first. `deleted`: what is deleted and not purged."""
 
     account: str
     total: Stored
     kinds: Mapping[str, Stored]
     projects: Mapping[str, Stored]
     days: Mapping[date, Stored]
+    deleted: Stored

@@ -1,7 +1,7 @@
 """SQL of quotas. Triggers charge what is stored to the ledger."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
@@ -398,7 +398,7 @@ async def usage(db: Connection, account: Resource, days: int) -> Usage:
     """Counts what an account stores, in one pass over its media."""
     paid, params = paid_media(
         account,
-        "t.media_id, t.kind, t.project_id, t.create_time,"
+        "t.media_id, t.kind, t.project_id, t.create_time, t.delete_time,"
         " t.size_bytes + t.other_bytes as size_bytes",
     )
     rows = await db.execute(
@@ -406,6 +406,7 @@ async def usage(db: Connection, account: Resource, days: int) -> Usage:
         with days as (select (now() at time zone 'utc')::date - %(days)s + 1 as first),
         paid as (
             select p.kind, p.project_id, p.size_bytes, r.bytes as rendition_bytes,
+                   p.delete_time is not null as deleted,
                    case when (p.create_time at time zone 'utc')::date >= days.first
                    then (p.create_time at time zone 'utc')::date end as day
             from ({paid}) p cross join days
@@ -414,17 +415,18 @@ async def usage(db: Connection, account: Resource, days: int) -> Usage:
                 where b.media_id = p.media_id and b.measure = 'RENDITION_BYTES'
             ) r on true
         )
-        select kind, project_id, day, count(*) as media,
-               case grouping(kind, project_id, day)
-               when 3 then 'kind' when 5 then 'project_id' when 6 then 'day' else 'all' end as by,
+        select kind, project_id, day, deleted, count(*) as media,
+               case grouping(kind, project_id, day, deleted) when 7 then 'kind'
+               when 11 then 'project_id' when 13 then 'day' when 14 then 'deleted' else 'all' end
+                   as by,
                coalesce(sum(size_bytes), 0)::bigint as bytes,
                coalesce(sum(rendition_bytes), 0)::bigint as rendition_bytes
-        from paid group by grouping sets ((kind), (project_id), (day), ())
+        from paid group by grouping sets ((kind), (project_id), (day), (deleted), ())
         order by bytes desc
         """.encode(),
         {**params, "days": days},
     )
-    by: dict[str, dict[Any, Stored]] = {"kind": {}, "project_id": {}, "day": {}, "all": {}}
+    by: dict[str, dict[Any, Stored]] = defaultdict(dict)
     async for row in rows:
         stored = Stored(row["media"], row["bytes"], row["rendition_bytes"])
         by[row["by"]][row.get(row["by"])] = stored
@@ -435,4 +437,5 @@ async def usage(db: Connection, account: Resource, days: int) -> Usage:
         by["kind"],
         dict(islice(by["project_id"].items(), MAX_PROJECTS)),
         dict(sorted(by["day"].items())),
+        by["deleted"].get(True, Stored()),
     )

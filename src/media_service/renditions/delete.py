@@ -3,7 +3,11 @@
 One transaction removes the rows. Jobs then remove the blobs without references.
 """
 
+from collections.abc import Sequence
+
+from media_service.access.policy import Condition, authorize, scope
 from media_service.access.principal import Principal
+from media_service.access.role import Role
 from media_service.blobs import queries as blobs
 from media_service.blobs.placing import release
 from media_service.blobs.references import blob_references
@@ -19,14 +23,19 @@ from media_service.jobs.periodic import Batches
 from media_service.jobs.queries import changing
 from media_service.media import queries
 from media_service.media.model import STREAM, Media
+from media_service.media.reader import not_found
 from media_service.media.service import check_etag, find_rendition, gone, load
+from media_service.media.trash import queries as trash
 from media_service.media.versions import queries as versions
 from media_service.media.versions.reader import version_not_found
+from media_service.media.versions.references import REFERENCE as KEPT
 from media_service.renditions.replacing import remove_renditions
 from media_service.renditions.streams import queries as streams
 from media_service.sharing import queries as grants
 
 BATCH = 20
+# The media that one call of EmptyTrash takes. Workers purge them later: that takes much longer.
+MAX_EMPTIED = 1000
 
 
 class DeletionService:
@@ -69,6 +78,32 @@ class DeletionService:
             failpoint("media.purge.before")
         failpoint("media.purge.after")
 
+    async def empty_trash(
+        self, principal: Principal, project_id: str
+    ) -> tuple[Sequence[str], bool]:
+        """Lets workers purge deleted media of which the caller is OWNER: those of a project, or if
+        `project_id` is empty, those that belong to the caller. Returns their ids, and whether there
+        are more."""
+        owner = principal.owner
+        where = (
+            Condition("m.project_id <> '' and m.project_id = %s", (project_id,))
+            if project_id
+            else Condition("(m.owner_type, m.owner_id) = (%s, %s)", (owner.type, owner.id))
+        )
+        async with self._database.transaction() as tx:
+            may = scope(principal, Role.OWNER)
+            selected = await trash.select(tx, may, where, MAX_EMPTIED + 1)
+            locked = await trash.lock(tx, selected[:MAX_EMPTIED])
+            found = await queries.get_asked(tx, [(id_, principal) for id_ in locked], bare=True)
+            media = [authorize(m, not_found(m.media_id), Role.OWNER) for m in found if m]
+            await trash.make_due(tx, [m.media_id for m in media])
+            for each in media:
+                tx.audit(
+                    media_id=each.media_id, org_id=each.owner.org_id, project_id=each.project_id
+                )
+                tx.notify(MediaChanged(each.media_id))
+        return [m.media_id for m in media], len(selected) > MAX_EMPTIED
+
     async def delete_version(self, principal: Principal, media_id: str, version: int) -> None:
         """Deletes a version that is not current, with what was rendered from it. Jobs remove its
         bytes, unless another version or media has the same. Raises NotFound (VERSION_NOT_FOUND),
@@ -95,13 +130,18 @@ async def remove_version(tx: Transaction, version: Media, reason: str = "") -> N
     error = version_not_found(media_id, number)
     fault = Fault(error.reason, error.message, error.metadata)
     await changing.stop_version(tx, media_id, number, fault)
-    await remove_renditions(tx, version, version.renditions)
-    cached = [reference for reference in blob_references() if reference.expendable]
+    kept = await versions.remove_kept(tx, version)
+    for blob_id in kept.values():
+        await release(tx, blob_id)
+    served = (rendition for rendition in version.renditions if rendition.name not in kept)
+    await remove_renditions(tx, version, served)
+    cached = [each for each in blob_references() if each.expendable and each != KEPT]
     await unlink(tx, await blobs.remove_references(tx, cached, media_id))
     await versions.remove(tx, version)
     await release(tx, version.blob.blob_id)
     tx.audit("versions.delete", media_id=media_id, version=number, outcome=reason or "OK")
     tx.notify(MediaChanged(media_id))
+    failpoint("version.remove.inside")
 
 
 async def remove_media(tx: Transaction, media_id: str) -> None:

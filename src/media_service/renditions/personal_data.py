@@ -28,6 +28,13 @@ THEIRS = """
     ))
 """
 KEY = ("create_time", "media_id")
+# With its versions, which have their own names and metadata.
+WITH_VERSIONS = """
+    to_jsonb(r) || jsonb_build_object('versions', (
+        select jsonb_agg(to_jsonb(v) order by v.version) from media_versions v
+        where v.media_id = r.media_id
+    ))
+"""
 
 
 async def purge(tx: Transaction, found: Sequence[Row]) -> int:
@@ -49,6 +56,7 @@ ROWS = (
         parts=organizations_of,
         erase=purge,
         batch=CHARGED_BATCH,  # a long video has thousands of segments, too
+        exported=WITH_VERSIONS,
     ),
     # In a project of others, who pay for it.
     PersonalRows(
@@ -63,5 +71,6 @@ ROWS = (
         changes=f"{TO_PSEUDONYM}, url_key = url_key + 1, revision = revision + 1,"
         " update_time = now()",
         batch=CHARGED_BATCH,
+        exported=WITH_VERSIONS,
     ),
 )

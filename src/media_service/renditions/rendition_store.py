@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from media_service.blobs.model import PUBLIC, Blob
-from media_service.blobs.placing import LINGER, NewBlob, Placer, release
+from media_service.blobs.model import Blob
+from media_service.blobs.placing import NewBlob, Placer
 from media_service.blobs.writing import measure, write_to
 from media_service.db.database import Database
 from media_service.db.event_types import EventType
@@ -21,6 +20,7 @@ from media_service.jobs.model import JobKind
 from media_service.media import queries
 from media_service.media.model import Media, NewRendition
 from media_service.media.reader import not_found
+from media_service.renditions.keeping import put_renditions
 from media_service.storage.blob_store import BlobStore
 
 # The maximum number of renditions from pipelines per media.
@@ -106,11 +106,7 @@ class RenditionStore:
         if media is None or not await finish(tx):
             return False
         check_rendition_limit(media, *(new.name for new in renditions if new.pipeline))
-        replaced = {older.name: older.blob for older in media.renditions}
-        for new, blob in zip(renditions, blobs, strict=True):
-            await queries.put_rendition(tx, media_id, new, blob.blob_id)
-            if new.name in replaced:
-                await release_replaced(tx, media, replaced[new.name])
+        await put_renditions(tx, media, renditions, blobs)
         if renditions:
             await queries.touch(tx, media_id)
         for new in renditions:
@@ -135,9 +131,3 @@ def check_rendition_limit(media: Media, *names: str) -> None:
             media_id=media.media_id,
             max_renditions=MAX_RENDITIONS,
         )
-
-
-async def release_replaced(tx: Transaction, media: Media, old: Blob) -> None:
-    """Releases the previous blob of a rendition."""
-    exposed = old.store == PUBLIC and not media.published
-    await release(tx, old.blob_id, timedelta() if exposed else LINGER)

@@ -1,7 +1,7 @@
 """Makes a new version of a media the current one, with renditions of it.
 
 The renditions of the version before it are served until those of the new one are stored. One that
-cannot be rendered from the new version is removed: it would show for ever what was replaced.
+cannot be rendered from the new version leaves the media: it would show for ever what was replaced.
 """
 
 from collections.abc import Collection, Iterable
@@ -13,7 +13,8 @@ from media_service.codecs.pipeline.route import find_route
 from media_service.db.new_job import NewJob
 from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Transaction
-from media_service.errors import Aborted, Fault, MediaError, Reason
+from media_service.errors import Aborted, FailedPrecondition, Fault, MediaError, Reason
+from media_service.failpoints import failpoint
 from media_service.jobs.model import JobKind
 from media_service.jobs.queries import changing, subjobs
 from media_service.media import queries
@@ -21,6 +22,7 @@ from media_service.media.model import STREAM, Kind, Media, Placeholder, Renditio
 from media_service.media.service import record_change
 from media_service.media.versions import queries as versions
 from media_service.renditions.foreign_kind import kind_of_job
+from media_service.renditions.keeping import keep, unpublish
 from media_service.renditions.presets import Presets
 from media_service.renditions.streams import queries as streams
 
@@ -42,14 +44,15 @@ async def make_current(
     if before is None or before.version > version.version:
         tx.notify(MediaChanged(media_id))
         return None
-    await versions.promote(tx, media_id, version.version, found.capture_time)
-    await remove_renditions(
+    await versions.promote(tx, media_id, version.version)
+    await retire(
         tx, before, (r for r in before.renditions if not r.pipeline and r.name not in rendered)
     )
     after = await queries.get(tx, media_id)
     assert after  # noqa: S101 - it is locked
     await record_change(tx, before, after)
     tx.audit("media.replace", media_id=media_id, version=version.version)
+    failpoint("version.promote.inside")
     return after
 
 
@@ -115,9 +118,28 @@ async def remove_replaced(tx: Transaction, media_id: str, names: Collection[str]
         if r.pipeline and base_name(r) in names and r.version < media.version
     ]
     if replaced:
-        await remove_renditions(tx, media, replaced)
+        await retire(tx, media, replaced)
         await queries.touch(tx, media_id)
         tx.notify(MediaChanged(media_id))
+
+
+async def retire(tx: Transaction, media: Media, removed: Iterable[Rendition]) -> None:
+    """Takes renditions of earlier versions from a media, which is locked. They are kept with their
+    versions, if quotas have room."""
+    kept = []
+    for rendition in removed:
+        try:
+            async with tx.savepoint():
+                is_kept = await keep(tx, media, rendition)
+        except FailedPrecondition as error:
+            if error.reason is not Reason.QUOTA_EXCEEDED:
+                raise
+            is_kept = False
+        if is_kept:
+            kept.append(rendition)
+        else:
+            await remove_renditions(tx, media, [rendition])
+    await unpublish(tx, media.media_id, kept)
 
 
 async def remove_renditions(tx: Transaction, media: Media, removed: Iterable[Rendition]) -> None:

@@ -138,7 +138,7 @@ def media_to_message(
     return message
 
 
-def version_to_message(version: Media) -> media_pb2.MediaVersion:
+def version_to_message(version: Media, public_urls: PublicUrls) -> media_pb2.MediaVersion:
     """`version`: a media as this version shows it."""
     first = version.version == 1
     message = media_pb2.MediaVersion(
@@ -153,6 +153,7 @@ def version_to_message(version: Media) -> media_pb2.MediaVersion:
         state=media_pb2.Media.State.Value(version.state),
         current=version.current,
         restored_from=version.restored_from,
+        renditions=[rendition_to_message(version, r, public_urls) for r in version.renditions],
     )
     if version.fault:
         message.error.CopyFrom(fault_status(version.fault))

@@ -93,7 +93,7 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     ) -> tuple[Media, Content]:
         media = await self._downloads.media(caller(), request.media_id)
         content = await self._downloads.content(caller(), media, request.rendition, request.version)
-        return media, content
+        return await self._downloads.shown(media, request.version), content
 
     async def GetContent(  # type: ignore[override]  # noqa: N802
         self, request: download_service_pb2.GetContentRequest, context: Context

@@ -213,6 +213,12 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         await self._deletions.purge(caller(), request.media_id)
         return empty_pb2.Empty()
 
+    async def EmptyTrash(  # noqa: N802
+        self, request: media_service_pb2.EmptyTrashRequest, context: Context
+    ) -> media_service_pb2.EmptyTrashResponse:
+        media_ids, more = await self._deletions.empty_trash(caller(), request.project_id)
+        return media_service_pb2.EmptyTrashResponse(media_ids=media_ids, more=more)
+
     async def ListVersions(  # noqa: N802
         self, request: media_service_pb2.ListVersionsRequest, context: Context
     ) -> media_service_pb2.ListVersionsResponse:
@@ -225,7 +231,9 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         def token(version: Media) -> str:
             return self._page_tokens.seal(query, [version.version])
 
-        versions, next_page_token = await page(found, size, version_to_message, token)
+        versions, next_page_token = await page(
+            found, size, lambda each: version_to_message(each, self._public_urls), token
+        )
         return media_service_pb2.ListVersionsResponse(
             versions=versions, next_page_token=next_page_token
         )
@@ -233,16 +241,16 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
     async def GetVersion(  # noqa: N802
         self, request: media_service_pb2.GetVersionRequest, context: Context
     ) -> media_pb2.MediaVersion:
-        return version_to_message(
-            await self._versions.get(caller(), request.media_id, request.version)
-        )
+        found = await self._versions.get(caller(), request.media_id, request.version)
+        return version_to_message(found, self._public_urls)
 
     async def RestoreVersion(  # noqa: N802
         self, request: media_service_pb2.RestoreVersionRequest, context: Context
     ) -> media_pb2.MediaVersion:
-        return version_to_message(
-            await self._versions.restore(caller(), request.media_id, request.version, request.etag)
+        restored = await self._versions.restore(
+            caller(), request.media_id, request.version, request.etag
         )
+        return version_to_message(restored, self._public_urls)
 
     async def DeleteVersion(  # noqa: N802
         self, request: media_service_pb2.DeleteVersionRequest, context: Context

@@ -19,14 +19,14 @@ class PublicUrls:
 
     def of_original(self, media: Media) -> str:
         """Empty if the original is not public."""
-        if not media.original_published:
+        if not (media.current and media.original_published):
             return ""
         name = path_name(media.filename)
         return f"{self.service}/{ORIGINALS}/{media.media_id}/{media.version}/{name}"
 
     def of(self, media: Media, rendition: Rendition) -> str:
-        """Empty if the rendition is not public."""
-        if not media.published:
+        """Empty if the rendition is not public, such as one of an earlier version."""
+        if not (media.current and media.published):
             return ""
         if rendition.name == STREAM:
             return f"{self.service}/{STREAMS}/{media.media_id}/{MASTER}"

@@ -108,6 +108,7 @@ def usage_to_message(usage: Usage) -> quota_service_pb2.Usage:
             quota_service_pb2.DayUsage(date=day.isoformat(), amount=amount_to_message(stored))
             for day, stored in usage.days.items()
         ],
+        deleted=amount_to_message(usage.deleted),
     )
 
 

@@ -30,13 +30,15 @@ from mediaservice.v1 import (
 from media_service.ids import new_id
 from tests.support.media.numbered_frames import counted
 from tests.support.media.small_files import jpeg
-from tests.support.rpc.server import token
+from tests.support.rpc.server import refusal, token
 from tests.support.tools import eventually
 
 KIB, MIB = 1 << 10, 1 << 20
 PAUSE_SECONDS = 0.02
 JPEG = jpeg()
 PIECE = 256 * KIB
+# The version that replaces the first one, and the one that restores it.
+REPLACED, RESTORED = 2, 3
 # The minimum size of a part on object stores, except for the last part.
 PART = 5 * MIB
 
@@ -74,6 +76,15 @@ def unless_killed() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def unless_refused(*reasons: str) -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        if refusal(error).reason not in reasons:
+            raise
+
+
 @dataclass
 class Attempt:
     """An upload, the requests for it, and the acknowledgments. None of these may be lost.
@@ -85,7 +96,9 @@ class Attempt:
     numbers. `wanted` is the requested pipeline and `job_id` its job, once it is acknowledged.
     `cancelled`: the job is cancelled. `renditions` are other renditions that were added.
     `visibility` is the requested visibility of the media, or empty. `render` is the image that
-    RenderImage returned. `end` is the expected final state. `fate` is where the service was killed.
+    RenderImage returned. `replacement` is the file that replaces the one of the media, or empty;
+    `withdrawn`: that version is deleted before it is inspected. `end` is the expected final state.
+    `fate` is where the service was killed.
     """
 
     data: bytes
@@ -105,6 +118,9 @@ class Attempt:
     finished: bool = False
     ended: bool = False
     render: bytes = b""
+    replacement: bytes = b""
+    replacement_key: str = field(default_factory=new_id)
+    withdrawn: bool = False
     wanted: str = ""
     cancelled: bool = False
     request_id: str = field(default_factory=new_id)
@@ -117,6 +133,10 @@ class Attempt:
     @property
     def spec(self) -> upload_pb2.UploadSpec:
         return upload_pb2.UploadSpec(filename=self.name, size_bytes=len(self.data))
+
+    def bytes_of(self, version: int) -> bytes:
+        """Version 2 replaces the first one, and version 3 is a copy of the first one."""
+        return self.replacement if version == REPLACED else self.data
 
     def found(self, upload: upload_pb2.Upload) -> None:
         if self.in_one_request and upload.state != upload_pb2.Upload.FINISHED:
@@ -337,6 +357,34 @@ class CrashClient:
         self._call(self._media.PurgeMedia, request)
         attempt.ended = True
 
+    def replace(self, attempt: Attempt) -> None:
+        """Replaces the file. A repeated call uses the same idempotency key."""
+        message = upload_service_pb2.WriteUploadRequest(
+            data=attempt.replacement, finish=True, request_id=attempt.replacement_key
+        )
+        message.spec.media_id = attempt.media_id
+        upload: upload_pb2.Upload = self._call(self._uploads.WriteUpload, iter([message]))
+        assert upload.version == REPLACED, "a file was replaced twice"
+
+    def restore(self, attempt: Attempt) -> None:
+        """Restores the first version, if it was inspected."""
+        request = media_service_pb2.RestoreVersionRequest(media_id=attempt.media_id, version=1)
+        with unless_refused("VERSION_NOT_READY"):
+            restored: media_pb2.MediaVersion = self._call(self._media.RestoreVersion, request)
+            assert restored.version == RESTORED, "a version was restored twice"
+
+    def delete_version(self, attempt: Attempt) -> None:
+        """Deletes the second version, unless it is current meanwhile."""
+        request = media_service_pb2.DeleteVersionRequest(
+            media_id=attempt.media_id, version=REPLACED
+        )
+        with unless_refused("VERSION_CURRENT", "VERSION_NOT_FOUND"):
+            self._call(self._media.DeleteVersion, request)
+
+    def versions(self, attempt: Attempt) -> set[int]:
+        request = media_service_pb2.ListVersionsRequest(media_id=attempt.media_id)
+        return {v.version for v in self._call(self._media.ListVersions, request).versions}
+
     def order(self, attempt: Attempt, ops: str) -> job_pb2.Job:
         """Requests a rendition. A repeated call uses the same idempotency key."""
         attempt.wanted = ops
@@ -494,6 +542,33 @@ def rendered(client: CrashClient, attempt: Attempt) -> None:
 
     eventually(ready)
     attempt.render = client.render(attempt.media_id)
+
+
+def replaced(client: CrashClient, attempt: Attempt) -> None:
+    """Replaces the file. When it is inspected, restores the first one and deletes the other."""
+    attempt.replacement = image(KIB)
+    at_once(client, attempt)
+    replace_further(client, attempt)
+
+
+def withdrawn(client: CrashClient, attempt: Attempt) -> None:
+    """Replaces the file, and deletes the new version before it is inspected."""
+    attempt.withdrawn = True
+    replaced(client, attempt)
+
+
+def replace_further(client: CrashClient, attempt: Attempt) -> None:
+    """Takes the steps of `replaced` that are possible now."""
+    media = client.media(attempt)
+    assert media is not None
+    if media.latest_version < REPLACED:
+        client.replace(attempt)
+    if attempt.withdrawn:
+        client.delete_version(attempt)
+    elif media.version == REPLACED and media.latest_version == REPLACED:
+        client.restore(attempt)
+    elif media.version == RESTORED:
+        client.delete_version(attempt)
 
 
 def processed(client: CrashClient, attempt: Attempt) -> None:

@@ -47,6 +47,7 @@ STREAMED = Trigger(scenarios.streamed_video)
 # In the middle of encoding a part.
 WHILE_ENCODING = Trigger(scenarios.streamed_video, nth=20)
 
+REPLACED, WITHDRAWN = Trigger(scenarios.replaced), Trigger(scenarios.withdrawn)
 IN_ONE_REQUEST = Trigger(scenarios.in_one_request, size=STREAM)
 RENDERED = Trigger(scenarios.rendered, worker=True)
 
@@ -94,6 +95,9 @@ TRIGGERS: Mapping[str, Trigger] = {
     "render.write.after": RENDERED,
     "render.keep.before": RENDERED,
     "render.keep.after": RENDERED,
+    "version.add.inside": REPLACED,
+    "version.remove.inside": WITHDRAWN,
+    "version.promote.inside": REPLACED,
     "s3.begin.after": ON_S3,
     "s3.part.before": SECOND_PART,
     "s3.part.after": SECOND_PART,
@@ -157,6 +161,7 @@ COPYING = ["place.write.after", "place.take.after"]
 IN_SEQUENCE = (
     ("job.claim.after", "ingest.hash.after", "ingest.finish.before", "ingest.finish.after"),
     ("ingest.share.inside", "ingest.share.after"),
+    ("version.promote.inside",),
     ("process.store.before", "process.finish.before", "process.finish.after"),
     ("upload.finish-job.after",),
     ("discard.before", "discard.removed", "discard.after"),

@@ -20,6 +20,7 @@ from tests.support.crash.client import (
     Scenario,
     at_once,
     in_one_request,
+    replace_further,
 )
 from tests.support.crash.deployment import Deployment
 from tests.support.media.numbered_frames import frames_of, shade
@@ -56,9 +57,16 @@ INVARIANTS = {
         and not exists (select from jobs j where j.job_id = k.resource_id)""",
     "an idempotency key that is still leased": """
         select resource_id as id from idempotency_keys where lease_until is not null""",
-    "a media without exactly one first version": """
+    "a media without exactly one current version": """
         select media_id as id from media m
-        where (select count(*) from media_versions v where v.media_id = m.media_id) <> 1""",
+        where (select array_agg(v.version) from media_versions v
+               where v.media_id = m.media_id and v.state is null)
+              is distinct from array[m.version]""",
+    "a new version that has not ended": """
+        select m.media_id as id from media m join media_versions v on v.media_id = m.media_id
+        where v.version > m.version and v.state in ('PENDING', 'PROCESSING')""",
+    "a rendition that was kept with a version that is current": """
+        select m.media_id as id from version_renditions join media m using (media_id, version)""",
     "a media whose creation and purge are not in the audit log, once each": """
         select media_id as id from (
             select media_id, 1 as created, 0 as purged from media
@@ -98,8 +106,10 @@ INVARIANTS = {
         select m.media_id as id from media m
         join media_versions v on v.media_id = m.media_id
         join blobs b on b.blob_id = v.blob_id
-        join uploads u on u.media_id = m.media_id
-        where m.size_bytes <> b.size_bytes or u.committed_size <> b.size_bytes""",
+        left join uploads u on u.media_id = m.media_id and u.version = v.version
+        group by m.media_id having bool_or(u.committed_size <> b.size_bytes)
+        or m.size_bytes <> sum(b.size_bytes) filter (where v.version = m.version)
+        or m.size_bytes + m.other_bytes <> sum(b.size_bytes)""",
     "a committed size that is not that of the parts": """
         select u.upload_id as id from uploads u
         join (
@@ -119,10 +129,13 @@ INVARIANTS = {
         where u.state in ('ABORTED', 'EXPIRED', 'FAILED')""",
     "an upload that failed": "select upload_id as id from uploads where state = 'FAILED'",
     # Each claim is an attempt. A job that killed ten workers fails, and a later job replaces it.
-    # An inspection also fails if its media was purged meanwhile.
+    # An inspection also fails if its media was purged, or its version deleted, meanwhile.
     "a job that failed before its attempts were used up": """
-        select subject_id as id from jobs where state = 'FAILED' and attempt <= 5
-        and (kind <> 'INGEST' or exists (select from media where media_id = subject_id))""",
+        select subject_id as id from jobs j where state = 'FAILED' and attempt <= 5
+        and (kind <> 'INGEST' or exists (
+            select from media_versions v
+            where v.media_id = j.subject_id and j.version in (0, v.version)
+        ))""",
     "bytes to delete without a job": """
         select f.subject_id as id from jobs f
         where f.state = 'FAILED' and f.kind in ('DISCARD', 'UNLINK') and not exists (
@@ -132,7 +145,7 @@ INVARIANTS = {
     "a quota that is not what the rows use": """
         with charged as (
             select org_id, owner_type, owner_id, project_id, 'BYTES' as measure, 0 as reserved,
-                   size_bytes as used
+                   size_bytes + other_bytes as used
             from media
             union all
             select org_id, owner_type, owner_id, project_id, 'BYTES', reserved_bytes(
@@ -142,6 +155,9 @@ INVARIANTS = {
             union all
             select org_id, owner_type, owner_id, project_id, 'RENDITION_BYTES', 0, b.size_bytes
             from media m join renditions r using (media_id) join blobs b using (blob_id)
+            union all
+            select org_id, owner_type, owner_id, project_id, 'RENDITION_BYTES', 0, b.size_bytes
+            from media m join version_renditions r using (media_id) join blobs b using (blob_id)
             union all
             select org_id, owner_type, owner_id, project_id, 'RENDITION_BYTES', 0, b.size_bytes
             from media m join streams s using (media_id) join stream_segments g using (stream_id)
@@ -163,9 +179,9 @@ INVARIANTS = {
         where q.measure not in ('MEDIA', 'FILE_BYTES')
         and (q.reserved, used_now(q.used, q.period_start))
             is distinct from (coalesce(c.reserved, 0), coalesce(c.used, 0))""",
-    "more than one ingest job for a media": """
+    "more than one ingest job for a version": """
         select subject_id as id from jobs where kind = 'INGEST'
-        group by subject_id having count(*) > 1""",
+        group by subject_id, version having count(*) > 1""",
 }
 
 
@@ -252,8 +268,12 @@ def check_stream(client: CrashClient, attempt: Attempt) -> None:
 
 def check_media(client: CrashClient, attempt: Attempt) -> None:
     """Checks every byte of the media and its renditions, in whichever store they are."""
-    require(client.media(attempt) is not None, "finished, without a media", attempt)
-    require(client.content(attempt.media_id) == attempt.data, "wrong bytes", attempt)
+    before, data, after = client.media(attempt), client.content(attempt.media_id), None
+    if attempt.replacement:  # a worker may replace the file in between
+        after = client.media(attempt)
+    require(before is not None, "finished, without a media", attempt)
+    expected = {attempt.bytes_of(media.version) for media in (before, after) if media}
+    require(data in expected, "wrong bytes", attempt)
     for name, data in attempt.renditions.items():
         found = client.content(attempt.media_id, name)
         require(found == data, f"wrong bytes in the rendition {name}", attempt)
@@ -332,6 +352,8 @@ def use(client: CrashClient, attempt: Attempt) -> None:
         client.show(attempt, attempt.visibility)
     if attempt.wanted:
         client.order(attempt, attempt.wanted)
+    if attempt.replacement:
+        repeat(replace_further, client, attempt)
 
 
 def check_attempt(client: CrashClient, attempt: Attempt) -> None:
@@ -346,7 +368,9 @@ def check_attempt(client: CrashClient, attempt: Attempt) -> None:
         return
     media = client.media(attempt)
     assert media is not None
-    sha256 = hashlib.sha256(attempt.data).digest()
+    versions = client.versions(attempt) if attempt.replacement else {1}
+    require(media.version == max(versions), "the newest version is not current", attempt)
+    sha256 = hashlib.sha256(attempt.bytes_of(media.version)).digest()
     state = media_pb2.Media.State.Name(media.state)
     require(state == "READY", f"an intact image is {state}", attempt)
     require(media.checksums.sha256 == sha256, "wrong SHA-256", attempt)

@@ -153,6 +153,7 @@ class AsyncClient:
         target: Downloadable,
         *,
         rendition: str = "",
+        version: int = 0,
         offset: int = 0,
         limit: int = 0,
         resume: bool = False,
@@ -164,10 +165,15 @@ class AsyncClient:
         A path appears only once all its bytes are there and right. A negative `offset` counts
         from the end; a `limit` of 0 means to the end. Both are in bytes.
 
+        `version` 0 is the current one. Another one needs the role EDITOR, and the media that is
+        returned is as this version shows it.
+
         With `resume`, an interrupted download to a path leaves a `.part` file beside it, and the
-        next one of the same content to this path continues it. The checksum covers both.
+        next one of the same content to this path continues it. The checksum covers both. That of
+        a `version` begins again.
         """
-        if resume and not offset and not limit and isinstance(target, str | os.PathLike):
+        whole_now = resume and not (offset or limit or version)
+        if whole_now and isinstance(target, str | os.PathLike):
             media = await self.get(media_id)
             if content := content_id(media, rendition):
                 whole = download_service_pb2.DownloadRequest(media_id=media_id, rendition=rendition)
@@ -175,7 +181,7 @@ class AsyncClient:
                     reception = Reception(whole, part, progress)
                     return await self._transport.run(resumed(reception, media, part, self._backoff))
         request = download_service_pb2.DownloadRequest(
-            media_id=media_id, rendition=rendition, offset=offset, limit=limit
+            media_id=media_id, rendition=rendition, version=version, offset=offset, limit=limit
         )
         with open_target(target) as opened:
             reception = Reception(request, opened, progress)
@@ -341,6 +347,18 @@ class AsyncClient:
     async def purge(self, media_id: str) -> None:
         """Removes a soft-deleted media and its bytes for good."""
         await self._transport.run(calls.purge(media_id, self._backoff))
+
+    async def empty_trash(self, *, project_id: str = "") -> AsyncIterator[str]:
+        """Lets the service purge deleted media: those of a project, or all that the caller owns.
+        Returns their ids."""
+        request = media_service_pb2.EmptyTrashRequest(project_id=project_id)
+        while True:
+            response = await self._transport.run(calls.call("EmptyTrash", request, self._backoff))
+            for media_id in response.media_ids:
+                yield media_id
+            # Those that others are changing at the moment are left.
+            if not (response.more and response.media_ids):
+                return
 
     async def versions(self, media_id: str) -> AsyncIterator[media_pb2.MediaVersion]:
         """The versions of a media, newest first, fetched page by page as they are consumed."""

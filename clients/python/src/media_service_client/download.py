@@ -79,6 +79,7 @@ class Reception:
         return download_service_pb2.DownloadRequest(
             media_id=self._asked.media_id,
             rendition=self._asked.rendition,
+            version=self._asked.version,
             offset=self._position,
             limit=self._range.end - self._position,
         )

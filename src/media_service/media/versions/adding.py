@@ -11,6 +11,7 @@ from media_service.db.new_event import Event
 from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Transaction
 from media_service.errors import Fault, InvalidArgument, Reason
+from media_service.failpoints import failpoint
 from media_service.jobs.periodic import Batches
 from media_service.media.intake import intake_jobs
 from media_service.media.model import Kind, Media, NewMedia
@@ -55,6 +56,7 @@ async def add_version(
     version = await queries.add(tx, new, restored_from)
     await tx.enqueue(*intake_jobs(new, actor, version))
     tx.notify(MediaChanged(new.media_id))
+    failpoint("version.add.inside")
     return version
 
 

@@ -5,7 +5,6 @@ that is not current has them in its own row. `promote` moves them.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from psycopg.types.json import Jsonb
 
@@ -13,9 +12,29 @@ from media_service.codecs.inspection import Info, Inspection, to_json
 from media_service.db.transaction import Connection
 from media_service.errors import Fault
 from media_service.media import queries
-from media_service.media.model import Kind, Media, MediaState, NewMedia, Placeholder
+from media_service.media.model import (
+    Kind,
+    Media,
+    MediaState,
+    NewMedia,
+    Placeholder,
+    Rendition,
+)
+from media_service.media.queries import FOLLOWED_TIME
 
+RENDITION = "name, blob_id, content_type, create_time, pipeline, version, width, height"
+# Of a version: those that the address of the media still serves, and those that were kept when
+# others replaced them.
 RENDITIONS = queries.RENDITIONS.replace(
+    "from renditions r",
+    f"""
+    from (
+        select media_id, {RENDITION} from renditions
+        union all
+        select media_id, {RENDITION} from version_renditions
+    ) r
+    """,
+).replace(
     "where r.media_id = m.media_id", "where r.media_id = m.media_id and r.version = v.version"
 )
 # The columns that differ between versions: of the media, and of a version that is not current.
@@ -29,6 +48,7 @@ OTHERS = {
     "refused": "v.refused",
     "info": "v.info",
     "private_info": "v.private_info",
+    "found_capture_time": "v.found_capture_time",
     "blurhash": "v.blurhash",
     "dominant_color": "v.dominant_color",
 }
@@ -168,13 +188,14 @@ async def set_info(
     await db.execute(
         "update media_versions set state = 'READY', error_reason = null, error_message = null,"
         " error_metadata = null, refused = false, kind = %s, found_type = %s, info = %s,"
-        " private_info = %s, blurhash = %s, dominant_color = %s"
+        " private_info = %s, found_capture_time = %s, blurhash = %s, dominant_color = %s"
         " where media_id = %s and version = %s and state <> 'QUARANTINED'",
         (
             kind,
             found.content_type,
             Jsonb(to_json(found.info)),
             Jsonb(to_json(found.private_info)),
+            found.capture_time,
             placeholder.blurhash,
             placeholder.dominant_color,
             media.media_id,
@@ -184,11 +205,9 @@ async def set_info(
     await queries.touch(db, media.media_id)
 
 
-async def promote(
-    db: Connection, media_id: str, version: int, capture_time: datetime | None
-) -> None:
+async def promote(db: Connection, media_id: str, version: int) -> None:
     """Makes a version that is READY the current one. The media, which is locked, keeps what callers
-    have set, and its `capture_time`, if it has one."""
+    have set."""
     # The one that was current.
     kept = ", ".join(f"{name} = m.{name}" for name in OTHERS if name != "content_type")
     await db.execute(
@@ -206,20 +225,86 @@ async def promote(
         set version = v.version, {taken}, size_bytes = b.size_bytes,
             other_bytes = m.other_bytes + m.size_bytes - b.size_bytes,
             ready_time = coalesce(m.ready_time, now()),
-            capture_time = coalesce(m.capture_time, %s),
+            capture_time = {FOLLOWED_TIME.format("m", "v.found_capture_time")},
             revision = m.revision + 1, update_time = now()
         from media_versions v join blobs b on b.blob_id = v.blob_id
         where m.media_id = %s and v.media_id = m.media_id and v.version = %s
         """.encode(),
-        (capture_time, media_id, version),
+        (media_id, version),
     )
     await db.execute(
         "update media_versions set state = null, replace_time = null, error_reason = null,"
         " error_message = null, error_metadata = null, info = null, private_info = null,"
-        " refused = false"
+        " found_capture_time = null, refused = false"
         " where media_id = %s and version = %s",
         (media_id, version),
     )
+
+
+async def keep_rendition(db: Connection, media_id: str, rendition: Rendition) -> bool:
+    """Takes a rendition from the address of its media, and keeps it and its reference to the blob
+    with its version. Returns False if that version was deleted. Raises FailedPrecondition
+    (QUOTA_EXCEEDED)."""
+    # In this order, so that a quota that has room before has room afterwards.
+    rows = await db.execute(
+        f"""
+        delete from renditions r where media_id = %s and name = %s
+            and exists (
+                select from media_versions v
+                where v.media_id = r.media_id and v.version = r.version
+            )
+            and not exists (
+                select from version_renditions k
+                where k.media_id = r.media_id and k.version = r.version and k.name = r.name
+            )
+        returning {RENDITION}
+        """.encode(),
+        (media_id, rendition.name),
+    )
+    row = await rows.fetchone()
+    if row is None:
+        return False
+    await db.execute(
+        f"insert into version_renditions (media_id, {RENDITION})"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)".encode(),
+        (media_id, *row.values()),
+    )
+    return True
+
+
+async def kept_renditions(db: Connection, media_id: str, store: str) -> tuple[Rendition, ...]:
+    """Renditions that were kept with earlier versions of a media, and are in this store."""
+    rows = await db.execute(
+        """
+        select k.name, k.content_type, to_json(k.create_time) #>> '{}' as time, k.pipeline,
+               k.version, k.width, k.height, b.blob_id::text as blob_id, b.store, b.key,
+               b.size_bytes as size, b.crc32c, encode(b.sha256, 'hex') as sha256
+        from version_renditions k join blobs b on b.blob_id = k.blob_id
+        where k.media_id = %s and b.store = %s order by k.version, k.name
+        """,
+        (media_id, store),
+    )
+    return tuple([queries.rendition(row) async for row in rows])
+
+
+async def move_kept(db: Connection, media_id: str, rendition: Rendition, blob_id: str) -> None:
+    """Changes the blob of a kept rendition."""
+    await db.execute(
+        "update version_renditions set blob_id = %s"
+        " where media_id = %s and version = %s and name = %s and blob_id = %s",
+        (blob_id, media_id, rendition.version, rendition.name, rendition.blob.blob_id),
+    )
+
+
+async def remove_kept(db: Connection, version: Media) -> dict[str, str]:
+    """Removes the renditions that were kept with a version. Returns their blobs by name. The
+    caller removes the references to these."""
+    rows = await db.execute(
+        "delete from version_renditions where media_id = %s and version = %s"
+        " returning name, blob_id::text as blob_id",
+        (version.media_id, version.version),
+    )
+    return {row["name"]: row["blob_id"] async for row in rows}
 
 
 async def remove(db: Connection, version: Media) -> None:

@@ -5,7 +5,7 @@ from media_service.blobs import queries as blobs
 from media_service.db.database import Database
 from media_service.errors import FailedPrecondition, Reason
 from media_service.media.model import NOT_SCANNED, Media, MediaState, NewMedia, Scan
-from media_service.media.service import load
+from media_service.media.service import load, policies_of
 from media_service.media.versions import queries
 from media_service.media.versions.adding import add_version, check_replaceable
 from media_service.media.versions.reader import version_not_found
@@ -63,14 +63,17 @@ class VersionService:
                     version=version,
                     state=found.state,
                 )
-            added = await add_version(tx, copy_of(found, self._new_scan), principal.owner, version)
+            policies = await policies_of(tx, media.owner.org_id, media.project_id)
+            copy = copy_of(found, self._new_scan, strip=policies.strip_metadata)
+            added = await add_version(tx, copy, principal.owner, version)
             tx.audit(media_id=media_id, version=added, details={"restored": str(version)})
             restored = await queries.get(tx, media_id, added)
         assert restored  # noqa: S101 - it is locked
         return restored
 
 
-def copy_of(version: Media, scan: Scan) -> NewMedia:
+def copy_of(version: Media, scan: Scan, *, strip: bool) -> NewMedia:
+    """`strip`: a policy says that originals lose their metadata before anybody can read them."""
     return NewMedia(
         version.media_id,
         version.owner,
@@ -80,5 +83,6 @@ def copy_of(version: Media, scan: Scan) -> NewMedia:
         version.blob,
         version.project_id,
         scan=scan,
+        strip_pending=strip and not version.stripped,
         stripped=version.stripped,
     )

@@ -1,11 +1,13 @@
-"""The job that moves the renditions of a media to the store that its visibility requires."""
+"""The job that moves the renditions of a media to the store that its visibility requires. Those
+that were kept with earlier versions leave the public store."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from media_service.blobs.model import Blob
+from media_service.blobs.model import PUBLIC, RAW, Blob
 from media_service.blobs.placing import NewBlob, Placer
 from media_service.db.database import Database
 from media_service.db.new_job import NewJob
@@ -19,7 +21,8 @@ from media_service.jobs.progress import Progress
 from media_service.jobs.queries import claimed_jobs
 from media_service.media import queries
 from media_service.media.model import Media, Rendition
-from media_service.renditions.rendition_store import release_replaced
+from media_service.media.versions import queries as versions
+from media_service.renditions.keeping import release_replaced
 from media_service.storage.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,33 @@ RETRY_DELAY = timedelta(minutes=10)
 # The maximum size of a small rendition. Copying 200 of them takes well below the time limit of a
 # write.
 SMALL_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Renditions of a media that belong in another store. `kept`: with earlier versions."""
+
+    media: Media
+    misplaced: Sequence[Rendition]
+    kept: bool
+
+    @property
+    def store(self) -> str:
+        return RAW if self.kept else self.media.rendition_store
+
+    async def take(
+        self, tx: Transaction, media_id: str, rendition: Rendition, blob_id: str
+    ) -> None:
+        move = versions.move_kept if self.kept else queries.move_rendition
+        await move(tx, media_id, rendition, blob_id)
+
+
+async def work_on(tx: Transaction, media: Media) -> Work | None:
+    """What is to be moved next of a media, which is locked: those that it serves first."""
+    if media.misplaced:
+        return Work(media, media.misplaced, kept=False)
+    kept = await versions.kept_renditions(tx, media.media_id, PUBLIC)
+    return Work(media, kept, kept=True) if kept else None
 
 
 class PublishHandler(JobHandler):
@@ -48,10 +78,10 @@ class PublishHandler(JobHandler):
         self._placer = Placer(database)
 
     async def run(self, claim: Claim, progress: Progress) -> None:
-        while media := await self._unfinished(claim):
+        while work := await self._unfinished(claim):
             try:
-                for group in groups(media.misplaced):
-                    await self._move(media, group)
+                for group in groups(work.misplaced):
+                    await self._move(work, group)
             except MediaError:
                 await self._move_each(claim)
 
@@ -63,16 +93,16 @@ class PublishHandler(JobHandler):
                 await tx.enqueue(NewJob(JobKind.PUBLISH, claim.subject_id, delay=RETRY_DELAY))
         failpoint("publish.give-up.after")
 
-    async def _unfinished(self, claim: Claim) -> Media | None:
-        """Returns the media if it still has misplaced renditions. Otherwise, ends the job and
-        returns None.
+    async def _unfinished(self, claim: Claim) -> Work | None:
+        """Returns what is still misplaced of the media. If nothing is, ends the job and returns
+        None.
 
         A change of the visibility takes the same lock and enqueues a new job.
         """
         async with self._database.transaction() as tx:
             media = await queries.lock(tx, claim.subject_id)
-            if media is not None and media.misplaced:
-                return media
+            if media is not None and (work := await work_on(tx, media)):
+                return work
             failpoint("publish.finish.before")
             await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED)
         failpoint("publish.finish.after")
@@ -81,27 +111,27 @@ class PublishHandler(JobHandler):
     async def _move_each(self, claim: Claim) -> None:
         """Moves renditions one by one, so that a failure does not block the others. Afterwards,
         raises the error of the last failure."""
-        media = await self._unfinished(claim)
-        if media is None:
+        work = await self._unfinished(claim)
+        if work is None:
             return
         failed: MediaError | None = None
-        for rendition in media.misplaced:
+        for rendition in work.misplaced:
             try:
-                await self._move(media, [rendition])
+                await self._move(work, [rendition])
             except MediaError as error:
                 failed = error
         if failed is not None and await self._unfinished(claim):
             raise failed
 
-    async def _move(self, media: Media, renditions: Sequence[Rendition]) -> None:
+    async def _move(self, work: Work, renditions: Sequence[Rendition]) -> None:
         """Moves renditions together. Does nothing if one of them, or the visibility of the media,
         has changed."""
-        target = self._stores[media.rendition_store]
+        target = self._stores[work.store]
         copies = [
             NewBlob(r.blob.size_bytes, r.blob.checksums, partial(self._copy, target, r))
             for r in renditions
         ]
-        take = partial(self._take, media.media_id, renditions)
+        take = partial(self._take, work, renditions)
         await self._placer.place_all(target, copies, take)
 
     async def _copy(self, target: BlobStore, rendition: Rendition, key: str) -> None:
@@ -111,21 +141,23 @@ class PublishHandler(JobHandler):
 
     async def _take(
         self,
-        media_id: str,
+        work: Work,
         renditions: Sequence[Rendition],
         tx: Transaction,
         copies: Sequence[Blob],
     ) -> bool:
+        media_id = work.media.media_id
         media = await queries.lock(tx, media_id)
-        if media is None or any(media.rendition_store != copy.store for copy in copies):
+        now = await work_on(tx, media) if media else None
+        if media is None or now is None or (now.store, now.kept) != (work.store, work.kept):
             return False
-        current = {(r.name, r.blob.blob_id) for r in media.renditions}
+        current = {(r.name, r.blob.blob_id) for r in now.misplaced}
         if any((r.name, r.blob.blob_id) not in current for r in renditions):
             return False
         for rendition, copy in zip(renditions, copies, strict=True):
-            await queries.move_rendition(tx, media_id, rendition, copy.blob_id)
+            await work.take(tx, media_id, rendition, copy.blob_id)
             await release_replaced(tx, media, rendition.blob)
-        if media.published:  # otherwise, readers see no change
+        if media.published and not work.kept:  # otherwise, readers see no change
             await queries.touch(tx, media_id)
         tx.notify(MediaChanged(media_id))
         return True
