@@ -60,6 +60,56 @@ class CopyMediaRequest(_message.Message):
 Global___CopyMediaRequest: _TypeAlias = CopyMediaRequest  # noqa: Y015
 
 @_typing.final
+class EmptyTrashRequest(_message.Message):
+    """Which media EmptyTrash purges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """Only media in this project. Empty: all media that the caller owns, in whichever project."""
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmptyTrashRequest: _TypeAlias = EmptyTrashRequest  # noqa: Y015
+
+@_typing.final
+class EmptyTrashResponse(_message.Message):
+    """The media that EmptyTrash purges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_IDS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """Whether there are more. Call EmptyTrash again."""
+    @_builtins.property
+    def media_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The media that a worker removes now, at most 1000."""
+
+    def __init__(
+        self,
+        *,
+        media_ids: _abc.Iterable[_builtins.str] | None = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_ids", b"media_ids", "more", b"more"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmptyTrashResponse: _TypeAlias = EmptyTrashResponse  # noqa: Y015
+
+@_typing.final
 class ListVersionsRequest(_message.Message):
     """Which versions ListVersions returns."""
 
@@ -276,7 +326,9 @@ class ListMediaRequest(_message.Message):
     a field are before all others, and with " desc" after them. Default: "create_time desc".
     """
     show_deleted: _builtins.bool
-    """Whether to include deleted media."""
+    """Whether to include deleted media. The filter `delete_time:*` then leaves out all others, and the order
+    "delete_time desc" has those first that were deleted last: the trash.
+    """
     view: _media_pb2.Media.View.ValueType
     """How much to return of each media; BASIC by default."""
     sign_read_urls: _builtins.bool

@@ -90,6 +90,11 @@ class MediaServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_media__service__pb2.PurgeMediaRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.EmptyTrash = channel.unary_unary(
+                '/mediaservice.v1.MediaService/EmptyTrash',
+                request_serializer=mediaservice_dot_v1_dot_media__service__pb2.EmptyTrashRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_media__service__pb2.EmptyTrashResponse.FromString,
+                _registered_method=True)
         self.ListVersions = channel.unary_unary(
                 '/mediaservice.v1.MediaService/ListVersions',
                 request_serializer=mediaservice_dot_v1_dot_media__service__pb2.ListVersionsRequest.SerializeToString,
@@ -287,6 +292,24 @@ class MediaServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EmptyTrash(self, request, context):
+        """Purges deleted media before their `purge_time`: those of a project, or all that the caller owns. A worker removes
+        them, usually within a minute or two. Until then, UndeleteMedia still restores one of them.
+
+        One call takes at most 1000 media, the ones that were deleted first; `more` tells to call again. Media on which the
+        caller does not have the role OWNER stay.
+
+        Permission: media.purge. Errors: INVALID_FIELD. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media:emptyTrash --json '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.MediaService/EmptyTrash
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListVersions(self, request, context):
         """Lists the versions of a media, newest first. One that is PENDING or PROCESSING becomes the current one when it is
         READY; until then, and if it fails, the media is served as before.
@@ -403,6 +426,11 @@ def add_MediaServiceServicer_to_server(servicer, server):
                     servicer.PurgeMedia,
                     request_deserializer=mediaservice_dot_v1_dot_media__service__pb2.PurgeMediaRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'EmptyTrash': grpc.unary_unary_rpc_method_handler(
+                    servicer.EmptyTrash,
+                    request_deserializer=mediaservice_dot_v1_dot_media__service__pb2.EmptyTrashRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_media__service__pb2.EmptyTrashResponse.SerializeToString,
             ),
             'ListVersions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListVersions,
@@ -699,6 +727,33 @@ class MediaService(object):
             '/mediaservice.v1.MediaService/PurgeMedia',
             mediaservice_dot_v1_dot_media__service__pb2.PurgeMediaRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EmptyTrash(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.MediaService/EmptyTrash',
+            mediaservice_dot_v1_dot_media__service__pb2.EmptyTrashRequest.SerializeToString,
+            mediaservice_dot_v1_dot_media__service__pb2.EmptyTrashResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -167,6 +167,20 @@ class MediaServiceStub:
         curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge --json '{}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/PurgeMedia
     """
+    EmptyTrash: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.EmptyTrashRequest, _media_service_pb2.EmptyTrashResponse]
+    """Purges deleted media before their `purge_time`: those of a project, or all that the caller owns. A worker removes
+    them, usually within a minute or two. Until then, UndeleteMedia still restores one of them.
+
+    One call takes at most 1000 media, the ones that were deleted first; `more` tells to call again. Media on which the
+    caller does not have the role OWNER stay.
+
+    Permission: media.purge. Errors: INVALID_FIELD. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media:emptyTrash --json '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.MediaService/EmptyTrash
+    """
     ListVersions: _grpc.UnaryUnaryMultiCallable[_media_service_pb2.ListVersionsRequest, _media_service_pb2.ListVersionsResponse]
     """Lists the versions of a media, newest first. One that is PENDING or PROCESSING becomes the current one when it is
     READY; until then, and if it fails, the media is served as before.
@@ -352,6 +366,20 @@ class MediaServiceAsyncStub(MediaServiceStub):
 
         curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge --json '{}'
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/PurgeMedia
+    """
+    EmptyTrash: _aio.UnaryUnaryMultiCallable[_media_service_pb2.EmptyTrashRequest, _media_service_pb2.EmptyTrashResponse]  # type: ignore[assignment]
+    """Purges deleted media before their `purge_time`: those of a project, or all that the caller owns. A worker removes
+    them, usually within a minute or two. Until then, UndeleteMedia still restores one of them.
+
+    One call takes at most 1000 media, the ones that were deleted first; `more` tells to call again. Media on which the
+    caller does not have the role OWNER stay.
+
+    Permission: media.purge. Errors: INVALID_FIELD. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media:emptyTrash --json '{}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.MediaService/EmptyTrash
     """
     ListVersions: _aio.UnaryUnaryMultiCallable[_media_service_pb2.ListVersionsRequest, _media_service_pb2.ListVersionsResponse]  # type: ignore[assignment]
     """Lists the versions of a media, newest first. One that is PENDING or PROCESSING becomes the current one when it is
@@ -595,6 +623,26 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:purge --json '{}'
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"media_id\\": \\"$MEDIA\\"}" $GRPC mediaservice.v1.MediaService/PurgeMedia
+        """
+
+    @_abc_1.abstractmethod
+    def EmptyTrash(
+        self,
+        request: _media_service_pb2.EmptyTrashRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_media_service_pb2.EmptyTrashResponse, _abc.Awaitable[_media_service_pb2.EmptyTrashResponse]]:
+        """Purges deleted media before their `purge_time`: those of a project, or all that the caller owns. A worker removes
+        them, usually within a minute or two. Until then, UndeleteMedia still restores one of them.
+
+        One call takes at most 1000 media, the ones that were deleted first; `more` tells to call again. Media on which the
+        caller does not have the role OWNER stay.
+
+        Permission: media.purge. Errors: INVALID_FIELD. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media:emptyTrash --json '{}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" $GRPC mediaservice.v1.MediaService/EmptyTrash
         """
 
     @_abc_1.abstractmethod

@@ -151,6 +151,7 @@ class Client:
         target: Downloadable,
         *,
         rendition: str = "",
+        version: int = 0,
         offset: int = 0,
         limit: int = 0,
         resume: bool = False,
@@ -162,10 +163,15 @@ class Client:
         A path appears only once all its bytes are there and right. A negative `offset` counts
         from the end; a `limit` of 0 means to the end. Both are in bytes.
 
+        `version` 0 is the current one. Another one needs the role EDITOR, and the media that is
+        returned is as this version shows it.
+
         With `resume`, an interrupted download to a path leaves a `.part` file beside it, and the
-        next one of the same content to this path continues it. The checksum covers both.
+        next one of the same content to this path continues it. The checksum covers both. That of
+        a `version` begins again.
         """
-        if resume and not offset and not limit and isinstance(target, str | os.PathLike):
+        whole_now = resume and not (offset or limit or version)
+        if whole_now and isinstance(target, str | os.PathLike):
             media = self.get(media_id)
             if content := content_id(media, rendition):
                 whole = download_service_pb2.DownloadRequest(media_id=media_id, rendition=rendition)
@@ -173,7 +179,7 @@ class Client:
                     reception = Reception(whole, part, progress)
                     return self._transport.run(resumed(reception, media, part, self._backoff))
         request = download_service_pb2.DownloadRequest(
-            media_id=media_id, rendition=rendition, offset=offset, limit=limit
+            media_id=media_id, rendition=rendition, version=version, offset=offset, limit=limit
         )
         with open_target(target) as opened:
             reception = Reception(request, opened, progress)
@@ -337,6 +343,18 @@ class Client:
     def purge(self, media_id: str) -> None:
         """Removes a soft-deleted media and its bytes for good."""
         self._transport.run(calls.purge(media_id, self._backoff))
+
+    def empty_trash(self, *, project_id: str = "") -> Iterator[str]:
+        """Lets the service purge deleted media: those of a project, or all that the caller owns.
+        Returns their ids."""
+        request = media_service_pb2.EmptyTrashRequest(project_id=project_id)
+        while True:
+            response = self._transport.run(calls.call("EmptyTrash", request, self._backoff))
+            for media_id in response.media_ids:
+                yield media_id
+            # Those that others are changing at the moment are left.
+            if not (response.more and response.media_ids):
+                return
 
     def versions(self, media_id: str) -> Iterator[media_pb2.MediaVersion]:
         """The versions of a media, newest first, fetched page by page as they are consumed."""
