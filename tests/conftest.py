@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
-from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
 
 from media_service.cli.malloc_tuning import tune_malloc
 from media_service.codecs.sandbox.forks import ForkServer
@@ -24,15 +22,16 @@ from tests.support.browser.browser import Browser
 from tests.support.browser.chromium import running_browser
 from tests.support.clamd import Clamd, running_clamd
 from tests.support.databases import (
+    HURRIED,
     CleanDatabases,
     administer,
-    hurry,
     roomy_memory,
     unique_name,
     with_database,
 )
 from tests.support.long_form import LONG_FORM
 from tests.support.ports import free_port
+from tests.support.processes import Processes
 from tests.support.signals import start_programs_with_default_signals
 from tests.support.stores.gcs_server import gcs_server
 from tests.support.stores.rabbitmq_server import RabbitmqServer
@@ -56,42 +55,47 @@ settings.load_profile("untimed")
 
 CLIENT = Path(__file__).parent / "client"
 
-# The files that take longest, in the order in which they start. One that started last would run
-# alone.
+# The files that take longest, or whose group does, in the order in which they start. One that started
+# last would run alone.
 LONG = (
-    "tests/conformance/test_driver.py",
-    "tests/codecs/video/test_transcode.py",
-    "tests/crash/test_killed_workers.py",
     "tests/e2e/test_examples.py",
     "tests/e2e/test_dev.py",
     "tests/e2e/test_rest_uploads.py",
-    "tests/matrix/test_matrix.py",
-    "tests/crash/test_killed_erasures.py",
-    "tests/codecs/video/test_frames.py",
-    "tests/rpc/test_streams.py",
+    "tests/conformance/test_rabbitmq_sink.py",
+    "tests/codecs/video/test_transcode.py",
     "tests/rpc/test_silent_store.py",
+    "tests/rpc/test_streams.py",
+    "tests/crash/test_killed_erasures.py",
+    "tests/conformance/test_s3_driver.py",
+    "tests/crash/test_killed_workers.py",
+    "tests/e2e/test_events.py",
+    "tests/matrix/test_matrix.py",
     "tests/crash/test_outages.py",
+    "tests/crash/test_killed_jobs.py",
+    "tests/codecs/video/test_frames.py",
+    "tests/rpc/test_any_input.py",
     "tests/crash/test_killed_servers.py",
-    "tests/rpc/test_virus_scans.py",
+    "tests/packaging/test_wheels.py",
+    "tests/conformance/test_driver.py",
+    "tests/crash/test_killed_uploads.py",
     "tests/codecs/audio/test_audio.py",
     "tests/rpc/test_stream_races.py",
+    "tests/rpc/test_silent_database.py",
+    "tests/rpc/test_admission.py",
+    "tests/rpc/test_virus_scans.py",
     "tests/rpc/test_replaceable_parts.py",
-    "tests/conformance/test_s3_driver.py",
     "tests/codecs/audio/test_loudness.py",
-    "tests/crash/test_killed_jobs.py",
-    "tests/packaging/test_wheels.py",
     "tests/conformance/test_gcs_driver.py",
     "tests/browser/test_players.py",
     "tests/rpc/test_render.py",
     "tests/reconcile/test_blobs.py",
-    "tests/crash/test_killed_uploads.py",
-    "tests/rpc/test_silent_database.py",
     "tests/e2e/test_reconcile.py",
     "tests/e2e/test_s3.py",
-    "tests/rpc/test_admission.py",
     "tests/database/test_worker.py",
     "tests/rpc/test_succession.py",
+    "tests/rpc/test_privacy.py",
     "tests/rpc/test_parallel_client.py",
+    "tests/rpc/test_content_types.py",
     "tests/crash/test_killed_on_s3.py",
     "tests/codecs/test_inspect_bad_av.py",
     "tests/crash/test_rolling_restart.py",
@@ -121,9 +125,9 @@ SHARING = (
     ),
     ("s3", "s3_parts"),
 )
-UNITS = {f"tests/e2e/test_{name}.py": f"e2e/{names[0]}" for names in SHARING for name in names}
+GROUPS = {f"tests/e2e/test_{name}.py": f"e2e/{names[0]}" for names in SHARING for name in names}
 # Files that share a broker, which takes seconds to start.
-UNITS |= dict.fromkeys(
+GROUPS |= dict.fromkeys(
     (
         *("tests/database/test_rabbitmq_looks.py", "tests/rpc/test_rabbitmq_transport.py"),
         *("tests/conformance/test_rabbitmq_sink.py", "tests/e2e/test_foreign_workers.py"),
@@ -133,16 +137,13 @@ UNITS |= dict.fromkeys(
 )
 
 
-class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # it has no types
-    """One worker runs all tests of a file, or of the files in a group of `SHARING`."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = str(super()._split_scope(nodeid))
-        return UNITS.get(file, file)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--processes", type=int, default=1, help="how many processes run the tests")
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
-    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+def pytest_configure(config: pytest.Config) -> None:
+    if (count := config.getoption("processes")) > 1:
+        config.pluginmanager.register(Processes(count, GROUPS))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -173,9 +174,8 @@ def postgres() -> Iterator[str]:
         return
     with (
         tempfile.TemporaryDirectory(prefix="media-test-", dir=roomy_memory()) as folder,
-        embedded_postgres(Path(folder) / "postgres") as url,
+        embedded_postgres(Path(folder) / "postgres", HURRIED) as url,
     ):
-        hurry(url)
         yield url
 
 

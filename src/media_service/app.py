@@ -25,7 +25,6 @@ from media_service.audit.writer import AuditWriter
 from media_service.batches.service import BatchService
 from media_service.blobs.model import PUBLIC, RAW
 from media_service.blobs.store_markers import adopt, identify
-from media_service.cdn.drivers import open_purger
 from media_service.cdn.sink import CdnSink
 from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.document.office import installed
@@ -710,6 +709,8 @@ async def event_sinks(config: Config) -> AsyncIterator[Sequence[Sink]]:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     if config.cdn_purge:
+        from media_service.cdn.drivers import open_purger  # noqa: PLC0415 - aiohttp takes memory
+
         try:
             sinks.append(CdnSink(open_purger(config.cdn_purge, config.cdn_token)))
         except ValueError as error:

@@ -25,12 +25,13 @@ def roomy_memory() -> Path | None:
     return shared if roomy else None
 
 
-def hurry(url: str) -> None:
-    """Turns off settings that protect only against power loss, which no test simulates."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("alter system set fsync = off")
-        connection.execute("alter system set full_page_writes = off")
-        connection.execute("select pg_reload_conf()")
+# Without what protects only against power loss and what only backups need. No test of a database
+# simulates either.
+HURRIED = (
+    *("fsync=off", "full_page_writes=off"),
+    *("wal_level=minimal", "max_wal_senders=0", "summarize_wal=off"),
+    *("max_wal_size=4GB", "checkpoint_timeout=1h"),
+)
 
 
 def with_database(url: str, name: str) -> str:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import distribution
@@ -44,7 +44,7 @@ CLUSTER = (
     f"--lc-ctype={CTYPE}",
 )
 # Incremental backups need the summaries of the log.
-SETTINGS = ("-c", "listen_addresses=", "-c", "summarize_wal=on")
+SETTINGS = ("summarize_wal=on",)
 
 INIT_SECONDS = 120.0
 # After a crash, the server first repeats what its log has.
@@ -80,12 +80,14 @@ class Postmaster:
 
 
 class EmbeddedPostgres:
-    """A running PostgreSQL. `url` remains the same when it starts again."""
+    """A running PostgreSQL. `url` remains the same when it starts again. `settings` are those of
+    postgresql.conf, as `name=value`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Sequence[str] = SETTINGS) -> None:
         """Starts it. Raises PostgresFailed."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder.resolve()
+        self._options = [x for each in ("listen_addresses=", *settings) for x in ("-c", each)]
         self._programs = programs()
         self._account = system_user(self._folder) if os.geteuid() == 0 else None
         self._child: subprocess.Popen[bytes] | None = None
@@ -152,7 +154,8 @@ class EmbeddedPostgres:
         log = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             # Otherwise Ctrl-C would reach it before its clients have stopped.
-            return self._run([*command, *SETTINGS, "-k", str(sockets)], log, start_new_session=True)
+            command += [*self._options, "-k", str(sockets)]
+            return self._run(command, log, start_new_session=True)
         finally:
             os.close(log)
 
@@ -186,12 +189,12 @@ class EmbeddedPostgres:
 
 
 @contextmanager
-def embedded_postgres(folder: Path) -> Iterator[str]:
+def embedded_postgres(folder: Path, settings: Sequence[str] = SETTINGS) -> Iterator[str]:
     """Runs PostgreSQL with its data in `folder` while the context lasts, and yields its URL.
 
     The caller ensures that only one process owns `folder`. Raises PostgresFailed.
     """
-    postgres = EmbeddedPostgres(folder)
+    postgres = EmbeddedPostgres(folder, settings)
     try:
         yield postgres.url
     finally:
