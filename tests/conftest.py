@@ -55,8 +55,8 @@ settings.load_profile("untimed")
 
 CLIENT = Path(__file__).parent / "client"
 
-# The files that take longest, or whose group does, in the order in which they start. One that started
-# last would run alone.
+# The files that take longest, or whose group does, in the order in which they start. One that
+# started last would run alone.
 LONG = (
     "tests/e2e/test_examples.py",
     "tests/e2e/test_dev.py",
