@@ -750,6 +750,7 @@ async def foreign_workers(
         resources.renditions,
         resources.inspector,
         parts.acceptance,
+        resources.thumbnails,
         resources.scanner,
     )
     signer = link_signer(link_keys(config))

@@ -39,6 +39,7 @@ OTHERS = {
     "audit_people": "type",
     "blobs": "key store",
     "blocked_files": "note scope",
+    "blocked_images": "note scope",
     "collections": "description filter org_id project_id title",
     "duplicate_decisions": "decision",
     "erasures": "counts pseudonym report",

@@ -500,6 +500,7 @@ ROWS: list[Row] = [
     *blocking("PolicyService.BlockFile", sha256=SHA256),
     *blocking("PolicyService.UnblockFile", sha256=SHA256),
     *blocking("PolicyService.ListBlockedFiles"),
+    *blocking("PolicyService.FindBlockedMedia", sha256=SHA256),
     # Without a token
     Row("DownloadService.GetSigned", {"token": "$token", "path": "a.jpg"}, signed_link),
     Row("DownloadService.GetPublic", {"path": "$path"}, published),

@@ -2,15 +2,18 @@
 
 import asyncio
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from mediaservice.v1 import checksums_pb2, media_pb2, policy_service_pb2
 
+from tests.support.media.photos import copies, jpeg_of, photo
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.audit import entries
 from tests.support.rpc.catalogue import get, names, undelete, until_done, update
+from tests.support.rpc.commands import Run
 from tests.support.rpc.parts import complete, put
 from tests.support.rpc.refused_media import check_withheld, reprocess
 from tests.support.rpc.server import Caller, Running, Start, refused
@@ -21,6 +24,7 @@ from tests.support.rpc.sharing import (
     make_administrator,
     store_in,
 )
+from tests.support.rpc.versions import replaced, until, versions
 from tests.support.rpc.ways import WAYS
 from tests.support.tools import eventually_async
 
@@ -40,6 +44,24 @@ async def block(caller: Caller, resource: str, sha256: str = SHA256, note: str =
     return await caller.call(caller.policies.BlockFile, request)
 
 
+async def block_image(caller: Caller, resource: str, **image: str) -> str:
+    """Returns the perceptual hash."""
+    request = policy_service_pb2.BlockFileRequest(resource=resource, **image)
+    return str((await caller.call(caller.policies.BlockFile, request)).perceptual_hash)
+
+
+async def found(caller: Caller, resource: str, **hashes: str) -> dict[str, bool]:
+    """The media that would be refused, and whether they have the same bytes. Page by page."""
+    request = policy_service_pb2.FindBlockedMediaRequest(resource=resource, page_size=1, **hashes)
+    media = {}
+    while True:
+        page = await caller.call(caller.policies.FindBlockedMedia, request)
+        media |= {each.media.media_id: each.exact for each in page.media}
+        if not page.next_page_token:
+            return media
+        request.page_token = page.next_page_token
+
+
 async def unblock(caller: Caller, resource: str, sha256: str = SHA256) -> None:
     request = policy_service_pb2.UnblockFileRequest(resource=resource, sha256=sha256)
     await caller.call(caller.policies.UnblockFile, request)
@@ -51,7 +73,9 @@ async def listed(caller: Caller, resource: str) -> list[str]:
     request = policy_service_pb2.ListBlockedFilesRequest(resource=resource, page_size=1)
     while True:
         page = await caller.call(caller.policies.ListBlockedFiles, request)
-        found += [blocked.sha256 for blocked in page.blocked_files]
+        found += [
+            blocked.sha256 or f"pdq:{blocked.perceptual_hash}" for blocked in page.blocked_files
+        ]
         if not page.next_page_token:
             return found
         request.page_token = page.next_page_token
@@ -147,3 +171,71 @@ async def test_a_file_that_is_blocked_before_its_hash_is_known_is_refused_by_ins
     await eventually_async(published)
     assert (await get(ann, media.media_id)).renditions
     assert await ann.content(media.media_id) == photo
+
+
+async def test_images_that_look_like_a_blocked_one_are_refused_by_inspection(
+    working: Running, tmp_path: Path
+) -> None:
+    ann, bob = await working.caller("ann"), await working.caller("bob")
+    await make_administrator(working, "root")
+    admin = await working.caller("root")
+    await create_organization(admin, "acme")
+    await grant(admin, ACME, "user:ann", "MANAGER")
+    project = (await create_project(ann, organization_id="acme")).project_id
+    image = photo(50)
+    copy_of = {name: jpeg_of(each) for name, each in copies(image).items()}
+    known, other = [await store_in(ann, project, jpeg_of(photo(n))) for n in (50, 51)]
+    flat = await store_in(ann, project, jpeg(20, 20))
+    for media in (known, other, flat):
+        await until_done(ann, media.media_id)
+    run = Run(working, tmp_path)
+    ((entry, _, note),) = await run("ann", "block", "add", ACME, f"media:{known.media_id.upper()}")
+    assert (await listed(ann, ACME), note) == ([entry], "")
+    pdq = entry.removeprefix("pdq:")
+    assert await block_image(ann, ACME, perceptual_hash=pdq.upper(), note="case 17") == pdq
+    for name in ("scaled", "compressed", "cropped left", "watermarked"):
+        media = await until_done(ann, (await store_in(ann, project, copy_of[name])).media_id)
+        assert media.state == media_pb2.Media.FAILED, name
+        assert media.HasField("delete_time"), name
+        assert media.error.reason == "FILE_BLOCKED", name
+        assert media.error.metadata["sha256"] == media.checksums.sha256.hex(), name
+    assert set((await get(ann, known.media_id)).renditions), "it was accepted before"
+
+    version = (await replaced(ann, other.media_id, copy_of["scaled"])).version
+    await until(ann, other.media_id, lambda m: m.latest_version == version)
+
+    async def refused_version() -> bool:
+        newest = (await versions(ann, other.media_id))[0]
+        return newest.version == version and newest.error.reason == "FILE_BLOCKED"
+
+    await eventually_async(refused_version)
+    assert await ann.content(other.media_id) == jpeg_of(photo(51))
+
+    elsewhere = (await bob.store(copy_of["scaled"])).media_id
+    assert (await until_done(bob, elsewhere)).state == media_pb2.Media.READY
+    assert await found(ann, ACME, perceptual_hash=pdq) == {known.media_id: False}
+    assert await run("ann", "block", "find", ACME, entry) == [[known.media_id, "1.000", "a.jpg"]]
+    assert await found(ann, ACME, sha256=known_sha256(image)) == {known.media_id: True}
+    assert (await found(admin, "service:", perceptual_hash=pdq)).keys() == {
+        known.media_id,
+        elsewhere,
+    }
+    assert (await refused(found(bob, "service:", sha256=SHA256))).reason == "RESOURCE_NOT_FOUND"
+    for media_id, reason in (
+        (flat.media_id, "MEDIA_NOT_COMPARABLE"),
+        (elsewhere, "MEDIA_NOT_FOUND"),
+    ):
+        refusal = await refused(block_image(ann, ACME, media_id=media_id))
+        assert (refusal.reason, refusal.metadata) == (reason, {"media_id": media_id})
+    both = policy_service_pb2.BlockFileRequest(resource=ACME, sha256=SHA256, perceptual_hash=pdq)
+    assert (await refused(ann.call(ann.policies.BlockFile, both))).reason == "INVALID_FIELD"
+
+    assert (await run("ann", "block", "list", ACME))[0][2] == "case 17"
+    assert await run("ann", "block", "remove", ACME, entry) == []
+    assert await listed(ann, ACME) == []
+    allowed = await store_in(ann, project, copy_of["watermarked"])
+    assert (await until_done(ann, allowed.media_id)).state == media_pb2.Media.READY
+
+
+def known_sha256(image: Any) -> str:
+    return hashlib.sha256(jpeg_of(image)).hexdigest()

@@ -24,6 +24,8 @@ async def test_a_quota_is_set_shown_and_counted(
     await ann.store(jpeg())
     refused = await run.result("ann", "quota", "set", "owner:/user:ann", "--bytes", "10")
     assert "ROLE_REQUIRED" in refused.stderr
+    refused = await run.result("root", "quota", "set", "nonsense")
+    assert "one of project:ID, organization:ID, owner:ORG/TYPE:ID," in refused.stderr
     limits = [*("--bytes", "10MiB", "--soft-bytes", "1MiB", "--rendition-bytes", "5MiB")]
     limits += ("--soft-cache-bytes", "1KiB", "--processing-seconds", "3600")
     set_ = ("quota", "set", "owner:/user:ann", *limits)

@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "grant": ("media_service.cli.sharing:grant", "Give others access, and take it back."),
     "quota": ("media_service.cli.quota:quota", "Limit what accounts store."),
     "policy": ("media_service.cli.policy:policy", "Limit what projects accept of uploads."),
-    "block": ("media_service.cli.blocklist:block", "Block files by their SHA-256."),
+    "block": ("media_service.cli.blocklist:block", "Block files, and images that look like them."),
     "admin": ("media_service.cli.admin:admin", "Make users administrators."),
     "config": ("media_service.cli.config:config", "Show all settings and their values."),
     "envoy-config": ("media_service.cli.envoy_config:envoy_config", "Print Envoy's configuration."),

@@ -22,7 +22,9 @@ def refusal_of(error: psycopg.Error) -> MediaError | None:
 def file_blocked(sha256: str) -> FailedPrecondition:
     """The error for a file on a blocklist."""
     return FailedPrecondition(
-        Reason.FILE_BLOCKED, "This file is blocked. Nobody may upload it.", sha256=sha256
+        Reason.FILE_BLOCKED,
+        "This file is blocked, or looks like one that is. Nobody may upload it.",
+        sha256=sha256,
     )
 
 

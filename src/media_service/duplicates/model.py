@@ -10,6 +10,8 @@ HASH_BITS = 256
 # The largest distance of duplicates. PDQ recommends 31. Images that a watermark or a crop has
 # changed are often a little farther. Of 14 photos, different ones were at least 106 apart.
 MAX_DISTANCE = 40
+# The largest distance from a blocked image that is refused: a search finds all up to it.
+BLOCK_DISTANCE = 31
 
 
 class Decision(StrEnum):

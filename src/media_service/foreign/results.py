@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from media_service.blobs.writing import measure
-from media_service.codecs.inspection import AudioInfo, DocumentInfo, Info
+from media_service.codecs.image.source import ImageSource
+from media_service.codecs.inspection import AudioInfo, DocumentInfo, ImageInfo, Info
 from media_service.codecs.inspector import Inspector
 from media_service.db.database import Database
 from media_service.db.refusals import file_blocked
@@ -25,8 +26,9 @@ from media_service.media.model import Media, NewRendition, ScanState
 from media_service.media.pixels import HEAD
 from media_service.media.reader import not_found
 from media_service.media.service import readable
-from media_service.policies import queries as policies
+from media_service.policies.queries import blocklist
 from media_service.renditions.rendition_store import RenditionStore, check_rendition_limit
+from media_service.renditions.thumbnails import ThumbnailRenderer
 from media_service.scanning.scanner import Scanner
 from media_service.storage.blob_store import HASH_CHUNK, BlobStore
 from media_service.temporary_files import temporary_file
@@ -51,6 +53,7 @@ class ForeignResults:
         renditions: RenditionStore,
         inspector: Inspector,
         acceptance: Acceptance,
+        thumbnails: ThumbnailRenderer,
         scanner: Scanner | None,
     ) -> None:
         self._database = database
@@ -58,6 +61,7 @@ class ForeignResults:
         self._renditions = renditions
         self._inspector = inspector
         self._acceptance = acceptance
+        self._thumbnails = thumbnails
         self._scanner = scanner
 
     async def accept(self, claim: Claim, token: JobToken, result: Result) -> bool:
@@ -120,8 +124,9 @@ class ForeignResults:
         if result.sha256 is not None and sha256.hex() != result.sha256:
             raise refused("it has another SHA-256")
         async with self._database.connection() as db:
-            if await policies.is_blocked(db, media.owner.org_id, sha256):
+            if await blocklist.is_blocked(db, media.owner.org_id, sha256):
                 raise file_blocked(sha256.hex())
+            screened = await blocklist.screens_looks(db, media.owner.org_id)
         head = await asyncio.to_thread(read_head, path)
         detected, kind = self._acceptance.check_content(head, "")
         inspected = await self._inspector.inspect(path, kind, detected)
@@ -131,6 +136,12 @@ class ForeignResults:
         if (found := size_of(inspected.info)) != (result.width, result.height):
             raise refused(f"it has {found[0]}x{found[1]} pixels")
         await self._scan(path)
+        if screened and isinstance(inspected.info, ImageInfo):
+            source = ImageSource.of(path, inspected.content_type, inspected.info)
+            hashes = await self._thumbnails.hashes(source)
+            async with self._database.connection() as db:
+                if await blocklist.looks_blocked(db, media.owner.org_id, hashes):
+                    raise file_blocked(sha256.hex())
         return inspected.content_type, inspected.info
 
     async def _scan(self, path: Path) -> None:

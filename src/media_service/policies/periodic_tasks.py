@@ -5,7 +5,7 @@ from datetime import timedelta
 from media_service.db.database import Database
 from media_service.jobs.periodic import HOUR, Batches, PeriodicTask
 from media_service.media.expiry import delete
-from media_service.policies import queries
+from media_service.policies.queries import settings as queries
 
 BATCH = 100
 # In the audit log, why a media was deleted.

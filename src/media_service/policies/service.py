@@ -1,26 +1,19 @@
 """Use cases of policies."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from media_service.access.policy import authorize
 from media_service.access.principal import Principal
 from media_service.db.database import Database
 from media_service.db.transaction import Connection
-from media_service.errors import InvalidArgument, Reason
 from media_service.media.policy import Policy
-from media_service.policies import queries
+from media_service.policies.queries import settings as queries
 from media_service.sharing import queries as sharing
 from media_service.sharing.errors import resource_not_found
 from media_service.sharing.model import Located
 from media_service.sharing.resources import Resource, parse_resource
 
 KINDS = ("organization", "project")
-FORMS = {
-    "service": "service:",
-    "organization": "organization:ID",
-    "project": "project:ID",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +33,7 @@ class PolicyService:
 
     async def get(self, principal: Principal, resource: str) -> ResourcePolicy:
         """Raises NotFound (RESOURCE_NOT_FOUND), InvalidArgument (INVALID_FIELD)."""
-        parsed = parse(resource)
+        parsed = parse_resource(resource, kinds=KINDS)
         async with self._database.connection() as db:
             located = await load(db, principal, parsed)
             return await policy_of(db, parsed, located)
@@ -48,7 +41,7 @@ class PolicyService:
     async def put(self, principal: Principal, resource: str, policy: Policy) -> ResourcePolicy:
         """Sets a policy, or removes it if it is empty. Raises NotFound (RESOURCE_NOT_FOUND),
         PermissionDenied (ROLE_REQUIRED), InvalidArgument (INVALID_FIELD)."""
-        parsed = parse(resource)
+        parsed = parse_resource(resource, kinds=KINDS)
         async with self._database.transaction() as tx:
             located = await load(tx, principal, parsed)
             if policy == Policy():
@@ -58,15 +51,6 @@ class PolicyService:
             project_id = parsed.id if parsed.kind == "project" else ""
             tx.audit(org_id=located.org_id, project_id=project_id, resource_id=str(parsed))
             return await policy_of(tx, parsed, located)
-
-
-def parse(text: str, kinds: Sequence[str] = KINDS) -> Resource:
-    """Raises InvalidArgument (INVALID_FIELD)."""
-    parsed = parse_resource(text)
-    if parsed.kind not in kinds:
-        why = f"must be {' or '.join(FORMS[kind] for kind in kinds)}"
-        raise InvalidArgument(Reason.INVALID_FIELD, f"The resource {why}.", (("resource", why),))
-    return parsed
 
 
 async def load(db: Connection, principal: Principal, resource: Resource) -> Located:

@@ -8,7 +8,6 @@ from media_service.access.principal import Principal
 from media_service.access.role import Role
 from media_service.db.database import Database, unavailable
 from media_service.db.transaction import Connection, Transaction
-from media_service.errors import InvalidArgument, Reason
 from media_service.quotas import queries
 from media_service.quotas.ledger import begin, corrected, recalculated
 from media_service.quotas.model import Drift, Entry, Limits, Measure, Quota, Usage, is_whole
@@ -18,7 +17,7 @@ from media_service.sharing.model import Located
 from media_service.sharing.recording import name_in_log
 from media_service.sharing.resources import INSTALLATION, Resource, parse_resource
 
-KINDS = {"organization", "project", "owner"}
+KINDS = ("project", "organization", "owner")
 USAGE_DAYS = 30
 
 
@@ -107,11 +106,7 @@ class QuotaService:
 
 def parse_account(text: str) -> Resource:
     """Raises InvalidArgument (INVALID_FIELD)."""
-    parsed = parse_resource(text, "account")
-    if parsed.kind not in KINDS:
-        why = "must be one of project:ID, organization:ID, owner:ORG/TYPE:ID"
-        raise InvalidArgument(Reason.INVALID_FIELD, f"The account {why}.", (("account", why),))
-    return parsed
+    return parse_resource(text, "account", KINDS)
 
 
 async def load(

@@ -3,7 +3,7 @@
 from media_service.db.database import Database
 from media_service.jobs.periodic import Batches
 from media_service.media.versions import queries as versions
-from media_service.policies import queries as policies
+from media_service.policies.queries import settings as policies
 from media_service.renditions.delete import remove_version
 
 BATCH = 100

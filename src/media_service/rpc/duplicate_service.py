@@ -42,7 +42,7 @@ class DuplicateServicer(duplicate_service_pb2_grpc.DuplicateServiceServicer):
         most = page_size(request.max_media, DEFAULT, MOST)
         found = await self._duplicates.similar(caller(), request.media_id, most)
         return duplicate_service_pb2.FindSimilarMediaResponse(
-            similar=await each(found, self._similar)
+            similar=await each(found, lambda one: similar_to_message(one, self._public_urls))
         )
 
     async def DecideDuplicates(  # noqa: N802
@@ -70,16 +70,19 @@ class DuplicateServicer(duplicate_service_pb2_grpc.DuplicateServiceServicer):
             deleted_media_ids=merged.deleted,
         )
 
-    def _similar(self, found: SimilarMedia) -> duplicate_service_pb2.SimilarMedia:
-        return duplicate_service_pb2.SimilarMedia(
-            media=media_to_message(found.media, self._public_urls),
-            similarity=found.similarity,
-            exact=found.distance is None,
-        )
-
     def _group(self, found: DuplicateGroup) -> duplicate_service_pb2.DuplicateGroup:
         return duplicate_service_pb2.DuplicateGroup(
             media=media_to_message(found.media, self._public_urls),
-            others=[self._similar(other) for other in found.others],
+            others=[similar_to_message(other, self._public_urls) for other in found.others],
             keep_media_id=found.keep_id,
         )
+
+
+def similar_to_message(
+    found: SimilarMedia, public_urls: PublicUrls
+) -> duplicate_service_pb2.SimilarMedia:
+    return duplicate_service_pb2.SimilarMedia(
+        media=media_to_message(found.media, public_urls),
+        similarity=found.similarity,
+        exact=found.distance is None,
+    )

@@ -1,7 +1,8 @@
 """Servicer of PolicyService: converts messages and calls the use cases."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
+from uuid import UUID
 
 import grpc
 from google.protobuf import empty_pb2
@@ -16,12 +17,14 @@ from media_service.media.content_type import normalize
 from media_service.media.model import Kind, Visibility
 from media_service.media.policy import Policy
 from media_service.policies.blocklist import Blocklist
-from media_service.policies.model import BlockedFile
+from media_service.policies.model import BlockedFile, FileHash
 from media_service.policies.service import PolicyService, ResourcePolicy
 from media_service.renditions.presets import Presets
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import timestamp
+from media_service.rpc.duplicate_service import DEFAULT, MOST, similar_to_message
 from media_service.rpc.pagination import page, page_size
+from media_service.rpc.public_urls import PublicUrls
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Message = policy_service_pb2.Policy
@@ -29,12 +32,19 @@ Shown = media_pb2.Media.Visibility
 
 
 class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
+    """`public_urls`: of public renditions and originals."""
+
     def __init__(
-        self, policies: PolicyService, blocklist: Blocklist, page_tokens: PageTokens
+        self,
+        policies: PolicyService,
+        blocklist: Blocklist,
+        page_tokens: PageTokens,
+        public_urls: PublicUrls,
     ) -> None:
         self._policies = policies
         self._blocklist = blocklist
         self._page_tokens = page_tokens
+        self._public_urls = public_urls
 
     async def GetPolicy(  # noqa: N802
         self, request: policy_service_pb2.GetPolicyRequest, context: Context
@@ -50,44 +60,83 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     async def BlockFile(  # noqa: N802
         self, request: policy_service_pb2.BlockFileRequest, context: Context
     ) -> policy_service_pb2.BlockedFile:
-        sha256 = bytes.fromhex(request.sha256)
+        blocked = request.media_id.lower() or hash_from(request)
         return blocked_to_message(
-            await self._blocklist.block(caller(), request.resource, sha256, request.note)
+            await self._blocklist.block(caller(), request.resource, blocked, request.note)
         )
 
     async def UnblockFile(  # noqa: N802
         self, request: policy_service_pb2.UnblockFileRequest, context: Context
     ) -> empty_pb2.Empty:
-        sha256 = bytes.fromhex(request.sha256)
-        await self._blocklist.unblock(caller(), request.resource, sha256)
+        await self._blocklist.unblock(caller(), request.resource, hash_from(request))
         return empty_pb2.Empty()
 
     async def ListBlockedFiles(  # noqa: N802
         self, request: policy_service_pb2.ListBlockedFilesRequest, context: Context
     ) -> policy_service_pb2.ListBlockedFilesResponse:
         query = ("blocked_files", caller().owner, request.resource)
-        after = ""
+        after = FileHash(False, b"")
         if request.page_token:
-            (after,) = self._page_tokens.open(query, request.page_token, [str])
+            perceptual, value = self._page_tokens.open(query, request.page_token, [bool, str])
+            after = FileHash(perceptual, bytes.fromhex(value))
         size = page_size(request.page_size)
-        found = await self._blocklist.page(
-            caller(), request.resource, bytes.fromhex(after), size + 1
-        )
+        found = await self._blocklist.page(caller(), request.resource, after, size + 1)
         blocked, token = await page(
             found,
             size,
             blocked_to_message,
-            lambda last: self._page_tokens.seal(query, [last.sha256.hex()]),
+            lambda last: self._page_tokens.seal(
+                query, [last.hash.perceptual, last.hash.value.hex()]
+            ),
         )
         return policy_service_pb2.ListBlockedFilesResponse(
             blocked_files=blocked, next_page_token=token
         )
 
+    async def FindBlockedMedia(  # noqa: N802
+        self, request: policy_service_pb2.FindBlockedMediaRequest, context: Context
+    ) -> policy_service_pb2.FindBlockedMediaResponse:
+        wanted = hash_from(request)
+        query = ("blocked_media", caller().owner, request.resource, wanted)
+        after = ""
+        if request.page_token:
+            (after,) = map(str, self._page_tokens.open(query, request.page_token, [UUID]))
+        size = page_size(request.page_size, DEFAULT, MOST)
+        found, until = await self._blocklist.media(
+            caller(), request.resource, wanted, after, size + 1
+        )
+        media, token = await page(
+            found,
+            size,
+            lambda one: similar_to_message(one, self._public_urls),
+            lambda last: self._page_tokens.seal(query, [last.media.media_id]),
+        )
+        if not token and until:
+            token = self._page_tokens.seal(query, [until])
+        return policy_service_pb2.FindBlockedMediaResponse(media=media, next_page_token=token)
+
+
+class OneOfHashes(Protocol):
+    """A request with one of the two hashes."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def perceptual_hash(self) -> str: ...
+
+
+def hash_from(request: OneOfHashes) -> FileHash:
+    text = request.perceptual_hash or request.sha256
+    return FileHash(bool(request.perceptual_hash), bytes.fromhex(text))
+
 
 def blocked_to_message(blocked: BlockedFile) -> policy_service_pb2.BlockedFile:
+    found = blocked.hash
     return policy_service_pb2.BlockedFile(
         resource=blocked.resource,
-        sha256=blocked.sha256.hex(),
+        sha256="" if found.perceptual else found.value.hex(),
+        perceptual_hash=found.value.hex() if found.perceptual else "",
         note=blocked.note,
         create_time=timestamp(blocked.create_time),
     )

@@ -365,7 +365,7 @@ class RpcServer:
             QuotaServicer(services.quotas), gate
         )
         policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(
-            PolicyServicer(services.policies, services.blocklist, page_tokens), gate
+            PolicyServicer(services.policies, services.blocklist, page_tokens, public_urls), gate
         )
         privacy_service_pb2_grpc.add_PrivacyServiceServicer_to_server(
             PrivacyServicer(services.privacy), gate

@@ -273,6 +273,7 @@ async def delete_organization(db: Connection, organization_id: str) -> bool:
     )
     await db.execute("delete from policies where resource = %s", (name,))
     await db.execute("delete from blocked_files where scope = %s", (name,))
+    await db.execute("delete from blocked_images where scope = %s", (name,))
     await db.execute(
         "delete from quotas where account = %s or account >= %s and account < %s",
         (name, *owners),

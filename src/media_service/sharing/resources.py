@@ -20,6 +20,14 @@ RESOURCES = {
     "owner": OWNER,
     "service": re.compile(""),
 }
+FORMS = {
+    "media": "media:ID",
+    "project": "project:ID",
+    "collection": "collection:ID",
+    "organization": "organization:ID",
+    "owner": "owner:ORG/TYPE:ID",
+    "service": "service:",
+}
 GRANTEES = {
     "user": re.compile(r"[^\0]{1,512}", re.DOTALL),
     "service_account": re.compile(r"[^\0]{1,512}", re.DOTALL),
@@ -52,15 +60,17 @@ class Resource:
 INSTALLATION = Resource("service", "")
 
 
-def parse_resource(text: str, field: str = "resource") -> Resource:
-    """`field`: of the request. Raises InvalidArgument (INVALID_FIELD)."""
+def parse_resource(
+    text: str, field: str = "resource", kinds: Sequence[str] = tuple(RESOURCES)
+) -> Resource:
+    """`field`: of the request. `kinds`: those that it may have. Raises InvalidArgument
+    (INVALID_FIELD)."""
     kind, _, rest = text.partition(":")
     if kind in {"media", "collection"}:
         rest = rest.lower()
-    pattern = RESOURCES.get(kind)
+    pattern = RESOURCES[kind] if kind in kinds else None
     if pattern is None or not pattern.fullmatch(rest) or too_long(text) or ":" not in text:
-        forms = ("media:ID", "project:ID", "collection:ID", "organization:ID", "owner:ORG/TYPE:ID")
-        raise invalid(field, forms)
+        raise invalid(field, [FORMS[each] for each in kinds])
     return Resource(kind, rest)
 
 

@@ -9,7 +9,7 @@ from media_service.db.transaction import Transaction
 from media_service.errors import Aborted, FailedPrecondition, MediaError, Reason
 from media_service.failpoints import failpoint
 from media_service.idempotency import queries as keys
-from media_service.policies import queries as policies
+from media_service.policies.queries import blocklist
 from media_service.quotas import queries as quotas
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.concurrency import for_each
@@ -98,7 +98,7 @@ class Creator:
 
     async def _create(self, db: Transaction, new: NewUpload, session: str) -> Upload | MediaError:
         declared = new.spec.checksums.sha256
-        if declared and await policies.is_blocked(db, new.owner.org_id, declared):
+        if declared and await blocklist.is_blocked(db, new.owner.org_id, declared):
             return file_blocked(declared.hex())
         if new.claim:
             try:

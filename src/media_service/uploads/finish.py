@@ -50,7 +50,7 @@ from media_service.media.model import NOT_SCANNED, Kind, NewMedia, Scan
 from media_service.media.pixels import HEAD
 from media_service.media.reader import not_found
 from media_service.media.versions.adding import add_version, check_kind, check_replaceable
-from media_service.policies import queries as policies
+from media_service.policies.queries import blocklist
 from media_service.quotas import queries as quotas
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.buffer import Buffer
@@ -389,7 +389,7 @@ class Finisher:
             upload = await queries.get(db, claim.subject_id)
             known = await queries.parts(db, claim.subject_id)
             if upload is not None:
-                screened = await policies.screens(db, upload.owner.org_id)
+                screened = await blocklist.screens(db, upload.owner.org_id)
                 upload = replace(upload, screened=screened)
             completer = await queries.completer(db, claim.subject_id)
         if upload is None or upload.state is not UploadState.VERIFYING:

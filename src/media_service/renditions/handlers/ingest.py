@@ -35,7 +35,7 @@ from media_service.media.policy import Policies
 from media_service.media.service import policies_of
 from media_service.media.versions import queries as versions
 from media_service.media.versions.adding import check_kind, tell_failure
-from media_service.policies import queries as blocklist
+from media_service.policies.queries import blocklist
 from media_service.quotas import queries as quotas
 from media_service.quotas.model import Charged
 from media_service.renditions.presets import Presets
@@ -120,6 +120,9 @@ class IngestHandler(JobHandler):
                 content = await self._inspector.words_of(path, media.content_type, MAX_CONTENT)
             progress.report("thumbnails", 60)
             async with self._thumbnails.render(media, path, found.info) as thumbnails:
+                if fault := await self._look(media, thumbnails.placeholder.hashes):
+                    await self._refuse(claim, media, fault)
+                    return
                 failpoint("ingest.finish.before")
                 presets = self._presets.replaced(policies.presets)
                 finish = partial(
@@ -319,8 +322,22 @@ class IngestHandler(JobHandler):
         async with self._database.connection() as db:
             if not await blocklist.is_blocked(db, media.owner.org_id, sha256):
                 return media, None
-        error = file_blocked(sha256.hex())
-        return media, Fault(error.reason, error.message, error.metadata)
+        return media, blocked(sha256)
+
+    async def _look(self, media: Media, hashes: Sequence[str]) -> Fault | None:
+        """Why the file is refused, if it looks nearly the same as a blocked image and was not
+        accepted before."""
+        if media.state is MediaState.READY:
+            return None
+        async with self._database.connection() as db:
+            if not await blocklist.looks_blocked(db, media.owner.org_id, hashes):
+                return None
+        return blocked(media.blob.checksums.sha256 or b"")
+
+
+def blocked(sha256: bytes) -> Fault:
+    error = file_blocked(sha256.hex())
+    return Fault(error.reason, error.message, error.metadata)
 
 
 async def admitted(tx: Transaction, media: Media, jobs: Sequence[NewJob]) -> Sequence[NewJob]:

@@ -1,15 +1,13 @@
 """SQL of policies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 from psycopg.types.json import Jsonb
 
 from media_service.db.transaction import Connection, Transaction
 from media_service.media.policy import Policy
-from media_service.policies.model import BlockedFile
 from media_service.sharing.resources import Resource
 
 
@@ -31,64 +29,6 @@ async def put(db: Connection, resource: Resource, policy: Policy) -> None:
 
 async def remove(db: Connection, resource: Resource) -> None:
     await db.execute("delete from policies where resource = %s", (str(resource),))
-
-
-# Blocked files
-
-
-def blocked_file(row: Mapping[str, Any]) -> BlockedFile:
-    return BlockedFile(row["scope"], row["sha256"], row["note"], row["create_time"])
-
-
-async def block(db: Connection, resource: Resource, sha256: bytes, note: str) -> BlockedFile:
-    rows = await db.execute(
-        """
-        insert into blocked_files (sha256, scope, note) values (%s, %s, %s)
-        on conflict (sha256, scope) do update set note = excluded.note
-        returning *
-        """,
-        (sha256, str(resource), note),
-    )
-    row = await rows.fetchone()
-    assert row  # noqa: S101 - inserted or updated
-    return blocked_file(row)
-
-
-async def unblock(db: Connection, resource: Resource, sha256: bytes) -> None:
-    await db.execute(
-        "delete from blocked_files where sha256 = %s and scope = %s", (sha256, str(resource))
-    )
-
-
-async def blocked_page(
-    db: Connection, resource: Resource, after: bytes, limit: int
-) -> list[BlockedFile]:
-    """The files on the list of a resource, by hash."""
-    rows = await db.execute(
-        "select * from blocked_files where scope = %s and sha256 > %s order by sha256 limit %s",
-        (str(resource), after, limit),
-    )
-    return [blocked_file(row) async for row in rows]
-
-
-async def screens(db: Connection, org_id: str) -> bool:
-    """Whether a list of blocked files applies in an organization, or outside of organizations."""
-    rows = await db.execute(
-        "select exists (select from blocked_files where scope in ('service:', %s)) as any",
-        (f"organization:{org_id}",),
-    )
-    row = await rows.fetchone()
-    return row is not None and bool(row["any"])
-
-
-async def is_blocked(db: Connection, org_id: str, sha256: bytes) -> bool:
-    rows = await db.execute(
-        "select exists (select from blocked_files where sha256 = %s and scope in ('service:', %s))"
-        " as any",
-        (sha256, f"organization:{org_id}"),
-    )
-    row = await rows.fetchone()
-    return row is not None and bool(row["any"])
 
 
 # Retention
