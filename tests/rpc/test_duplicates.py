@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from google.protobuf.json_format import MessageToDict
 from mediaservice.v1 import duplicate_service_pb2
 
 from tests.support.media.photos import copies, jpeg_of, photo
+from tests.support.rpc import collections
 from tests.support.rpc.catalogue import delete, get, undelete, until_done, update
 from tests.support.rpc.duplicates import (
     Decision,
@@ -113,6 +115,46 @@ async def test_merged_media_keep_the_better_original_and_what_people_added(
     assert (await refused(merge(ann, [small, large]))).reason == "MEDIA_DELETED"
     await undelete(ann, small)
     assert (await merge(ann, [small, large], small)).media.media_id == small
+
+
+async def test_a_merge_keeps_metadata_and_collections(
+    working: Running, ann: Caller, bob: Caller
+) -> None:
+    image = photo(7)
+    large, small, other = await stored(
+        ann, jpeg_of(image), jpeg_of(copies(image)[SCALED]), jpeg_of(photo(8))
+    )
+    about = {
+        large: {"a": 1.0, "place": {"city": "Rome"}},
+        small: {"a": 2.0, "b": [3.0], "place": {"city": "Oslo", "country": "Norway"}},
+    }
+    for media_id, metadata in about.items():
+        await update(ann, ["metadata"], media_id=media_id, metadata=metadata)
+    shared, both, without = [(await collections.create(ann)).collection_id for _ in range(3)]
+    await collections.add(ann, shared, [other, small])
+    await collections.add(ann, both, [small, large])
+    await collections.add(ann, without, [other])
+    cover = {"collection_id": shared, "cover_media_id": small}
+    await collections.update(ann, ["cover_media_id"], **cover)
+    await grant(ann, f"collection:{shared}", "user:bob", "VIEWER")
+    before = {each: await collections.get(ann, each) for each in (shared, both, without)}
+    assert (await refused(get(bob, large))).reason == "MEDIA_NOT_FOUND"
+    await merge(ann, [small, large])
+    expected = {"a": 1.0, "b": [3.0], "place": {"city": "Rome", "country": "Norway"}}
+    assert MessageToDict((await get(ann, large)).metadata) == expected
+    assert await collections.media(ann, shared) == [other, large]
+    assert await collections.media(ann, both) == [large]
+    assert (await get(bob, large)).media_id == large
+    after = {each: await collections.get(ann, each) for each in before}
+    assert after[shared].cover_media_id == large
+    assert [after[each].etag == before[each].etag for each in before] == [False, True, True]
+    await undelete(ann, small)
+    assert await collections.media(ann, shared) == [other, large, small]
+
+    await update(ann, ["metadata"], media_id=small, metadata={"c": "x" * 16_000})
+    await update(ann, ["metadata"], media_id=large, metadata={"d": "x" * 1_000})
+    assert (await refused(merge(ann, [small, large]))).reason == "METADATA_NOT_ALLOWED"
+    assert not (await get(ann, small)).HasField("delete_time")
 
 
 async def test_merging_needs_a_role_on_each_media_of_one_tenant(

@@ -12,6 +12,7 @@ from tests.support.rpc import batches
 from tests.support.rpc.catalogue import get, update
 from tests.support.rpc.commands import Run
 from tests.support.rpc.copies import copy
+from tests.support.rpc.duplicates import merge
 from tests.support.rpc.policies import get_policy, set_policy
 from tests.support.rpc.server import Caller, Running, refused
 from tests.support.rpc.sharing import create_project
@@ -82,6 +83,7 @@ async def test_the_metadata_of_what_comes_into_a_project_follows_its_schema(
         transfer(ann, outside.media_id, project),
         copy(ann, outside.media_id, project_id=project),
         copy(ann, before.media_id),
+        merge(ann, [media.media_id, before.media_id], media.media_id),
     ):
         assert (await refused(call)).reason == NOT_ALLOWED
     assert (await copy(ann, before.media_id, project_id="")).metadata["old"] is True

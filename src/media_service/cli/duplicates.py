@@ -104,8 +104,8 @@ Examples:
 def merge(
     client: Client, media_ids: tuple[str, ...], keep: str, dry_run: bool, json_: bool
 ) -> None:
-    """Merges media into one of them. It gets the tags, labels and grants of the others, which are
-    deleted; `undelete` restores them for a while."""
+    """Merges media into one of them. It gets the tags, labels, metadata, grants and collections of
+    the others, which are deleted; `undelete` restores them for a while."""
     merged = client.merge(media_ids, keep_media_id=keep, validate_only=dry_run)
     print_merged(merged, as_json=json_)
 

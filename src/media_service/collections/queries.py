@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -311,6 +311,64 @@ async def take_out(db: Connection, collection_id: str, media_ids: Sequence[str])
         (collection_id, list(media_ids)),
     )
     return done.rowcount
+
+
+async def with_any(db: Connection, media_ids: Sequence[str], limit: int) -> list[str]:
+    """Collections that have one of the media as a member or a cover, in the order of their ids."""
+    rows = await db.execute(
+        """
+        select collection_id::text as collection_id from (
+            select collection_id from collection_members where media_id = any(%(media)s::uuid[])
+            union
+            select collection_id from collections where cover_media_id = any(%(media)s::uuid[])
+        ) k
+        order by k.collection_id limit %(limit)s
+        """,
+        {"media": list(media_ids), "limit": limit},
+    )
+    return [row["collection_id"] async for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    collection_id: str
+    org_id: str
+    project_id: str
+
+
+async def put_beside(
+    db: Connection, collection_ids: Sequence[str], media_ids: Sequence[str], new_id: str
+) -> list[Changed]:
+    """Puts a media where one of others is a member or the cover, into these collections, which are
+    locked. It is shared if one of the others is. Those stay, too. Returns the collections that have
+    changed."""
+    rows = await db.execute(
+        """
+        with places as (
+            select collection_id, min(position) as position, bool_or(shared) as shared
+            from collection_members
+            where collection_id = any(%(collections)s::uuid[])
+              and media_id = any(%(media)s::uuid[])
+            group by collection_id
+        ), put as (
+            insert into collection_members as m (collection_id, media_id, position, shared)
+            select collection_id, %(new)s, position, shared from places
+            on conflict (collection_id, media_id) do update set shared = true
+            where excluded.shared and not m.shared
+            returning collection_id
+        )
+        update collections k
+        set cover_media_id = case when k.cover_media_id = any(%(media)s::uuid[]) then %(new)s::uuid
+                                  else k.cover_media_id end,
+            revision = k.revision + 1, update_time = now()
+        where k.collection_id = any(%(collections)s::uuid[])
+          and (k.collection_id in (select collection_id from put)
+               or k.cover_media_id = any(%(media)s::uuid[]))
+        returning k.collection_id::text as collection_id, k.org_id, k.project_id
+        """,
+        {"collections": list(collection_ids), "media": list(media_ids), "new": new_id},
+    )
+    return [Changed(r["collection_id"], r["org_id"], r["project_id"]) async for r in rows]
 
 
 async def member_page(

@@ -9,6 +9,7 @@ from media_service.access.page_tokens import PageTokens
 from media_service.access.policy import Condition, authorize, scope
 from media_service.access.principal import Principal
 from media_service.access.role import Role
+from media_service.collections import queries as collections
 from media_service.db.database import Database
 from media_service.db.transaction import Connection, Transaction
 from media_service.duplicates import queries
@@ -19,13 +20,15 @@ from media_service.media import queries as media_queries
 from media_service.media.expiry import delete
 from media_service.media.model import Media
 from media_service.media.reader import not_found
-from media_service.media.service import gone, load, record_change
+from media_service.media.service import gone, load, policies_of, record_change
 from media_service.sharing import queries as sharing
 from media_service.sharing.errors import outlasts
 from media_service.sharing.resources import Resource
 
 # The media of a group that are listed beside its first one.
 MOST_OTHERS = 50
+# The collections in which a merge puts the media that is left.
+MOST_COLLECTIONS = 1000
 KEYS = [Key("create_time", descending=True), Key("media_id", descending=True)]
 
 
@@ -82,8 +85,9 @@ class DuplicateService:
     ) -> Merged:
         """Merges media into one of them, and deletes the others. Raises NotFound (MEDIA_NOT_FOUND),
         PermissionDenied (ROLE_REQUIRED), FailedPrecondition (MEDIA_DELETED), InvalidArgument
-        (INVALID_FIELD)."""
+        (INVALID_FIELD, METADATA_NOT_ALLOWED)."""
         async with self._database.transaction() as tx:
+            containing = await self._lock_collections(tx, principal, media_ids)
             found = await self._locked(tx, principal, media_ids, Role.MANAGER)
             keep_id = keep_id or await queries.kept_among(tx, media_ids)
             kept = next((m for m in found if m.media_id == keep_id), None) or max(
@@ -91,17 +95,41 @@ class DuplicateService:
             )
             others = [media for media in found if media is not kept]
             values = merged_values(kept, others)
+            if "metadata" in values:
+                policies = await policies_of(tx, kept.owner.org_id, kept.project_id)
+                policies.check_metadata(values["metadata"])
             other_ids = [media.media_id for media in others]
             if validate_only:
                 return Merged(kept, other_ids)
             if values:
                 await media_queries.set_fields(tx, kept.media_id, values)
             await self._copy_grants(tx, principal, kept, other_ids)
+            for one in await collections.put_beside(tx, containing, other_ids, kept.media_id):
+                tx.audit(
+                    "collections.update",
+                    org_id=one.org_id,
+                    project_id=one.project_id,
+                    resource_id=f"collection:{one.collection_id}",
+                )
             await delete(tx, other_ids, self._purge_after, cause=f"media:{kept.media_id}")
             changed = await load(tx, principal, kept.media_id)
             await record_change(tx, kept, changed)
             tx.audit(media_id=kept.media_id)
             return Merged(changed, other_ids)
+
+    async def _lock_collections(
+        self, tx: Transaction, principal: Principal, media_ids: Sequence[str]
+    ) -> list[str]:
+        """Locks the collections of media that the caller manages: before the media, as calls do
+        that add media to a collection."""
+        found = await media_queries.get_asked(
+            tx, [(media_id, principal) for media_id in media_ids], bare=True
+        )
+        for media_id, media in zip(media_ids, found, strict=True):
+            authorize(media, not_found(media_id), Role.MANAGER)
+        containing = await collections.with_any(tx, media_ids, MOST_COLLECTIONS)
+        await collections.lock(tx, containing)
+        return containing
 
     async def _copy_grants(
         self, tx: Transaction, principal: Principal, kept: Media, other_ids: Sequence[str]
