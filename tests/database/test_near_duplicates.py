@@ -10,6 +10,7 @@ from media_service.access.policy import scope
 from media_service.access.principal import Principal
 from media_service.blobs.model import Blob
 from media_service.codecs.image_renderer import ImageRenderer
+from media_service.codecs.inspection import HASHES, MOMENTS
 from media_service.codecs.sandbox.forks import ForkServer
 from media_service.db.database import Database
 from media_service.duplicates import queries
@@ -43,10 +44,12 @@ def changed(hash_: int, bits: int) -> int:
     return hash_
 
 
-async def added(database: Database, owner: Owner, data: bytes = b"bytes") -> str:
+async def added(
+    database: Database, owner: Owner, data: bytes = b"bytes", kind: Kind = Kind.IMAGE
+) -> str:
     media_id = new_id()
     known = Blob(media_id, "raw", BlobStore.key(media_id), len(data), Checksums(0))
-    new = NewMedia(media_id, owner, Kind.IMAGE, "image/jpeg", "a.jpg", known)
+    new = NewMedia(media_id, owner, kind, "image/jpeg", "a.jpg", known)
     async with database.transaction() as tx:
         await media_queries.insert(tx, [new])
     return media_id
@@ -91,6 +94,42 @@ async def test_the_search_finds_what_comparing_all_pairs_finds(database: Databas
                 if other_id in found:
                     found_pairs.add(frozenset((media_id, other_id)))
     assert len(found_pairs) >= 0.95 * len(pairs) > 20
+
+
+async def test_videos_are_near_if_most_of_their_moments_are(database: Database) -> None:
+    random.seed(5)
+    moments = [[random.getrandbits(256) for _ in range(HASHES)] for _ in range(MOMENTS)]
+    original = await added(database, OWNERS[0], kind=Kind.VIDEO)
+    expected = {}
+    async with database.connection() as db:
+        await queries.record(db, original, as_text(moments))
+        for _ in range(40):
+            copy: list[list[int] | None] = []
+            distances = []
+            for moment in moments:
+                if random.random() < 0.2:  # noqa: S311 - nothing to compare
+                    copy.append(None)
+                    continue
+                bits = random.randint(0, 60)  # noqa: S311
+                distances.append(bits)
+                copy.append([changed(moment[0], bits), *map(random.getrandbits, [256] * CROPS)])
+            media_id = await added(database, OWNERS[0], kind=Kind.VIDEO)
+            await queries.record(db, media_id, as_text(copy))
+            if len(distances) > 1:
+                expected[media_id] = sorted(distances)[-(len(distances) * -6 // 10) - 1]
+        await db.execute("update media set info = jsonb_build_object('duration_seconds', 9)")
+        found = dict(await queries.similar(db, scope(ADMINISTRATOR), original, 1000))
+    near = {each: distance for each, distance in expected.items() if distance <= MAX_DISTANCE}
+    assert found.items() <= near.items()
+    assert len(found) >= 0.95 * len(near) > 5
+
+
+def as_text(moments: Sequence[Sequence[int] | None]) -> list[str | None]:
+    return [
+        text
+        for moment in moments
+        for text in ([None] * HASHES if moment is None else [f"{each:064x}" for each in moment])
+    ]
 
 
 async def test_a_media_that_changes_its_tenant_is_compared_there(database: Database) -> None:

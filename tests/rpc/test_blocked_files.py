@@ -10,10 +10,12 @@ import pytest
 from mediaservice.v1 import checksums_pb2, media_pb2, policy_service_pb2
 
 from tests.support.media.photos import copies, jpeg_of, photo
+from tests.support.media.scenes import video_of
 from tests.support.media.small_files import jpeg
 from tests.support.rpc.audit import entries
 from tests.support.rpc.catalogue import get, names, undelete, until_done, update
 from tests.support.rpc.commands import Run
+from tests.support.rpc.jobs import error_info
 from tests.support.rpc.parts import complete, put
 from tests.support.rpc.refused_media import check_withheld, reprocess
 from tests.support.rpc.server import Caller, Running, Start, refused
@@ -53,7 +55,7 @@ async def block_image(caller: Caller, resource: str, **image: str) -> str:
 async def found(caller: Caller, resource: str, **hashes: str) -> dict[str, bool]:
     """The media that would be refused, and whether they have the same bytes. Page by page."""
     request = policy_service_pb2.FindBlockedMediaRequest(resource=resource, page_size=1, **hashes)
-    media = {}
+    media: dict[str, bool] = {}
     while True:
         page = await caller.call(caller.policies.FindBlockedMedia, request)
         media |= {each.media.media_id: each.exact for each in page.media}
@@ -197,16 +199,21 @@ async def test_images_that_look_like_a_blocked_one_are_refused_by_inspection(
         media = await until_done(ann, (await store_in(ann, project, copy_of[name])).media_id)
         assert media.state == media_pb2.Media.FAILED, name
         assert media.HasField("delete_time"), name
-        assert media.error.reason == "FILE_BLOCKED", name
-        assert media.error.metadata["sha256"] == media.checksums.sha256.hex(), name
+        assert error_info(media).reason == "FILE_BLOCKED", name
+        assert error_info(media).metadata == {"sha256": media.checksums.sha256.hex()}, name
     assert set((await get(ann, known.media_id)).renditions), "it was accepted before"
+
+    video = video_of(tmp_path, [55, 50, 56]).read_bytes()
+    media = await until_done(ann, (await store_in(ann, project, video, "a.mp4")).media_id)
+    assert (media.kind, media.state) == (media_pb2.Media.VIDEO, media_pb2.Media.FAILED)
+    assert error_info(media).reason == "FILE_BLOCKED"
 
     version = (await replaced(ann, other.media_id, copy_of["scaled"])).version
     await until(ann, other.media_id, lambda m: m.latest_version == version)
 
     async def refused_version() -> bool:
         newest = (await versions(ann, other.media_id))[0]
-        return newest.version == version and newest.error.reason == "FILE_BLOCKED"
+        return newest.version == version and "blocked" in newest.error.message
 
     await eventually_async(refused_version)
     assert await ann.content(other.media_id) == jpeg_of(photo(51))

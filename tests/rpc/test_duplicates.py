@@ -1,12 +1,14 @@
 """Duplicates are found, decided about and merged."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from google.protobuf.json_format import MessageToDict
 from mediaservice.v1 import duplicate_service_pb2
 
 from tests.support.media.photos import copies, jpeg_of, photo
+from tests.support.media.scenes import changed, video_of
 from tests.support.rpc import collections
 from tests.support.rpc.catalogue import delete, get, undelete, until_done, update
 from tests.support.rpc.duplicates import (
@@ -65,6 +67,22 @@ async def test_copies_of_an_image_are_found_and_others_are_not(
     assert original not in {media_id for group in await groups(ann) for media_id in group}
     await undelete(ann, original)
     assert original in {media_id for group in await groups(ann) for media_id in group}
+
+
+async def test_copies_of_a_video_are_found_by_several_frames(
+    working: Running, ann: Caller, tmp_path: Path
+) -> None:
+    original = video_of(tmp_path, range(60, 66))
+    small = changed(original, "small.mp4", "-vf", "scale=160:-2", "-r", "15")
+    cropped = changed(original, "cropped.mp4", "-vf", "crop=iw*0.95:ih:0:0")
+    # Half of the scenes are the same, such as those of a trailer.
+    other = video_of(tmp_path, [60, 61, 62, 73, 74, 75])
+    first, *copies, _ = await stored(
+        ann, *(path.read_bytes() for path in (original, small, cropped, other))
+    )
+    found = await similar(ann, first)
+    assert found.keys() == set(copies)
+    assert all(each.similarity > 0.8 for each in found.values())
 
 
 async def test_a_decision_is_remembered(working: Running, ann: Caller) -> None:

@@ -119,13 +119,15 @@ class DuplicateServiceServicer(object):
         """Merges media into one of them, and deletes the others, which can be undeleted.
 
         The media that is left keeps its id, its links and what it says about itself. It gets the tags and labels of the
-        others, their title, description, rating and capture time where it has none, and their grants. It is the one of
-        `keep_media_id`, or else the one that a decision keeps, or else the one with the best original: the most pixels, then
-        the most bytes, then the oldest. The caller needs the role on each of them.
+        others, the keys of their metadata that it does not have, their title, description, rating and capture time where it
+        has none, and their grants. In each collection that has one of the others, it is put beside it, and it is the cover
+        where one of the others was. It is the one of `keep_media_id`, or else the one that a decision keeps, or else the one
+        with the best original: the most pixels, then the most bytes, then the oldest. The caller needs the role on each of
+        them.
 
         Permission: media.delete. Errors: MEDIA_NOT_FOUND, ROLE_REQUIRED, MEDIA_DELETED, INVALID_FIELD (they are not of one
-        organization or owner, or would have more than 100 tags or 64 labels). Not safe to retry: the second call fails with
-        MEDIA_DELETED, and changes nothing.
+        organization or owner, or would have more than 100 tags or 64 labels), METADATA_NOT_ALLOWED. Not safe to retry: the
+        second call fails with MEDIA_DELETED, and changes nothing.
 
         Example:
 

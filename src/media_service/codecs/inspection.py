@@ -108,6 +108,11 @@ class AvInfo(FileInfo, frozen=True, kw_only=True):
     chapters: Chapters = ()
 
 
+# The perceptual hashes of an image: of the whole, and of crops. Those of a video are of the frames
+# at so many moments.
+HASHES, MOMENTS = 6, 6
+
+
 class VideoTrack(Record, frozen=True, kw_only=True):
     """How to read the video track. This is stored, but not part of the API.
 

@@ -4,13 +4,15 @@ import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Literal, Self, overload
+from typing import Annotated, Any, Literal, Self, TypeAlias, overload
 
 import msgspec
 
 from media_service.codecs.ends import Ends, ImageLook
 from media_service.codecs.inspect.limits import text
 from media_service.codecs.inspection import (
+    HASHES,
+    MOMENTS,
     AudioInfo,
     DocumentInfo,
     ImageInfo,
@@ -34,6 +36,7 @@ IMAGE = f"{INSPECT}.image:inspect"
 AV = f"{INSPECT}.av:inspect"
 DOCUMENT = f"{INSPECT}.document:inspect"
 ENDS = f"{INSPECT}.ends:read_ends"
+FRAMES = f"{INSPECT}.frame_hashes:hash_frames"
 LOOK = f"{INSPECT}.look:look_at_image"
 WORDS = f"{INSPECT}.words:read_words"
 STRIP = "media_service.codecs.strip.plan:plan"
@@ -41,6 +44,7 @@ STRIP = "media_service.codecs.strip.plan:plan"
 TASKS = {"IMAGE": IMAGE, "VIDEO": AV, "AUDIO": AV, "DOCUMENT": DOCUMENT}
 
 IMAGES_PER_CHILD = 50
+Hash: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 # The first and the last frame of a result are at most this far, in seconds of the result, or one
 # frame from the begin and the end of the range in its source.
 MARGIN_SECONDS = 0.1
@@ -59,7 +63,7 @@ class Inspector:
         )
         # Demuxers are a larger attack surface. Each file gets a new child.
         self._others = Sandbox(
-            fork_server, [AV, DOCUMENT, ENDS, STRIP, WORDS], INSPECTION_LIMITS, children, 1
+            fork_server, [AV, DOCUMENT, ENDS, FRAMES, STRIP, WORDS], INSPECTION_LIMITS, children, 1
         )
         self._stack = AsyncExitStack()
 
@@ -171,6 +175,30 @@ class Inspector:
             return ""
         return text(answer, most) if isinstance(answer, str) else ""
 
+    async def frame_hashes(self, source: AvSource, rotation_degrees: int) -> Sequence[str | None]:
+        """The perceptual hashes of a video: of the frame at each of some moments, `HASHES`; None
+        where none can be compared. Empty if the video has no such frame. Raises DataLoss
+        (BLOB_MISSING), Unavailable (STORAGE_UNAVAILABLE)."""
+        try:
+            answer = await self._others.run(
+                FRAMES,
+                source.path,
+                last=True,
+                limits=inspection_limits(size_of(source.path)),
+                content_type=source.content_type,
+                track=source.video_track.index,
+                duration_seconds=source.duration_seconds,
+                rotation_degrees=rotation_degrees,
+            )
+            found = checked_hashes(answer)
+        except (InvalidArgument, FailedPrecondition, ValueError) as error:
+            log.info("The frames of a video cannot be compared: %s", error)
+            return ()
+        if not any(found):
+            return ()
+        nothing: Sequence[str | None] = [None] * HASHES
+        return [each for frame in found for each in (frame or nothing)]
+
     async def look_at(self, path: Path, content_type: str) -> ImageLook:
         """Examines how an image looks that was rendered. Raises the errors of `inspect`."""
         answer = await self._images.run(
@@ -211,3 +239,11 @@ class Inspector:
             return msgspec.convert(answer, Ends)
         except msgspec.ValidationError:
             raise corrupt("It cannot be read.") from None
+
+
+def checked_hashes(answer: Any) -> Sequence[Sequence[str]]:
+    """Raises ValueError if this is not what `hash_frames` returns."""
+    found = msgspec.convert(answer, list[list[Hash]])
+    if any(len(frame) not in {0, HASHES} for frame in found) or len(found) != MOMENTS:
+        raise ValueError("it has another number of hashes")
+    return found

@@ -69,7 +69,7 @@ async def set_blob(db: Connection, media: Media, blob_id: str) -> None:
     )
 
 
-async def record(db: Connection, media_id: str, hashes: Sequence[str]) -> None:
+async def record(db: Connection, media_id: str, hashes: Sequence[str | None]) -> None:
     """Records the hashes of a media, which is then compared. Those of documents are not: all pages
     of text look alike."""
     await db.execute(
@@ -85,7 +85,7 @@ async def record(db: Connection, media_id: str, hashes: Sequence[str]) -> None:
         on conflict (media_id) do update
         set hashes = excluded.hashes, bands = excluded.bands, hashed = true, compared = false
         """,
-        ([f"x{each}" for each in hashes], media_id),
+        ([each and f"x{each}" for each in hashes], media_id),
     )
 
 
@@ -101,7 +101,7 @@ async def unhashed(db: Connection, after: str | None, limit: int) -> list[str]:
 
 
 # The media `id` that have the same bytes as the media `asked`, with the distance null, or that look
-# nearly the same. Both are of one tenant. A video is known by one frame, so its length counts, too.
+# nearly the same. Both are of one tenant. A video is known by few frames, so its length counts.
 FOUND = f"""
     asked as materialized (
         select m.media_id, m.kind, m.duration_seconds, f.hashes, b.sha256,
@@ -128,9 +128,15 @@ FOUND = f"""
         (
             select c.media_id, c.distance
             from asked a cross join lateral (
-                select f.media_id, distance_between(f.hashes, a.hashes) as distance
+                select f.media_id, case when cardinality(a.hashes) <= 6
+                       then distance_between(f.hashes, a.hashes)
+                       else distance_between_videos(f.hashes, a.hashes) end as distance
                 from fingerprints f
-                where f.bands && (select neighbours_of(tenant, hashes) from asked)
+                where f.bands && (
+                    select case when cardinality(hashes) <= 6 then neighbours_of(tenant, hashes)
+                           else video_neighbours_of(tenant, hashes) end
+                    from asked
+                )
             ) c
             join media o on o.media_id = c.media_id
             join media_versions v on v.media_id = o.media_id and v.version = o.version

@@ -1,6 +1,6 @@
 """Media and renditions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -124,11 +124,12 @@ class Attributes:
 @dataclass(frozen=True, slots=True)
 class Placeholder:
     """What a client can draw before it has loaded the image. Empty if there is no placeholder.
-    `hashes`: the perceptual hashes of the same image, by which near duplicates are found."""
+    `hashes`: the perceptual hashes of the same image, or of frames, by which near duplicates are
+    found; None of a frame that cannot be compared."""
 
     blurhash: str = ""
     dominant_color: str = ""
-    hashes: tuple[str, ...] = ()
+    hashes: Sequence[str | None] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,14 @@ COSINES: Matrix = np.sqrt(2 / GRID) * np.cos(
 
 
 def perceptual_hashes(image: Image) -> list[str]:
-    """Returns the hash of the whole image, and those of its crops, each as 64 hex digits. Returns
-    none if there is too little in the image. Its longest side should be `SIDE`."""
-    filtered = luma(image)
+    """The `hashes_of` an image."""
+    return hashes_of(luma(image))
+
+
+def hashes_of(values: Matrix) -> list[str]:
+    """Returns the hash of an image with this luma, and those of its crops, each as 64 hex digits.
+    Returns none if there is too little in the image. Its longest side should be `SIDE`."""
+    filtered = values
     for _ in range(PASSES):
         filtered = smoothed(smoothed(filtered, 1), 0)
     whole = sampled(filtered, WHOLE)

@@ -145,10 +145,9 @@ async def is_blocked(db: Connection, org_id: str, sha256: bytes) -> bool:
     return row is not None and bool(row["any"])
 
 
-async def looks_blocked(db: Connection, org_id: str, hashes: Sequence[str]) -> bool:
-    """Whether an image, or a frame of a video, looks nearly the same as a blocked image. `hashes`:
-    of each frame, the hash of the whole frame and those of its crops."""
-    if not hashes:
+async def looks_blocked(db: Connection, org_id: str, hashes: Sequence[str | None]) -> bool:
+    """Whether an image, or a frame of a video, looks nearly the same as a blocked image."""
+    if not any(hashes):
         return False
     rows = await db.execute(
         f"""
@@ -172,7 +171,7 @@ async def looks_blocked(db: Connection, org_id: str, hashes: Sequence[str]) -> b
         """.encode(),
         {
             "scopes": ["service:", *([f"organization:{org_id}"] if org_id else [])],
-            "hashes": [f"x{each}" for each in hashes],
+            "hashes": [each and f"x{each}" for each in hashes],
         },
     )
     row = await rows.fetchone()
@@ -246,7 +245,9 @@ async def media_like(
     if resource.kind == "organization":
         tenant = "tenant_of(%s, '', '')"
         near = Condition(
-            f"f.bands && (select all_neighbours_of({tenant}, hashes) from asked)", (resource.id,)
+            f"f.bands && (select all_neighbours_of({tenant}, hashes)"
+            f" || frame_neighbours_of({tenant}, hashes) from asked)",
+            (resource.id, resource.id),
         )
     rows = await db.execute(
         f"""

@@ -11,9 +11,10 @@ from pathlib import Path
 from media_service.blobs.model import Blob
 from media_service.blobs.placing import LINGER, Placer, release
 from media_service.blobs.writing import measure, write_to
-from media_service.codecs.inspection import Info, Inspection, kind_of
+from media_service.codecs.inspection import Info, Inspection, VideoInfo, kind_of
 from media_service.codecs.inspector import Inspector
 from media_service.codecs.strip.stripper import write
+from media_service.codecs.video.source import AvSource
 from media_service.db.database import Database
 from media_service.db.new_job import NewJob
 from media_service.db.notifications import MediaChanged
@@ -119,15 +120,16 @@ class IngestHandler(JobHandler):
             if media.kind is Kind.DOCUMENT:
                 content = await self._inspector.words_of(path, media.content_type, MAX_CONTENT)
             progress.report("thumbnails", 60)
+            frames = await self._frame_hashes(media, path, found.info)
             async with self._thumbnails.render(media, path, found.info) as thumbnails:
-                if fault := await self._look(media, thumbnails.placeholder.hashes):
+                hashes = frames or thumbnails.placeholder.hashes
+                if fault := await self._look(media, hashes):
                     await self._refuse(claim, media, fault)
                     return
+                placeholder = replace(thumbnails.placeholder, hashes=hashes)
                 failpoint("ingest.finish.before")
                 presets = self._presets.replaced(policies.presets)
-                finish = partial(
-                    self._finish, claim, media, found, thumbnails.placeholder, presets, content
-                )
+                finish = partial(self._finish, claim, media, found, placeholder, presets, content)
                 await self._add(media.media_id, thumbnails.files, finish)
         failpoint("ingest.finish.after")
 
@@ -324,7 +326,14 @@ class IngestHandler(JobHandler):
                 return media, None
         return media, blocked(sha256)
 
-    async def _look(self, media: Media, hashes: Sequence[str]) -> Fault | None:
+    async def _frame_hashes(self, media: Media, path: Path, info: Info) -> Sequence[str | None]:
+        """Of a video."""
+        if not isinstance(info, VideoInfo) or not info.width:
+            return ()
+        source = AvSource.of(path, media.content_type, info)
+        return await self._inspector.frame_hashes(source, info.rotation_degrees)
+
+    async def _look(self, media: Media, hashes: Sequence[str | None]) -> Fault | None:
         """Why the file is refused, if it looks nearly the same as a blocked image and was not
         accepted before."""
         if media.state is MediaState.READY:

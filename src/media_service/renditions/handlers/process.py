@@ -8,7 +8,6 @@ from media_service.codecs.pipeline.pipeline import Pipeline, stored_pipeline
 from media_service.codecs.video.source import AvSource
 from media_service.db.database import Database
 from media_service.db.transaction import Transaction
-from media_service.duplicates import queries as duplicates
 from media_service.errors import Fault
 from media_service.failpoints import failpoint
 from media_service.jobs.handler import JobHandler
@@ -86,7 +85,6 @@ class ProcessHandler(JobHandler):
                 finished = await claimed_jobs.finish(tx, claim, JobState.SUCCEEDED)
                 if finished and placeholder:
                     await queries.set_placeholder(tx, media.media_id, placeholder)
-                    await duplicates.record(tx, media.media_id, placeholder.hashes)
                 failpoint("process.finish.before")
                 return finished
 
