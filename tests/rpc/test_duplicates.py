@@ -8,6 +8,7 @@ from google.protobuf.json_format import MessageToDict
 from mediaservice.v1 import duplicate_service_pb2
 
 from tests.support.media.photos import copies, jpeg_of, photo
+from tests.support.media.real_photos import burst, real_photo
 from tests.support.media.scenes import changed, video_of
 from tests.support.rpc import collections
 from tests.support.rpc.catalogue import delete, get, undelete, until_done, update
@@ -67,6 +68,23 @@ async def test_copies_of_an_image_are_found_and_others_are_not(
     assert original not in {media_id for group in await groups(ann) for media_id in group}
     await undelete(ann, original)
     assert original in {media_id for group in await groups(ann) for media_id in group}
+
+
+async def test_bursts_and_images_that_look_alike_are_not_merged(
+    working: Running, ann: Caller
+) -> None:
+    first, *between, last = await stored(ann, *map(jpeg_of, burst("camera")))
+    alike = await stored(ann, *(jpeg_of(real_photo(name)) for name in ("grass", "gravel")))
+    await compare_all(working)
+    assert between[0] in await similar(ann, first)
+    assert between[-1] in await similar(ann, last)
+    listed = await groups(ann)
+    assert {media_id for group in listed for media_id in group} == {first, *between, last}
+    assert not any({first, last} <= set(group) for group in listed), "a burst is no chain"
+    for media_id in (first, *between, last, *alike):
+        media = await get(ann, media_id)
+        assert not media.HasField("delete_time")
+        assert media.renditions, "each is a media of its own"
 
 
 async def test_copies_of_a_video_are_found_by_several_frames(

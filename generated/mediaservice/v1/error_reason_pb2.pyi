@@ -294,7 +294,9 @@ class ErrorReason(_message.Message):
         media, which is FAILED and deleted.
         """
         FILE_BLOCKED: ErrorReason._Value.ValueType  # 411
-        """The file with this `sha256` is blocked by an administrator of the service or a manager of the organization."""
+        """The file with this `sha256`, or an image that looks nearly the same, is blocked by an administrator of the service or
+        a manager of the organization.
+        """
         VISIBILITY_NOT_ALLOWED: ErrorReason._Value.ValueType  # 410
         """The policy of the project or the organization allows at most the visibility `max_visibility`. Choose that one, or
         ask a manager to change the policy.
@@ -332,6 +334,8 @@ class ErrorReason(_message.Message):
         """The filter of a batch selects more than `max_media` media. Narrow it."""
         MEDIA_NOT_FOUND: ErrorReason._Value.ValueType  # 500
         """No media has the id `media_id`, or the caller may not see it. The key is empty if the request has no media id."""
+        MEDIA_NOT_COMPARABLE: ErrorReason._Value.ValueType  # 525
+        """The media `media_id` has no perceptual hash: it is no image, is not READY, or has too little in it. Use its SHA-256."""
         MEDIA_DELETED: ErrorReason._Value.ValueType  # 501
         """The media `media_id` is deleted. Undelete it first."""
         MEDIA_NOT_DELETED: ErrorReason._Value.ValueType  # 502
@@ -743,7 +747,9 @@ class ErrorReason(_message.Message):
     media, which is FAILED and deleted.
     """
     FILE_BLOCKED: ErrorReason.Value.ValueType  # 411
-    """The file with this `sha256` is blocked by an administrator of the service or a manager of the organization."""
+    """The file with this `sha256`, or an image that looks nearly the same, is blocked by an administrator of the service or
+    a manager of the organization.
+    """
     VISIBILITY_NOT_ALLOWED: ErrorReason.Value.ValueType  # 410
     """The policy of the project or the organization allows at most the visibility `max_visibility`. Choose that one, or
     ask a manager to change the policy.
@@ -781,6 +787,8 @@ class ErrorReason(_message.Message):
     """The filter of a batch selects more than `max_media` media. Narrow it."""
     MEDIA_NOT_FOUND: ErrorReason.Value.ValueType  # 500
     """No media has the id `media_id`, or the caller may not see it. The key is empty if the request has no media id."""
+    MEDIA_NOT_COMPARABLE: ErrorReason.Value.ValueType  # 525
+    """The media `media_id` has no perceptual hash: it is no image, is not READY, or has too little in it. Use its SHA-256."""
     MEDIA_DELETED: ErrorReason.Value.ValueType  # 501
     """The media `media_id` is deleted. Undelete it first."""
     MEDIA_NOT_DELETED: ErrorReason.Value.ValueType  # 502

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from mediaservice.v1 import duplicate_service_pb2 as _duplicate_service_pb2
 from mediaservice.v1 import media_pb2 as _media_pb2
 import builtins as _builtins
 import sys
@@ -271,22 +272,34 @@ class BlockFileRequest(_message.Message):
     RESOURCE_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    PERCEPTUAL_HASH_FIELD_NUMBER: _builtins.int
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
     resource: _builtins.str
     """`service:` or `organization:ID`."""
     sha256: _builtins.str
     """The SHA-256 of the file, in hexadecimal."""
     note: _builtins.str
     """Why, for people. It replaces an earlier one."""
+    perceptual_hash: _builtins.str
+    """The perceptual hash (PDQ) of an image, in hexadecimal. Images whose hashes differ from it in at most 31 of the 256
+    bits are refused.
+    """
+    media_id: _builtins.str
+    """UUID of an image that the caller may read. It is blocked by its perceptual hash, and so are crops of it by up to about
+    5 %.
+    """
     def __init__(
         self,
         *,
         resource: _builtins.str = ...,
         sha256: _builtins.str = ...,
         note: _builtins.str = ...,
+        perceptual_hash: _builtins.str = ...,
+        media_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "resource", b"resource", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_id", b"media_id", "note", b"note", "perceptual_hash", b"perceptual_hash", "resource", b"resource", "sha256", b"sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -300,19 +313,23 @@ class UnblockFileRequest(_message.Message):
 
     RESOURCE_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    PERCEPTUAL_HASH_FIELD_NUMBER: _builtins.int
     resource: _builtins.str
     """`service:` or `organization:ID`."""
     sha256: _builtins.str
     """The SHA-256 of the file, in hexadecimal."""
+    perceptual_hash: _builtins.str
+    """The perceptual hash of the image, as ListBlockedFiles shows it."""
     def __init__(
         self,
         *,
         resource: _builtins.str = ...,
         sha256: _builtins.str = ...,
+        perceptual_hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["resource", b"resource", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["perceptual_hash", b"perceptual_hash", "resource", b"resource", "sha256", b"sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -386,12 +403,15 @@ class BlockedFile(_message.Message):
     SHA256_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PERCEPTUAL_HASH_FIELD_NUMBER: _builtins.int
     resource: _builtins.str
     """`service:` or `organization:ID`."""
     sha256: _builtins.str
-    """The SHA-256 of the file, in hexadecimal."""
+    """The SHA-256 of the file, in hexadecimal. Empty if the file is blocked by its perceptual hash."""
     note: _builtins.str
     """Why, for people."""
+    perceptual_hash: _builtins.str
+    """The perceptual hash (PDQ) of the image, in hexadecimal. Empty if the file is blocked by its SHA-256."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was blocked."""
@@ -403,11 +423,78 @@ class BlockedFile(_message.Message):
         sha256: _builtins.str = ...,
         note: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        perceptual_hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "note", b"note", "resource", b"resource", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "note", b"note", "perceptual_hash", b"perceptual_hash", "resource", b"resource", "sha256", b"sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BlockedFile: _TypeAlias = BlockedFile  # noqa: Y015
+
+@_typing.final
+class FindBlockedMediaRequest(_message.Message):
+    """Which media FindBlockedMedia finds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    PERCEPTUAL_HASH_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    resource: _builtins.str
+    """`service:` or `organization:ID`."""
+    sha256: _builtins.str
+    """The SHA-256 of the file, in hexadecimal. Earlier versions of a media count, too."""
+    perceptual_hash: _builtins.str
+    """The perceptual hash (PDQ) of an image, in hexadecimal. If it is blocked with `media_id`, its crops count, too."""
+    page_size: _builtins.int
+    """The maximum number of media in the response; 0 means 20. Larger values than 100 are reduced to 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the previous response. All other fields except `page_size` must be the same."""
+    def __init__(
+        self,
+        *,
+        resource: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        perceptual_hash: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "perceptual_hash", b"perceptual_hash", "resource", b"resource", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindBlockedMediaRequest: _TypeAlias = FindBlockedMediaRequest  # noqa: Y015
+
+@_typing.final
+class FindBlockedMediaResponse(_message.Message):
+    """One page of media."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The `page_token` of the next page; empty on the last page."""
+    @_builtins.property
+    def media(self) -> _containers.RepeatedCompositeFieldContainer[_duplicate_service_pb2.SimilarMedia]:
+        """The media. A page may be short or empty although there is a next one."""
+
+    def __init__(
+        self,
+        *,
+        media: _abc.Iterable[_duplicate_service_pb2.SimilarMedia] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["media", b"media", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindBlockedMediaResponse: _TypeAlias = FindBlockedMediaResponse  # noqa: Y015

@@ -69,6 +69,11 @@ class PolicyServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_policy__service__pb2.ListBlockedFilesRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_policy__service__pb2.ListBlockedFilesResponse.FromString,
                 _registered_method=True)
+        self.FindBlockedMedia = channel.unary_unary(
+                '/mediaservice.v1.PolicyService/FindBlockedMedia',
+                request_serializer=mediaservice_dot_v1_dot_policy__service__pb2.FindBlockedMediaRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_policy__service__pb2.FindBlockedMediaResponse.FromString,
+                _registered_method=True)
 
 
 class PolicyServiceServicer(object):
@@ -113,11 +118,18 @@ class PolicyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BlockFile(self, request, context):
-        """Blocks a file by its SHA-256, in the whole installation (`service:`) or in an organization. Its upload is refused
-        with FILE_BLOCKED before anybody can read it. Media that have the file already stay. Only administrators block files
-        in the installation.
+        """Blocks a file, in the whole installation (`service:`) or in an organization. Only administrators block files in the
+        installation.
 
-        Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+        With `sha256`, its upload is refused with FILE_BLOCKED before anybody can read it. With `perceptual_hash` or
+        `media_id`, so are images that look nearly the same: scaled, compressed again, or with small changes. Inspection finds
+        them, and also finds them among the frames of videos that it samples. The media is then FAILED with FILE_BLOCKED, and
+        deleted.
+
+        Media that exist already stay. FindBlockedMedia finds them.
+
+        Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED, MEDIA_NOT_FOUND, MEDIA_NOT_COMPARABLE. Safe to
+        retry.
 
         Example:
 
@@ -143,7 +155,7 @@ class PolicyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListBlockedFiles(self, request, context):
-        """Lists the blocked files of the installation or of an organization, by SHA-256.
+        """Lists the blocked files of the installation or of an organization: those by SHA-256, then those by perceptual hash.
 
         Permission: policies.read. Errors: RESOURCE_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -151,6 +163,22 @@ class PolicyServiceServicer(object):
 
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles?resource=organization:$ORGANIZATION"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"resource\": \"organization:$ORGANIZATION\"}" $GRPC mediaservice.v1.PolicyService/ListBlockedFiles
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindBlockedMedia(self, request, context):
+        """Finds the media in the installation or in an organization that BlockFile would refuse now, by the order of their
+        ids. The file need not be blocked. Deleted media are left out. Only the current version of a media has a perceptual
+        hash.
+
+        Permission: policies.read. Errors: RESOURCE_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles:findMedia?resource=organization:$ORGANIZATION&sha256=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"resource\": \"organization:$ORGANIZATION\", \"sha256\": \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"}" $GRPC mediaservice.v1.PolicyService/FindBlockedMedia
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,6 +211,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.ListBlockedFiles,
                     request_deserializer=mediaservice_dot_v1_dot_policy__service__pb2.ListBlockedFilesRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_policy__service__pb2.ListBlockedFilesResponse.SerializeToString,
+            ),
+            'FindBlockedMedia': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindBlockedMedia,
+                    request_deserializer=mediaservice_dot_v1_dot_policy__service__pb2.FindBlockedMediaRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_policy__service__pb2.FindBlockedMediaResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -329,6 +362,33 @@ class PolicyService(object):
             '/mediaservice.v1.PolicyService/ListBlockedFiles',
             mediaservice_dot_v1_dot_policy__service__pb2.ListBlockedFilesRequest.SerializeToString,
             mediaservice_dot_v1_dot_policy__service__pb2.ListBlockedFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindBlockedMedia(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.PolicyService/FindBlockedMedia',
+            mediaservice_dot_v1_dot_policy__service__pb2.FindBlockedMediaRequest.SerializeToString,
+            mediaservice_dot_v1_dot_policy__service__pb2.FindBlockedMediaResponse.FromString,
             options,
             channel_credentials,
             insecure,

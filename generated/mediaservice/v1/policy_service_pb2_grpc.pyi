@@ -65,11 +65,18 @@ class PolicyServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"project:$PROJECT\\", \\"policy\\": {\\"max_size_bytes\\": 100000000}}" $GRPC mediaservice.v1.PolicyService/SetPolicy
     """
     BlockFile: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.BlockFileRequest, _policy_service_pb2.BlockedFile]
-    """Blocks a file by its SHA-256, in the whole installation (`service:`) or in an organization. Its upload is refused
-    with FILE_BLOCKED before anybody can read it. Media that have the file already stay. Only administrators block files
-    in the installation.
+    """Blocks a file, in the whole installation (`service:`) or in an organization. Only administrators block files in the
+    installation.
 
-    Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+    With `sha256`, its upload is refused with FILE_BLOCKED before anybody can read it. With `perceptual_hash` or
+    `media_id`, so are images that look nearly the same: scaled, compressed again, or with small changes. Inspection finds
+    them, and also finds them among the frames of videos that it samples. The media is then FAILED with FILE_BLOCKED, and
+    deleted.
+
+    Media that exist already stay. FindBlockedMedia finds them.
+
+    Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED, MEDIA_NOT_FOUND, MEDIA_NOT_COMPARABLE. Safe to
+    retry.
 
     Example:
 
@@ -87,7 +94,7 @@ class PolicyServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\", \\"sha256\\": \\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\\"}" $GRPC mediaservice.v1.PolicyService/UnblockFile
     """
     ListBlockedFiles: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListBlockedFilesRequest, _policy_service_pb2.ListBlockedFilesResponse]
-    """Lists the blocked files of the installation or of an organization, by SHA-256.
+    """Lists the blocked files of the installation or of an organization: those by SHA-256, then those by perceptual hash.
 
     Permission: policies.read. Errors: RESOURCE_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -95,6 +102,18 @@ class PolicyServiceStub:
 
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles?resource=organization:$ORGANIZATION"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\"}" $GRPC mediaservice.v1.PolicyService/ListBlockedFiles
+    """
+    FindBlockedMedia: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.FindBlockedMediaRequest, _policy_service_pb2.FindBlockedMediaResponse]
+    """Finds the media in the installation or in an organization that BlockFile would refuse now, by the order of their
+    ids. The file need not be blocked. Deleted media are left out. Only the current version of a media has a perceptual
+    hash.
+
+    Permission: policies.read. Errors: RESOURCE_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles:findMedia?resource=organization:$ORGANIZATION&sha256=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\", \\"sha256\\": \\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\\"}" $GRPC mediaservice.v1.PolicyService/FindBlockedMedia
     """
 
 @_typing.type_check_only
@@ -133,11 +152,18 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"project:$PROJECT\\", \\"policy\\": {\\"max_size_bytes\\": 100000000}}" $GRPC mediaservice.v1.PolicyService/SetPolicy
     """
     BlockFile: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.BlockFileRequest, _policy_service_pb2.BlockedFile]  # type: ignore[assignment]
-    """Blocks a file by its SHA-256, in the whole installation (`service:`) or in an organization. Its upload is refused
-    with FILE_BLOCKED before anybody can read it. Media that have the file already stay. Only administrators block files
-    in the installation.
+    """Blocks a file, in the whole installation (`service:`) or in an organization. Only administrators block files in the
+    installation.
 
-    Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+    With `sha256`, its upload is refused with FILE_BLOCKED before anybody can read it. With `perceptual_hash` or
+    `media_id`, so are images that look nearly the same: scaled, compressed again, or with small changes. Inspection finds
+    them, and also finds them among the frames of videos that it samples. The media is then FAILED with FILE_BLOCKED, and
+    deleted.
+
+    Media that exist already stay. FindBlockedMedia finds them.
+
+    Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED, MEDIA_NOT_FOUND, MEDIA_NOT_COMPARABLE. Safe to
+    retry.
 
     Example:
 
@@ -155,7 +181,7 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\", \\"sha256\\": \\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\\"}" $GRPC mediaservice.v1.PolicyService/UnblockFile
     """
     ListBlockedFiles: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.ListBlockedFilesRequest, _policy_service_pb2.ListBlockedFilesResponse]  # type: ignore[assignment]
-    """Lists the blocked files of the installation or of an organization, by SHA-256.
+    """Lists the blocked files of the installation or of an organization: those by SHA-256, then those by perceptual hash.
 
     Permission: policies.read. Errors: RESOURCE_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -163,6 +189,18 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
 
         curl -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles?resource=organization:$ORGANIZATION"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\"}" $GRPC mediaservice.v1.PolicyService/ListBlockedFiles
+    """
+    FindBlockedMedia: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.FindBlockedMediaRequest, _policy_service_pb2.FindBlockedMediaResponse]  # type: ignore[assignment]
+    """Finds the media in the installation or in an organization that BlockFile would refuse now, by the order of their
+    ids. The file need not be blocked. Deleted media are left out. Only the current version of a media has a perceptual
+    hash.
+
+    Permission: policies.read. Errors: RESOURCE_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles:findMedia?resource=organization:$ORGANIZATION&sha256=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\", \\"sha256\\": \\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\\"}" $GRPC mediaservice.v1.PolicyService/FindBlockedMedia
     """
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -216,11 +254,18 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_service_pb2.BlockFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_service_pb2.BlockedFile, _abc.Awaitable[_policy_service_pb2.BlockedFile]]:
-        """Blocks a file by its SHA-256, in the whole installation (`service:`) or in an organization. Its upload is refused
-        with FILE_BLOCKED before anybody can read it. Media that have the file already stay. Only administrators block files
-        in the installation.
+        """Blocks a file, in the whole installation (`service:`) or in an organization. Only administrators block files in the
+        installation.
 
-        Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED. Safe to retry.
+        With `sha256`, its upload is refused with FILE_BLOCKED before anybody can read it. With `perceptual_hash` or
+        `media_id`, so are images that look nearly the same: scaled, compressed again, or with small changes. Inspection finds
+        them, and also finds them among the frames of videos that it samples. The media is then FAILED with FILE_BLOCKED, and
+        deleted.
+
+        Media that exist already stay. FindBlockedMedia finds them.
+
+        Permission: policies.write. Errors: RESOURCE_NOT_FOUND, ROLE_REQUIRED, MEDIA_NOT_FOUND, MEDIA_NOT_COMPARABLE. Safe to
+        retry.
 
         Example:
 
@@ -250,7 +295,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_service_pb2.ListBlockedFilesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_service_pb2.ListBlockedFilesResponse, _abc.Awaitable[_policy_service_pb2.ListBlockedFilesResponse]]:
-        """Lists the blocked files of the installation or of an organization, by SHA-256.
+        """Lists the blocked files of the installation or of an organization: those by SHA-256, then those by perceptual hash.
 
         Permission: policies.read. Errors: RESOURCE_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -258,6 +303,24 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles?resource=organization:$ORGANIZATION"
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\"}" $GRPC mediaservice.v1.PolicyService/ListBlockedFiles
+        """
+
+    @_abc_1.abstractmethod
+    def FindBlockedMedia(
+        self,
+        request: _policy_service_pb2.FindBlockedMediaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_service_pb2.FindBlockedMediaResponse, _abc.Awaitable[_policy_service_pb2.FindBlockedMediaResponse]]:
+        """Finds the media in the installation or in an organization that BlockFile would refuse now, by the order of their
+        ids. The file need not be blocked. Deleted media are left out. Only the current version of a media has a perceptual
+        hash.
+
+        Permission: policies.read. Errors: RESOURCE_NOT_FOUND, INVALID_PAGE_TOKEN. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" "$REST/v1/blockedFiles:findMedia?resource=organization:$ORGANIZATION&sha256=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"resource\\": \\"organization:$ORGANIZATION\\", \\"sha256\\": \\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\\"}" $GRPC mediaservice.v1.PolicyService/FindBlockedMedia
         """
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -8,8 +8,9 @@ from media_service.codecs.image.perceptual_hash import SIDE, perceptual_hashes
 from media_service.codecs.image.thumbnails import within
 from media_service.duplicates.model import MAX_DISTANCE
 from tests.support.media.photos import copies, photo
+from tests.support.media.real_photos import NAMES, real_photo
 
-PHOTOS = 12
+PHOTOS = 6
 
 
 def hashes(image: pyvips.Image) -> list[int]:
@@ -25,13 +26,14 @@ def distance(a: list[int], b: list[int]) -> int:
 
 
 def test_copies_are_near_and_other_images_are_far() -> None:
-    known = [hashes(photo(seed)) for seed in range(PHOTOS)]
-    for seed in range(PHOTOS):
-        for name, copy in copies(photo(seed)).items():
+    images = [*map(photo, range(PHOTOS)), *map(real_photo, NAMES)]
+    known = [hashes(image) for image in images]
+    for number, image in enumerate(images):
+        for name, copy in copies(image).items():
             found = hashes(copy)
-            for other in range(PHOTOS):
-                apart = distance(found, known[other])
-                assert (apart <= MAX_DISTANCE) is (other == seed), (name, seed, other, apart)
+            for other, others in enumerate(known):
+                apart = distance(found, others)
+                assert (apart <= MAX_DISTANCE) is (other == number), (name, number, other, apart)
 
 
 def test_an_image_with_too_little_in_it_has_no_hashes() -> None:

@@ -20,7 +20,7 @@ def video_of(folder: Path, seeds: Sequence[int]) -> Path:
     inputs = [
         word for each in frames for word in ("-loop", "1", "-t", f"{SECONDS}", "-i", str(each))
     ]
-    moved = [f"[{n}]crop=in_w-40:in_h-40:20*t:20*t[m{n}]" for n in range(len(frames))]
+    moved = [f"[{n}]crop=in_w-8:in_h-8:8*t:8*t[m{n}]" for n in range(len(frames))]
     joined = "".join(f"[m{n}]" for n in range(len(frames))) + f"concat=n={len(frames)},scale=240:-2"
     path = folder / f"{'-'.join(map(str, seeds))}.mp4"
     ffmpeg(*inputs, "-filter_complex", ";".join([*moved, joined]), "-r", "10", *X264, str(path))

@@ -1271,27 +1271,58 @@ class Client:
             yield piece.data
 
     def block_file(
-        self, resource: str, sha256: str, *, note: str = ""
+        self,
+        resource: str,
+        sha256: str = "",
+        *,
+        perceptual_hash: str = "",
+        media_id: str = "",
+        note: str = "",
     ) -> policy_service_pb2.BlockedFile:
-        """Blocks a file by its SHA-256, in "service:" or "organization:ID". `note`: why."""
-        request = policy_service_pb2.BlockFileRequest(resource=resource, sha256=sha256, note=note)
+        """Blocks a file in "service:" or "organization:ID": by its SHA-256, by the perceptual hash
+        of an image, or by an image that looks like it. `note`: why."""
+        request = policy_service_pb2.BlockFileRequest(
+            resource=resource,
+            sha256=sha256,
+            perceptual_hash=perceptual_hash,
+            media_id=media_id,
+            note=note,
+        )
         blocked: policy_service_pb2.BlockedFile = self._transport.run(
             calls.call("BlockFile", request, self._backoff)
         )
         return blocked
 
-    def unblock_file(self, resource: str, sha256: str) -> None:
+    def unblock_file(self, resource: str, sha256: str = "", *, perceptual_hash: str = "") -> None:
         """Allows a blocked file again."""
-        request = policy_service_pb2.UnblockFileRequest(resource=resource, sha256=sha256)
+        request = policy_service_pb2.UnblockFileRequest(
+            resource=resource, sha256=sha256, perceptual_hash=perceptual_hash
+        )
         self._transport.run(calls.call("UnblockFile", request, self._backoff))
 
     def blocked_files(self, resource: str) -> Iterator[policy_service_pb2.BlockedFile]:
-        """The blocked files of "service:" or "organization:ID", by SHA-256."""
+        """The blocked files of "service:" or "organization:ID": those by SHA-256, then those by
+        perceptual hash."""
         request = policy_service_pb2.ListBlockedFilesRequest(resource=resource)
         while True:
             response = self._transport.run(calls.call("ListBlockedFiles", request, self._backoff))
             for blocked in response.blocked_files:
                 yield blocked
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def blocked_media(
+        self, resource: str, sha256: str = "", *, perceptual_hash: str = ""
+    ) -> Iterator[duplicate_service_pb2.SimilarMedia]:
+        """The media of "service:" or "organization:ID" that block_file would refuse now."""
+        request = policy_service_pb2.FindBlockedMediaRequest(
+            resource=resource, sha256=sha256, perceptual_hash=perceptual_hash
+        )
+        while True:
+            response = self._transport.run(calls.call("FindBlockedMedia", request, self._backoff))
+            for found in response.media:
+                yield found
             if not response.next_page_token:
                 return
             request.page_token = response.next_page_token
