@@ -32,6 +32,7 @@ from media_service.renditions.delete import remove_media
 from media_service.renditions.handlers.ingest import IngestHandler
 from media_service.renditions.presets import Presets
 from media_service.renditions.rendition_store import RenditionStore
+from media_service.renditions.texts import read_existing_texts
 from media_service.renditions.thumbnails import ThumbnailRenderer
 from media_service.storage.blob_store import BlobStore
 from media_service.storage.buffer import Buffer
@@ -43,6 +44,8 @@ from tests.support import job_claims as claims
 ALICE = Owner("user", "alice")
 ALLOWED = AllowedTypes(("image/*", "video/*"))
 MONTH = timedelta(days=30)
+DUE_TEXTS = "select media_id::text as id from texts_due"
+TEXTS = "select media_id::text as id, content from media_search"
 SIZES = {"small": 16, "medium": 32, "large": 1600}
 
 
@@ -342,3 +345,21 @@ async def test_every_exif_text_can_be_stored(
     media = await read(database, media_id)
     assert media.state is MediaState.READY
     assert media.private_info.exif["Model"] == "X"
+
+
+async def test_documents_of_earlier_releases_get_their_text(
+    database: Database, store: BlobStore, inspector: Inspector
+) -> None:
+    """Those that cannot be read now stay due. What ingest will read is left to it."""
+    intact, lost, waiting = [await stored(database, store, b"{\\rtf1 the sea}") for _ in range(3)]
+    await store.driver.delete((await read(database, lost)).blob.key)
+    async with database.connection() as db:
+        await db.execute("update media set kind = 'DOCUMENT', content_type = 'application/rtf'")
+        await db.execute("update media set state = 'READY' where media_id <> %s", (waiting,))
+        await db.execute("insert into texts_due select media_id from media")
+    assert [count async for count in read_existing_texts(database, store, inspector)] == [1]
+    async with database.connection() as db:
+        due = [row["id"] async for row in await db.execute(DUE_TEXTS)]
+        texts = await (await db.execute(TEXTS)).fetchall()
+    assert due == [lost]
+    assert texts == [{"id": intact, "content": "the sea"}]

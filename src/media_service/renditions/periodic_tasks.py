@@ -1,5 +1,6 @@
 """Purges deleted media, removes the segments of abandoned streams and unreferenced blobs, retries
-standard renditions, and hashes media of earlier releases."""
+standard renditions, hashes media of earlier releases, and reads the text of documents of earlier
+releases."""
 
 from collections.abc import Mapping
 
@@ -11,6 +12,7 @@ from media_service.renditions.delete import purge_due
 from media_service.renditions.hashing import hash_existing
 from media_service.renditions.standard import retry_failed
 from media_service.renditions.streams.cleanup import remove_abandoned
+from media_service.renditions.texts import read_existing_texts
 from media_service.renditions.version_retention import delete_outdated_versions
 from media_service.storage.blob_store import BlobStore
 
@@ -27,4 +29,5 @@ TASKS = (
     PeriodicTask("unreferenced blobs", MINUTE, remove_blobs),
     PeriodicTask("failed jobs of standard renditions", HOUR, retry_failed),
     PeriodicTask("media hashed", HOUR, hash_existing),
+    PeriodicTask("texts of documents read", HOUR, read_existing_texts),
 )

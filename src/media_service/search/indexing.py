@@ -99,3 +99,17 @@ async def put_content(db: Connection, media_id: str, content: str) -> None:
         (media_id, content[:MAX_CONTENT]),
     )
     await db.execute("insert into media_search_due (media_id) values (%s)", (media_id,))
+
+
+async def texts_due(db: Connection, after: str | None, limit: int) -> list[str]:
+    """The ids, after this one, of documents whose text was not read."""
+    rows = await db.execute(
+        "select media_id::text as media_id from texts_due"
+        " where %s::uuid is null or media_id > %s order by media_id limit %s",
+        (after, after, limit),
+    )
+    return [row["media_id"] async for row in rows]
+
+
+async def text_done(db: Connection, media_id: str) -> None:
+    await db.execute("delete from texts_due where media_id = %s", (media_id,))

@@ -1,5 +1,6 @@
 """Reads the beginning of the text of a document, for searches. Runs in a child process."""
 
+import mmap
 import os
 import re
 import zipfile
@@ -13,6 +14,7 @@ from media_service.codecs.document.pdf import open_pdf
 from media_service.codecs.document.text import page_text
 from media_service.codecs.inspect.limits import text
 from media_service.codecs.inspect.office import ODF, OOXML
+from media_service.codecs.inspect.rtf import rtf_text
 
 # The parts with text of each type, by the beginning of their names.
 PARTS = {
@@ -41,6 +43,8 @@ def read_words(media: int, content_type: str, most: int) -> str:
         pieces = pages(media)
     elif content_type in PARTS:
         pieces = parts(media, PARTS[content_type])
+    elif content_type == "application/rtf":
+        pieces = rtf(media, most)
     else:
         return ""
     found: list[str] = []
@@ -58,6 +62,11 @@ def pages(media: int) -> Iterator[str]:
     with open_pdf(media) as document:
         for number in range(1, min(len(document), MAX_PAGES) + 1):
             yield page_text(document, number).decode()
+
+
+def rtf(media: int, most: int) -> Iterator[str]:
+    with mmap.mmap(media, 0, access=mmap.ACCESS_READ) as data:
+        yield rtf_text(data, most)
 
 
 def parts(media: int, beginning: str) -> Iterator[str]:
