@@ -21,6 +21,7 @@ from media_service.db.embedded_postgres import (
     postmaster,
     programs,
     running_postgres,
+    shared_buffers,
 )
 
 
@@ -124,6 +125,13 @@ def test_texts_do_not_depend_on_the_locale(data: Path) -> None:
     with started(data) as postgres:
         assert answer(postgres.url, "select lower('ÄЖ')") == "äж"
         assert answer(postgres.url, "select 'Z' < 'a'") is True
+
+
+def test_it_keeps_a_share_of_the_memory(data: Path) -> None:
+    with started(data) as postgres:
+        size = answer(postgres.url, "select pg_size_bytes(current_setting('shared_buffers'))")
+    assert size == shared_buffers() >> 20 << 20
+    assert 128 <= shared_buffers() >> 20 <= 512
 
 
 def test_why_it_does_not_start_is_said(data: Path) -> None:

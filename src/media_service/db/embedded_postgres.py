@@ -43,6 +43,10 @@ CLUSTER = (
     "--locale=C",
     f"--lc-ctype={CTYPE}",
 )
+# How much of the data PostgreSQL keeps itself, as a setting of new data that `postgresql.conf` may
+# change: reading a page from the kernel instead costs a few microseconds, of which a search in a
+# large catalog needs thousands.
+MEMORY_SHARE, LEAST_BUFFERS, MOST_BUFFERS = 16, 128 << 20, 512 << 20
 # Incremental backups need the summaries of the log.
 SETTINGS = ("summarize_wal=on",)
 
@@ -134,7 +138,8 @@ class EmbeddedPostgres:
         new.mkdir(mode=0o700)
         if self._account:
             os.chown(new, self._account.uid, self._account.gid)
-        command = [str(self._programs / "initdb"), *CLUSTER, "-D", str(new)]
+        buffers = f"shared_buffers={shared_buffers() >> 20}MB"
+        command = [str(self._programs / "initdb"), *CLUSTER, "-c", buffers, "-D", str(new)]
         with tempfile.TemporaryFile() as output:
             process = self._run(command, output.fileno())
             try:
@@ -205,6 +210,11 @@ def running_postgres(folder: Path) -> str | None:
     """The URL of the PostgreSQL that another process runs in `folder`; None if it is not ready."""
     found = postmaster(folder.resolve())
     return found.url if found and found.ready else None
+
+
+def shared_buffers() -> int:
+    share: int = psutil.virtual_memory().total // MEMORY_SHARE
+    return min(max(share, LEAST_BUFFERS), MOST_BUFFERS)
 
 
 def programs() -> Path:
