@@ -9,10 +9,10 @@ from random import Random
 
 import pytest
 
-from media_service.access.lists import Key, after_sql, page_of
+from media_service.access.lists import Key, after_sql, page_of, page_of_much
 from media_service.access.policy import Condition, scope
 from media_service.access.principal import LINK, LinkMode, Principal
-from media_service.access.queries import CALLER, caller_params, visible
+from media_service.access.queries import CALLER, Scope, caller_params, visible
 from media_service.access.role import Role
 from media_service.credentials import queries as credentials
 from media_service.db.database import Database
@@ -140,6 +140,14 @@ async def compare(db: Connection, world: World, seed: int) -> None:
                     where = [after_sql("m", NEWEST, page[-1].key)]
             assert (len(listed), set(listed)) == (len(visible_ids), visible_ids), (seed, caller)
             assert await queries.count(db, may, []) == Total(len(visible_ids)), (seed, caller)
+            assert await read_as_many(db, may) == visible_ids, (seed, caller)
+
+
+async def read_as_many(db: Connection, may: Scope) -> set[str]:
+    """What lists of callers have who see very many media."""
+    page = page_of_much(queries.TABLE, may, [], NEWEST, 50)
+    query = f"with {page.sql} select id::text as id from page"  # noqa: S608
+    return {row["id"] async for row in await db.execute(query.encode(), page.params)}
 
 
 async def compare_projects(db: Connection, world: World, caller: Principal) -> None:

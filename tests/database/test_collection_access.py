@@ -14,6 +14,9 @@ from media_service.db.database import Database
 from media_service.db.transaction import Connection
 from media_service.ids import new_id
 from media_service.media import queries as media_queries
+from media_service.media.model import Total
+from media_service.media.paging import parse_order
+from media_service.media.selection import select
 from media_service.share_links import queries as share_links
 from media_service.share_links.model import NewLink
 from tests.support.access_model import (
@@ -32,6 +35,7 @@ from tests.support.long_form import examples
 @dataclass(frozen=True)
 class Album:
     new: NewCollection
+    members: set[str]
     shared: set[str]
 
     @property
@@ -62,7 +66,8 @@ async def random_albums(db: Connection, world: World, random: Random) -> list[Al
         members = [Member(each.media_id, random.random() < 0.7) for each in some]
         await queries.put(db, new.collection_id, members, "")
         same = {each.media_id for each in world.media if each.owner.org_id == owner.org_id}
-        albums.append(Album(new, {m.media_id for m in members if m.shared} & same))
+        shared = {m.media_id for m in members if m.shared} & same
+        albums.append(Album(new, {m.media_id for m in members}, shared))
     return albums
 
 
@@ -95,6 +100,13 @@ async def test_collections_agree_with_the_model(database: Database, batch: int) 
     assert by_links, "a link to a collection shares media"
 
 
+async def filtered(db: Connection, caller: Principal, text: str) -> set[str]:
+    may, where = await select(db, caller, text)
+    found = await media_queries.page(db, may, where, parse_order(""), 20)
+    assert await media_queries.count(db, may, where) == Total(len(found))
+    return {each.media.media_id for each in found}
+
+
 async def compare(db: Connection, world: World, albums: list[Album], caller: Principal) -> int:
     roles = {
         album.new.collection_id: model_role(world, caller, album.new.owner, album.keys)
@@ -117,6 +129,14 @@ async def compare(db: Connection, world: World, albums: list[Album], caller: Pri
     wanted = {name: role or int(name in by_collection) for name, role in own.items()}
     asked = await media_queries.get_asked(db, [(media_id, caller) for media_id in own])
     assert {each.media_id: each.role for each in asked if each} == wanted
+    for album in albums:
+        text = f"collection={album.new.collection_id}"
+        seen = bool(roles[album.new.collection_id])
+        shared = album.shared if seen else set()
+        members = {name for name in album.members if own[name]} if seen else set()
+        assert await filtered(db, caller, text) == members | shared
+        either = {name for name, role in own.items() if role} | shared
+        assert await filtered(db, caller, f"filename=a.png OR {text}") == either
     return sum(wanted[name] > own[name] for name in own)
 
 

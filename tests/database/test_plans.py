@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.rows import EVERYWHERE, FIVE, MEDIA, ONE, OWNER, PROJECTS, SINGLE, fill
-from media_service.access.lists import after_sql
+from media_service.access.lists import after_sql, page_of_much
 from media_service.access.policy import Condition
 from media_service.access.principal import Principal
 from media_service.access.queries import scope_of
@@ -65,11 +65,32 @@ async def test_a_page_reads_few_rows_from_indexes(
         await db.execute(f"set local enable_seqscan = {'on' if LONG_FORM else 'off'}".encode())
         explaining = Explaining(db)
         first = await queries.page(explaining.connection, scope, where, keys, PAGE)
-        where.append(after_sql("m", keys, first[-1].key))
-        second = await queries.page(explaining.connection, scope, where, keys, PAGE)
+        after = [after_sql("m", keys, first[-1].key)]
+        second = await queries.page(explaining.connection, scope, where, keys, PAGE, after)
     assert len(first) == PAGE or not LONG_FORM
     assert not {media.media.media_id for media in first} & {m.media.media_id for m in second}
     for plan in explaining.plans:
         assert not scanned(plan) & {"media", "media_versions", "blobs", "access_grants"}
         if LONG_FORM or not filter_text:  # in the slice, few rows of each project pass a filter
             assert rows_read(plan, "media") <= most
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("caller", [EVERYWHERE, FIVE, OWNER])
+@pytest.mark.parametrize("order", ["filename", "title desc", "rating desc"])
+async def test_orders_of_organizations_are_read_in_order(
+    catalog: str, caller: str, order: str
+) -> None:
+    """Those who see a tenth of the organization find one row of ten."""
+    live = Condition("m.delete_time is null", ())
+    scope = scope_of(Principal(caller), Role.VIEWER)
+    page = page_of_much(queries.TABLE, scope, [live], parse_order(order), PAGE)
+    async with Database(catalog, 2) as database, database.transaction() as db:
+        await db.execute(f"set local enable_seqscan = {'on' if LONG_FORM else 'off'}".encode())
+        explaining = Explaining(db)
+        query = f"with {page.sql} select * from page"  # noqa: S608
+        rows = await explaining.execute(query.encode(), page.params)
+        assert rows.rowcount == PAGE
+    (plan,) = explaining.plans
+    assert not scanned(plan) & {"media", "access_grants"}
+    assert rows_read(plan, "media") <= 30 * PAGE

@@ -3,8 +3,12 @@
 import asyncio
 from random import Random
 
+from mediaservice.v1 import media_service_pb2
+
+from media_service.db.database import Database
+from media_service.search.periodic_tasks import write_all_due
 from tests.support.media.small_files import jpeg
-from tests.support.rpc import catalogue, collections
+from tests.support.rpc import batches, catalogue, collections
 from tests.support.rpc.batches import add_media
 from tests.support.rpc.server import Caller, Running, refused, unknown_id
 from tests.support.rpc.sharing import add_project, grant, revoke
@@ -247,3 +251,50 @@ async def test_consumers_learn_of_collections_and_not_which_media_are_in_them(
     assert [type_ for type_, _, _ in found] == changes
     assert {subject for _, subject, _ in found} == {f"collection/{album.collection_id}"}
     assert not any(media_id for _, _, media_id in found)
+
+
+async def test_lists_searches_and_batches_within_a_collection(
+    service: Running, ann: Caller, bob: Caller
+) -> None:
+    """Also of what only the collection shares. Those who do not see the collection get nothing."""
+    mine, lake, other = [(await ann.store(jpeg(), f"{name}.jpg")).media_id for name in "abc"]
+    await catalogue.update(ann, [], media_id=lake, title="By the lake")
+    album_id = (await collections.create(ann, "Party")).collection_id
+    await collections.add(ann, album_id, [mine, lake])
+    inner_id = (await collections.create(ann, "Inner", parent_id=album_id)).collection_id
+    await collections.add(ann, inner_id, [other])
+    smart = await collections.create(
+        ann, "Smart", filter=f"filename=c.jpg OR collection={album_id} AND title:*"
+    )
+    within = f"collection={album_id}"
+    async with Database(service.database_url, 2) as database:
+        async for _ in write_all_due(database):
+            pass
+    for caller in (ann, bob):
+        if caller is bob:
+            assert await catalogue.names(bob, filter=within) == []
+            await grant(ann, f"collection:{album_id}", "user:bob", "VIEWER")
+            await grant(ann, f"collection:{smart.collection_id}", "user:bob", "VIEWER")
+            assert await catalogue.names(bob) == []
+        assert await catalogue.names(caller, filter=within) == ["b.jpg", "a.jpg"]
+        assert await catalogue.names(caller, filter=f"{within} AND NOT title:*") == ["a.jpg"]
+        search = media_service_pb2.SearchMediaRequest(query="lake", filter=within)
+        (hit,) = (await caller.call(caller.media.SearchMedia, search)).hits
+        assert hit.media.media_id == lake
+        facets = media_service_pb2.CountFacetsRequest(filter=within)
+        assert (await caller.call(caller.media.CountFacets, facets)).media_count == 2
+    by_smart = f"collection={smart.collection_id}"
+    assert await catalogue.names(ann, filter=by_smart) == ["c.jpg", "b.jpg"]
+    assert await collections.media(ann, smart.collection_id) == [other, lake]
+    assert await catalogue.names(bob, filter=by_smart) == ["b.jpg"]
+    assert await collections.media(bob, smart.collection_id) == [lake]
+    tagged = await batches.tag(ann, ["x"], filter=f"{by_smart} AND title:*")
+    assert [each.media_id for each in tagged.results] == [lake]
+    assert (await batches.tag(bob, ["x"], filter=within)).results == []
+    nested = collections.create(ann, "Nested", filter=by_smart)
+    assert (await refused(nested)).reason == "INVALID_FILTER"
+    itself = collections.update(ann, [], collection_id=smart.collection_id, filter=by_smart)
+    assert (await refused(itself)).reason == "INVALID_FILTER"
+    await revoke(ann, f"collection:{album_id}", "user:bob")
+    assert await catalogue.names(bob, filter=f"{within} OR {by_smart}") == []
+    assert await catalogue.names(ann, filter=f"collection={unknown_id()}") == []

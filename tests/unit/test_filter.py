@@ -12,15 +12,18 @@ from media_service.access.principal import LINK, LinkMode, Principal
 from media_service.errors import InvalidArgument, Reason
 from media_service.media.filter import (
     FIELDS,
+    IN_COLLECTION,
     MAX_TERMS,
     POINT,
     fields_for,
+    parse,
     parse_filter,
     with_content,
 )
 
 BOX = "box(point(%s, %s), point(%s, %s))"
 HAS_CONTENT = with_content(b"").sql
+ONE, TWO = str(UUID(int=1)), str(UUID(int=2))
 HAS_TAG = "m.tag_hashes @> array[hashtextextended(%s, 0)]"
 
 
@@ -98,6 +101,7 @@ def test_an_empty_filter_adds_no_condition(text: str) -> None:
         ),
         (f"checksums.sha256={'0a' * 32}", HAS_CONTENT, (b"\n" * 32,)),
         (f'checksums.sha256="{"CgoK" * 10}Cgo="', HAS_CONTENT, (b"\n" * 32,)),
+        (f"collection={ONE}", IN_COLLECTION, (UUID(ONE),)),
         (
             "capture_time>2026-01-02T03:04:05Z",
             "m.capture_time > %s",
@@ -170,8 +174,8 @@ def test_a_value_never_becomes_sql(value: str) -> None:
 @pytest.mark.parametrize(
     ("mode", "hidden"),
     [
-        (LinkMode.VIEW, {"owner", "camera", "location", "checksums.sha256"}),
-        (LinkMode.DOWNLOAD, {"owner"}),
+        (LinkMode.VIEW, {"owner", "collection", "camera", "location", "checksums.sha256"}),
+        (LinkMode.DOWNLOAD, {"owner", "collection"}),
     ],
 )
 def test_a_share_link_does_not_filter_by_what_it_does_not_show(
@@ -219,6 +223,14 @@ def test_a_share_link_does_not_filter_by_what_it_does_not_show(
         ('filename="nul\0"', "NUL"),
         ("duration_seconds=nan", "duration_seconds must be a number"),
         ("media_id=5", "media_id must be a UUID"),
+        ("collection=5", "collection must be a UUID"),
+        (f"collection!={ONE}", "collection is compared with =, not with '!='"),
+        ("collection:*", "collection is compared with =, not with ':'"),
+        (
+            " OR ".join(f"collection=00000000-0000-0000-0000-{n:012}" for n in range(11)),
+            "names more than 10 collections",
+        ),
+        ("album=5", "did you mean collection?"),
         ("labels=5", "'labels' is not a field"),
         ("labels.A=5", "'labels.A' is not a field"),
         ("labels.a>5", "labels.a is compared with"),
@@ -256,6 +268,16 @@ def test_a_filter_with_the_maximum_number_of_terms_is_accepted() -> None:
     condition = parse_filter(" OR ".join(["kind=IMAGE"] * MAX_TERMS))
     assert condition is not None
     assert len(condition.params) == MAX_TERMS
+
+
+def test_a_smart_collection_stands_for_its_filter() -> None:
+    smart = {ONE: f"rating=5 OR collection={TWO}", TWO: "kind=IMAGE"}
+    found = parse(f"NOT collection={ONE.upper()} AND kind=VIDEO", smart=smart)
+    assert found
+    assert found.collections == {ONE, TWO}
+    inner = f"(m.rating = %s or {IN_COLLECTION})"
+    assert found.condition.sql == f"(not coalesce({inner}, false) and m.kind = %s)"
+    assert found.condition.params == (5, UUID(TWO), "VIDEO"), "smart ones are not nested"
 
 
 LIKELY = st.lists(

@@ -9,6 +9,7 @@ in it: a forgotten check is an error, not a leak. The gate has checked before th
 token covers the permission.
 """
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -90,10 +91,13 @@ def role_required(role: Role) -> PermissionDenied:
     )
 
 
-def scope(principal: Principal, minimum: Role = Role.VIEWER) -> Scope:
-    """The things on which the caller has the role `minimum` or a higher one, for lists."""
+def scope(
+    principal: Principal, minimum: Role = Role.VIEWER, collections: Sequence[str] = ()
+) -> Scope:
+    """The things on which the caller has the role `minimum` or a higher one, for lists. Collections
+    share media for VIEWER: a list that names `collections` has what these share, too."""
     decided()
-    return scope_of(principal, minimum)
+    return scope_of(principal, minimum, collections)
 
 
 def owned_by(owner: Owner, alias: str) -> Condition:

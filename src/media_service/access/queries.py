@@ -286,8 +286,21 @@ def scope_of_link(minimum: Role) -> str:
     """
 
 
-def scope_sql(minimum: Role) -> str:
-    """Common table expressions for `visible`, with the parameters of `CALLER`."""
+# The media that some collections share with the caller, as in `role_of`, with the ids of these
+# collections as a parameter.
+SHARED_BY_COLLECTIONS = f"""
+            union
+            select ('media:' || cm.media_id) collate "C" from caller c
+            cross join collections k
+            join collection_members cm on cm.collection_id = k.collection_id and cm.shared
+            join media m on m.media_id = cm.media_id and m.org_id = k.org_id
+            where k.collection_id = any(%s::uuid[]) and {role("k", collection_keys("k"))} > 0
+"""
+
+
+def scope_sql(minimum: Role, also: str = "") -> str:
+    """Common table expressions for `visible`, with the parameters of `CALLER`. `also`: a UNION with
+    further resources, and its parameters."""
     return f"""
         caller as materialized (select c.* from {CALLER}),
         caller_organizations as materialized (
@@ -309,6 +322,7 @@ def scope_sql(minimum: Role) -> str:
             select g.resource from direct d join access_grants g on g.grantee = d.resource
             where d.resource >= 'project:' and d.resource < 'project;'
               and least(g.role, d.role) >= {minimum:d} and {valid("g")}
+            {also}
         ),
         administered as materialized (
             select c.org_id from caller c where {service_role("c")} >= {minimum:d}
@@ -345,7 +359,11 @@ class Scope:
     params: tuple[Any, ...]
 
 
-def scope_of(principal: Principal, minimum: Role) -> Scope:
+def scope_of(principal: Principal, minimum: Role, collections: Sequence[str] = ()) -> Scope:
+    """`collections`: what these share with the caller is in scope, too."""
     if principal.type == LINK:
         return Scope(scope_of_link(minimum), caller_params(principal))
+    if collections and minimum <= Role.VIEWER:
+        sql = scope_sql(minimum, SHARED_BY_COLLECTIONS)
+        return Scope(sql, (*caller_params(principal), list(collections)))
     return Scope(scope_sql(minimum), caller_params(principal))

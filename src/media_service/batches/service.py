@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from media_service.access.policy import authorize, decided, scope
+from media_service.access.policy import authorize, decided
 from media_service.access.principal import Principal
 from media_service.batches import queries
 from media_service.batches.actions import Action, Delete
@@ -15,9 +15,9 @@ from media_service.db.transaction import Connection, Transaction
 from media_service.errors import FailedPrecondition, MediaError, Reason
 from media_service.jobs.model import JobKind
 from media_service.media import queries as media_queries
-from media_service.media.filter import parse_filter
 from media_service.media.model import Media
 from media_service.media.reader import not_found
+from media_service.media.selection import select
 
 MAX_MEDIA = 1000
 
@@ -76,9 +76,8 @@ class BatchService:
     ) -> Sequence[str]:
         if selection.media_ids:
             return selection.media_ids
-        condition = parse_filter(selection.filter_text)
-        where = [condition] if condition else []
-        found = await queries.select(db, scope(principal, action.role), where, MAX_MEDIA + 1)
+        may, where = await select(db, principal, selection.filter_text, action.role)
+        found = await queries.select(db, may, where, MAX_MEDIA + 1)
         if len(found) > MAX_MEDIA:
             raise FailedPrecondition(
                 Reason.BATCH_TOO_LARGE,

@@ -8,7 +8,7 @@ from uuid import UUID
 from media_service.access.lists import after_sql
 from media_service.access.owner import Owner
 from media_service.access.page_tokens import PageTokens
-from media_service.access.policy import Condition, authorize, scope
+from media_service.access.policy import Condition, authorize
 from media_service.access.principal import Principal
 from media_service.access.queries import MAX_NESTED
 from media_service.access.role import Role
@@ -19,10 +19,11 @@ from media_service.db.transaction import Connection, Transaction
 from media_service.errors import Aborted, InvalidArgument, Reason
 from media_service.ids import new_id
 from media_service.media import queries as media_queries
-from media_service.media.filter import parse_filter
+from media_service.media.filter import fail, parse
 from media_service.media.model import Listed, Media
 from media_service.media.paging import parse_order, types_of
 from media_service.media.reader import not_found
+from media_service.media.selection import select
 from media_service.sharing.creation import Creation, Destination
 
 MAX_MEDIA = 10_000
@@ -50,7 +51,7 @@ class CollectionService:
         """Raises NotFound (COLLECTION_NOT_FOUND, PROJECT_NOT_FOUND), FailedPrecondition
         (COLLECTION_TOO_DEEP), PermissionDenied (OWNER_NOT_ALLOWED, ROLE_REQUIRED), InvalidArgument
         (INVALID_FILTER)."""
-        parse_filter(filter_text)
+        parse(filter_text)
         collection_id = new_id()
         if not parent_id:
             placed = await self._creation.place(principal, Destination(owner, project_id))
@@ -63,6 +64,7 @@ class CollectionService:
                 owner, project_id, path = parent.owner, parent.project_id, parent.path
             if len(path) >= MAX_NESTED:
                 raise errors.too_deep(MAX_NESTED)
+            await check_filter(tx, principal, filter_text)
             assert owner  # noqa: S101 - that of the place or of the parent
             new = NewCollection(
                 collection_id, owner, project_id, path, title, description, filter_text
@@ -118,7 +120,7 @@ class CollectionService:
             if not changes:
                 return before
             if "filter" in changes:
-                parse_filter(changes["filter"])
+                await check_filter(tx, principal, changes["filter"])
                 if not (before.filter and changes["filter"]):
                     raise errors.wrong_kind(collection_id, smart=bool(before.filter))
             if cover := changes.get("cover_media_id"):
@@ -197,6 +199,15 @@ class CollectionService:
         return found, lambda listed: self._page_tokens.seal(query, listed.key)
 
 
+async def check_filter(db: Connection, principal: Principal, filter_text: str) -> None:
+    """Raises InvalidArgument (INVALID_FILTER). Smart collections do not select from each other, so
+    none selects from itself."""
+    parsed = parse(filter_text)
+    named = sorted(parsed.collections) if parsed else []
+    if await media_queries.smart_filters(db, principal, named):
+        raise fail("a smart collection cannot select from another smart one")
+
+
 async def smart_page(
     db: Connection,
     principal: Principal,
@@ -204,12 +215,11 @@ async def smart_page(
     after: Sequence[Any] | None,
     limit: int,
 ) -> list[Listed]:
-    where = [Condition("m.delete_time is null", ())]
-    if condition := parse_filter(collection.filter):
-        where.append(condition)
+    may, where = await select(db, principal, collection.filter)
+    where.append(Condition("m.delete_time is null", ()))
     if after:
         where.append(after_sql("m", NEWEST, after))
-    return await media_queries.page(db, scope(principal), where, NEWEST, limit)
+    return await media_queries.page(db, may, where, NEWEST, limit)
 
 
 async def member_page(

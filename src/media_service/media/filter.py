@@ -20,11 +20,13 @@ from uuid import UUID
 
 from media_service.access.policy import Condition
 from media_service.access.principal import LINK, Principal
+from media_service.access.queries import collection_keys, role
 from media_service.errors import InvalidArgument, Reason
 from media_service.media.model import Kind, MediaState, ScanState, Visibility
 from media_service.nearest import nearest
 
 MAX_TERMS = 50
+MAX_COLLECTIONS = 10
 TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
     r"""|(?P<operator><=|>=|!=|=|<|>|:)|(?P<paren>[()])|(?P<minus>-(?=[A-Za-z(]))"""
@@ -134,12 +136,11 @@ def inside(wanted: Box) -> Condition:
 
 
 def with_content(wanted: bytes) -> Condition:
-    return Condition(
-        "(m.media_id, m.version) in (select cv.media_id, cv.version from blobs cb"
-        " join media_versions cv on cv.blob_id = cb.blob_id"
-        " where cb.store = 'raw' and cb.sha256 = %s)",
-        (wanted,),
-    )
+    return Condition(WITH_CONTENT, (wanted,))
+
+
+def in_collection(collection_id: UUID) -> Condition:
+    return Condition(IN_COLLECTION, (collection_id,))
 
 
 def tagged(tag: str) -> Condition:
@@ -176,6 +177,39 @@ POINT = (
     "point((m.private_info #>> '{location,longitude}')::float8,"
     " (m.private_info #>> '{location,latitude}')::float8)"
 )
+# Of a collection on which the caller has a role. Another one is like one without members.
+IN_COLLECTION = f"""
+    m.media_id in (
+        select cm.media_id from caller cross join collections k
+        join collection_members cm on cm.collection_id = k.collection_id
+        where k.collection_id = %s and {role("k", collection_keys("k"), caller="caller")} > 0
+    )
+"""  # noqa: S608
+# Read from an index by containers, and only from those of the caller: how long it takes tells
+# nothing of what other tenants have. See the migration `contents`.
+WITH_CONTENT = """
+    (m.media_id, m.version) in (
+        select wc.media_id, wc.version from media_with_content(
+            %s,
+            array(
+                select resource from reached
+                where resource >= 'organization:' and resource < 'project;'
+                union all
+                select ('owner:' || o.org_id || '/' || c.owner_type || ':' || c.owner_id)
+                    collate "C"
+                from caller c cross join caller_organizations o
+                union all
+                select case org_id when '' then 'service:' else 'organization:' || org_id end
+                    collate "C"
+                from administered
+            ),
+            array(
+                select substr(resource, 7)::uuid from reached
+                where resource >= 'media:' and resource < 'media;'
+            )
+        ) wc
+    )
+"""
 HEX_DIGITS = 64
 INTEGER, NUMBER = "a 64-bit integer", "a number"
 TIME = "an RFC 3339 time with a time zone"
@@ -183,6 +217,7 @@ FIELDS = {
     "media_id": Field("m.media_id", EQUAL, UUID, "a UUID"),
     "owner": text("m.owner_id"),
     "project_id": text("m.project_id"),
+    "collection": Field("", IS, UUID, "a UUID", present="", match=in_collection),
     "kind": enum("m.kind", list(Kind)),
     "state": enum("m.state", list(MediaState)),
     "scan_state": enum(SCAN_STATE, list(ScanState)),
@@ -221,9 +256,9 @@ FIELDS = {
     ),
     "tags": Field("m.tags", CONTAINS, str, "a string", present="{} <> '{{}}'", match=tagged),
 }
-# Sessions of share links do not learn who owns a media, and those that may not read originals
-# nothing of what only the file tells.
-HIDDEN_FROM_LINKS = {"owner"}
+# Sessions of share links see no collections, nor who owns a media, and those that may not read
+# originals nothing of what only the file tells.
+HIDDEN_FROM_LINKS = {"owner", "collection"}
 HIDDEN_FROM_VIEWERS = HIDDEN_FROM_LINKS | {"camera", "location", "checksums.sha256"}
 # What people call a field whose name is too different to be suggested.
 SYNONYMS = {
@@ -231,6 +266,8 @@ SYNONYMS = {
     "mimetype": "content_type",
     "name": "filename",
     "project": "project_id",
+    "album": "collection",
+    "collectionid": "collection",
     "id": "media_id",
     "checksum": "checksums.sha256",
     "sha256": "checksums.sha256",
@@ -283,17 +320,34 @@ def snake_case(name: str) -> str:
     return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
-def parse_filter(text: str, fields: Mapping[str, Field] = FIELDS) -> Condition | None:
-    """Parses a filter of these fields. Returns None if it is empty. Raises InvalidArgument
-    (INVALID_FILTER)."""
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter as SQL, for a statement that begins with `Scope.sql`. `collections`: the ids of
+    those that it names."""
+
+    condition: Condition
+    collections: frozenset[str]
+
+
+def parse(
+    text: str, fields: Mapping[str, Field] = FIELDS, smart: Mapping[str, str] | None = None
+) -> Filter | None:
+    """Parses a filter of these fields. `smart`: the filters of smart collections that it names, by
+    id. Returns None if it is empty. Raises InvalidArgument (INVALID_FILTER)."""
     tokens = tokenize(text)
     if not tokens:
         return None
-    parser = Parser(tokens, fields)
+    parser = Parser(tokens, fields, smart or {})
     condition = parser.disjunction()
     if (rest := parser.peek()) is not None:
         raise fail(f"{rest[1]!r} is not expected here")
-    return condition
+    return Filter(condition, frozenset(parser.collections))
+
+
+def parse_filter(text: str, fields: Mapping[str, Field] = FIELDS) -> Condition | None:
+    """The condition of a filter that names no smart collection."""
+    parsed = parse(text, fields)
+    return parsed.condition if parsed else None
 
 
 def tokenize(text: str) -> list[tuple[str, str]]:
@@ -314,9 +368,16 @@ def tokenize(text: str) -> list[tuple[str, str]]:
 class Parser:
     """A recursive descent parser. `MAX_TERMS` limits depth and length."""
 
-    def __init__(self, tokens: list[tuple[str, str]], fields: Mapping[str, Field]) -> None:
+    def __init__(
+        self,
+        tokens: list[tuple[str, str]],
+        fields: Mapping[str, Field],
+        smart: Mapping[str, str],
+    ) -> None:
         self._tokens = tokens
         self._fields = fields
+        self._smart = smart
+        self.collections: set[str] = set()
         self._at = 0
         self._terms = 0
 
@@ -383,7 +444,20 @@ class Parser:
             near = nearest(value, field.allowed)
             hint = f"; did you mean {near}?" if near else ""
             raise fail(f"{name} must be {field.expected}, not {value[:100]!r}{hint}") from None
+        if field is FIELDS["collection"]:
+            return self.collection(parsed)
         return compare(field, operator, parsed)
+
+    def collection(self, collection_id: UUID) -> Condition:
+        """The members of a collection, or what a smart one selects."""
+        self.collections.add(str(collection_id))
+        if len(self.collections) > MAX_COLLECTIONS:
+            raise fail(f"it names more than {MAX_COLLECTIONS} collections")
+        selects = parse(self._smart.get(str(collection_id), ""), self._fields)
+        if selects is None:
+            return in_collection(collection_id)
+        self.collections |= selects.collections
+        return selects.condition
 
 
 def compare(field: Field, operator: str, value: Any) -> Condition:

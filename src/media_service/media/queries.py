@@ -8,7 +8,15 @@ from typing import Any
 from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
-from media_service.access.lists import Key, Table, order_sql, page_of, params_of, some_of
+from media_service.access.lists import (
+    Key,
+    Table,
+    order_sql,
+    page_of,
+    page_of_much,
+    params_of,
+    some_of,
+)
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
 from media_service.access.principal import LINK, Principal
@@ -18,6 +26,7 @@ from media_service.access.queries import (
     CallersQuery,
     Scope,
     caller_params,
+    collection_keys,
     media_keys,
     readable_by_link,
     role,
@@ -124,7 +133,10 @@ KEYS = media_keys("m", "media_id")
 ROLE = role("m", KEYS)
 TABLE = Table("media", "m", "media_id", "media_id")
 # The number of media up to which totals are exact, and how much of the table an estimate reads.
-MOST_COUNTED, SAMPLED_PAGES = 10_000, 1_000
+MOST_COUNTED, MOST_SORTED, SAMPLED_PAGES = 10_000, 10_000, 1_000
+# Orders with an index for each organization, not for each project. Up to `MOST_SORTED` media, it is
+# faster to sort those that the caller sees.
+ORDERS_OF_ORGANIZATIONS = frozenset({"filename", "title", "rating"})
 
 
 def asked_for(renditions: str, role: str) -> CallersQuery:
@@ -294,14 +306,43 @@ async def by_public_key(db: Connection, keys: Sequence[str]) -> dict[str, Media]
 
 
 async def page(
-    db: Connection, scope: Scope, where: Sequence[Condition], keys: Sequence[Key], limit: int
+    db: Connection,
+    scope: Scope,
+    where: Sequence[Condition],
+    keys: Sequence[Key],
+    limit: int,
+    after: Sequence[Condition] = (),
 ) -> list[Listed]:
-    """Returns at most `limit` media in scope that meet all conditions."""
-    page = page_of(TABLE, scope, where, keys, limit)
+    """Returns at most `limit` media in scope that meet all conditions. `after`: those for where the
+    page begins."""
+    read = page_of
+    if keys[0].name in ORDERS_OF_ORGANIZATIONS and await are_many(db, scope, where):
+        read = page_of_much
+    page = read(TABLE, scope, [*where, *after], keys, limit)
     order_by = order_sql("m", keys)
     query = f"with {page.sql} {LISTED} join page on page.id = m.media_id order by {order_by}"
     rows = await db.execute(query.encode(), page.params)
     return [Listed(record(row), tuple(row[key.name] for key in keys)) async for row in rows]
+
+
+async def smart_filters(
+    db: Connection, principal: Principal, collection_ids: Sequence[str]
+) -> dict[str, str]:
+    """The filters of the smart ones among these collections on which the caller has a role."""
+    query = f"""
+        select k.collection_id::text as id, k.filter from {CALLER} cross join collections k
+        where k.collection_id = any(%s::uuid[]) and k.filter <> ''
+          and {role("k", collection_keys("k"))} > 0
+    """
+    rows = await db.execute(query.encode(), (*caller_params(principal), list(collection_ids)))
+    return {row["id"]: row["filter"] async for row in rows}
+
+
+async def are_many(db: Connection, scope: Scope, where: Sequence[Condition]) -> bool:
+    """Whether more media meet the conditions than are sorted for a page."""
+    some = some_of(TABLE, scope, where, MOST_SORTED + 1)
+    query = f"with {some.sql} select count(*) as number from page"
+    return await number(db, query, some.params) > MOST_SORTED
 
 
 async def count(db: Connection, scope: Scope, where: Sequence[Condition]) -> Total:

@@ -7,7 +7,7 @@ from typing import Any
 from media_service.access.lists import after_sql
 from media_service.access.owner import Owner
 from media_service.access.page_tokens import PageTokens
-from media_service.access.policy import Condition, authorize, owned_by, scope
+from media_service.access.policy import Condition, authorize, owned_by
 from media_service.access.principal import LINK, Principal
 from media_service.access.role import Role
 from media_service.db.database import Database
@@ -26,12 +26,12 @@ from media_service.errors import (
 from media_service.jobs.model import JobKind
 from media_service.jobs.queries import changing
 from media_service.media import queries
-from media_service.media.filter import fields_for, parse_filter
 from media_service.media.intake import intake_jobs
 from media_service.media.model import Listed, Media, MediaState, Rendition, Total, Visibility
 from media_service.media.paging import parse_order, types_of
 from media_service.media.policy import Policies, policies_from
 from media_service.media.reader import MediaReader, not_found
+from media_service.media.selection import select
 from media_service.sharing import queries as sharing
 from media_service.sharing.creation import check_lasting_owner, check_owner, check_project
 from media_service.sharing.recording import owner_in_log
@@ -221,21 +221,19 @@ class MediaService:
         if owner is not None:
             where.append(owned_by(owner, "m"))
         keys = parse_order(order_by)
-        condition = parse_filter(filter_text, fields_for(principal))
         query = ("media", principal.owner, filter_text, order_by, show_deleted, owner, project_id)
         if not show_deleted or is_link:
             where.append(Condition("m.delete_time is null", ()))
         if project_id:
             where.append(Condition("m.project_id <> '' and m.project_id = %s", (project_id,)))
-        if condition:
-            where.append(condition)
         after = []
         if page_token:
             values = self._page_tokens.open(query, page_token, types_of(keys))
             after.append(after_sql("m", keys, values))
         async with self._database.connection() as db:
-            may = scope(principal)
-            found = await queries.page(db, may, [*where, *after], keys, limit)
+            may, selected = await select(db, principal, filter_text)
+            where += selected
+            found = await queries.page(db, may, where, keys, limit, after)
             total = await queries.count(db, may, where) if show_total else None
         return found, lambda listed: self._page_tokens.seal(query, listed.key), total
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from psycopg.errors import QueryCanceled
 
-from media_service.access.lists import CONTAINERS, Key, page_of, params_of, some_of
+from media_service.access.lists import CONTAINERS, Key, page_of_much, params_of, some_of
 from media_service.access.policy import Condition
 from media_service.access.queries import Scope, visible
 from media_service.db.transaction import Connection
@@ -170,12 +170,12 @@ def shown(words: Sequence[str], *, contents: bool) -> Condition:
     return Condition(sql, (list(words),))
 
 
-def listed(excerpt: Condition, rank: str, total: str) -> str:
-    """The statement for the hits on a page."""
+def listed(excerpt: Condition, rank: str, total: str, more: str = "0") -> str:
+    """The statement for the hits on a page. `more`: another column."""
     text = f"(select {excerpt.sql} from media_search s where s.media_id = m.media_id)"
     return select(
         RENDITIONS,
-        f"{rank} as rank, {total} as total, coalesce({text}, '') as excerpt, 0",
+        f"{rank} as rank, {total} as total, coalesce({text}, '') as excerpt, {more}, 0",
         "caller cross join page join media m on m.media_id = page.id",
         signer_url_key("caller"),
     )
@@ -192,20 +192,26 @@ async def best(
     after: Sequence[Any],
     limit: int,
     order: Order,
-) -> Hits:
-    """The hits that rank highest, after the one with these values."""
+) -> Hits | None:
+    """The hits that rank highest, after the one with these values. None: too many match."""
     found = found_by(search)
     later = "where (rank, create_time, id) < (%s, %s, %s)" if after else ""
     query = f"""
         with {found.sql}, page as materialized (
             select * from found {later} order by rank desc, create_time desc, id desc limit %s
+        ), hits as (
+            {listed(excerpt, "page.rank", "(select count(*) from found)", "page.id as hit_id")}
         )
-        {listed(excerpt, "page.rank", "(select count(*) from found)")}
-        order by page.rank desc, page.create_time desc, page.id desc
+        select hits.*, matches.many
+        from (select count(*) > {MOST_RANKED} as many from matching) matches left join hits on true
+        order by hits.rank desc, hits.create_time desc, hits.hit_id desc
     """
     params = (*found.params, *after, limit, *excerpt.params)
     rows = await (await db.execute(query.encode(), params)).fetchall()
-    return Hits([hit(row) for row in rows], order, rows[0]["total"] if rows else 0)
+    if rows[0]["many"]:
+        return None
+    hits = [hit(row) for row in rows if row["media_id"]]
+    return Hits(hits, order, rows[0]["total"] or 0)
 
 
 async def similar(
@@ -224,7 +230,8 @@ async def similar(
     )
     await db.execute("savepoint before_similar")
     try:
-        return await best(db, search, excerpt, after, limit, Order.SIMILAR)
+        found = await best(db, search, excerpt, after, limit, Order.SIMILAR)
+        return found or Hits((), Order.SIMILAR, 0)
     except QueryCanceled:
         await db.execute("rollback to before_similar")
         return Hits((), Order.RELEVANCE, 0)
@@ -239,7 +246,7 @@ async def too_many(db: Connection, search: Search) -> bool:
 
 
 def matching_now(match: Match) -> Condition:
-    """The condition for media `m` that match. Only where most do: it reads their rows."""
+    """The condition for media `m` that match."""
     sql = f"select from media_search s where s.media_id = m.media_id and {match.either.sql}"
     return Condition(f"exists ({sql})", match.either.params)
 
@@ -252,9 +259,13 @@ async def newest(
     limit: int,
 ) -> Hits:
     """The newest hits, where `too_many` match."""
-    page = page_of(
-        TABLE, search.scope, [matching_now(search.match), *search.where, *later], NEWEST, limit
+    either = search.match.either
+    # Each row is asked, not joined: the planner expects far fewer matches than there are, and would
+    # read all of them before the first.
+    asked = Condition(
+        f"(select {either.sql} from media_search s where s.media_id = m.media_id)", either.params
     )
+    page = page_of_much(TABLE, search.scope, [asked, *search.where, *later], NEWEST, limit)
     query = f"""
         with {page.sql}
         {listed(excerpt, "0::float8", "0")}

@@ -8,10 +8,12 @@ from uuid import UUID
 
 from media_service.access.lists import after_sql
 from media_service.access.page_tokens import PageTokens
-from media_service.access.policy import Condition, scope
+from media_service.access.policy import Condition
 from media_service.access.principal import Principal
+from media_service.access.queries import Scope
 from media_service.db.database import Database
-from media_service.media.filter import fields_for, parse_filter
+from media_service.db.transaction import Connection
+from media_service.media.selection import select
 from media_service.search import queries
 from media_service.search.model import Dimension, Facets, Hit, Hits, Order
 from media_service.search.queries import Search
@@ -42,14 +44,13 @@ class SearchService:
         one, and the words of the query. Raises InvalidArgument (INVALID_FIELD, INVALID_FILTER,
         INVALID_PAGE_TOKEN)."""
         words = parse_words(query)
-        where = conditions(principal, filter_text, project_id)
         binding = ("search", principal.owner, query, filter_text, project_id)
         after: list[Any] = []
         order = Order.RELEVANCE
         if page_token:
             name, *after = self._page_tokens.open(binding, page_token, TOKEN)
             order = Order(name)
-        hits = await self._hits(principal, words, where, order, after, limit)
+        hits = await self._hits(principal, words, filter_text, project_id, order, after, limit)
 
         def token(hit: Hit) -> str:
             values = [hits.order, hit.rank, hit.create_time, hit.media.media_id]
@@ -61,24 +62,27 @@ class SearchService:
         self,
         principal: Principal,
         words: Words,
-        where: Sequence[Condition],
+        filter_text: str,
+        project_id: str,
         order: Order,
         after: Sequence[Any],
         limit: int,
     ) -> Hits:
         contents = principal.may_download
         excerpt = queries.shown(words.wanted, contents=contents)
-        may = scope(principal)
         async with self._database.transaction() as db:
+            may, where = await conditions(db, principal, filter_text, project_id)
             containers = await queries.begin(db, may)
             match = queries.match_words(words, contents=contents)
             search = Search(may, containers, match, where)
             if order is Order.RELEVANCE:
                 hits = await queries.best(db, search, excerpt, after, limit, order)
-                if hits.hits or after:
-                    return hits
-                if await queries.too_many(db, search):
+                if after:  # what was added since the first page does not change the order
+                    return hits or Hits((), order, 0)
+                if hits is None:
                     order = Order.NEWEST
+                elif hits.hits:
+                    return hits
             if order is Order.NEWEST:
                 later = [after_sql("m", queries.NEWEST, after[1:])] if after else []
                 return await queries.newest(db, search, excerpt, later, limit)
@@ -99,10 +103,9 @@ class SearchService:
     ) -> Facets:
         """Counts the media that match, or all if there is no query. Raises InvalidArgument
         (INVALID_FIELD, INVALID_FILTER)."""
-        where = conditions(principal, filter_text, project_id)
         words = parse_words(query) if query else None
-        may = scope(principal)
         async with self._database.transaction() as db:
+            may, where = await conditions(db, principal, filter_text, project_id)
             search = None
             if words:
                 match = queries.match_words(words, contents=principal.may_download)
@@ -110,11 +113,12 @@ class SearchService:
             return await queries.facets(db, search, may, where, dimensions, most)
 
 
-def conditions(principal: Principal, filter_text: str, project_id: str) -> list[Condition]:
-    """What searches find besides the words: no deleted media."""
-    where = [Condition("m.delete_time is null", ())]
+async def conditions(
+    db: Connection, principal: Principal, filter_text: str, project_id: str
+) -> tuple[Scope, list[Condition]]:
+    """What the caller may see, and what searches find besides the words: no deleted media."""
+    may, where = await select(db, principal, filter_text)
+    where.append(Condition("m.delete_time is null", ()))
     if project_id:
         where.append(Condition("m.project_id <> '' and m.project_id = %s", (project_id,)))
-    if condition := parse_filter(filter_text, fields_for(principal)):
-        where.append(condition)
-    return where
+    return may, where
