@@ -310,10 +310,15 @@ class ListMediaRequest(_message.Message):
     `orientation` (as shown: LANDSCAPE, PORTRAIT or SQUARE), `labels.KEY`. Compared with =, !=, <, <=, >, >=:
     `size_bytes`, `width`, `height`, `duration_seconds`, `version`, `rating`, `view_count`, `download_count`,
     `create_time`, `update_time`, `capture_time`, `ready_time`, `expire_time`, `delete_time`, `purge_time`. Compared with
-    =: `checksums.sha256`, hexadecimal or in base64. Contained, with `:`: `tags`; and `location`, in a box of degrees,
-    `location:"SOUTH,WEST,NORTH,EAST"`, which crosses the 180th meridian if west is greater than east. With `:*`, a
-    field has any value: `capture_time:*`. The names may also be written as in JSON: `sizeBytes`. Sessions of share
-    links do not filter by `owner`, and if they may not read originals, neither by `camera`, `location` and checksums.
+    =: `collection` (its id), and `checksums.sha256`, hexadecimal or in base64, which is found a few seconds after the
+    inspection. Contained, with `:`: `tags`; and `location`, in a box of degrees, `location:"SOUTH,WEST,NORTH,EAST"`, which
+    crosses the 180th meridian if west is greater than east. With `:*`, a field has any value: `capture_time:*`. The names
+    may also be written as in JSON: `sizeBytes`. Sessions of share links do not filter by `owner` and `collection`, and if
+    they may not read originals, neither by `camera`, `location` and checksums.
+
+    `collection` selects the media that ListCollectionMedia lists: of a smart collection, those that its filter selects;
+    not those of collections in it. What the collection shares with the caller is listed, too. A collection that the
+    caller may not see has no media. A filter names at most 10 collections.
 
     In `content_type`, `filename`, `original_filename`, `title`, `description`, `camera` and `labels.KEY`, a `*` at
     either end matches any text: `content_type="image/*"`. A media without a field matches no comparison of it, but NOT
