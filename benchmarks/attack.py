@@ -15,7 +15,7 @@ import psutil
 
 from benchmarks.many import Memory
 from benchmarks.measure import MIB, Bench, say
-from benchmarks.ordinary import ordinary_use
+from benchmarks.ordinary import occasional_use, ordinary_use
 from benchmarks.payload import make_payload
 from benchmarks.report import Outcome
 from benchmarks.transfer import client
@@ -107,6 +107,7 @@ async def measured(bench: Bench, name: str, attack: Attack, limits: Mapping[str,
     await ordinary_use(bench)
     reads = Reads(bench)
     reading = asyncio.create_task(reads.run())
+    occasional = asyncio.create_task(occasional_use(bench))
     await asyncio.sleep(6 * bench.seconds)
     befores = {role: memory.now() for role, memory in memories.items()}
     before = sum(befores.values())
@@ -125,6 +126,7 @@ async def measured(bench: Bench, name: str, attack: Attack, limits: Mapping[str,
     await asyncio.sleep(6 * bench.seconds)
     afters = {role: memory.now() for role, memory in memories.items()}
     after = sum(afters.values())
+    occasional.cancel()
     rows = [row(f"{name}: p99 of GetMedia", "ms", P99_MS, under_attack, most=True)]
     rows += [
         row(f"{name}: {role}", "MiB", limit / MIB, memories[role].highest / MIB, most=True)
@@ -147,6 +149,7 @@ async def measured(bench: Bench, name: str, attack: Attack, limits: Mapping[str,
     )
     notes = [
         f"{name}: {', '.join(f'{count} × {status}' for status, count in statuses.items())}."
+        " One request over REST a second, before and afterwards, too."
         f" Memory: {each}; {unused / MIB:.0f} MiB together before any use."
     ]
     return Outcome(rows, [], notes)

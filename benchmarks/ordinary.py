@@ -4,6 +4,7 @@ A process that has served nothing has not yet filled its pools and caches.
 """
 
 import asyncio
+import contextlib
 
 from benchmarks.measure import MIB, Bench
 from benchmarks.payload import make_payload
@@ -31,3 +32,14 @@ async def ordinary_use(bench: Bench) -> None:
             f"{bench.stack.rest}/v1/media/{media_id}/content#{numbers}",
         )
         await curl_discard(SIZE, *to.bearer, f"{bench.stack.rest}/v1/media/{media_id}/content")
+
+
+async def occasional_use(bench: Bench) -> None:
+    """Asks for a media over REST once a second, until cancelled. Envoy's allocator returns free
+    pages when it needs others: without any request, only five minutes after a peak."""
+    async with client(bench.stack) as to:
+        media_id = await to.upload(bench.payload, SIZE)
+        while True:
+            with contextlib.suppress(RuntimeError):  # refused during an attack
+                await curl(*to.bearer, "-o", "/dev/null", f"{bench.stack.rest}/v1/media/{media_id}")
+            await asyncio.sleep(1)

@@ -139,6 +139,7 @@ IN_ORGANIZATION = "{0}.org_id = any((select ids from organizations_of_caller)::t
 OWNED = "({0}.org_id, {0}.owner_type, {0}.owner_id) = (c.org_id, c.owner_type, c.owner_id)"
 IN_PROJECT = "{0}.project_id = c.project_id and {0}.project_id <> '' and " + IN_ORGANIZATION
 WHOLE = ("whole_organizations c", "{0}.org_id = c.org_id and {0}.org_id <> ''")
+SINGLE_MEDIA = "single_media c"
 ADMINISTERED = ("administered c", "c.org_id in ('', {0}.org_id)")
 
 
@@ -241,7 +242,7 @@ def containers_of(table: Table, projects: str) -> Iterator[tuple[str, str]]:
     if table.in_projects:
         yield f"{projects} c", IN_PROJECT
     if table.media_id:
-        yield "single_media c", f"{{0}}.{table.media_id} = c.media_id and {IN_ORGANIZATION}"
+        yield SINGLE_MEDIA, f"{{0}}.{table.media_id} = c.media_id and {IN_ORGANIZATION}"
     if table.nested:
         within = "{0}.path @> array[c.collection_id]"
         yield "single_collections c", f"{within} and {IN_ORGANIZATION}"
@@ -267,13 +268,15 @@ class Rows:
 
     def first_of(self, containers: str, inside: str, limit: int) -> Condition:
         """The first rows of each container `c`."""
+        if containers == SINGLE_MEDIA and self._table.id == self._table.media_id:
+            return self._only_of(containers, inside)
         first = self._first(inside, limit)
         return Condition(f"select k.* from {containers}, lateral ({first.sql}) k", first.params)
 
     def any_of(self, containers: str, inside: str, limit: int) -> Condition:
         """Some rows of the containers `c`."""
         alias = self._table.alias
-        where = " and ".join([inside.format(alias), *self._where])
+        where = self._where_in(inside)
         sql = (
             f"select {alias}.{self._table.id} as id from {containers}, {self._table.name} {alias}"
             f" where {where} limit {limit:d}"
@@ -293,14 +296,27 @@ class Rows:
         """
         return Condition(sql, (*head.params, limit))
 
+    def _only_of(self, containers: str, inside: str) -> Condition:
+        """The only row of each container. To sort each of them takes as long as to find it."""
+        alias = self._table.alias
+        where = self._where_in(inside)
+        sql = f"select {self._columns} from {containers}, {self._table.name} {alias} where {where}"
+        return Condition(sql, self._params)
+
     def _first(self, inside: str, limit: int, *before: Any) -> Condition:
         """`before`: the parameters of `inside`."""
         alias = self._table.alias
-        columns = [f"{alias}.{self._table.id} as id"]
-        columns += [f"{key.of(alias)} as key{n}" for n, key in enumerate(self._keys[:-1])]
-        where = " and ".join([inside.format(alias), *self._where])
         sql = (
-            f"select {', '.join(columns)} from {self._table.name} {alias}"
-            f" where {where} order by {order_sql(alias, self._keys)} limit %s"
+            f"select {self._columns} from {self._table.name} {alias}"
+            f" where {self._where_in(inside)} order by {order_sql(alias, self._keys)} limit %s"
         )
         return Condition(sql, (*before, *self._params, limit))
+
+    @property
+    def _columns(self) -> str:
+        alias = self._table.alias
+        keys = [f"{key.of(alias)} as key{n}" for n, key in enumerate(self._keys[:-1])]
+        return ", ".join([f"{alias}.{self._table.id} as id", *keys])
+
+    def _where_in(self, inside: str) -> str:
+        return " and ".join([inside.format(self._table.alias), *self._where])
