@@ -555,7 +555,7 @@ async def server(
             Waiting(parts.database),
             media,
             SearchService(parts.database, page_tokens),
-            BatchService(parts.database, config.purge_after),
+            BatchService(parts.database, config.purge_after, foreign_operations(config)),
             collections,
             DuplicateService(parts.database, page_tokens, config.purge_after),
             DeletionService(parts.database),

@@ -38,6 +38,7 @@ RESENT = "The part is not acknowledged; the same bytes are accepted again."
 MADE_AGAIN = "The next request renders it again; leftovers are removed within about an hour."
 AGAIN = "The lease of the job ends, another worker repeats it, and the result is the same."
 GOES_ON = "Another worker continues; finished chunks are not encoded again."
+NEXT_STEP = "Another worker continues behind the last change; no media is changed twice."
 NO_ERASURE = "There is no erasure; the same request can be sent again."
 ENDED = "The erasure has ended, with the one report that the audit log has."
 SIGNED = "GetErasure can be called again, and returns the report with one signature."
@@ -259,6 +260,9 @@ REGISTRY = (
         "committed, no notification sent",
         "A job removes its bytes.",
     ),
+    # The job of a batch.
+    Failpoint("batch.step.before", "work", "some media are changed, not committed", NEXT_STEP),
+    Failpoint("batch.step.after", "work", "some media are changed, others are not", NEXT_STEP),
     # Erasing a person. A server starts it and signs its report, a worker does the rest.
     Failpoint("erase.start.before", "serve", "an erasure starts, not committed", NO_ERASURE),
     Failpoint("erase.start.after", "serve", "it is committed, not answered", ERASES),

@@ -37,6 +37,7 @@ OTHERS = {
     "audit_entries": "action actor_type category credential_id details org_id outcome project_id"
     " request_id resource_id",
     "audit_people": "type",
+    "batches": "errors filter",
     "blobs": "key store",
     "blocked_files": "note scope",
     "blocked_images": "note scope",

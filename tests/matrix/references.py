@@ -89,6 +89,7 @@ def overlaid(name: str) -> list[dict[str, Any]]:
     return [{name: {"mediaId": "$media"}}]
 
 
+PROCESS_SELECTED = "BatchService.BatchProcessSelectedMedia"
 OVERLAYS = ("compose", "watermark")
 COMPOSED = "resize:8x,compose:$media"
 UPLOADS: dict[str, dict[str, Any]] = {
@@ -244,11 +245,14 @@ REFERENCES: dict[str, list[Row]] = {
         )
     ],
     "ops": [
-        reference(name, media, mediaId="$own", ops=COMPOSED)
-        for name in (
-            *("DownloadService.RenderImage", "DownloadService.SignUrl"),
-            "ProcessingService.ProcessMedia",
-        )
+        *(
+            reference(name, media, mediaId="$own", ops=COMPOSED)
+            for name in (
+                *("DownloadService.RenderImage", "DownloadService.SignUrl"),
+                "ProcessingService.ProcessMedia",
+            )
+        ),
+        reference(PROCESS_SELECTED, media, mediaIds=["$own"], ops=COMPOSED),
     ],
     **{
         f"operations.{name}.media_id": [
@@ -256,7 +260,8 @@ REFERENCES: dict[str, list[Row]] = {
                 *("ProcessingService.ProcessMedia", media),
                 mediaId="$own",
                 operations=overlaid(name),
-            )
+            ),
+            reference(PROCESS_SELECTED, media, mediaIds=["$own"], operations=overlaid(name)),
         ]
         for name in OVERLAYS
     },

@@ -138,6 +138,7 @@ OF_BATCHES: dict[str, dict[str, Any]] = {
     "BatchUpdateMedia": {"media": {"title": "x"}},
     "BatchMoveMedia": {"projectId": ""},
     "BatchDeleteMedia": {},
+    "BatchProcessSelectedMedia": {"ops": "resize:8x"},
 }
 OF_EVENTS = ("WatchMedia", "StreamMedia")
 OF_COLLECTIONS: dict[str, dict[str, Any]] = {

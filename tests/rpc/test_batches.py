@@ -10,6 +10,7 @@ from tests.support.media.small_files import jpeg
 from tests.support.rpc import batches, catalogue
 from tests.support.rpc.audit import entries
 from tests.support.rpc.batches import reason_of, reasons
+from tests.support.rpc.jobs import Job, listed
 from tests.support.rpc.policies import set_policy
 from tests.support.rpc.quotas import set_quota
 from tests.support.rpc.server import Caller, Running, refusal, refused, unknown_id
@@ -139,13 +140,16 @@ async def test_a_filter_selects_what_the_caller_may_change(
     assert (await batches.delete(ann, filter='tags:"x"')).results == []
 
 
-async def test_a_filter_that_selects_too_many_changes_nothing(
+async def test_a_filter_that_selects_too_many_is_refused_if_the_batch_is_atomic(
     service: Running, ann: Caller
 ) -> None:
     await batches.add_media(service, 1001)
-    refusal = await refused(batches.tag(ann, ["x"], filter="kind=IMAGE"))
+    refusal = await refused(batches.tag(ann, ["x"], filter="kind=IMAGE", atomic=True))
     assert (refusal.reason, refusal.metadata) == ("BATCH_TOO_LARGE", {"max_media": "1000"})
+    tried = await batches.tag(ann, ["x"], filter="kind=IMAGE", validate_only=True)
+    assert (tried.selected_count, len(tried.results), tried.HasField("job")) == (1001, 0, False)
     assert await catalogue.names(ann, filter='tags:"x"') == []
+    assert await listed(ann, type=Job.BATCH) == []
 
 
 async def test_a_media_has_at_most_a_hundred_tags(ann: Caller) -> None:

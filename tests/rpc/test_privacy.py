@@ -18,11 +18,18 @@ from mediaservice.v1 import (
     watch_service_pb2_grpc,
 )
 
+from media_service.access.owner import Owner
+from media_service.access.principal import Principal
 from media_service.access.report_signer import is_signed
 from media_service.audit.digests import verify
+from media_service.batches import job_queries
+from media_service.batches.actions import Action, Move, Tag
 from media_service.cli.main import cli
 from media_service.db.database import Database
+from media_service.db.new_job import NewJob
 from media_service.downloads.periodic_tasks import remove_erased_signers
+from media_service.ids import new_id
+from media_service.jobs.model import JobKind
 from media_service.quotas.model import Measure
 from tests.support.media.small_files import jpeg, png
 from tests.support.rpc.credentials import account, api_key
@@ -73,6 +80,14 @@ async def pass_time(service: Running) -> None:
         await db.execute("update jobs set run_time = now() where state = 'QUEUED'")
 
 
+async def plant_batch(service: Running, action: Action, principal: Principal) -> None:
+    """A batch whose job has ended."""
+    async with Database(service.database_url, 1) as database, database.transaction() as tx:
+        job = NewJob(JobKind.BATCH, new_id(), principal.owner, actor=principal.owner, done=True)
+        await tx.enqueue(job)
+        await job_queries.insert(tx, job.job_id, principal, "rating=1", action, 1)
+
+
 async def ended(service: Running, admin: Caller, erasure_id: str) -> privacy_service_pb2.Erasure:
     async def look() -> privacy_service_pb2.Erasure | None:
         found = await erasure(admin, erasure_id)
@@ -118,6 +133,9 @@ async def test_an_erased_user_leaves_nothing_that_names_them(
     await set_quota(root, f"owner:/user:{ANN}", MEDIA=100)
     job = processing_service_pb2.ProcessMediaRequest(media_id=kept.media_id, ops="resize:8x")
     await ann.call(ann.processing.ProcessMedia, job)
+    # Batches of theirs, and of others that give them media.
+    await plant_batch(working, Tag(["x"]), Principal(ANN))
+    await plant_batch(working, Move(Owner("user", ANN), None), Principal("bob"))
     watches = watch_service_pb2_grpc.WatchServiceStub(ann.channel)
     open_upload = (await ann.create(filename="watched.jpg", size_bytes=10)).upload_id
     ticket = watch_service_pb2.CreateWatchTicketRequest(upload_id=open_upload)
@@ -163,6 +181,7 @@ async def test_an_erased_user_leaves_nothing_that_names_them(
     assert rows["api_keys", "REMOVED"] == 1
     assert rows["share_links", "REMOVED"] == rows["signed_url_keys", "PSEUDONYMIZED"] == 1
     assert rows["quotas", "REMOVED"] == len(Measure)
+    assert rows["batches", "REMOVED"] == 2
     for gone in (media, deleted, in_own, of_robot):
         request = media_service_pb2.GetMediaRequest(media_id=gone.media_id)
         assert (await refused(root.call(root.media.GetMedia, request))).reason == "MEDIA_NOT_FOUND"

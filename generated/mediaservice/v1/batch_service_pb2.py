@@ -26,11 +26,13 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from mediaservice.v1 import job_pb2 as mediaservice_dot_v1_dot_job__pb2
 from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
+from mediaservice.v1 import operation_pb2 as mediaservice_dot_v1_dot_operation__pb2
 from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediaservice/v1/batch_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x17google/rpc/status.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1amediaservice/v1/rule.proto\"\x8c\x01\n\x14\x42\x61tchGetMediaRequest\x12\x35\n\tmedia_ids\x18\x01 \x03(\tB\x18\xe2\x41\x01\x02\xbaH\x11\x92\x01\x0e\x08\x01\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01R\x08mediaIds\x12=\n\x04view\x18\x02 \x01(\x0e\x32\x1b.mediaservice.v1.Media.ViewB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x04view\"\x84\x02\n\x15\x42\x61tchGetMediaResponse\x12M\n\x07results\x18\x01 \x03(\x0b\x32-.mediaservice.v1.BatchGetMediaResponse.ResultB\x04\xe2\x41\x01\x03R\x07results\x1a\x9b\x01\n\x06Result\x12\x1f\n\x08media_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x07mediaId\x12\x34\n\x05media\x18\x02 \x01(\x0b\x32\x16.mediaservice.v1.MediaB\x04\xe2\x41\x01\x03H\x00R\x05media\x12\x30\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03H\x00R\x05\x65rrorB\x08\n\x06result\"\x86\x01\n\x0b\x42\x61tchResult\x12\x1f\n\x08media_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x07mediaId\x12\x1a\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x04\x65tag\x12\x30\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03H\x00R\x05\x65rrorB\x08\n\x06result\"\x9d\x04\n\x14\x42\x61tchTagMediaRequest\x12\x33\n\tmedia_ids\x18\x01 \x03(\tB\x16\xe2\x41\x01\x01\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01R\x08mediaIds\x12$\n\x06\x66ilter\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06\x66ilter\x12\x1c\n\x06\x61tomic\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x61tomic\x12)\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\x12=\n\x08\x61\x64\x64_tags\x18\x05 \x03(\tB\"\xe2\x41\x01\x01\xbaH\x1b\x92\x01\x18\x10\x64\x18\x01\"\x12r\x10\x10\x01\x18@2\n^[^\\x00]*$R\x07\x61\x64\x64Tags\x12\x43\n\x0bremove_tags\x18\x06 \x03(\tB\"\xe2\x41\x01\x01\xbaH\x1b\x92\x01\x18\x10\x64\x18\x01\"\x12r\x10\x10\x01\x18@2\n^[^\\x00]*$R\nremoveTags:\xdc\x01\xbaH\xd8\x01\x1ao\n\x19\x62\x61tch_tag_media.selection\x12\x1eset either media_ids or filter\x1a\x32(size(this.media_ids) == 0) != (this.filter == \'\')\x1a\x65\n\x14\x62\x61tch_tag_media.tags\x12\x1bset add_tags or remove_tags\x1a\x30size(this.add_tags) + size(this.remove_tags) > 0\"\xa9\x01\n\x15\x42\x61tchTagMediaResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\x1c.mediaservice.v1.BatchResultB\x04\xe2\x41\x01\x03R\x07results\x12)\n\rchanged_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0c\x63hangedCount\x12\'\n\x0c\x66\x61iled_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0b\x66\x61iledCount\"\xb3\x03\n\x17\x42\x61tchUpdateMediaRequest\x12\x33\n\tmedia_ids\x18\x01 \x03(\tB\x16\xe2\x41\x01\x01\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01R\x08mediaIds\x12$\n\x06\x66ilter\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06\x66ilter\x12\x1c\n\x06\x61tomic\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x61tomic\x12)\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\x12\x38\n\x05media\x18\x05 \x01(\x0b\x32\x16.mediaservice.v1.MediaB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x05media\x12\x41\n\x0bupdate_mask\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01R\nupdateMask:w\xbaHt\x1ar\n\x1c\x62\x61tch_update_media.selection\x12\x1eset either media_ids or filter\x1a\x32(size(this.media_ids) == 0) != (this.filter == \'\')\"\xac\x01\n\x18\x42\x61tchUpdateMediaResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\x1c.mediaservice.v1.BatchResultB\x04\xe2\x41\x01\x03R\x07results\x12)\n\rchanged_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0c\x63hangedCount\x12\'\n\x0c\x66\x61iled_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0b\x66\x61iledCount\"\xa7\x04\n\x15\x42\x61tchMoveMediaRequest\x12\x33\n\tmedia_ids\x18\x01 \x03(\tB\x16\xe2\x41\x01\x01\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01R\x08mediaIds\x12$\n\x06\x66ilter\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06\x66ilter\x12\x1c\n\x06\x61tomic\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x61tomic\x12)\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\x12\x32\n\x05owner\x18\x05 \x01(\x0b\x32\x16.mediaservice.v1.OwnerB\x04\xe2\x41\x01\x01R\x05owner\x12L\n\nproject_id\x18\x06 \x01(\tB(\xe2\x41\x01\x01\xbaH!r\x1f\x32\x1d^([a-z0-9][a-z0-9_-]{0,62})?$H\x00R\tprojectId\x88\x01\x01:\xd8\x01\xbaH\xd4\x01\x1ap\n\x1a\x62\x61tch_move_media.selection\x12\x1eset either media_ids or filter\x1a\x32(size(this.media_ids) == 0) != (this.filter == \'\')\x1a`\n\x1c\x62\x61tch_move_media.destination\x12\x17set owner or project_id\x1a\'has(this.owner) || has(this.project_id)B\r\n\x0b_project_id\"\xaa\x01\n\x16\x42\x61tchMoveMediaResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\x1c.mediaservice.v1.BatchResultB\x04\xe2\x41\x01\x03R\x07results\x12)\n\rchanged_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0c\x63hangedCount\x12\'\n\x0c\x66\x61iled_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0b\x66\x61iledCount\"\xb6\x02\n\x17\x42\x61tchDeleteMediaRequest\x12\x33\n\tmedia_ids\x18\x01 \x03(\tB\x16\xe2\x41\x01\x01\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01R\x08mediaIds\x12$\n\x06\x66ilter\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06\x66ilter\x12\x1c\n\x06\x61tomic\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x61tomic\x12)\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly:w\xbaHt\x1ar\n\x1c\x62\x61tch_delete_media.selection\x12\x1eset either media_ids or filter\x1a\x32(size(this.media_ids) == 0) != (this.filter == \'\')\"\xac\x01\n\x18\x42\x61tchDeleteMediaResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\x1c.mediaservice.v1.BatchResultB\x04\xe2\x41\x01\x03R\x07results\x12)\n\rchanged_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0c\x63hangedCount\x12\'\n\x0c\x66\x61iled_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0b\x66\x61iledCount2\x8f\x07\n\x0c\x42\x61tchService\x12\x9e\x01\n\rBatchGetMedia\x12%.mediaservice.v1.BatchGetMediaRequest\x1a&.mediaservice.v1.BatchGetMediaResponse\">\x82\xd3\xe4\x93\x02\x17\"\x12/v1/media:batchGet:\x01*\xca\xf3\xb2\xac\n\x1b\n\nmedia.read\x1a\tmedia_ids \x01\x30\x14\x12\xad\x01\n\rBatchTagMedia\x12%.mediaservice.v1.BatchTagMediaRequest\x1a&.mediaservice.v1.BatchTagMediaResponse\"M\x82\xd3\xe4\x93\x02\x17\"\x12/v1/media:batchTag:\x01*\xca\xf3\xb2\xac\n*\n\x0bmedia.write\x1a\tmedia_ids \x03*\x0cmedia.update0\x14\x12\xb9\x01\n\x10\x42\x61tchUpdateMedia\x12(.mediaservice.v1.BatchUpdateMediaRequest\x1a).mediaservice.v1.BatchUpdateMediaResponse\"P\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/media:batchUpdate:\x01*\xca\xf3\xb2\xac\n*\n\x0bmedia.write\x1a\tmedia_ids \x03*\x0cmedia.update0\x14\x12\xb4\x01\n\x0e\x42\x61tchMoveMedia\x12&.mediaservice.v1.BatchMoveMediaRequest\x1a\'.mediaservice.v1.BatchMoveMediaResponse\"Q\x82\xd3\xe4\x93\x02\x18\"\x13/v1/media:batchMove:\x01*\xca\xf3\xb2\xac\n-\n\x0c\x61\x63\x63\x65ss.write\x1a\tmedia_ids \x05*\x0emedia.transfer0\x14\x12\xba\x01\n\x10\x42\x61tchDeleteMedia\x12(.mediaservice.v1.BatchDeleteMediaRequest\x1a).mediaservice.v1.BatchDeleteMediaResponse\"Q\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/media:batchDelete:\x01*\xca\xf3\xb2\xac\n+\n\x0cmedia.delete\x1a\tmedia_ids \x04*\x0cmedia.delete0\x14\x42I\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediaservice/v1/batch_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x17google/rpc/status.proto\x1a\x19mediaservice/v1/job.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1fmediaservice/v1/operation.proto\x1a\x1amediaservice/v1/rule.proto\"\x8c\x01\n\x14\x42\x61tchGetMediaRequest\x12\x35\n\tmedia_ids\x18\x01 \x03(\tB\x18\xe2\x41\x01\x02\xbaH\x11\x92\x01\x0e\x08\x01\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01R\x08mediaIds\x12=\n\x04view\x18\x02 \x01(\x0e\x32\x1b.mediaservice.v1.Media.ViewB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x04view\"\x84\x02\n\x15\x42\x61tchGetMediaResponse\x12M\n\x07results\x18\x01 \x03(\x0b\x32-.mediaservice.v1.BatchGetMediaResponse.ResultB\x04\xe2\x41\x01\x03R\x07results\x1a\x9b\x01\n\x06Result\x12\x1f\n\x08media_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x07mediaId\x12\x34\n\x05media\x18\x02 \x01(\x0b\x32\x16.mediaservice.v1.MediaB\x04\xe2\x41\x01\x03H\x00R\x05media\x12\x30\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03H\x00R\x05\x65rrorB\x08\n\x06result\"\xa3\x01\n\x0b\x42\x61tchResult\x12\x1f\n\x08media_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x07mediaId\x12\x1a\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x04\x65tag\x12\x30\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03H\x00R\x05\x65rror\x12\x1b\n\x06job_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x05jobIdB\x08\n\x06result\"\x9d\x04\n\x14\x42\x61tchTagMediaRequest\x12\x33\n\tmedia_ids\x18\x01 \x03(\tB\x16\xe2\x41\x01\x01\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01R\x08mediaIds\x12$\n\x06\x66ilter\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06\x66ilter\x12\x1c\n\x06\x61tomic\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x61tomic\x12)\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\x12=\n\x08\x61\x64\x64_tags\x18\x05 \x03(\tB\"\xe2\x41\x01\x01\xbaH\x1b\x92\x01\x18\x10\x64\x18\x01\"\x12r\x10\x10\x01\x18@2\n^[^\\x00]*$R\x07\x61\x64\x64Tags\x12\x43\n\x0bremove_tags\x18\x06 \x03(\tB\"\xe2\x41\x01\x01\xbaH\x1b\x92\x01\x18\x10\x64\x18\x01\"\x12r\x10\x10\x01\x18@2\n^[^\\x00]*$R\nremoveTags:\xdc\x01\xbaH\xd8\x01\x1ao\n\x19\x62\x61tch_tag_media.selection\x12\x1eset either media_ids or filter\x1a\x32(size(this.media_ids) == 0) != (this.filter == \'\')\x1a\x65\n\x14\x62\x61tch_tag_media.tags\x12\x1bset add_tags or remove_tags\x1a\x30size(this.add_tags) + size(this.remove_tags) > 0\"\x84\x02\n\x15\x42\x61tchTagMediaResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\x1c.mediaservice.v1.BatchResultB\x04\xe2\x41\x01\x03R\x07results\x12)\n\rchanged_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0c\x63hangedCount\x12\'\n\x0c\x66\x61iled_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0b\x66\x61iledCount\x12+\n\x0eselected_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03R\rselectedCount\x12,\n\x03job\x18\x05 \x01(\x0b\x32\x14.mediaservice.v1.JobB\x04\xe2\x41\x01\x03R\x03job\"\xb3\x03\n\x17\x42\x61tchUpdateMediaRequest\x12\x33\n\tmedia_ids\x18\x01 \x03(\tB\x16\xe2\x41\x01\x01\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01R\x08mediaIds\x12$\n\x06\x66ilter\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06\x66ilter\x12\x1c\n\x06\x61tomic\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x61tomic\x12)\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\x12\x38\n\x05media\x18\x05 \x01(\x0b\x32\x16.mediaservice.v1.MediaB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x05media\x12\x41\n\x0bupdate_mask\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01R\nupdateMask:w\xbaHt\x1ar\n\x1c\x62\x61tch_update_media.selection\x12\x1eset either media_ids or filter\x1a\x32(size(this.media_ids) == 0) != (this.filter == \'\')\"\x87\x02\n\x18\x42\x61tchUpdateMediaResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\x1c.mediaservice.v1.BatchResultB\x04\xe2\x41\x01\x03R\x07results\x12)\n\rchanged_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0c\x63hangedCount\x12\'\n\x0c\x66\x61iled_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0b\x66\x61iledCount\x12+\n\x0eselected_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03R\rselectedCount\x12,\n\x03job\x18\x05 \x01(\x0b\x32\x14.mediaservice.v1.JobB\x04\xe2\x41\x01\x03R\x03job\"\xa7\x04\n\x15\x42\x61tchMoveMediaRequest\x12\x33\n\tmedia_ids\x18\x01 \x03(\tB\x16\xe2\x41\x01\x01\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01R\x08mediaIds\x12$\n\x06\x66ilter\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06\x66ilter\x12\x1c\n\x06\x61tomic\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x61tomic\x12)\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\x12\x32\n\x05owner\x18\x05 \x01(\x0b\x32\x16.mediaservice.v1.OwnerB\x04\xe2\x41\x01\x01R\x05owner\x12L\n\nproject_id\x18\x06 \x01(\tB(\xe2\x41\x01\x01\xbaH!r\x1f\x32\x1d^([a-z0-9][a-z0-9_-]{0,62})?$H\x00R\tprojectId\x88\x01\x01:\xd8\x01\xbaH\xd4\x01\x1ap\n\x1a\x62\x61tch_move_media.selection\x12\x1eset either media_ids or filter\x1a\x32(size(this.media_ids) == 0) != (this.filter == \'\')\x1a`\n\x1c\x62\x61tch_move_media.destination\x12\x17set owner or project_id\x1a\'has(this.owner) || has(this.project_id)B\r\n\x0b_project_id\"\x85\x02\n\x16\x42\x61tchMoveMediaResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\x1c.mediaservice.v1.BatchResultB\x04\xe2\x41\x01\x03R\x07results\x12)\n\rchanged_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0c\x63hangedCount\x12\'\n\x0c\x66\x61iled_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0b\x66\x61iledCount\x12+\n\x0eselected_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03R\rselectedCount\x12,\n\x03job\x18\x05 \x01(\x0b\x32\x14.mediaservice.v1.JobB\x04\xe2\x41\x01\x03R\x03job\"\xb6\x02\n\x17\x42\x61tchDeleteMediaRequest\x12\x33\n\tmedia_ids\x18\x01 \x03(\tB\x16\xe2\x41\x01\x01\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01R\x08mediaIds\x12$\n\x06\x66ilter\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06\x66ilter\x12\x1c\n\x06\x61tomic\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x61tomic\x12)\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly:w\xbaHt\x1ar\n\x1c\x62\x61tch_delete_media.selection\x12\x1eset either media_ids or filter\x1a\x32(size(this.media_ids) == 0) != (this.filter == \'\')\"\x87\x02\n\x18\x42\x61tchDeleteMediaResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\x1c.mediaservice.v1.BatchResultB\x04\xe2\x41\x01\x03R\x07results\x12)\n\rchanged_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0c\x63hangedCount\x12\'\n\x0c\x66\x61iled_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0b\x66\x61iledCount\x12+\n\x0eselected_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03R\rselectedCount\x12,\n\x03job\x18\x05 \x01(\x0b\x32\x14.mediaservice.v1.JobB\x04\xe2\x41\x01\x03R\x03job\"\xcd\x04\n BatchProcessSelectedMediaRequest\x12\x33\n\tmedia_ids\x18\x01 \x03(\tB\x16\xe2\x41\x01\x01\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01R\x08mediaIds\x12$\n\x06\x66ilter\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0fR\x06\x66ilter\x12\x1c\n\x06\x61tomic\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x06\x61tomic\x12)\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\x12\x46\n\noperations\x18\x05 \x03(\x0b\x32\x1a.mediaservice.v1.OperationB\n\xe2\x41\x01\x01\xbaH\x03\xd8\x01\x03R\noperations\x12\x1e\n\x03ops\x18\x06 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xa0\x1fR\x03ops\x12P\n\x0erendition_name\x18\x07 \x01(\tB)\xe2\x41\x01\x01\xbaH\"r\x1d\x32\x1b^[a-z0-9][a-z0-9_.-]{0,63}$\xd8\x01\x01R\rrenditionName\x12G\n\x08priority\x18\x08 \x01(\x0e\x32\x1d.mediaservice.v1.Job.PriorityB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01R\x08priority:\x81\x01\xbaH~\x1a|\n&batch_process_selected_media.selection\x12\x1eset either media_ids or filter\x1a\x32(size(this.media_ids) == 0) != (this.filter == \'\')\"\x90\x02\n!BatchProcessSelectedMediaResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\x1c.mediaservice.v1.BatchResultB\x04\xe2\x41\x01\x03R\x07results\x12)\n\rchanged_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0c\x63hangedCount\x12\'\n\x0c\x66\x61iled_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0b\x66\x61iledCount\x12+\n\x0eselected_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03R\rselectedCount\x12,\n\x03job\x18\x05 \x01(\x0b\x32\x14.mediaservice.v1.JobB\x04\xe2\x41\x01\x03R\x03job2\xf4\x08\n\x0c\x42\x61tchService\x12\x9e\x01\n\rBatchGetMedia\x12%.mediaservice.v1.BatchGetMediaRequest\x1a&.mediaservice.v1.BatchGetMediaResponse\">\x82\xd3\xe4\x93\x02\x17\"\x12/v1/media:batchGet:\x01*\xca\xf3\xb2\xac\n\x1b\n\nmedia.read\x1a\tmedia_ids \x01\x30\x14\x12\xad\x01\n\rBatchTagMedia\x12%.mediaservice.v1.BatchTagMediaRequest\x1a&.mediaservice.v1.BatchTagMediaResponse\"M\x82\xd3\xe4\x93\x02\x17\"\x12/v1/media:batchTag:\x01*\xca\xf3\xb2\xac\n*\n\x0bmedia.write\x1a\tmedia_ids \x03*\x0cmedia.update0\x14\x12\xb9\x01\n\x10\x42\x61tchUpdateMedia\x12(.mediaservice.v1.BatchUpdateMediaRequest\x1a).mediaservice.v1.BatchUpdateMediaResponse\"P\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/media:batchUpdate:\x01*\xca\xf3\xb2\xac\n*\n\x0bmedia.write\x1a\tmedia_ids \x03*\x0cmedia.update0\x14\x12\xb4\x01\n\x0e\x42\x61tchMoveMedia\x12&.mediaservice.v1.BatchMoveMediaRequest\x1a\'.mediaservice.v1.BatchMoveMediaResponse\"Q\x82\xd3\xe4\x93\x02\x18\"\x13/v1/media:batchMove:\x01*\xca\xf3\xb2\xac\n-\n\x0c\x61\x63\x63\x65ss.write\x1a\tmedia_ids \x05*\x0emedia.transfer0\x14\x12\xba\x01\n\x10\x42\x61tchDeleteMedia\x12(.mediaservice.v1.BatchDeleteMediaRequest\x1a).mediaservice.v1.BatchDeleteMediaResponse\"Q\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/media:batchDelete:\x01*\xca\xf3\xb2\xac\n+\n\x0cmedia.delete\x1a\tmedia_ids \x04*\x0cmedia.delete0\x14\x12\xe2\x01\n\x19\x42\x61tchProcessSelectedMedia\x12\x31.mediaservice.v1.BatchProcessSelectedMediaRequest\x1a\x32.mediaservice.v1.BatchProcessSelectedMediaResponse\"^\x82\xd3\xe4\x93\x02#\"\x1e/v1/media:batchProcessSelected:\x01*\xca\xf3\xb2\xac\n/\n\x0bmedia.write\x1a\tmedia_ids \x03*\x11renditions.create0dBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,6 +58,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHRESULT'].fields_by_name['etag']._serialized_options = b'\342A\001\003'
   _globals['_BATCHRESULT'].fields_by_name['error']._loaded_options = None
   _globals['_BATCHRESULT'].fields_by_name['error']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHRESULT'].fields_by_name['job_id']._loaded_options = None
+  _globals['_BATCHRESULT'].fields_by_name['job_id']._serialized_options = b'\342A\001\003'
   _globals['_BATCHTAGMEDIAREQUEST'].fields_by_name['media_ids']._loaded_options = None
   _globals['_BATCHTAGMEDIAREQUEST'].fields_by_name['media_ids']._serialized_options = b'\342A\001\001\272H\017\222\001\014\020\350\007\030\001\"\005r\003\260\001\001'
   _globals['_BATCHTAGMEDIAREQUEST'].fields_by_name['filter']._loaded_options = None
@@ -76,6 +80,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHTAGMEDIARESPONSE'].fields_by_name['changed_count']._serialized_options = b'\342A\001\003'
   _globals['_BATCHTAGMEDIARESPONSE'].fields_by_name['failed_count']._loaded_options = None
   _globals['_BATCHTAGMEDIARESPONSE'].fields_by_name['failed_count']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHTAGMEDIARESPONSE'].fields_by_name['selected_count']._loaded_options = None
+  _globals['_BATCHTAGMEDIARESPONSE'].fields_by_name['selected_count']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHTAGMEDIARESPONSE'].fields_by_name['job']._loaded_options = None
+  _globals['_BATCHTAGMEDIARESPONSE'].fields_by_name['job']._serialized_options = b'\342A\001\003'
   _globals['_BATCHUPDATEMEDIAREQUEST'].fields_by_name['media_ids']._loaded_options = None
   _globals['_BATCHUPDATEMEDIAREQUEST'].fields_by_name['media_ids']._serialized_options = b'\342A\001\001\272H\017\222\001\014\020\350\007\030\001\"\005r\003\260\001\001'
   _globals['_BATCHUPDATEMEDIAREQUEST'].fields_by_name['filter']._loaded_options = None
@@ -96,6 +104,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHUPDATEMEDIARESPONSE'].fields_by_name['changed_count']._serialized_options = b'\342A\001\003'
   _globals['_BATCHUPDATEMEDIARESPONSE'].fields_by_name['failed_count']._loaded_options = None
   _globals['_BATCHUPDATEMEDIARESPONSE'].fields_by_name['failed_count']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHUPDATEMEDIARESPONSE'].fields_by_name['selected_count']._loaded_options = None
+  _globals['_BATCHUPDATEMEDIARESPONSE'].fields_by_name['selected_count']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHUPDATEMEDIARESPONSE'].fields_by_name['job']._loaded_options = None
+  _globals['_BATCHUPDATEMEDIARESPONSE'].fields_by_name['job']._serialized_options = b'\342A\001\003'
   _globals['_BATCHMOVEMEDIAREQUEST'].fields_by_name['media_ids']._loaded_options = None
   _globals['_BATCHMOVEMEDIAREQUEST'].fields_by_name['media_ids']._serialized_options = b'\342A\001\001\272H\017\222\001\014\020\350\007\030\001\"\005r\003\260\001\001'
   _globals['_BATCHMOVEMEDIAREQUEST'].fields_by_name['filter']._loaded_options = None
@@ -116,6 +128,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHMOVEMEDIARESPONSE'].fields_by_name['changed_count']._serialized_options = b'\342A\001\003'
   _globals['_BATCHMOVEMEDIARESPONSE'].fields_by_name['failed_count']._loaded_options = None
   _globals['_BATCHMOVEMEDIARESPONSE'].fields_by_name['failed_count']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHMOVEMEDIARESPONSE'].fields_by_name['selected_count']._loaded_options = None
+  _globals['_BATCHMOVEMEDIARESPONSE'].fields_by_name['selected_count']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHMOVEMEDIARESPONSE'].fields_by_name['job']._loaded_options = None
+  _globals['_BATCHMOVEMEDIARESPONSE'].fields_by_name['job']._serialized_options = b'\342A\001\003'
   _globals['_BATCHDELETEMEDIAREQUEST'].fields_by_name['media_ids']._loaded_options = None
   _globals['_BATCHDELETEMEDIAREQUEST'].fields_by_name['media_ids']._serialized_options = b'\342A\001\001\272H\017\222\001\014\020\350\007\030\001\"\005r\003\260\001\001'
   _globals['_BATCHDELETEMEDIAREQUEST'].fields_by_name['filter']._loaded_options = None
@@ -132,6 +148,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHDELETEMEDIARESPONSE'].fields_by_name['changed_count']._serialized_options = b'\342A\001\003'
   _globals['_BATCHDELETEMEDIARESPONSE'].fields_by_name['failed_count']._loaded_options = None
   _globals['_BATCHDELETEMEDIARESPONSE'].fields_by_name['failed_count']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHDELETEMEDIARESPONSE'].fields_by_name['selected_count']._loaded_options = None
+  _globals['_BATCHDELETEMEDIARESPONSE'].fields_by_name['selected_count']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHDELETEMEDIARESPONSE'].fields_by_name['job']._loaded_options = None
+  _globals['_BATCHDELETEMEDIARESPONSE'].fields_by_name['job']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['media_ids']._loaded_options = None
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['media_ids']._serialized_options = b'\342A\001\001\272H\017\222\001\014\020\350\007\030\001\"\005r\003\260\001\001'
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['filter']._loaded_options = None
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['filter']._serialized_options = b'\342A\001\001\272H\005r\003\030\320\017'
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['atomic']._loaded_options = None
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['atomic']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['validate_only']._loaded_options = None
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['operations']._loaded_options = None
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['operations']._serialized_options = b'\342A\001\001\272H\003\330\001\003'
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['ops']._loaded_options = None
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['ops']._serialized_options = b'\342A\001\001\272H\005r\003\030\240\037'
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['rendition_name']._loaded_options = None
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['rendition_name']._serialized_options = b'\342A\001\001\272H\"r\0352\033^[a-z0-9][a-z0-9_.-]{0,63}$\330\001\001'
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['priority']._loaded_options = None
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST'].fields_by_name['priority']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST']._loaded_options = None
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST']._serialized_options = b'\272H~\032|\n&batch_process_selected_media.selection\022\036set either media_ids or filter\0322(size(this.media_ids) == 0) != (this.filter == \'\')'
+  _globals['_BATCHPROCESSSELECTEDMEDIARESPONSE'].fields_by_name['results']._loaded_options = None
+  _globals['_BATCHPROCESSSELECTEDMEDIARESPONSE'].fields_by_name['results']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHPROCESSSELECTEDMEDIARESPONSE'].fields_by_name['changed_count']._loaded_options = None
+  _globals['_BATCHPROCESSSELECTEDMEDIARESPONSE'].fields_by_name['changed_count']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHPROCESSSELECTEDMEDIARESPONSE'].fields_by_name['failed_count']._loaded_options = None
+  _globals['_BATCHPROCESSSELECTEDMEDIARESPONSE'].fields_by_name['failed_count']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHPROCESSSELECTEDMEDIARESPONSE'].fields_by_name['selected_count']._loaded_options = None
+  _globals['_BATCHPROCESSSELECTEDMEDIARESPONSE'].fields_by_name['selected_count']._serialized_options = b'\342A\001\003'
+  _globals['_BATCHPROCESSSELECTEDMEDIARESPONSE'].fields_by_name['job']._loaded_options = None
+  _globals['_BATCHPROCESSSELECTEDMEDIARESPONSE'].fields_by_name['job']._serialized_options = b'\342A\001\003'
   _globals['_BATCHSERVICE'].methods_by_name['BatchGetMedia']._loaded_options = None
   _globals['_BATCHSERVICE'].methods_by_name['BatchGetMedia']._serialized_options = b'\202\323\344\223\002\027\"\022/v1/media:batchGet:\001*\312\363\262\254\n\033\n\nmedia.read\032\tmedia_ids \0010\024'
   _globals['_BATCHSERVICE'].methods_by_name['BatchTagMedia']._loaded_options = None
@@ -142,30 +190,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHSERVICE'].methods_by_name['BatchMoveMedia']._serialized_options = b'\202\323\344\223\002\030\"\023/v1/media:batchMove:\001*\312\363\262\254\n-\n\014access.write\032\tmedia_ids \005*\016media.transfer0\024'
   _globals['_BATCHSERVICE'].methods_by_name['BatchDeleteMedia']._loaded_options = None
   _globals['_BATCHSERVICE'].methods_by_name['BatchDeleteMedia']._serialized_options = b'\202\323\344\223\002\032\"\025/v1/media:batchDelete:\001*\312\363\262\254\n+\n\014media.delete\032\tmedia_ids \004*\014media.delete0\024'
-  _globals['_BATCHGETMEDIAREQUEST']._serialized_start=236
-  _globals['_BATCHGETMEDIAREQUEST']._serialized_end=376
-  _globals['_BATCHGETMEDIARESPONSE']._serialized_start=379
-  _globals['_BATCHGETMEDIARESPONSE']._serialized_end=639
-  _globals['_BATCHGETMEDIARESPONSE_RESULT']._serialized_start=484
-  _globals['_BATCHGETMEDIARESPONSE_RESULT']._serialized_end=639
-  _globals['_BATCHRESULT']._serialized_start=642
-  _globals['_BATCHRESULT']._serialized_end=776
-  _globals['_BATCHTAGMEDIAREQUEST']._serialized_start=779
-  _globals['_BATCHTAGMEDIAREQUEST']._serialized_end=1320
-  _globals['_BATCHTAGMEDIARESPONSE']._serialized_start=1323
-  _globals['_BATCHTAGMEDIARESPONSE']._serialized_end=1492
-  _globals['_BATCHUPDATEMEDIAREQUEST']._serialized_start=1495
-  _globals['_BATCHUPDATEMEDIAREQUEST']._serialized_end=1930
-  _globals['_BATCHUPDATEMEDIARESPONSE']._serialized_start=1933
-  _globals['_BATCHUPDATEMEDIARESPONSE']._serialized_end=2105
-  _globals['_BATCHMOVEMEDIAREQUEST']._serialized_start=2108
-  _globals['_BATCHMOVEMEDIAREQUEST']._serialized_end=2659
-  _globals['_BATCHMOVEMEDIARESPONSE']._serialized_start=2662
-  _globals['_BATCHMOVEMEDIARESPONSE']._serialized_end=2832
-  _globals['_BATCHDELETEMEDIAREQUEST']._serialized_start=2835
-  _globals['_BATCHDELETEMEDIAREQUEST']._serialized_end=3145
-  _globals['_BATCHDELETEMEDIARESPONSE']._serialized_start=3148
-  _globals['_BATCHDELETEMEDIARESPONSE']._serialized_end=3320
-  _globals['_BATCHSERVICE']._serialized_start=3323
-  _globals['_BATCHSERVICE']._serialized_end=4234
+  _globals['_BATCHSERVICE'].methods_by_name['BatchProcessSelectedMedia']._loaded_options = None
+  _globals['_BATCHSERVICE'].methods_by_name['BatchProcessSelectedMedia']._serialized_options = b'\202\323\344\223\002#\"\036/v1/media:batchProcessSelected:\001*\312\363\262\254\n/\n\013media.write\032\tmedia_ids \003*\021renditions.create0d'
+  _globals['_BATCHGETMEDIAREQUEST']._serialized_start=296
+  _globals['_BATCHGETMEDIAREQUEST']._serialized_end=436
+  _globals['_BATCHGETMEDIARESPONSE']._serialized_start=439
+  _globals['_BATCHGETMEDIARESPONSE']._serialized_end=699
+  _globals['_BATCHGETMEDIARESPONSE_RESULT']._serialized_start=544
+  _globals['_BATCHGETMEDIARESPONSE_RESULT']._serialized_end=699
+  _globals['_BATCHRESULT']._serialized_start=702
+  _globals['_BATCHRESULT']._serialized_end=865
+  _globals['_BATCHTAGMEDIAREQUEST']._serialized_start=868
+  _globals['_BATCHTAGMEDIAREQUEST']._serialized_end=1409
+  _globals['_BATCHTAGMEDIARESPONSE']._serialized_start=1412
+  _globals['_BATCHTAGMEDIARESPONSE']._serialized_end=1672
+  _globals['_BATCHUPDATEMEDIAREQUEST']._serialized_start=1675
+  _globals['_BATCHUPDATEMEDIAREQUEST']._serialized_end=2110
+  _globals['_BATCHUPDATEMEDIARESPONSE']._serialized_start=2113
+  _globals['_BATCHUPDATEMEDIARESPONSE']._serialized_end=2376
+  _globals['_BATCHMOVEMEDIAREQUEST']._serialized_start=2379
+  _globals['_BATCHMOVEMEDIAREQUEST']._serialized_end=2930
+  _globals['_BATCHMOVEMEDIARESPONSE']._serialized_start=2933
+  _globals['_BATCHMOVEMEDIARESPONSE']._serialized_end=3194
+  _globals['_BATCHDELETEMEDIAREQUEST']._serialized_start=3197
+  _globals['_BATCHDELETEMEDIAREQUEST']._serialized_end=3507
+  _globals['_BATCHDELETEMEDIARESPONSE']._serialized_start=3510
+  _globals['_BATCHDELETEMEDIARESPONSE']._serialized_end=3773
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST']._serialized_start=3776
+  _globals['_BATCHPROCESSSELECTEDMEDIAREQUEST']._serialized_end=4365
+  _globals['_BATCHPROCESSSELECTEDMEDIARESPONSE']._serialized_start=4368
+  _globals['_BATCHPROCESSSELECTEDMEDIARESPONSE']._serialized_end=4640
+  _globals['_BATCHSERVICE']._serialized_start=4643
+  _globals['_BATCHSERVICE']._serialized_end=5783
 # @@protoc_insertion_point(module_scope)

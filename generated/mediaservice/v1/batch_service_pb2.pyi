@@ -9,7 +9,9 @@ from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
+from mediaservice.v1 import job_pb2 as _job_pb2
 from mediaservice.v1 import media_pb2 as _media_pb2
+from mediaservice.v1 import operation_pb2 as _operation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -116,10 +118,13 @@ class BatchResult(_message.Message):
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     """UUID of the media."""
     etag: _builtins.str
     """It passed: the etag that it has now, or with `validate_only`, before the change."""
+    job_id: _builtins.str
+    """UUID of the job that BatchProcessSelectedMedia started for it."""
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """Why it did not pass."""
@@ -130,10 +135,11 @@ class BatchResult(_message.Message):
         media_id: _builtins.str = ...,
         etag: _builtins.str = ...,
         error: _status_pb2.Status | None = ...,
+        job_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "etag", b"etag", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "etag", b"etag", "media_id", b"media_id", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "etag", b"etag", "job_id", b"job_id", "media_id", b"media_id", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["etag", "error"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
@@ -198,13 +204,21 @@ class BatchTagMediaResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     CHANGED_COUNT_FIELD_NUMBER: _builtins.int
     FAILED_COUNT_FIELD_NUMBER: _builtins.int
+    SELECTED_COUNT_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
     changed_count: _builtins.int
     """How many media are changed, or with `validate_only`, would be. Not those that are already as they should be."""
     failed_count: _builtins.int
     """How many media have an error."""
+    selected_count: _builtins.int
+    """How many media are selected. Above 10 000, an estimate."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchResult]:
         """One for each media: in the order of the ids, or of a filter, the newest first."""
+
+    @_builtins.property
+    def job(self) -> _job_pb2.Job:
+        """The job that changes the media, if the filter selects more than 1000. `results` is empty then."""
 
     def __init__(
         self,
@@ -212,10 +226,12 @@ class BatchTagMediaResponse(_message.Message):
         results: _abc.Iterable[Global___BatchResult] | None = ...,
         changed_count: _builtins.int = ...,
         failed_count: _builtins.int = ...,
+        selected_count: _builtins.int = ...,
+        job: _job_pb2.Job | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_count", b"changed_count", "failed_count", b"failed_count", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_count", b"changed_count", "failed_count", b"failed_count", "job", b"job", "results", b"results", "selected_count", b"selected_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -278,13 +294,21 @@ class BatchUpdateMediaResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     CHANGED_COUNT_FIELD_NUMBER: _builtins.int
     FAILED_COUNT_FIELD_NUMBER: _builtins.int
+    SELECTED_COUNT_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
     changed_count: _builtins.int
     """How many media are changed, or with `validate_only`, would be. Not those that are already as they should be."""
     failed_count: _builtins.int
     """How many media have an error."""
+    selected_count: _builtins.int
+    """How many media are selected. Above 10 000, an estimate."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchResult]:
         """One for each media: in the order of the ids, or of a filter, the newest first."""
+
+    @_builtins.property
+    def job(self) -> _job_pb2.Job:
+        """The job that changes the media, if the filter selects more than 1000. `results` is empty then."""
 
     def __init__(
         self,
@@ -292,10 +316,12 @@ class BatchUpdateMediaResponse(_message.Message):
         results: _abc.Iterable[Global___BatchResult] | None = ...,
         changed_count: _builtins.int = ...,
         failed_count: _builtins.int = ...,
+        selected_count: _builtins.int = ...,
+        job: _job_pb2.Job | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_count", b"changed_count", "failed_count", b"failed_count", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_count", b"changed_count", "failed_count", b"failed_count", "job", b"job", "results", b"results", "selected_count", b"selected_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -358,13 +384,21 @@ class BatchMoveMediaResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     CHANGED_COUNT_FIELD_NUMBER: _builtins.int
     FAILED_COUNT_FIELD_NUMBER: _builtins.int
+    SELECTED_COUNT_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
     changed_count: _builtins.int
     """How many media are changed, or with `validate_only`, would be. Not those that are already as they should be."""
     failed_count: _builtins.int
     """How many media have an error."""
+    selected_count: _builtins.int
+    """How many media are selected. Above 10 000, an estimate."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchResult]:
         """One for each media: in the order of the ids, or of a filter, the newest first."""
+
+    @_builtins.property
+    def job(self) -> _job_pb2.Job:
+        """The job that changes the media, if the filter selects more than 1000. `results` is empty then."""
 
     def __init__(
         self,
@@ -372,10 +406,12 @@ class BatchMoveMediaResponse(_message.Message):
         results: _abc.Iterable[Global___BatchResult] | None = ...,
         changed_count: _builtins.int = ...,
         failed_count: _builtins.int = ...,
+        selected_count: _builtins.int = ...,
+        job: _job_pb2.Job | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_count", b"changed_count", "failed_count", b"failed_count", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_count", b"changed_count", "failed_count", b"failed_count", "job", b"job", "results", b"results", "selected_count", b"selected_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -426,13 +462,21 @@ class BatchDeleteMediaResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     CHANGED_COUNT_FIELD_NUMBER: _builtins.int
     FAILED_COUNT_FIELD_NUMBER: _builtins.int
+    SELECTED_COUNT_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
     changed_count: _builtins.int
     """How many media are changed, or with `validate_only`, would be. Not those that are already as they should be."""
     failed_count: _builtins.int
     """How many media have an error."""
+    selected_count: _builtins.int
+    """How many media are selected. Above 10 000, an estimate."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchResult]:
         """One for each media: in the order of the ids, or of a filter, the newest first."""
+
+    @_builtins.property
+    def job(self) -> _job_pb2.Job:
+        """The job that changes the media, if the filter selects more than 1000. `results` is empty then."""
 
     def __init__(
         self,
@@ -440,11 +484,109 @@ class BatchDeleteMediaResponse(_message.Message):
         results: _abc.Iterable[Global___BatchResult] | None = ...,
         changed_count: _builtins.int = ...,
         failed_count: _builtins.int = ...,
+        selected_count: _builtins.int = ...,
+        job: _job_pb2.Job | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_count", b"changed_count", "failed_count", b"failed_count", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_count", b"changed_count", "failed_count", b"failed_count", "job", b"job", "results", b"results", "selected_count", b"selected_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchDeleteMediaResponse: _TypeAlias = BatchDeleteMediaResponse  # noqa: Y015
+
+@_typing.final
+class BatchProcessSelectedMediaRequest(_message.Message):
+    """The rendition that BatchProcessSelectedMedia renders of each media."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_IDS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ATOMIC_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    OPERATIONS_FIELD_NUMBER: _builtins.int
+    OPS_FIELD_NUMBER: _builtins.int
+    RENDITION_NAME_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    filter: _builtins.str
+    """Selects media as in ListMedia."""
+    atomic: _builtins.bool
+    """Start all jobs or none: the first error fails the call."""
+    validate_only: _builtins.bool
+    """Start nothing, and say what would become of each media."""
+    ops: _builtins.str
+    """The pipeline in text form: "resize:800x600,compress:85"."""
+    rendition_name: _builtins.str
+    """The name of the rendition, as in ProcessMedia."""
+    priority: _job_pb2.Job.Priority.ValueType
+    """The order among the caller's queued jobs. Unset: NORMAL."""
+    @_builtins.property
+    def media_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the media, each once. Either these or `filter` must be set."""
+
+    @_builtins.property
+    def operations(self) -> _containers.RepeatedCompositeFieldContainer[_operation_pb2.Operation]:
+        """The pipeline as messages, as in ProcessMedia. Set either `operations` or `ops`."""
+
+    def __init__(
+        self,
+        *,
+        media_ids: _abc.Iterable[_builtins.str] | None = ...,
+        filter: _builtins.str = ...,
+        atomic: _builtins.bool = ...,
+        validate_only: _builtins.bool = ...,
+        operations: _abc.Iterable[_operation_pb2.Operation] | None = ...,
+        ops: _builtins.str = ...,
+        rendition_name: _builtins.str = ...,
+        priority: _job_pb2.Job.Priority.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["atomic", b"atomic", "filter", b"filter", "media_ids", b"media_ids", "operations", b"operations", "ops", b"ops", "priority", b"priority", "rendition_name", b"rendition_name", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchProcessSelectedMediaRequest: _TypeAlias = BatchProcessSelectedMediaRequest  # noqa: Y015
+
+@_typing.final
+class BatchProcessSelectedMediaResponse(_message.Message):
+    """What became of the media."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    CHANGED_COUNT_FIELD_NUMBER: _builtins.int
+    FAILED_COUNT_FIELD_NUMBER: _builtins.int
+    SELECTED_COUNT_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
+    changed_count: _builtins.int
+    """How many jobs are started, or with `validate_only`, would be."""
+    failed_count: _builtins.int
+    """How many media have an error."""
+    selected_count: _builtins.int
+    """How many media are selected. Above 10 000, an estimate."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchResult]:
+        """One for each media: in the order of the ids, or of a filter, the newest first."""
+
+    @_builtins.property
+    def job(self) -> _job_pb2.Job:
+        """The job that changes the media, if the filter selects more than 1000. `results` is empty then."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___BatchResult] | None = ...,
+        changed_count: _builtins.int = ...,
+        failed_count: _builtins.int = ...,
+        selected_count: _builtins.int = ...,
+        job: _job_pb2.Job | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_count", b"changed_count", "failed_count", b"failed_count", "job", b"job", "results", b"results", "selected_count", b"selected_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchProcessSelectedMediaResponse: _TypeAlias = BatchProcessSelectedMediaResponse  # noqa: Y015

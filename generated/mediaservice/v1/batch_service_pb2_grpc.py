@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class BatchServiceStub(object):
-    """Reads and changes up to 1000 media in one call.
+    """Reads and changes many media in one call: up to 1000 by their ids, or all that match a filter.
 
     A change selects media by their ids, or by a filter as in ListMedia. A filter selects those media that are not deleted
     and on which the caller has the role that the change requires; ids select exactly the media that they name. Each media
@@ -34,7 +34,14 @@ class BatchServiceStub(object):
     in their result, and the others are changed. With `atomic`, the first error fails the call, and nothing is changed.
     With `validate_only`, nothing is changed in any case, and the results say what would become of each media.
 
-    BatchCreateUploads (UploadService) creates uploads, and BatchProcessMedia (ProcessingService) starts jobs.
+    If a filter selects more than 1000 media, the call starts a job (`Job.Type.BATCH`) and returns it. WatchJob follows
+    it, CancelJob stops it, and only its caller sees it. The job goes through the media that were created before the call,
+    from the newest to the oldest. It checks each with the roles that the caller has at that moment, and changes those that
+    match the filter then. With `atomic`, such a call is BATCH_TOO_LARGE instead. With `validate_only`, it starts nothing, and
+    `selected_count` says how many media the filter selects.
+
+    BatchCreateUploads (UploadService) creates uploads, and BatchProcessMedia (ProcessingService) renders renditions with
+    different pipelines.
     """
 
     def __init__(self, channel):
@@ -68,10 +75,15 @@ class BatchServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_batch__service__pb2.BatchDeleteMediaRequest.SerializeToString,
                 response_deserializer=mediaservice_dot_v1_dot_batch__service__pb2.BatchDeleteMediaResponse.FromString,
                 _registered_method=True)
+        self.BatchProcessSelectedMedia = channel.unary_unary(
+                '/mediaservice.v1.BatchService/BatchProcessSelectedMedia',
+                request_serializer=mediaservice_dot_v1_dot_batch__service__pb2.BatchProcessSelectedMediaRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_batch__service__pb2.BatchProcessSelectedMediaResponse.FromString,
+                _registered_method=True)
 
 
 class BatchServiceServicer(object):
-    """Reads and changes up to 1000 media in one call.
+    """Reads and changes many media in one call: up to 1000 by their ids, or all that match a filter.
 
     A change selects media by their ids, or by a filter as in ListMedia. A filter selects those media that are not deleted
     and on which the caller has the role that the change requires; ids select exactly the media that they name. Each media
@@ -79,7 +91,14 @@ class BatchServiceServicer(object):
     in their result, and the others are changed. With `atomic`, the first error fails the call, and nothing is changed.
     With `validate_only`, nothing is changed in any case, and the results say what would become of each media.
 
-    BatchCreateUploads (UploadService) creates uploads, and BatchProcessMedia (ProcessingService) starts jobs.
+    If a filter selects more than 1000 media, the call starts a job (`Job.Type.BATCH`) and returns it. WatchJob follows
+    it, CancelJob stops it, and only its caller sees it. The job goes through the media that were created before the call,
+    from the newest to the oldest. It checks each with the roles that the caller has at that moment, and changes those that
+    match the filter then. With `atomic`, such a call is BATCH_TOO_LARGE instead. With `validate_only`, it starts nothing, and
+    `selected_count` says how many media the filter selects.
+
+    BatchCreateUploads (UploadService) creates uploads, and BatchProcessMedia (ProcessingService) renders renditions with
+    different pipelines.
     """
 
     def BatchGetMedia(self, request, context):
@@ -157,6 +176,22 @@ class BatchServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchProcessSelectedMedia(self, request, context):
+        """Starts for each media a job that renders a rendition, with the same pipeline for all. A media that already has the
+        rendition from this pipeline, or a job that is about to render it, stays as it is.
+
+        Permission: media.write. Errors: BATCH_TOO_LARGE, INVALID_FILTER, INVALID_OPERATIONS; in the results, or of the call if
+        `atomic` is set, those of ProcessMedia. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media:batchProcessSelected --json "{\"mediaIds\": [\"$MEDIA\"], \"ops\": \"resize:800x600\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "kind=IMAGE", "ops": "resize:800x600", "validate_only": true}' $GRPC mediaservice.v1.BatchService/BatchProcessSelectedMedia
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BatchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -185,6 +220,11 @@ def add_BatchServiceServicer_to_server(servicer, server):
                     request_deserializer=mediaservice_dot_v1_dot_batch__service__pb2.BatchDeleteMediaRequest.FromString,
                     response_serializer=mediaservice_dot_v1_dot_batch__service__pb2.BatchDeleteMediaResponse.SerializeToString,
             ),
+            'BatchProcessSelectedMedia': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchProcessSelectedMedia,
+                    request_deserializer=mediaservice_dot_v1_dot_batch__service__pb2.BatchProcessSelectedMediaRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_batch__service__pb2.BatchProcessSelectedMediaResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'mediaservice.v1.BatchService', rpc_method_handlers)
@@ -194,7 +234,7 @@ def add_BatchServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BatchService(object):
-    """Reads and changes up to 1000 media in one call.
+    """Reads and changes many media in one call: up to 1000 by their ids, or all that match a filter.
 
     A change selects media by their ids, or by a filter as in ListMedia. A filter selects those media that are not deleted
     and on which the caller has the role that the change requires; ids select exactly the media that they name. Each media
@@ -202,7 +242,14 @@ class BatchService(object):
     in their result, and the others are changed. With `atomic`, the first error fails the call, and nothing is changed.
     With `validate_only`, nothing is changed in any case, and the results say what would become of each media.
 
-    BatchCreateUploads (UploadService) creates uploads, and BatchProcessMedia (ProcessingService) starts jobs.
+    If a filter selects more than 1000 media, the call starts a job (`Job.Type.BATCH`) and returns it. WatchJob follows
+    it, CancelJob stops it, and only its caller sees it. The job goes through the media that were created before the call,
+    from the newest to the oldest. It checks each with the roles that the caller has at that moment, and changes those that
+    match the filter then. With `atomic`, such a call is BATCH_TOO_LARGE instead. With `validate_only`, it starts nothing, and
+    `selected_count` says how many media the filter selects.
+
+    BatchCreateUploads (UploadService) creates uploads, and BatchProcessMedia (ProcessingService) renders renditions with
+    different pipelines.
     """
 
     @staticmethod
@@ -330,6 +377,33 @@ class BatchService(object):
             '/mediaservice.v1.BatchService/BatchDeleteMedia',
             mediaservice_dot_v1_dot_batch__service__pb2.BatchDeleteMediaRequest.SerializeToString,
             mediaservice_dot_v1_dot_batch__service__pb2.BatchDeleteMediaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchProcessSelectedMedia(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.BatchService/BatchProcessSelectedMedia',
+            mediaservice_dot_v1_dot_batch__service__pb2.BatchProcessSelectedMediaRequest.SerializeToString,
+            mediaservice_dot_v1_dot_batch__service__pb2.BatchProcessSelectedMediaResponse.FromString,
             options,
             channel_credentials,
             insecure,

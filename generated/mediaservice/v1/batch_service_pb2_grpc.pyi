@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class BatchServiceStub:
-    """Reads and changes up to 1000 media in one call.
+    """Reads and changes many media in one call: up to 1000 by their ids, or all that match a filter.
 
     A change selects media by their ids, or by a filter as in ListMedia. A filter selects those media that are not deleted
     and on which the caller has the role that the change requires; ids select exactly the media that they name. Each media
@@ -35,7 +35,14 @@ class BatchServiceStub:
     in their result, and the others are changed. With `atomic`, the first error fails the call, and nothing is changed.
     With `validate_only`, nothing is changed in any case, and the results say what would become of each media.
 
-    BatchCreateUploads (UploadService) creates uploads, and BatchProcessMedia (ProcessingService) starts jobs.
+    If a filter selects more than 1000 media, the call starts a job (`Job.Type.BATCH`) and returns it. WatchJob follows
+    it, CancelJob stops it, and only its caller sees it. The job goes through the media that were created before the call,
+    from the newest to the oldest. It checks each with the roles that the caller has at that moment, and changes those that
+    match the filter then. With `atomic`, such a call is BATCH_TOO_LARGE instead. With `validate_only`, it starts nothing, and
+    `selected_count` says how many media the filter selects.
+
+    BatchCreateUploads (UploadService) creates uploads, and BatchProcessMedia (ProcessingService) renders renditions with
+    different pipelines.
     """
 
     @_typing.overload
@@ -97,10 +104,22 @@ class BatchServiceStub:
         curl -H "Authorization: Bearer $TOKEN" $REST/v1/media:batchDelete --json "{\\"mediaIds\\": [\\"$MEDIA\\"]}"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "rating=1", "validate_only": true}' $GRPC mediaservice.v1.BatchService/BatchDeleteMedia
     """
+    BatchProcessSelectedMedia: _grpc.UnaryUnaryMultiCallable[_batch_service_pb2.BatchProcessSelectedMediaRequest, _batch_service_pb2.BatchProcessSelectedMediaResponse]
+    """Starts for each media a job that renders a rendition, with the same pipeline for all. A media that already has the
+    rendition from this pipeline, or a job that is about to render it, stays as it is.
+
+    Permission: media.write. Errors: BATCH_TOO_LARGE, INVALID_FILTER, INVALID_OPERATIONS; in the results, or of the call if
+    `atomic` is set, those of ProcessMedia. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media:batchProcessSelected --json "{\\"mediaIds\\": [\\"$MEDIA\\"], \\"ops\\": \\"resize:800x600\\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "kind=IMAGE", "ops": "resize:800x600", "validate_only": true}' $GRPC mediaservice.v1.BatchService/BatchProcessSelectedMedia
+    """
 
 @_typing.type_check_only
 class BatchServiceAsyncStub(BatchServiceStub):
-    """Reads and changes up to 1000 media in one call.
+    """Reads and changes many media in one call: up to 1000 by their ids, or all that match a filter.
 
     A change selects media by their ids, or by a filter as in ListMedia. A filter selects those media that are not deleted
     and on which the caller has the role that the change requires; ids select exactly the media that they name. Each media
@@ -108,7 +127,14 @@ class BatchServiceAsyncStub(BatchServiceStub):
     in their result, and the others are changed. With `atomic`, the first error fails the call, and nothing is changed.
     With `validate_only`, nothing is changed in any case, and the results say what would become of each media.
 
-    BatchCreateUploads (UploadService) creates uploads, and BatchProcessMedia (ProcessingService) starts jobs.
+    If a filter selects more than 1000 media, the call starts a job (`Job.Type.BATCH`) and returns it. WatchJob follows
+    it, CancelJob stops it, and only its caller sees it. The job goes through the media that were created before the call,
+    from the newest to the oldest. It checks each with the roles that the caller has at that moment, and changes those that
+    match the filter then. With `atomic`, such a call is BATCH_TOO_LARGE instead. With `validate_only`, it starts nothing, and
+    `selected_count` says how many media the filter selects.
+
+    BatchCreateUploads (UploadService) creates uploads, and BatchProcessMedia (ProcessingService) renders renditions with
+    different pipelines.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -167,9 +193,21 @@ class BatchServiceAsyncStub(BatchServiceStub):
         curl -H "Authorization: Bearer $TOKEN" $REST/v1/media:batchDelete --json "{\\"mediaIds\\": [\\"$MEDIA\\"]}"
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "rating=1", "validate_only": true}' $GRPC mediaservice.v1.BatchService/BatchDeleteMedia
     """
+    BatchProcessSelectedMedia: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.BatchProcessSelectedMediaRequest, _batch_service_pb2.BatchProcessSelectedMediaResponse]  # type: ignore[assignment]
+    """Starts for each media a job that renders a rendition, with the same pipeline for all. A media that already has the
+    rendition from this pipeline, or a job that is about to render it, stays as it is.
+
+    Permission: media.write. Errors: BATCH_TOO_LARGE, INVALID_FILTER, INVALID_OPERATIONS; in the results, or of the call if
+    `atomic` is set, those of ProcessMedia. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/media:batchProcessSelected --json "{\\"mediaIds\\": [\\"$MEDIA\\"], \\"ops\\": \\"resize:800x600\\"}"
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "kind=IMAGE", "ops": "resize:800x600", "validate_only": true}' $GRPC mediaservice.v1.BatchService/BatchProcessSelectedMedia
+    """
 
 class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads and changes up to 1000 media in one call.
+    """Reads and changes many media in one call: up to 1000 by their ids, or all that match a filter.
 
     A change selects media by their ids, or by a filter as in ListMedia. A filter selects those media that are not deleted
     and on which the caller has the role that the change requires; ids select exactly the media that they name. Each media
@@ -177,7 +215,14 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
     in their result, and the others are changed. With `atomic`, the first error fails the call, and nothing is changed.
     With `validate_only`, nothing is changed in any case, and the results say what would become of each media.
 
-    BatchCreateUploads (UploadService) creates uploads, and BatchProcessMedia (ProcessingService) starts jobs.
+    If a filter selects more than 1000 media, the call starts a job (`Job.Type.BATCH`) and returns it. WatchJob follows
+    it, CancelJob stops it, and only its caller sees it. The job goes through the media that were created before the call,
+    from the newest to the oldest. It checks each with the roles that the caller has at that moment, and changes those that
+    match the filter then. With `atomic`, such a call is BATCH_TOO_LARGE instead. With `validate_only`, it starts nothing, and
+    `selected_count` says how many media the filter selects.
+
+    BatchCreateUploads (UploadService) creates uploads, and BatchProcessMedia (ProcessingService) renders renditions with
+    different pipelines.
     """
 
     @_abc_1.abstractmethod
@@ -263,6 +308,24 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -H "Authorization: Bearer $TOKEN" $REST/v1/media:batchDelete --json "{\\"mediaIds\\": [\\"$MEDIA\\"]}"
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "rating=1", "validate_only": true}' $GRPC mediaservice.v1.BatchService/BatchDeleteMedia
+        """
+
+    @_abc_1.abstractmethod
+    def BatchProcessSelectedMedia(
+        self,
+        request: _batch_service_pb2.BatchProcessSelectedMediaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_batch_service_pb2.BatchProcessSelectedMediaResponse, _abc.Awaitable[_batch_service_pb2.BatchProcessSelectedMediaResponse]]:
+        """Starts for each media a job that renders a rendition, with the same pipeline for all. A media that already has the
+        rendition from this pipeline, or a job that is about to render it, stays as it is.
+
+        Permission: media.write. Errors: BATCH_TOO_LARGE, INVALID_FILTER, INVALID_OPERATIONS; in the results, or of the call if
+        `atomic` is set, those of ProcessMedia. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/media:batchProcessSelected --json "{\\"mediaIds\\": [\\"$MEDIA\\"], \\"ops\\": \\"resize:800x600\\"}"
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d '{"filter": "kind=IMAGE", "ops": "resize:800x600", "validate_only": true}' $GRPC mediaservice.v1.BatchService/BatchProcessSelectedMedia
         """
 
 def add_BatchServiceServicer_to_server(servicer: BatchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

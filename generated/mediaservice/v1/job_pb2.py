@@ -29,7 +29,7 @@ from mediaservice.v1 import media_pb2 as mediaservice_dot_v1_dot_media__pb2
 from mediaservice.v1 import operation_pb2 as mediaservice_dot_v1_dot_operation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mediaservice/v1/job.proto\x12\x0fmediaservice.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1fmediaservice/v1/operation.proto\"\xbf\x0b\n\x03Job\x12\x1b\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x05jobId\x12\x32\n\x05owner\x18\x02 \x01(\x0b\x32\x16.mediaservice.v1.OwnerB\x04\xe2\x41\x01\x03R\x05owner\x12#\n\nproject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\tprojectId\x12\x36\n\x05\x61\x63tor\x18\x04 \x01(\x0b\x32\x1a.mediaservice.v1.Job.ActorB\x04\xe2\x41\x01\x03R\x05\x61\x63tor\x12\x33\n\x04type\x18\x05 \x01(\x0e\x32\x19.mediaservice.v1.Job.TypeB\x04\xe2\x41\x01\x03R\x04type\x12\x36\n\x05state\x18\x06 \x01(\x0e\x32\x1a.mediaservice.v1.Job.StateB\x04\xe2\x41\x01\x03R\x05state\x12?\n\x08priority\x18\x07 \x01(\x0e\x32\x1d.mediaservice.v1.Job.PriorityB\x04\xe2\x41\x01\x03R\x08priority\x12!\n\x08media_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x07mediaId\x12!\n\x08\x62\x61tch_id\x18\t \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x07\x62\x61tchId\x12\x34\n\x12subject_project_id\x18\n \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x10subjectProjectId\x12;\n\x06system\x18\x0b \x01(\x0b\x32\x1b.mediaservice.v1.Job.SystemB\x04\xe2\x41\x01\x03H\x00R\x06system\x12/\n\x10progress_percent\x18\x0c \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0fprogressPercent\x12\x1a\n\x05stage\x18\r \x01(\tB\x04\xe2\x41\x01\x03R\x05stage\x12\x1e\n\x07\x61ttempt\x18\x0e \x01(\x05\x42\x04\xe2\x41\x01\x03R\x07\x61ttempt\x12.\n\x05\x65rror\x18\x0f \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03R\x05\x65rror\x12@\n\noperations\x18\x10 \x03(\x0b\x32\x1a.mediaservice.v1.OperationB\x04\xe2\x41\x01\x03R\noperations\x12+\n\x0erendition_name\x18\x11 \x01(\tB\x04\xe2\x41\x01\x03R\rrenditionName\x12@\n\trendition\x18\x12 \x01(\x0b\x32\x1a.mediaservice.v1.RenditionB\x04\xe2\x41\x01\x03H\x01R\trendition\x12\x41\n\x0b\x63reate_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12?\n\nstart_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\tstartTime\x12\x41\n\x0bupdate_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12;\n\x08\x65nd_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x07\x65ndTime\x1a\x37\n\x05\x41\x63tor\x12\x18\n\x04type\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04type\x12\x14\n\x02id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x02id\x1a\x08\n\x06System\"?\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\n\n\x06INGEST\x10\x01\x12\x0b\n\x07PROCESS\x10\x02\x12\x08\n\x04SCAN\x10\x03\"s\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06QUEUED\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\x12\x0c\n\x08\x43\x41NCELED\x10\x05\x1a\x02\x10\x01\"C\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x07\n\x03LOW\x10\x01\x12\n\n\x06NORMAL\x10\x02\x12\x08\n\x04HIGH\x10\x03\x42\t\n\x07subjectB\x08\n\x06resultBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mediaservice/v1/job.proto\x12\x0fmediaservice.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1bmediaservice/v1/media.proto\x1a\x1fmediaservice/v1/operation.proto\"\xda\x0e\n\x03Job\x12\x1b\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x05jobId\x12\x32\n\x05owner\x18\x02 \x01(\x0b\x32\x16.mediaservice.v1.OwnerB\x04\xe2\x41\x01\x03R\x05owner\x12#\n\nproject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\tprojectId\x12\x36\n\x05\x61\x63tor\x18\x04 \x01(\x0b\x32\x1a.mediaservice.v1.Job.ActorB\x04\xe2\x41\x01\x03R\x05\x61\x63tor\x12\x33\n\x04type\x18\x05 \x01(\x0e\x32\x19.mediaservice.v1.Job.TypeB\x04\xe2\x41\x01\x03R\x04type\x12\x36\n\x05state\x18\x06 \x01(\x0e\x32\x1a.mediaservice.v1.Job.StateB\x04\xe2\x41\x01\x03R\x05state\x12?\n\x08priority\x18\x07 \x01(\x0e\x32\x1d.mediaservice.v1.Job.PriorityB\x04\xe2\x41\x01\x03R\x08priority\x12!\n\x08media_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x07mediaId\x12!\n\x08\x62\x61tch_id\x18\t \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x07\x62\x61tchId\x12\x34\n\x12subject_project_id\x18\n \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x10subjectProjectId\x12;\n\x06system\x18\x0b \x01(\x0b\x32\x1b.mediaservice.v1.Job.SystemB\x04\xe2\x41\x01\x03H\x00R\x06system\x12/\n\x10progress_percent\x18\x0c \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0fprogressPercent\x12\x1a\n\x05stage\x18\r \x01(\tB\x04\xe2\x41\x01\x03R\x05stage\x12\x1e\n\x07\x61ttempt\x18\x0e \x01(\x05\x42\x04\xe2\x41\x01\x03R\x07\x61ttempt\x12.\n\x05\x65rror\x18\x0f \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03R\x05\x65rror\x12@\n\noperations\x18\x10 \x03(\x0b\x32\x1a.mediaservice.v1.OperationB\x04\xe2\x41\x01\x03R\noperations\x12+\n\x0erendition_name\x18\x11 \x01(\tB\x04\xe2\x41\x01\x03R\rrenditionName\x12@\n\trendition\x18\x12 \x01(\x0b\x32\x1a.mediaservice.v1.RenditionB\x04\xe2\x41\x01\x03H\x01R\trendition\x12\x41\n\x0b\x63reate_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12?\n\nstart_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\tstartTime\x12\x41\n\x0bupdate_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12;\n\x08\x65nd_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x07\x65ndTime\x12\x36\n\x05\x62\x61tch\x18\x17 \x01(\x0b\x32\x1a.mediaservice.v1.Job.BatchB\x04\xe2\x41\x01\x03R\x05\x62\x61tch\x1a\x37\n\x05\x41\x63tor\x12\x18\n\x04type\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x04type\x12\x14\n\x02id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x02id\x1a\x08\n\x06System\x1a\xd5\x02\n\x05\x42\x61tch\x12+\n\x0eselected_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03R\rselectedCount\x12-\n\x0fprocessed_count\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x0eprocessedCount\x12)\n\rchanged_count\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x0c\x63hangedCount\x12\'\n\x0c\x66\x61iled_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x0b\x66\x61iledCount\x12@\n\x06\x65rrors\x18\x05 \x03(\x0b\x32\".mediaservice.v1.Job.Batch.RefusalB\x04\xe2\x41\x01\x03R\x06\x65rrors\x1aZ\n\x07Refusal\x12\x1f\n\x08media_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x07mediaId\x12.\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03R\x05\x65rror\"J\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\n\n\x06INGEST\x10\x01\x12\x0b\n\x07PROCESS\x10\x02\x12\x08\n\x04SCAN\x10\x03\x12\t\n\x05\x42\x41TCH\x10\x04\"s\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06QUEUED\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\x12\x0c\n\x08\x43\x41NCELED\x10\x05\x1a\x02\x10\x01\"C\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x07\n\x03LOW\x10\x01\x12\n\n\x06NORMAL\x10\x02\x12\x08\n\x04HIGH\x10\x03\x42\t\n\x07subjectB\x08\n\x06resultBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOB_ACTOR'].fields_by_name['type']._serialized_options = b'\342A\001\003'
   _globals['_JOB_ACTOR'].fields_by_name['id']._loaded_options = None
   _globals['_JOB_ACTOR'].fields_by_name['id']._serialized_options = b'\342A\001\003'
+  _globals['_JOB_BATCH_REFUSAL'].fields_by_name['media_id']._loaded_options = None
+  _globals['_JOB_BATCH_REFUSAL'].fields_by_name['media_id']._serialized_options = b'\342A\001\003'
+  _globals['_JOB_BATCH_REFUSAL'].fields_by_name['error']._loaded_options = None
+  _globals['_JOB_BATCH_REFUSAL'].fields_by_name['error']._serialized_options = b'\342A\001\003'
+  _globals['_JOB_BATCH'].fields_by_name['selected_count']._loaded_options = None
+  _globals['_JOB_BATCH'].fields_by_name['selected_count']._serialized_options = b'\342A\001\003'
+  _globals['_JOB_BATCH'].fields_by_name['processed_count']._loaded_options = None
+  _globals['_JOB_BATCH'].fields_by_name['processed_count']._serialized_options = b'\342A\001\003'
+  _globals['_JOB_BATCH'].fields_by_name['changed_count']._loaded_options = None
+  _globals['_JOB_BATCH'].fields_by_name['changed_count']._serialized_options = b'\342A\001\003'
+  _globals['_JOB_BATCH'].fields_by_name['failed_count']._loaded_options = None
+  _globals['_JOB_BATCH'].fields_by_name['failed_count']._serialized_options = b'\342A\001\003'
+  _globals['_JOB_BATCH'].fields_by_name['errors']._loaded_options = None
+  _globals['_JOB_BATCH'].fields_by_name['errors']._serialized_options = b'\342A\001\003'
   _globals['_JOB_STATE']._loaded_options = None
   _globals['_JOB_STATE']._serialized_options = b'\020\001'
   _globals['_JOB'].fields_by_name['job_id']._loaded_options = None
@@ -87,16 +101,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOB'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_JOB'].fields_by_name['end_time']._loaded_options = None
   _globals['_JOB'].fields_by_name['end_time']._serialized_options = b'\342A\001\003'
+  _globals['_JOB'].fields_by_name['batch']._loaded_options = None
+  _globals['_JOB'].fields_by_name['batch']._serialized_options = b'\342A\001\003'
   _globals['_JOB']._serialized_start=200
-  _globals['_JOB']._serialized_end=1671
-  _globals['_JOB_ACTOR']._serialized_start=1334
-  _globals['_JOB_ACTOR']._serialized_end=1389
-  _globals['_JOB_SYSTEM']._serialized_start=1391
-  _globals['_JOB_SYSTEM']._serialized_end=1399
-  _globals['_JOB_TYPE']._serialized_start=1401
-  _globals['_JOB_TYPE']._serialized_end=1464
-  _globals['_JOB_STATE']._serialized_start=1466
-  _globals['_JOB_STATE']._serialized_end=1581
-  _globals['_JOB_PRIORITY']._serialized_start=1583
-  _globals['_JOB_PRIORITY']._serialized_end=1650
+  _globals['_JOB']._serialized_end=2082
+  _globals['_JOB_ACTOR']._serialized_start=1390
+  _globals['_JOB_ACTOR']._serialized_end=1445
+  _globals['_JOB_SYSTEM']._serialized_start=1447
+  _globals['_JOB_SYSTEM']._serialized_end=1455
+  _globals['_JOB_BATCH']._serialized_start=1458
+  _globals['_JOB_BATCH']._serialized_end=1799
+  _globals['_JOB_BATCH_REFUSAL']._serialized_start=1709
+  _globals['_JOB_BATCH_REFUSAL']._serialized_end=1799
+  _globals['_JOB_TYPE']._serialized_start=1801
+  _globals['_JOB_TYPE']._serialized_end=1875
+  _globals['_JOB_STATE']._serialized_start=1877
+  _globals['_JOB_STATE']._serialized_end=1992
+  _globals['_JOB_PRIORITY']._serialized_start=1994
+  _globals['_JOB_PRIORITY']._serialized_end=2061
 # @@protoc_insertion_point(module_scope)

@@ -46,6 +46,8 @@ class Job(_message.Message):
         """Renders a rendition with a pipeline of operations. ProcessMedia starts one."""
         SCAN: Job._Type.ValueType  # 3
         """Scans an uploaded file for viruses. Every upload starts one if the operator has turned scans on (`MEDIA_SCAN`)."""
+        BATCH: Job._Type.ValueType  # 4
+        """Changes the media that a filter selects, if they are more than 1000. The methods of BatchService start one."""
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
         """What a job does."""
@@ -59,6 +61,8 @@ class Job(_message.Message):
     """Renders a rendition with a pipeline of operations. ProcessMedia starts one."""
     SCAN: Job.Type.ValueType  # 3
     """Scans an uploaded file for viruses. Every upload starts one if the operator has turned scans on (`MEDIA_SCAN`)."""
+    BATCH: Job.Type.ValueType  # 4
+    """Changes the media that a filter selects, if they are more than 1000. The methods of BatchService start one."""
 
     class _State:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -163,6 +167,70 @@ class Job(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Batch(_message.Message):
+        """How far a BATCH job is. It can be SUCCEEDED although media have errors."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        @_typing.final
+        class Refusal(_message.Message):
+            """A media that was not changed."""
+
+            DESCRIPTOR: _descriptor.Descriptor
+
+            MEDIA_ID_FIELD_NUMBER: _builtins.int
+            ERROR_FIELD_NUMBER: _builtins.int
+            media_id: _builtins.str
+            """UUID of the media."""
+            @_builtins.property
+            def error(self) -> _status_pb2.Status:
+                """Why."""
+
+            def __init__(
+                self,
+                *,
+                media_id: _builtins.str = ...,
+                error: _status_pb2.Status | None = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "media_id", b"media_id"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        SELECTED_COUNT_FIELD_NUMBER: _builtins.int
+        PROCESSED_COUNT_FIELD_NUMBER: _builtins.int
+        CHANGED_COUNT_FIELD_NUMBER: _builtins.int
+        FAILED_COUNT_FIELD_NUMBER: _builtins.int
+        ERRORS_FIELD_NUMBER: _builtins.int
+        selected_count: _builtins.int
+        """How many media the filter selected when the job was started. Above 10 000, an estimate."""
+        processed_count: _builtins.int
+        """How many media the job is done with."""
+        changed_count: _builtins.int
+        """How many of them it has changed. Not those that were already as they should be."""
+        failed_count: _builtins.int
+        """How many of them have an error."""
+        @_builtins.property
+        def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Job.Batch.Refusal]:
+            """The first 100 errors. Empty in ListJobs."""
+
+        def __init__(
+            self,
+            *,
+            selected_count: _builtins.int = ...,
+            processed_count: _builtins.int = ...,
+            changed_count: _builtins.int = ...,
+            failed_count: _builtins.int = ...,
+            errors: _abc.Iterable[Global___Job.Batch.Refusal] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_count", b"changed_count", "errors", b"errors", "failed_count", b"failed_count", "processed_count", b"processed_count", "selected_count", b"selected_count"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     JOB_ID_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     PROJECT_ID_FIELD_NUMBER: _builtins.int
@@ -185,6 +253,7 @@ class Job(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """UUID of the job."""
     project_id: _builtins.str
@@ -195,20 +264,20 @@ class Job(_message.Message):
     media_id: _builtins.str
     """UUID of a media."""
     batch_id: _builtins.str
-    """UUID of a batch of media."""
+    """UUID of a batch of media, which is that of its job."""
     subject_project_id: _builtins.str
     """A whole project."""
     progress_percent: _builtins.int
     """How much of the work is done, from 0 to 100. It never decreases during one attempt."""
     stage: _builtins.str
-    """The current step: "scan", "inspect", "thumbnails", "render", "encode". Empty unless `state` is RUNNING."""
+    """The current step: "scan", "inspect", "thumbnails", "render", "encode", "batch". Empty unless `state` is RUNNING."""
     attempt: _builtins.int
     """The number of the current attempt; 0 until a worker takes the job for the first time."""
     rendition_name: _builtins.str
     """The name of the rendition that a PROCESS job renders."""
     @_builtins.property
     def owner(self) -> _media_pb2.Owner:
-        """Who owns the job: the owner of its subject."""
+        """Who owns the job: the owner of its subject; of a BATCH job, the caller who started it."""
 
     @_builtins.property
     def actor(self) -> Global___Job.Actor:
@@ -244,6 +313,10 @@ class Job(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When the job ended."""
 
+    @_builtins.property
+    def batch(self) -> Global___Job.Batch:
+        """How far a BATCH job is."""
+
     def __init__(
         self,
         *,
@@ -269,10 +342,11 @@ class Job(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        batch: Global___Job.Batch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "batch_id", b"batch_id", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "media_id", b"media_id", "owner", b"owner", "rendition", b"rendition", "result", b"result", "start_time", b"start_time", "subject", b"subject", "subject_project_id", b"subject_project_id", "system", b"system", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "batch", b"batch", "batch_id", b"batch_id", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "media_id", b"media_id", "owner", b"owner", "rendition", b"rendition", "result", b"result", "start_time", b"start_time", "subject", b"subject", "subject_project_id", b"subject_project_id", "system", b"system", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "attempt", b"attempt", "batch_id", b"batch_id", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "job_id", b"job_id", "media_id", b"media_id", "operations", b"operations", "owner", b"owner", "priority", b"priority", "progress_percent", b"progress_percent", "project_id", b"project_id", "rendition", b"rendition", "rendition_name", b"rendition_name", "result", b"result", "stage", b"stage", "start_time", b"start_time", "state", b"state", "subject", b"subject", "subject_project_id", b"subject_project_id", "system", b"system", "type", b"type", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "attempt", b"attempt", "batch", b"batch", "batch_id", b"batch_id", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "job_id", b"job_id", "media_id", b"media_id", "operations", b"operations", "owner", b"owner", "priority", b"priority", "progress_percent", b"progress_percent", "project_id", b"project_id", "rendition", b"rendition", "rendition_name", b"rendition_name", "result", b"result", "stage", b"stage", "start_time", b"start_time", "state", b"state", "subject", b"subject", "subject_project_id", b"subject_project_id", "system", b"system", "type", b"type", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["rendition"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015

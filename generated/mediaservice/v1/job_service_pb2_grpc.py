@@ -88,7 +88,8 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """Lists the jobs on media on which the caller has a role, newest first. Jobs are deleted 30 days after they end.
+        """Lists the jobs on media on which the caller has a role, and the BATCH jobs of the caller, newest first. Jobs are
+        deleted 30 days after they end.
 
         Permission: jobs.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -131,7 +132,7 @@ class JobServiceServicer(object):
 
     def CancelJob(self, request, context):
         """Cancels a queued or running job. A running job stops, and its results are discarded. Cancelling a
-        CANCELLED job returns it unchanged. Only PROCESS jobs can be cancelled.
+        CANCELLED job returns it unchanged. Only PROCESS and BATCH jobs can be cancelled; what a BATCH job has changed stays.
 
         Permission: jobs.write. Errors: JOB_NOT_FOUND, JOB_NOT_CANCELLABLE. Safe to retry.
 
@@ -145,7 +146,7 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RetryJob(self, request, context):
-        """Queues a FAILED or CANCELLED job again, with a fresh number of attempts. A call that repeats an idempotency key (a
+        """Queues a FAILED or CANCELLED job again, with a fresh number of attempts. A BATCH job continues where it stopped. A call that repeats an idempotency key (a
         `request_id`, or over REST the header `Idempotency-Key`) within 24 hours returns the job as it is now and does not
         queue it again.
 

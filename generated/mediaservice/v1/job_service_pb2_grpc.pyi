@@ -46,7 +46,8 @@ class JobServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"job_id\\": \\"$JOB\\"}" $GRPC mediaservice.v1.JobService/GetJob
     """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]
-    """Lists the jobs on media on which the caller has a role, newest first. Jobs are deleted 30 days after they end.
+    """Lists the jobs on media on which the caller has a role, and the BATCH jobs of the caller, newest first. Jobs are
+    deleted 30 days after they end.
 
     Permission: jobs.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -77,7 +78,7 @@ class JobServiceStub:
     """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_pb2.Job]
     """Cancels a queued or running job. A running job stops, and its results are discarded. Cancelling a
-    CANCELLED job returns it unchanged. Only PROCESS jobs can be cancelled.
+    CANCELLED job returns it unchanged. Only PROCESS and BATCH jobs can be cancelled; what a BATCH job has changed stays.
 
     Permission: jobs.write. Errors: JOB_NOT_FOUND, JOB_NOT_CANCELLABLE. Safe to retry.
 
@@ -87,7 +88,7 @@ class JobServiceStub:
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"job_id\\": \\"$JOB\\"}" $GRPC mediaservice.v1.JobService/CancelJob
     """
     RetryJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.RetryJobRequest, _job_pb2.Job]
-    """Queues a FAILED or CANCELLED job again, with a fresh number of attempts. A call that repeats an idempotency key (a
+    """Queues a FAILED or CANCELLED job again, with a fresh number of attempts. A BATCH job continues where it stopped. A call that repeats an idempotency key (a
     `request_id`, or over REST the header `Idempotency-Key`) within 24 hours returns the job as it is now and does not
     queue it again.
 
@@ -116,7 +117,8 @@ class JobServiceAsyncStub(JobServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"job_id\\": \\"$JOB\\"}" $GRPC mediaservice.v1.JobService/GetJob
     """
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]  # type: ignore[assignment]
-    """Lists the jobs on media on which the caller has a role, newest first. Jobs are deleted 30 days after they end.
+    """Lists the jobs on media on which the caller has a role, and the BATCH jobs of the caller, newest first. Jobs are
+    deleted 30 days after they end.
 
     Permission: jobs.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -147,7 +149,7 @@ class JobServiceAsyncStub(JobServiceStub):
     """
     CancelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Cancels a queued or running job. A running job stops, and its results are discarded. Cancelling a
-    CANCELLED job returns it unchanged. Only PROCESS jobs can be cancelled.
+    CANCELLED job returns it unchanged. Only PROCESS and BATCH jobs can be cancelled; what a BATCH job has changed stays.
 
     Permission: jobs.write. Errors: JOB_NOT_FOUND, JOB_NOT_CANCELLABLE. Safe to retry.
 
@@ -157,7 +159,7 @@ class JobServiceAsyncStub(JobServiceStub):
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"job_id\\": \\"$JOB\\"}" $GRPC mediaservice.v1.JobService/CancelJob
     """
     RetryJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.RetryJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Queues a FAILED or CANCELLED job again, with a fresh number of attempts. A call that repeats an idempotency key (a
+    """Queues a FAILED or CANCELLED job again, with a fresh number of attempts. A BATCH job continues where it stopped. A call that repeats an idempotency key (a
     `request_id`, or over REST the header `Idempotency-Key`) within 24 hours returns the job as it is now and does not
     queue it again.
 
@@ -195,7 +197,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.ListJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.ListJobsResponse, _abc.Awaitable[_job_service_pb2.ListJobsResponse]]:
-        """Lists the jobs on media on which the caller has a role, newest first. Jobs are deleted 30 days after they end.
+        """Lists the jobs on media on which the caller has a role, and the BATCH jobs of the caller, newest first. Jobs are
+        deleted 30 days after they end.
 
         Permission: jobs.read. Errors: INVALID_PAGE_TOKEN. Safe to retry.
 
@@ -244,7 +247,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
         """Cancels a queued or running job. A running job stops, and its results are discarded. Cancelling a
-        CANCELLED job returns it unchanged. Only PROCESS jobs can be cancelled.
+        CANCELLED job returns it unchanged. Only PROCESS and BATCH jobs can be cancelled; what a BATCH job has changed stays.
 
         Permission: jobs.write. Errors: JOB_NOT_FOUND, JOB_NOT_CANCELLABLE. Safe to retry.
 
@@ -260,7 +263,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.RetryJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Queues a FAILED or CANCELLED job again, with a fresh number of attempts. A call that repeats an idempotency key (a
+        """Queues a FAILED or CANCELLED job again, with a fresh number of attempts. A BATCH job continues where it stopped. A call that repeats an idempotency key (a
         `request_id`, or over REST the header `Idempotency-Key`) within 24 hours returns the job as it is now and does not
         queue it again.
 

@@ -29,14 +29,19 @@ from media_service.sharing.recording import owner_in_log
 
 MAX_TAGS = 100
 
-# Returns a media as it will be, or raises the error that refuses the change.
-Decide: TypeAlias = Callable[[Media], Media]
+# Returns the change of a media, or raises the error that refuses it.
+Decide: TypeAlias = Callable[[Media], Change]
 
 
 class Action(ABC):
-    """`role`: that the caller needs on each media."""
+    """`role`: that the caller needs on each media. `audit`: the action of its method in the audit
+    log. `together`: how many media are decided about in one go. `reads_renditions`: whether it
+    needs their renditions for that."""
 
     role: ClassVar[Role]
+    audit: ClassVar[str]
+    together: ClassVar[int] = 1000
+    reads_renditions: ClassVar[bool] = False
 
     @abstractmethod
     async def prepare(
@@ -71,13 +76,14 @@ class Tag(Action):
     remove: Sequence[str] = ()
 
     role = Role.EDITOR
+    audit = "media.update"
 
     async def prepare(
         self, tx: Transaction, principal: Principal, media: Sequence[Media]
     ) -> Decide:
         removed = set(self.remove)
 
-        def decide(media: Media) -> Media:
+        def decide(media: Media) -> Change:
             kept = [tag for tag in live(media).tags if tag not in removed]
             tags = tuple(dict.fromkeys([*kept, *self.add]))
             if len(tags) > MAX_TAGS:
@@ -85,7 +91,7 @@ class Tag(Action):
                 raise InvalidArgument(
                     Reason.INVALID_FIELD, f"Too many tags: {why}.", (("add_tags", why),)
                 )
-            return replace(media, tags=tags)
+            return Change(media, replace(media, tags=tags))
 
         return decide
 
@@ -100,6 +106,7 @@ class Update(Action):
     values: Mapping[str, Any]
 
     role = Role.EDITOR
+    audit = "media.update"
 
     async def prepare(
         self, tx: Transaction, principal: Principal, media: Sequence[Media]
@@ -109,7 +116,7 @@ class Update(Action):
         places = {(each.owner.org_id, each.project_id) for each in media} if governed else set()
         policies = {place: await policies_of(tx, *place) for place in places}
 
-        def decide(media: Media) -> Media:
+        def decide(media: Media) -> Change:
             live(media)
             if visibility and visibility.exceeds(media.visibility):
                 authorize(media, not_found(media.media_id), Role.MANAGER)
@@ -117,7 +124,7 @@ class Update(Action):
             changed = replace(media, **self.values)
             if changed.metadata != media.metadata:
                 policies[media.owner.org_id, media.project_id].check_metadata(changed.metadata)
-            return changed
+            return Change(media, changed)
 
         return decide
 
@@ -136,13 +143,18 @@ class Delete(Action):
     purge_after: timedelta
 
     role = Role.MANAGER
+    audit = "media.delete"
 
     async def prepare(
         self, tx: Transaction, principal: Principal, media: Sequence[Media]
     ) -> Decide:
         # What the database records is the time of the transaction. This one is only compared.
         time = now()
-        return lambda media: media if media.delete_time else replace(media, delete_time=time)
+
+        def decide(media: Media) -> Change:
+            return Change(media, media if media.delete_time else replace(media, delete_time=time))
+
+        return decide
 
     async def make(self, tx: Transaction, changes: Sequence[Change]) -> None:
         media_ids = [each.before.media_id for each in changes]
@@ -158,6 +170,7 @@ class Move(Action):
     project_id: str | None
 
     role = Role.OWNER
+    audit = "media.transfer"
 
     async def prepare(
         self, tx: Transaction, principal: Principal, media: Sequence[Media]
@@ -168,7 +181,7 @@ class Move(Action):
             for each in {(m.owner.org_id, self._project(m)): m for m in media}.values()
         }
 
-        def decide(media: Media) -> Media:
+        def decide(media: Media) -> Change:
             if media.media_id not in lasting:
                 raise outlasts(Role.OWNER)
             project = self._project(media)
@@ -176,7 +189,8 @@ class Move(Action):
             if isinstance(place, MediaError):
                 raise place
             check_move(media, project, place)
-            return replace(media, owner=self.owner or media.owner, project_id=project)
+            moved = replace(media, owner=self.owner or media.owner, project_id=project)
+            return Change(media, moved)
 
         return decide
 

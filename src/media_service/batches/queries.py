@@ -16,6 +16,7 @@ from media_service.access.role import Role
 from media_service.db.notifications import JobChanged
 from media_service.db.transaction import Connection
 from media_service.errors import Reason
+from media_service.media import selection
 from media_service.media.queries import KEYS, TABLE, column
 
 NEWEST = (Key("create_time", descending=True), Key("media_id", descending=True))
@@ -23,12 +24,20 @@ LASTING_ROLE = role("m", KEYS, at="c.until")
 CHANGED = "revision = revision + 1, update_time = now()"
 
 
+async def matching(
+    db: Connection, principal: Principal, filter_text: str, minimum: Role
+) -> tuple[Scope, list[Condition]]:
+    """What a filter selects among the media on which the caller has a role. Raises InvalidArgument
+    (INVALID_FILTER)."""
+    found, where = await selection.select(db, principal, filter_text, minimum)
+    return found, [Condition("m.delete_time is null", ()), *where]
+
+
 async def select(
     db: Connection, scope: Scope, conditions: Sequence[Condition], limit: int
 ) -> list[str]:
     """The ids of the media in scope that meet all conditions, newest first."""
-    live = Condition("m.delete_time is null", ())
-    page = page_of(TABLE, scope, [live, *conditions], NEWEST, limit)
+    page = page_of(TABLE, scope, conditions, NEWEST, limit)
     query = (
         f"with {page.sql} select m.media_id::text as media_id from page"
         " join media m on m.media_id = page.id order by m.create_time desc, m.media_id desc"
@@ -125,3 +134,15 @@ async def move(
             ),
             (*values.values(), list(media_ids)),
         )
+
+
+async def rendering(
+    db: Connection, media_ids: Sequence[str], rendition: str, pipeline: str
+) -> set[str]:
+    """The media of which a job is about to render this rendition with this pipeline."""
+    rows = await db.execute(
+        "select distinct subject_id::text as media_id from jobs where subject_id = any(%s::uuid[])"
+        " and state in ('QUEUED', 'RUNNING') and rendition = %s and pipeline = %s",
+        (list(media_ids), rendition, pipeline),
+    )
+    return {row["media_id"] async for row in rows}

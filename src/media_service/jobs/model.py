@@ -1,5 +1,6 @@
 """Jobs: persistent units of background work."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -21,6 +22,7 @@ class JobKind(StrEnum):
     DISCARD = "DISCARD"  # on an upload that ended without a media: remove its bytes
     PUBLISH = "PUBLISH"  # on a media: move its renditions to the store that its visibility requires
     UNLINK = "UNLINK"  # on a blob without references: remove its bytes
+    BATCH = "BATCH"  # on itself: change the media that a filter selects
     ERASE = "ERASE"  # on an erasure: erase a person from all tables once
 
     @property
@@ -32,6 +34,10 @@ class JobKind(StrEnum):
     def renders(self) -> bool:
         """Whether it renders a rendition with a pipeline."""
         return self.type is JobKind.PROCESS
+
+    @property
+    def cancellable(self) -> bool:
+        return self.renders or self is JobKind.BATCH
 
 
 class JobState(StrEnum):
@@ -94,10 +100,31 @@ class Subjob:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a batch has not changed a media."""
+
+    media_id: str
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCounts:
+    """How far a BATCH job is, in media. `selected`: how many there were when it began. `refusals`:
+    the first of those that failed."""
+
+    selected: int
+    processed: int
+    changed: int
+    failed: int
+    refusals: Sequence[Refusal] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as callers see it. A PROCESS job renders the `rendition` of its media with `pipeline`,
-    in canonical text form. `actor`: the caller who started it; None: the service itself. `fault` is
-    the error of the last attempt, if it failed. `role`: of the caller for whom it was loaded."""
+    in canonical text form. A BATCH job has a `batch` and no `media_id`. `actor`: the caller who
+    started it; None: the service itself. `fault` is the error of the last attempt, if it failed.
+    `role`: of the caller for whom it was loaded."""
 
     job_id: str
     kind: JobKind
@@ -118,3 +145,4 @@ class Job:
     update_time: datetime
     end_time: datetime | None
     role: Role = Role.NONE
+    batch: BatchCounts | None = None

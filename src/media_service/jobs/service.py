@@ -80,7 +80,7 @@ class JobService:
             job = await load(tx, principal, job_id)
             if job.state is JobState.CANCELLED:
                 return job
-            if not job.kind.renders or job.state.final:
+            if not job.kind.cancellable or job.state.final:
                 raise not_cancellable(job)
             await changing.cancel(tx, job_id)
             await subjobs.cancel(tx, job_id)
@@ -138,7 +138,7 @@ def not_cancellable(job: Job) -> FailedPrecondition:
     why = (
         f"The job has already ended with the state {job.state}."
         if job.state.final
-        else f"Jobs of the type {job.kind} cannot be cancelled. Only PROCESS jobs can."
+        else f"Jobs of the type {job.kind} cannot be cancelled. Only PROCESS and BATCH jobs can."
     )
     return FailedPrecondition(
         Reason.JOB_NOT_CANCELLABLE, why, job_id=job.job_id, state=job.state, type=job.kind

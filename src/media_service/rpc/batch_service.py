@@ -1,6 +1,6 @@
 """Servicer of BatchService: converts messages and calls the use cases."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
@@ -11,12 +11,15 @@ from media_service.batches.actions import Action, Move, Tag, Update
 from media_service.batches.model import Outcome, Selection
 from media_service.batches.service import BatchService
 from media_service.errors import MediaError
+from media_service.jobs.model import Priority
 from media_service.rpc import http
 from media_service.rpc.caller import caller
 from media_service.rpc.convert import media_to_message, owner_from
 from media_service.rpc.error_status import to_status
+from media_service.rpc.job_message import job_to_message
 from media_service.rpc.media_service import stated_values
 from media_service.rpc.pagination import PAGE_BYTES, each
+from media_service.rpc.processing_service import check_name, pipeline_from
 from media_service.rpc.public_urls import PublicUrls
 from media_service.rpc.rest_names import RestNames
 
@@ -27,6 +30,7 @@ Request: TypeAlias = (
     | batch_service_pb2.BatchUpdateMediaRequest
     | batch_service_pb2.BatchMoveMediaRequest
     | batch_service_pb2.BatchDeleteMediaRequest
+    | batch_service_pb2.BatchProcessSelectedMediaRequest
 )
 R = TypeVar(
     "R",
@@ -34,6 +38,7 @@ R = TypeVar(
     batch_service_pb2.BatchUpdateMediaResponse,
     batch_service_pb2.BatchMoveMediaResponse,
     batch_service_pb2.BatchDeleteMediaResponse,
+    batch_service_pb2.BatchProcessSelectedMediaResponse,
 )
 REST_NAMES = RestNames.of(
     batch_service_pb2.BatchTagMediaRequest.DESCRIPTOR,
@@ -45,11 +50,15 @@ READ_TOGETHER = 100
 
 
 class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
-    """`public_urls`: of public renditions and originals."""
+    """`public_urls`: of public renditions and originals. `reserved`: the names of standard
+    renditions, which requests may not use."""
 
-    def __init__(self, batches: BatchService, public_urls: PublicUrls) -> None:
+    def __init__(
+        self, batches: BatchService, public_urls: PublicUrls, reserved: Collection[str]
+    ) -> None:
         self._batches = batches
         self._public_urls = public_urls
+        self._reserved = reserved
 
     async def BatchGetMedia(  # noqa: N802
         self, request: batch_service_pb2.BatchGetMediaRequest, context: Context
@@ -106,6 +115,17 @@ class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
             context,
         )
 
+    async def BatchProcessSelectedMedia(  # noqa: N802
+        self, request: batch_service_pb2.BatchProcessSelectedMediaRequest, context: Context
+    ) -> batch_service_pb2.BatchProcessSelectedMediaResponse:
+        pipeline = pipeline_from(request)
+        check_name(request.rendition_name, pipeline, self._reserved)
+        priority = Priority(request.priority or Priority.NORMAL)
+        action = self._batches.rendering(pipeline, request.rendition_name, priority)
+        return await self._run(
+            request, action, batch_service_pb2.BatchProcessSelectedMediaResponse(), context
+        )
+
     async def _run(self, request: Request, action: Action, response: R, context: Context) -> R:
         done = await self._batches.run(
             caller(),
@@ -116,7 +136,9 @@ class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
         )
 
         def result(outcome: Outcome) -> batch_service_pb2.BatchResult:
-            message = batch_service_pb2.BatchResult(media_id=outcome.media_id)
+            message = batch_service_pb2.BatchResult(
+                media_id=outcome.media_id, job_id=outcome.job_id
+            )
             if isinstance(outcome.result, MediaError):
                 message.error.CopyFrom(status_in(context, outcome.result))
             else:
@@ -126,6 +148,9 @@ class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
         response.results.extend(await each(done.outcomes, result))
         response.changed_count = done.changed
         response.failed_count = done.failed
+        response.selected_count = done.selected
+        if done.job:
+            response.job.CopyFrom(job_to_message(done.job, None, self._public_urls))
         return response
 
 

@@ -4,7 +4,7 @@ from mediaservice.v1 import job_pb2
 
 from media_service.access.owner import Owner
 from media_service.codecs.pipeline.pipeline import stored_pipeline
-from media_service.jobs.model import Job
+from media_service.jobs.model import BatchCounts, Job, JobKind
 from media_service.renditions.results import JobResult
 from media_service.rpc.convert import owner_to_message, rendition_to_message, timestamp
 from media_service.rpc.error_status import fault_status
@@ -27,7 +27,6 @@ def job_to_message(job: Job, result: JobResult | None, public_urls: PublicUrls) 
         type=job_pb2.Job.Type.Value(job.kind.type),
         state=job_pb2.Job.State.Value(job.state),
         priority=job_pb2.Job.Priority.Value(job.priority.name),
-        media_id=job.media_id,
         progress_percent=job.progress_percent,
         stage=job.stage,
         attempt=job.attempt,
@@ -35,6 +34,12 @@ def job_to_message(job: Job, result: JobResult | None, public_urls: PublicUrls) 
         create_time=timestamp(job.create_time),
         update_time=timestamp(job.update_time),
     )
+    if job.kind is JobKind.BATCH:
+        message.batch_id = job.job_id
+        if job.batch:
+            message.batch.CopyFrom(batch_to_message(job.batch))
+    else:
+        message.media_id = job.media_id
     if job.fault:
         message.error.CopyFrom(fault_status(job.fault))
     if job.start_time:
@@ -48,3 +53,16 @@ def job_to_message(job: Job, result: JobResult | None, public_urls: PublicUrls) 
             rendition_to_message(result.media, result.rendition, public_urls)
         )
     return message
+
+
+def batch_to_message(batch: BatchCounts) -> job_pb2.Job.Batch:
+    return job_pb2.Job.Batch(
+        selected_count=batch.selected,
+        processed_count=batch.processed,
+        changed_count=batch.changed,
+        failed_count=batch.failed,
+        errors=[
+            job_pb2.Job.Batch.Refusal(media_id=each.media_id, error=fault_status(each.fault))
+            for each in batch.refusals
+        ],
+    )

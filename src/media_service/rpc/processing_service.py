@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import grpc
 from mediaservice.v1 import (
+    batch_service_pb2,
     job_pb2,
     media_pb2,
     processing_service_pb2,
@@ -35,6 +36,7 @@ from media_service.rpc.rest_names import RestNames
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Request: TypeAlias = processing_service_pb2.ProcessMediaRequest
+Selected: TypeAlias = batch_service_pb2.BatchProcessSelectedMediaRequest
 Result: TypeAlias = processing_service_pb2.BatchProcessMediaResponse.Result
 
 LONGEST_NAME = 64  # characters of a rendition's name
@@ -162,7 +164,7 @@ def pipeline_size(request: RenditionRequest) -> int:
     return job_pb2.Job(operations=request.pipeline.operations).ByteSize()
 
 
-def pipeline_from(request: Request) -> Pipeline:
+def pipeline_from(request: Request | Selected) -> Pipeline:
     """The pipeline, in one of its two forms. Raises InvalidArgument (INVALID_OPERATIONS),
     FailedPrecondition (OPERATION_NOT_APPLICABLE)."""
     if bool(request.ops) == bool(request.operations):

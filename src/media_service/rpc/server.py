@@ -303,7 +303,7 @@ class RpcServer:
             gate,
         )
         batch_service_pb2_grpc.add_BatchServiceServicer_to_server(
-            BatchServicer(services.batches, public_urls), gate
+            BatchServicer(services.batches, public_urls, standard), gate
         )
         collection_service_pb2_grpc.add_CollectionServiceServicer_to_server(
             CollectionServicer(services.collections, services.links, page_tokens, public_urls), gate

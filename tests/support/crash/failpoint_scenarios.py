@@ -183,8 +183,8 @@ SCANNING = ("scan.finish.before", "scan.finish.after")
 
 def names(process: str, *stores: str) -> list[str]:
     """The failpoints of a process that are specific to these stores, or to the virus "scan", or to
-    none. Those of an erasure have a test of their own."""
-    others = {"local", "s3", "gcs", "scan", "erase"} - set(stores)
+    none. Those of erasures and batches have tests of their own."""
+    others = {"local", "s3", "gcs", "scan", "erase", "batch"} - set(stores)
     return [
         failpoint.name
         for failpoint in REGISTRY

@@ -50,23 +50,31 @@ def reason_of(result: Any) -> str:
     return str(info.reason)
 
 
-async def add_media(service: Running, count: int, user: str = "ann") -> list[str]:
-    """Media of a user, without bytes."""
+async def process(caller: Caller, ops: str, **selected: Any) -> Any:
+    request = batches.BatchProcessSelectedMediaRequest(ops=ops, **selected)
+    return await caller.call(caller.batches.BatchProcessSelectedMedia, request)
+
+
+# Media without bytes: their number, user, kind and project.
+ADD_MEDIA = """
+    with ids as (select gen_random_uuid() as id from generate_series(1, %s)),
+    blobs as (
+        insert into blobs (blob_id, store, key, size_bytes, crc32c)
+        select id, 'raw', id::text, 1, 0 from ids
+    ), media as (
+        insert into media (media_id, owner_type, owner_id, state, kind, content_type,
+                           size_bytes, filename, project_id)
+        select id, 'user', %s, 'READY', %s, 'image/jpeg', 1, 'a.jpg', %s from ids
+    )
+    insert into media_versions (media_id, version, blob_id, content_type)
+    select id, 1, id, 'image/jpeg' from ids returning media_id::text
+"""
+
+
+async def add_media(
+    service: Running, count: int, user: str = "ann", project: str = "", kind: str = "IMAGE"
+) -> list[str]:
+    """Media of a user, without bytes, newest first as in lists."""
     async with service.database() as db:
-        rows = await db.execute(
-            """
-            with ids as (select gen_random_uuid() as id from generate_series(1, %s)),
-            blobs as (
-                insert into blobs (blob_id, store, key, size_bytes, crc32c)
-                select id, 'raw', id::text, 1, 0 from ids
-            ), media as (
-                insert into media (media_id, owner_type, owner_id, state, kind, content_type,
-                                   size_bytes, filename)
-                select id, 'user', %s, 'READY', 'IMAGE', 'image/jpeg', 1, 'a.jpg' from ids
-            )
-            insert into media_versions (media_id, version, blob_id, content_type)
-            select id, 1, id, 'image/jpeg' from ids returning media_id::text
-            """,
-            (count, user),
-        )
-        return [row[0] for row in await rows.fetchall()]
+        rows = await db.execute(ADD_MEDIA, (count, user, kind, project))
+        return sorted((row[0] for row in await rows.fetchall()), reverse=True)

@@ -19,14 +19,27 @@ from media_service.jobs.model import Job, JobKind, JobState
 from media_service.jobs.queries.records import job_record
 
 COLUMNS = "j.*, j.job_id::text as job_id, j.subject_id::text as subject_id"
-SELECT = f"select {COLUMNS}, 0 as role from jobs j"
+
+
+def batch(more: str = "") -> str:
+    """The counts of a BATCH job, and `more`, as JSON."""
+    counts = "'selected', selected, 'processed', processed, 'changed', changed, 'failed', failed"
+    return f"""
+        case when j.kind = '{JobKind.BATCH}' then (
+            select jsonb_build_object({counts}{more}) from batches where batch_id = j.job_id
+        ) end as batch
+    """
+
+
+SELECT = f"select {COLUMNS}, 0 as role, {batch()} from jobs j"
 TABLE = Table("jobs", "j", "job_id", "subject_id")
 NEWEST = (Key("create_time", descending=True), Key("job_id", descending=True))
 # Jobs that callers can see. Jobs of the service itself and subjobs are not visible.
 VISIBLE = "j.owner_type is not null and j.parent_id is null"
 # The jobs that callers ask for, each with the role of its caller.
 ASKED = CallersQuery(f"""
-    select {COLUMNS}, c.position, {role("j", media_keys("j", "subject_id"))} as role
+    select {COLUMNS}, c.position, {role("j", media_keys("j", "subject_id"))} as role,
+           {batch(", 'errors', errors")}
     from {CALLERS} join jobs j on j.job_id = c.id
     where {VISIBLE}
 """)

@@ -8,7 +8,15 @@ from psycopg.sql import SQL
 from media_service.access.owner import Owner
 from media_service.access.role import Role
 from media_service.errors import Fault
-from media_service.jobs.model import Claim, Job, JobKind, JobState, Priority
+from media_service.jobs.model import (
+    BatchCounts,
+    Claim,
+    Job,
+    JobKind,
+    JobState,
+    Priority,
+    Refusal,
+)
 
 # What `claim_record` reads.
 CLAIM_COLUMNS = SQL("""
@@ -32,10 +40,11 @@ def job_record(row: Mapping[str, Any]) -> Job:
     fault = None
     if row["error_reason"]:
         fault = fault_of(row)
+    kind = JobKind(row["kind"])
     return Job(
         job_id=row["job_id"],
-        kind=JobKind(row["kind"]),
-        media_id=row["subject_id"],
+        kind=kind,
+        media_id="" if kind is JobKind.BATCH else row["subject_id"],
         owner=Owner(row["owner_type"], row["owner_id"], row["org_id"]),
         actor=Owner(row["actor_type"], row["actor_id"]) if row["actor_id"] else None,
         state=JobState(row["state"]),
@@ -52,6 +61,17 @@ def job_record(row: Mapping[str, Any]) -> Job:
         update_time=row["update_time"],
         end_time=row["end_time"],
         role=Role(row["role"]),
+        batch=batch_counts(row["batch"]) if row["batch"] else None,
+    )
+
+
+def batch_counts(stored: Mapping[str, Any]) -> BatchCounts:
+    refusals = [
+        Refusal(each["media_id"], Fault(each["reason"], each["message"], each["metadata"]))
+        for each in stored.get("errors", ())
+    ]
+    return BatchCounts(
+        stored["selected"], stored["processed"], stored["changed"], stored["failed"], refusals
     )
 
 
