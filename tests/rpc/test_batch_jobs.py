@@ -27,7 +27,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def locked(running: Running, media_id: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+async def locked(running: Running, media_id: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
     """Holds the lock of a media. Yields what waits until a job waits for it."""
     async with running.database() as db, db.transaction():
         await db.execute("select from media where media_id = %s for update", (media_id,))
