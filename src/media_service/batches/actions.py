@@ -8,17 +8,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Generic, TypeAlias
 
 from media_service.access.owner import Owner
 from media_service.access.policy import authorize
 from media_service.access.principal import Principal
 from media_service.access.role import Role
 from media_service.batches import queries
-from media_service.batches.model import Change
+from media_service.batches.model import Change, M, Tagged
 from media_service.clock import now
+from media_service.db.new_event import Numbered
 from media_service.db.transaction import Transaction
 from media_service.errors import InvalidArgument, MediaError, Reason
+from media_service.media import queries as media_queries
 from media_service.media.model import Media, Visibility
 from media_service.media.policy import Policies
 from media_service.media.reader import not_found
@@ -30,46 +32,62 @@ from media_service.sharing.recording import owner_in_log
 MAX_TAGS = 100
 
 # Returns the change of a media, or raises the error that refuses it.
-Decide: TypeAlias = Callable[[Media], Change]
+Decide: TypeAlias = Callable[[M], Change[M]]
 
 
-class Action(ABC):
+class Action(ABC, Generic[M]):
     """`role`: that the caller needs on each media. `audit`: the action of its method in the audit
-    log. `together`: how many media are decided about in one go. `reads_renditions`: whether it
-    needs their renditions for that."""
+    log. `together`: how many media are decided about in one go."""
 
     role: ClassVar[Role]
     audit: ClassVar[str]
     together: ClassVar[int] = 1000
-    reads_renditions: ClassVar[bool] = False
+
+    @abstractmethod
+    async def load(
+        self, tx: Transaction, principal: Principal, media_ids: Sequence[str]
+    ) -> Sequence[M | None]:
+        """Those media that exist, with the caller's role on them."""
 
     @abstractmethod
     async def prepare(
-        self, tx: Transaction, principal: Principal, media: Sequence[Media]
-    ) -> Decide: ...
+        self, tx: Transaction, principal: Principal, media: Sequence[M]
+    ) -> Decide[M]: ...
 
     @abstractmethod
-    async def make(self, tx: Transaction, changes: Sequence[Change]) -> None:
-        """Makes changes of locked media. Raises FailedPrecondition (QUOTA_EXCEEDED)."""
+    async def make(self, tx: Transaction, changes: Sequence[Change[M]]) -> Mapping[str, Numbered]:
+        """Makes changes of locked media. Returns the numbers of their events, by media, if they
+        have any. Raises FailedPrecondition (QUOTA_EXCEEDED)."""
 
-    def audited_as(self, change: Change) -> str:
+    def audited_as(self, change: Change[M]) -> str:
         """The action in the audit log; empty: that of the call."""
         return ""
+
+    def moves_renditions(self, change: Change[M]) -> bool:
+        """Whether the renditions of the media belong in the other store then."""
+        return False
 
     async def details(self, tx: Transaction) -> Mapping[str, str] | None:
         """What the audit log says of each change."""
         return None
 
 
-def live(media: Media) -> Media:
-    """Raises FailedPrecondition (MEDIA_DELETED)."""
-    if media.delete_time is not None:
-        raise gone(media.media_id)
-    return media
+class ActionOnMedia(Action[Media]):
+    """An action that needs the whole media, without their renditions."""
+
+    async def load(
+        self, tx: Transaction, principal: Principal, media_ids: Sequence[str]
+    ) -> Sequence[Media | None]:
+        asked = [(media_id, principal) for media_id in media_ids]
+        return await media_queries.get_asked(tx, asked, bare=True)
+
+    def moves_renditions(self, change: Change[Media]) -> bool:
+        before = change.before
+        return before.rendition_store != replace(before, **change.values).rendition_store
 
 
 @dataclass(frozen=True)
-class Tag(Action):
+class Tag(Action[Tagged]):
     """Adds tags, and removes others."""
 
     add: Sequence[str] = ()
@@ -78,29 +96,40 @@ class Tag(Action):
     role = Role.EDITOR
     audit = "media.update"
 
+    async def load(
+        self, tx: Transaction, principal: Principal, media_ids: Sequence[str]
+    ) -> Sequence[Tagged | None]:
+        return await queries.tagged(tx, principal, media_ids)
+
     async def prepare(
-        self, tx: Transaction, principal: Principal, media: Sequence[Media]
-    ) -> Decide:
+        self, tx: Transaction, principal: Principal, media: Sequence[Tagged]
+    ) -> Decide[Tagged]:
         removed = set(self.remove)
 
-        def decide(media: Media) -> Change:
-            kept = [tag for tag in live(media).tags if tag not in removed]
-            tags = tuple(dict.fromkeys([*kept, *self.add]))
+        def decide(media: Tagged) -> Change[Tagged]:
+            if media.deleted:
+                raise gone(media.media_id)
+            kept = [tag for tag in media.tags if tag not in removed]
+            tags = list(dict.fromkeys([*kept, *self.add]))
             if len(tags) > MAX_TAGS:
                 why = f"the media {media.media_id} would have more than {MAX_TAGS} tags"
                 raise InvalidArgument(
                     Reason.INVALID_FIELD, f"Too many tags: {why}.", (("add_tags", why),)
                 )
-            return Change(media, replace(media, tags=tags))
+            return Change.of(media, {"tags": tags})
 
         return decide
 
-    async def make(self, tx: Transaction, changes: Sequence[Change]) -> None:
-        await queries.set_tags(tx, {each.before.media_id: each.after.tags for each in changes})
+    async def make(
+        self, tx: Transaction, changes: Sequence[Change[Tagged]]
+    ) -> Mapping[str, Numbered]:
+        return await queries.set_tags(
+            tx, {each.before.media_id: each.values["tags"] for each in changes}
+        )
 
 
 @dataclass(frozen=True)
-class Update(Action):
+class Update(ActionOnMedia):
     """Sets fields of `CHANGEABLE`. To let anyone read more is to share, which requires MANAGER."""
 
     values: Mapping[str, Any]
@@ -110,34 +139,39 @@ class Update(Action):
 
     async def prepare(
         self, tx: Transaction, principal: Principal, media: Sequence[Media]
-    ) -> Decide:
+    ) -> Decide[Media]:
         visibility: Visibility | None = self.values.get("visibility")
         governed = visibility or "metadata" in self.values
         places = {(each.owner.org_id, each.project_id) for each in media} if governed else set()
         policies = {place: await policies_of(tx, *place) for place in places}
 
-        def decide(media: Media) -> Change:
-            live(media)
+        def decide(media: Media) -> Change[Media]:
+            if media.delete_time is not None:
+                raise gone(media.media_id)
             if visibility and visibility.exceeds(media.visibility):
                 authorize(media, not_found(media.media_id), Role.MANAGER)
                 policies[media.owner.org_id, media.project_id].check_visibility(visibility)
-            changed = replace(media, **self.values)
-            if changed.metadata != media.metadata:
-                policies[media.owner.org_id, media.project_id].check_metadata(changed.metadata)
-            return Change(media, changed)
+            change = Change.of(media, self.values)
+            if "metadata" in change.values:
+                place = policies[media.owner.org_id, media.project_id]
+                place.check_metadata(change.values["metadata"])
+            return change
 
         return decide
 
-    async def make(self, tx: Transaction, changes: Sequence[Change]) -> None:
-        await queries.set_fields(tx, [each.before.media_id for each in changes], self.values)
+    async def make(
+        self, tx: Transaction, changes: Sequence[Change[Media]]
+    ) -> Mapping[str, Numbered]:
+        media_ids = [each.before.media_id for each in changes]
+        return await queries.set_fields(tx, media_ids, self.values)
 
-    def audited_as(self, change: Change) -> str:
-        published = change.after.visibility.exceeds(change.before.visibility)
-        return "media.publish" if published else ""
+    def audited_as(self, change: Change[Media]) -> str:
+        visibility = change.values.get("visibility", Visibility.PRIVATE)
+        return "media.publish" if visibility.exceeds(change.before.visibility) else ""
 
 
 @dataclass(frozen=True)
-class Delete(Action):
+class Delete(ActionOnMedia):
     """Soft-deletes media."""
 
     purge_after: timedelta
@@ -147,23 +181,26 @@ class Delete(Action):
 
     async def prepare(
         self, tx: Transaction, principal: Principal, media: Sequence[Media]
-    ) -> Decide:
+    ) -> Decide[Media]:
         # What the database records is the time of the transaction. This one is only compared.
         time = now()
 
-        def decide(media: Media) -> Change:
-            return Change(media, media if media.delete_time else replace(media, delete_time=time))
+        def decide(media: Media) -> Change[Media]:
+            return Change(media, {} if media.delete_time else {"delete_time": time})
 
         return decide
 
-    async def make(self, tx: Transaction, changes: Sequence[Change]) -> None:
+    async def make(
+        self, tx: Transaction, changes: Sequence[Change[Media]]
+    ) -> Mapping[str, Numbered]:
         media_ids = [each.before.media_id for each in changes]
-        await queries.set_deleted(tx, media_ids, self.purge_after)
+        numbered = await queries.set_deleted(tx, media_ids, self.purge_after)
         await queries.stop_jobs_of_deleted(tx, media_ids)
+        return numbered
 
 
 @dataclass(frozen=True)
-class Move(Action):
+class Move(ActionOnMedia):
     """Gives media to another owner or project. None: the one that each of them has."""
 
     owner: Owner | None
@@ -174,14 +211,14 @@ class Move(Action):
 
     async def prepare(
         self, tx: Transaction, principal: Principal, media: Sequence[Media]
-    ) -> Decide:
+    ) -> Decide[Media]:
         lasting = await queries.lasting_owner(tx, principal, [each.media_id for each in media])
         places = {
             (each.owner.org_id, self._project(each)): await self._place(tx, principal, each)
             for each in {(m.owner.org_id, self._project(m)): m for m in media}.values()
         }
 
-        def decide(media: Media) -> Change:
+        def decide(media: Media) -> Change[Media]:
             if media.media_id not in lasting:
                 raise outlasts(Role.OWNER)
             project = self._project(media)
@@ -189,8 +226,8 @@ class Move(Action):
             if isinstance(place, MediaError):
                 raise place
             check_move(media, project, place)
-            moved = replace(media, owner=self.owner or media.owner, project_id=project)
-            return Change(media, moved)
+            owner = self.owner or media.owner
+            return Change.of(media, {"owner": owner, "project_id": project})
 
         return decide
 
@@ -211,9 +248,11 @@ class Move(Action):
             return error
         return await policies_of(tx, org_id, self._project(media))
 
-    async def make(self, tx: Transaction, changes: Sequence[Change]) -> None:
+    async def make(
+        self, tx: Transaction, changes: Sequence[Change[Media]]
+    ) -> Mapping[str, Numbered]:
         media_ids = [each.before.media_id for each in changes]
-        await queries.move(tx, media_ids, self.owner, self.project_id)
+        return await queries.move(tx, media_ids, self.owner, self.project_id)
 
     async def details(self, tx: Transaction) -> Mapping[str, str] | None:
         return {"owner": await owner_in_log(tx, self.owner)} if self.owner else None

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from media_service.access.policy import authorize
 from media_service.access.principal import Principal
 from media_service.batches import queries
 from media_service.batches.actions import Action
-from media_service.batches.model import Change, Outcome
+from media_service.batches.model import Change, M, Outcome
 from media_service.db.new_job import NewJob
 from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Transaction
 from media_service.errors import FailedPrecondition, MediaError, Reason
 from media_service.jobs.model import JobKind
-from media_service.media import queries as media_queries
-from media_service.media.model import Media
+from media_service.media.model import Media, etag_of
 from media_service.media.reader import not_found
 
 
@@ -30,7 +30,7 @@ async def change(
     tx: Transaction,
     principal: Principal,
     media_ids: Sequence[str],
-    action: Action,
+    action: Action[Any],
     *,
     atomic: bool = False,
     validate_only: bool = False,
@@ -39,7 +39,7 @@ async def change(
     first error."""
     if not validate_only:
         await queries.lock(tx, media_ids)
-    decisions: list[Change | MediaError] = []
+    decisions: list[Change[Any] | MediaError] = []
     for start in range(0, len(media_ids), action.together):
         some = media_ids[start : start + action.together]
         decisions += await decide(tx, principal, some, action)
@@ -56,7 +56,7 @@ async def change(
     return Changed(outcomes, len(real) - len(refused))
 
 
-def raise_first(media_ids: Sequence[str], decisions: Iterable[Change | MediaError]) -> None:
+def raise_first(media_ids: Sequence[str], decisions: Iterable[Change[Any] | MediaError]) -> None:
     """Raises the first error, which names its media."""
     for media_id, decision in zip(media_ids, decisions, strict=True):
         if isinstance(decision, MediaError):
@@ -72,13 +72,12 @@ def allowed(media: Media | None, media_id: str) -> Media | MediaError:
 
 
 async def decide(
-    tx: Transaction, principal: Principal, media_ids: Sequence[str], action: Action
-) -> list[Change | MediaError]:
+    tx: Transaction, principal: Principal, media_ids: Sequence[str], action: Action[M]
+) -> list[Change[M] | MediaError]:
     """What becomes of each media."""
-    asked = [(media_id, principal) for media_id in media_ids]
-    found = await media_queries.get_asked(tx, asked, bare=not action.reads_renditions)
+    found = await action.load(tx, principal, media_ids)
     change = await action.prepare(tx, principal, [media for media in found if media])
-    decisions: list[Change | MediaError] = []
+    decisions: list[Change[Any] | MediaError] = []
     for media_id, media in zip(media_ids, found, strict=True):
         try:
             decisions.append(change(authorize(media, not_found(media_id), action.role)))
@@ -88,14 +87,14 @@ async def decide(
 
 
 async def make(
-    tx: Transaction, action: Action, changes: Sequence[Change], *, atomic: bool
+    tx: Transaction, action: Action[M], changes: Sequence[Change[M]], *, atomic: bool
 ) -> dict[str, MediaError]:
     """Makes changes, and records each in the audit log. Returns those that a quota refused, or if
     `atomic`, raises the error."""
     refused: dict[str, MediaError] = {}
     try:
         async with tx.savepoint():
-            await action.make(tx, changes)
+            numbered = await action.make(tx, changes)
     except FailedPrecondition as error:
         if atomic or error.reason is not Reason.QUOTA_EXCEEDED:
             raise
@@ -107,26 +106,27 @@ async def make(
             refused |= await make(tx, action, part, atomic=False)
         return refused
     details = await action.details(tx)
-    moved = [c.after for c in changes if c.before.rendition_store != c.after.rendition_store]
-    await tx.enqueue(*(NewJob(JobKind.PUBLISH, media.media_id) for media in moved))
+    moved = [each.before.media_id for each in changes if action.moves_renditions(each)]
+    await tx.enqueue(*(NewJob(JobKind.PUBLISH, media_id) for media_id in moved))
     for change in changes:
-        after = change.after
+        media_id = change.before.media_id
         tx.audit(
             action.audited_as(change),
-            media_id=after.media_id,
-            org_id=after.owner.org_id,
-            project_id=after.project_id,
+            media_id=media_id,
+            org_id=change.owner.org_id,
+            project_id=change.project_id,
             resource_id=change.job.job_id if change.job else "",
             details=details,
+            numbered=numbered.get(media_id),
         )
-        if change.changes_media:
-            tx.notify(MediaChanged(after.media_id))
+        if change.values:
+            tx.notify(MediaChanged(media_id))
     return refused
 
 
-def outcome(media_id: str, decision: Change | MediaError, validate_only: bool) -> Outcome:
+def outcome(media_id: str, decision: Change[Any] | MediaError, validate_only: bool) -> Outcome:
     if isinstance(decision, MediaError):
         return Outcome(media_id, decision)
     if validate_only:
-        return Outcome(media_id, decision.before.etag)
-    return Outcome(media_id, decision.made().etag, decision.job.job_id if decision.job else "")
+        return Outcome(media_id, etag_of(decision.before.revision))
+    return Outcome(media_id, decision.etag, decision.job.job_id if decision.job else "")

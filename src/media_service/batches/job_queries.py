@@ -1,6 +1,7 @@
 """SQL of batches that are jobs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
@@ -17,7 +18,7 @@ async def insert(
     batch_id: str,
     principal: Principal,
     filter_text: str,
-    action: Action,
+    action: Action[Any],
     selected: int,
 ) -> None:
     await db.execute(

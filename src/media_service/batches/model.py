@@ -1,15 +1,17 @@
 """Batches: which media they change, and what becomes of each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
+from media_service.access.owner import Owner
 from media_service.access.principal import Principal
+from media_service.access.role import Role
 from media_service.db.new_job import NewJob
 from media_service.errors import MediaError
 from media_service.jobs.model import Job
-from media_service.media.model import Media
+from media_service.media.model import etag_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +22,72 @@ class Selection:
     filter_text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A media as it is, and as it will be. `job`: that is started for it."""
+class Changeable(Protocol):
+    """What a batch needs to know of each media."""
 
-    before: Media
-    after: Media
+    @property
+    def media_id(self) -> str: ...
+
+    @property
+    def owner(self) -> Owner: ...
+
+    @property
+    def project_id(self) -> str: ...
+
+    @property
+    def revision(self) -> int: ...
+
+    @property
+    def role(self) -> Role: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A media, as far as its tags are concerned. `deleted`: and can be undeleted."""
+
+    media_id: str
+    owner: Owner
+    project_id: str
+    revision: int
+    role: Role
+    tags: Sequence[str]
+    deleted: bool
+
+
+M = TypeVar("M", bound=Changeable)
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[M]):
+    """A media, and the values of its fields that will be others. `job`: that is started for it."""
+
+    before: M
+    values: Mapping[str, Any]
     job: NewJob | None = None
+
+    @classmethod
+    def of(cls, before: M, values: Mapping[str, Any]) -> "Change[M]":
+        """`values`: of which some may be the present ones."""
+        new = {name: one for name, one in values.items() if getattr(before, name) != one}
+        return cls(before, new)
 
     @property
     def real(self) -> bool:
-        return self.changes_media or self.job is not None
+        return bool(self.values or self.job)
 
     @property
-    def changes_media(self) -> bool:
-        return self.before != self.after
+    def owner(self) -> Owner:
+        owner: Owner = self.values.get("owner", self.before.owner)
+        return owner
 
-    def made(self) -> Media:
-        """The media once the change is made. A change of a media changes its etag."""
-        return replace(self.after, revision=self.before.revision + self.changes_media)
+    @property
+    def project_id(self) -> str:
+        return str(self.values.get("project_id", self.before.project_id))
+
+    @property
+    def etag(self) -> str:
+        """Once the change is made, which changes the etag of a media."""
+        return etag_of(self.before.revision + bool(self.values))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,38 @@ from media_service.access.lists import Key, page_of
 from media_service.access.owner import Owner
 from media_service.access.policy import Condition
 from media_service.access.principal import Principal
-from media_service.access.queries import CALLER_UNTIL, Scope, caller_until_params, role
+from media_service.access.queries import (
+    CALLER_UNTIL,
+    CALLERS,
+    CallersQuery,
+    Scope,
+    caller_until_params,
+    role,
+)
 from media_service.access.role import Role
+from media_service.batches.model import Tagged
+from media_service.db.event_types import OF_MEDIA
+from media_service.db.new_event import Numbered
 from media_service.db.notifications import JobChanged
-from media_service.db.transaction import Connection
+from media_service.db.transaction import Connection, Rows
 from media_service.errors import Reason
 from media_service.media import selection
 from media_service.media.queries import KEYS, TABLE, column
 
 NEWEST = (Key("create_time", descending=True), Key("media_id", descending=True))
 LASTING_ROLE = role("m", KEYS, at="c.until")
-CHANGED = "revision = revision + 1, update_time = now()"
+# A change of a media takes the number of its event, so that the row is not written twice.
+CHANGED = "revision = m.revision + 1, update_time = now(), event_sequence = m.event_sequence + 1"
+NUMBERED = (
+    "m.media_id::text as media_id, m.event_sequence, m.org_id, m.owner_type, m.owner_id,"
+    " m.project_id, m.kind, m.state, m.version, m.visibility"
+)
+TAGGED = CallersQuery(f"""
+    select c.position, m.media_id::text as media_id, m.org_id, m.owner_type, m.owner_id,
+           m.project_id, m.revision, m.tags, m.delete_time is not null as deleted,
+           {role("m", KEYS)} as role
+    from {CALLERS} join media m on m.media_id = c.id
+""")
 
 
 async def matching(
@@ -64,36 +85,76 @@ async def lasting_owner(db: Connection, principal: Principal, media_ids: Sequenc
     return {row["media_id"] async for row in rows}
 
 
-async def set_tags(db: Connection, tags: Mapping[str, Sequence[str]]) -> None:
-    rows = [{"media_id": media_id, "tags": of_media} for media_id, of_media in tags.items()]
-    await db.execute(
+async def tagged(
+    db: Connection, principal: Principal, media_ids: Sequence[str]
+) -> list[Tagged | None]:
+    """The media that exist, with the role of the caller."""
+    rows = await db.execute(*TAGGED.of([(media_id, principal) for media_id in media_ids]))
+    found = {
+        row["position"]: Tagged(
+            row["media_id"],
+            Owner(row["owner_type"], row["owner_id"], row["org_id"]),
+            row["project_id"],
+            row["revision"],
+            Role(row["role"]),
+            row["tags"],
+            row["deleted"],
+        )
+        for row in await rows.fetchall()
+    }
+    return [found.get(position) for position in range(1, len(media_ids) + 1)]
+
+
+async def numbered(rows: Rows) -> Mapping[str, Numbered]:
+    """The numbers of the events of changed media, by media."""
+    return {
+        row["media_id"]: Numbered(
+            row["event_sequence"],
+            Owner(row["owner_type"], row["owner_id"], row["org_id"]),
+            row["project_id"],
+            {name: row[name] for name in OF_MEDIA},
+        )
+        for row in await rows.fetchall()
+    }
+
+
+async def set_tags(db: Connection, tags: Mapping[str, Sequence[str]]) -> Mapping[str, Numbered]:
+    new = [{"media_id": media_id, "tags": of_media} for media_id, of_media in tags.items()]
+    rows = await db.execute(
         f"""
         update media m set tags = n.tags, {CHANGED}
         from json_to_recordset(%s::json) as n (media_id uuid, tags text[])
-        where m.media_id = n.media_id
+        where m.media_id = n.media_id returning {NUMBERED}
         """.encode(),
-        (json.dumps(rows),),
+        (json.dumps(new),),
     )
+    return await numbered(rows)
 
 
-async def set_fields(db: Connection, media_ids: Sequence[str], values: Mapping[str, Any]) -> None:
+async def set_fields(
+    db: Connection, media_ids: Sequence[str], values: Mapping[str, Any]
+) -> Mapping[str, Numbered]:
     columns = SQL(", ").join(SQL("{} = %s").format(Identifier(name)) for name in values)
-    await db.execute(
+    rows = await db.execute(
         SQL(
-            "update media set {}, revision = revision + 1, update_time = now()"
-            " where media_id = any(%s::uuid[])"
-        ).format(columns),
+            "update media m set {columns}, {changed} where media_id = any(%s::uuid[])"
+            " returning {numbered}"
+        ).format(columns=columns, changed=SQL(CHANGED), numbered=SQL(NUMBERED)),
         (*(column(value) for value in values.values()), list(media_ids)),
     )
+    return await numbered(rows)
 
 
-async def set_deleted(db: Connection, media_ids: Sequence[str], purge_after: timedelta) -> None:
-    await db.execute(
-        "update media set delete_time = now(),"
+async def set_deleted(
+    db: Connection, media_ids: Sequence[str], purge_after: timedelta
+) -> Mapping[str, Numbered]:
+    rows = await db.execute(
+        "update media m set delete_time = now(),"
         f" purge_time = now() + kept_deleted(org_id, project_id, %s), {CHANGED}"
-        " where media_id = any(%s::uuid[])".encode(),
+        f" where media_id = any(%s::uuid[]) returning {NUMBERED}".encode(),
         (purge_after, list(media_ids)),
     )
+    return await numbered(rows)
 
 
 async def stop_jobs_of_deleted(db: Connection, media_ids: Sequence[str]) -> None:
@@ -114,7 +175,7 @@ async def stop_jobs_of_deleted(db: Connection, media_ids: Sequence[str]) -> None
 
 async def move(
     db: Connection, media_ids: Sequence[str], owner: Owner | None, project_id: str | None
-) -> None:
+) -> Mapping[str, Numbered]:
     """Gives media to an owner, a project, or both, with their uploads and their jobs."""
     values: dict[str, str] = {}
     if owner is not None:
@@ -123,17 +184,22 @@ async def move(
         values["project_id"] = project_id
     columns = SQL(", ").join(SQL("{} = %s").format(Identifier(name)) for name in values)
     # In the order of `media.queries.move`.
-    for table, key, revised in (
-        ("jobs", "subject_id", SQL("")),
-        ("uploads", "media_id", SQL("")),
-        ("media", "media_id", SQL(", revision = revision + 1, update_time = now()")),
-    ):
+    params = (*values.values(), list(media_ids))
+    for table, key in (("jobs", "subject_id"), ("uploads", "media_id")):
         await db.execute(
-            SQL("update {} set {}{} where {} = any(%s::uuid[]) and owner_type is not null").format(
-                Identifier(table), columns, revised, Identifier(key)
+            SQL("update {} set {} where {} = any(%s::uuid[]) and owner_type is not null").format(
+                Identifier(table), columns, Identifier(key)
             ),
-            (*values.values(), list(media_ids)),
+            params,
         )
+    rows = await db.execute(
+        SQL(
+            "update media m set {columns}, {changed} where media_id = any(%s::uuid[])"
+            " returning {numbered}"
+        ).format(columns=columns, changed=SQL(CHANGED), numbered=SQL(NUMBERED)),
+        params,
+    )
+    return await numbered(rows)
 
 
 async def rendering(

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from typing import Any
 
 from media_service.access.policy import decided
 from media_service.access.principal import Principal
@@ -35,10 +36,10 @@ class BatchService:
         self._purge_after = purge_after
         self._foreign = foreign
 
-    def deletion(self) -> Action:
+    def deletion(self) -> Action[Any]:
         return Delete(self._purge_after)
 
-    def rendering(self, pipeline: Pipeline, name: str, priority: Priority) -> Action:
+    def rendering(self, pipeline: Pipeline, name: str, priority: Priority) -> Action[Any]:
         return Process(pipeline, name, priority, self._foreign)
 
     async def get(self, principal: Principal, media_ids: Sequence[str]) -> list[Media | MediaError]:
@@ -53,7 +54,7 @@ class BatchService:
         self,
         principal: Principal,
         selection: Selection,
-        action: Action,
+        action: Action[Any],
         *,
         atomic: bool,
         validate_only: bool,
@@ -85,7 +86,7 @@ class BatchService:
 
 
 async def start(
-    tx: Transaction, principal: Principal, filter_text: str, action: Action, selected: int
+    tx: Transaction, principal: Principal, filter_text: str, action: Action[Any], selected: int
 ) -> Job | None:
     """Starts the job of a batch, which belongs to the caller."""
     job_id = new_id()

@@ -20,7 +20,7 @@ READ: Mapping[str, Any] = {
 }
 
 
-def to_json(action: Action) -> dict[str, Any]:
+def to_json(action: Action[Any]) -> dict[str, Any]:
     match action:
         case Tag(add, remove):
             return {"do": "tag", "add": list(add), "remove": list(remove)}
@@ -42,7 +42,7 @@ def to_json(action: Action) -> dict[str, Any]:
     raise TypeError(f"{type(action).__name__} cannot be stored")
 
 
-def from_json(stored: Mapping[str, Any], purge_after: timedelta) -> Action:
+def from_json(stored: Mapping[str, Any], purge_after: timedelta) -> Action[Any]:
     """`purge_after`: see `Delete`."""
     match stored:
         case {"do": "tag", "add": add, "remove": remove}:
@@ -59,7 +59,7 @@ def from_json(stored: Mapping[str, Any], purge_after: timedelta) -> Action:
     raise ValueError("an unknown action is stored")
 
 
-def recipient_of(action: Action) -> str | None:
+def recipient_of(action: Action[Any]) -> str | None:
     """Who becomes the owner of the media, as a grantee."""
     if isinstance(action, Move) and action.owner:
         return f"{action.owner.type}:{action.owner.id}"

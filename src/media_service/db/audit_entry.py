@@ -133,10 +133,15 @@ class AuditedCall:
     read: Category | None = None
     counted: bool = False
     bytes: int = 0
+    # With the caller for whom it was computed.
+    _origin: tuple[Owner | None, str, Origin] | None = None
 
     def origin(self) -> Origin:
-        """It is computed only for calls that are recorded."""
-        return self.to_origin(self)
+        """It is computed only for calls that are recorded, and once for all changes of a batch."""
+        caller = self.caller, self.credential_id
+        if self._origin is None or self._origin[:2] != caller:
+            self._origin = (*caller, self.to_origin(self))
+        return self._origin[2]
 
     def reads(self, media_id: str, version: int, category: Category, *, counted: bool) -> None:
         """Notes that the call reads content of a media."""

@@ -8,7 +8,7 @@ from media_service.access.owner import Owner
 from media_service.access.role import Role
 from media_service.db.audit_entry import AuditEntry
 from media_service.db.event_types import EventType
-from media_service.db.new_event import NOBODY, Event, Value
+from media_service.db.new_event import NOBODY, Event, Numbered, Value
 
 # About the media of the entry.
 OF_MEDIA: Mapping[str, EventType] = {
@@ -74,7 +74,9 @@ SILENT = {
 }
 
 
-def event_of(entry: AuditEntry, caller: Owner | None) -> Event | None:
+def event_of(
+    entry: AuditEntry, caller: Owner | None, numbered: Numbered | None = None
+) -> Event | None:
     """The event of an entry, if it has one. What belongs to no media and no project is shown to the
     caller who changed it, and to those with a role on the organization."""
     if (type_ := OF_MEDIA.get(entry.action)) and entry.media_id:
@@ -85,7 +87,7 @@ def event_of(entry: AuditEntry, caller: Owner | None) -> Event | None:
             "rendition": entry.details.get("rendition"),
         }
         data = {name: value for name, value in known.items() if name in type_.fields}
-        return Event(type=type_, media_id=entry.media_id, data=data)
+        return Event(type=type_, media_id=entry.media_id, data=data, numbered=numbered)
     if found := OF_OTHERS.get(entry.action):
         type_, role = found
         kind = type_.partition(".")[0]

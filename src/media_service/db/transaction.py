@@ -24,7 +24,7 @@ from media_service.db.audit_entry import (
     current_call,
 )
 from media_service.db.audited_events import event_of
-from media_service.db.new_event import Event
+from media_service.db.new_event import Event, Numbered
 from media_service.db.new_job import NewJob
 from media_service.db.notifications import EventAdded, JobRunnable, Notification
 from media_service.db.refusals import refusal_of
@@ -99,12 +99,13 @@ class Transaction(Connection):
         outcome: str = "OK",
         size: int = 0,
         details: Mapping[str, str] | None = None,
+        numbered: Numbered | None = None,
     ) -> None:
         """Records a change in the audit log, and emits its event if it has one (see
         `audited_events`). `action` and `call`: those of the current call, if
         they are not set. `resource_id`: of an upload or a job. `outcome`: the reason of the change,
         if it has one. `size`: the bytes that were stored. `details`: what it
-        set; users are named by their random ids, see `person_id`."""
+        set; users are named by their random ids, see `person_id`. `numbered`: see `Event`."""
         call = call or current_call.get()
         action = action or (call.action if call else "")
         entry = AuditEntry(
@@ -121,7 +122,7 @@ class Transaction(Connection):
             details=details or {},
         )
         self._entries.append(entry)
-        if event := event_of(entry, call.caller if call else None):
+        if event := event_of(entry, call.caller if call else None, numbered):
             self.emit(event)
         if call:
             self._calls.append(call)

@@ -306,7 +306,12 @@ class Media:
     @property
     def etag(self) -> str:
         """The etag of the resource. Its content has a separate etag: the id of its blob."""
-        return f'"{self.revision}"'
+        return etag_of(self.revision)
+
+
+def etag_of(revision: int) -> str:
+    """The etag of a media that was changed so many times."""
+    return f'"{revision}"'
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ class BatchServicer(batch_service_pb2_grpc.BatchServiceServicer):
             request, action, batch_service_pb2.BatchProcessSelectedMediaResponse(), context
         )
 
-    async def _run(self, request: Request, action: Action, response: R, context: Context) -> R:
+    async def _run(self, request: Request, action: Action[Any], response: R, context: Context) -> R:
         done = await self._batches.run(
             caller(),
             Selection(lower(request.media_ids), request.filter),
