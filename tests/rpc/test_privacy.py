@@ -22,8 +22,8 @@ from media_service.access.owner import Owner
 from media_service.access.principal import Principal
 from media_service.access.report_signer import is_signed
 from media_service.audit.digests import verify
-from media_service.batches import job_queries
 from media_service.batches.actions import Action, Move, Tag
+from media_service.batches.queries import jobs as batch_jobs
 from media_service.cli.main import cli
 from media_service.db.database import Database
 from media_service.db.new_job import NewJob
@@ -80,12 +80,12 @@ async def pass_time(service: Running) -> None:
         await db.execute("update jobs set run_time = now() where state = 'QUEUED'")
 
 
-async def plant_batch(service: Running, action: Action, principal: Principal) -> None:
+async def plant_batch(service: Running, action: Action[Any], principal: Principal) -> None:
     """A batch whose job has ended."""
     async with Database(service.database_url, 1) as database, database.transaction() as tx:
         job = NewJob(JobKind.BATCH, new_id(), principal.owner, actor=principal.owner, done=True)
         await tx.enqueue(job)
-        await job_queries.insert(tx, job.job_id, principal, "rating=1", action, 1)
+        await batch_jobs.insert(tx, job.job_id, principal, "rating=1", action, 1)
 
 
 async def ended(service: Running, admin: Caller, erasure_id: str) -> privacy_service_pb2.Erasure:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -35,5 +36,5 @@ ACTIONS = [
 
 
 @pytest.mark.parametrize("action", ACTIONS, ids=str)
-def test_an_action_is_the_same_when_it_was_stored(action: Action) -> None:
+def test_an_action_is_the_same_when_it_was_stored(action: Action[Any]) -> None:
     assert from_json(json.loads(json.dumps(to_json(action))), KEPT) == action

@@ -331,7 +331,7 @@ class ErrorReason(_message.Message):
         the file and upload it, or name the owner of the media as that of the copy.
         """
         BATCH_TOO_LARGE: ErrorReason._Value.ValueType  # 510
-        """The filter of a batch selects more than `max_media` media. Narrow it."""
+        """The filter of a batch with `atomic` selects more than `max_media` media. Narrow it, or leave out `atomic`."""
         MEDIA_NOT_FOUND: ErrorReason._Value.ValueType  # 500
         """No media has the id `media_id`, or the caller may not see it. The key is empty if the request has no media id."""
         MEDIA_NOT_COMPARABLE: ErrorReason._Value.ValueType  # 525
@@ -409,7 +409,7 @@ class ErrorReason(_message.Message):
         No job has the id `job_id`, or the caller may not see it. Jobs are deleted 30 days after they end.
         """
         JOB_NOT_CANCELLABLE: ErrorReason._Value.ValueType  # 701
-        """The job `job_id` has ended (see `state`), or its `type` cannot be cancelled: only PROCESS jobs can."""
+        """The job `job_id` has ended (see `state`), or its `type` cannot be cancelled: only PROCESS and BATCH jobs can."""
         JOB_NOT_RETRYABLE: ErrorReason._Value.ValueType  # 702
         """The job `job_id` is in `state`; only FAILED and CANCELLED jobs can be retried."""
         SERVICE_ACCOUNT_NOT_FOUND: ErrorReason._Value.ValueType  # 850
@@ -784,7 +784,7 @@ class ErrorReason(_message.Message):
     the file and upload it, or name the owner of the media as that of the copy.
     """
     BATCH_TOO_LARGE: ErrorReason.Value.ValueType  # 510
-    """The filter of a batch selects more than `max_media` media. Narrow it."""
+    """The filter of a batch with `atomic` selects more than `max_media` media. Narrow it, or leave out `atomic`."""
     MEDIA_NOT_FOUND: ErrorReason.Value.ValueType  # 500
     """No media has the id `media_id`, or the caller may not see it. The key is empty if the request has no media id."""
     MEDIA_NOT_COMPARABLE: ErrorReason.Value.ValueType  # 525
@@ -862,7 +862,7 @@ class ErrorReason(_message.Message):
     No job has the id `job_id`, or the caller may not see it. Jobs are deleted 30 days after they end.
     """
     JOB_NOT_CANCELLABLE: ErrorReason.Value.ValueType  # 701
-    """The job `job_id` has ended (see `state`), or its `type` cannot be cancelled: only PROCESS jobs can."""
+    """The job `job_id` has ended (see `state`), or its `type` cannot be cancelled: only PROCESS and BATCH jobs can."""
     JOB_NOT_RETRYABLE: ErrorReason.Value.ValueType  # 702
     """The job `job_id` is in `state`; only FAILED and CANCELLED jobs can be retried."""
     SERVICE_ACCOUNT_NOT_FOUND: ErrorReason.Value.ValueType  # 850

@@ -14,8 +14,8 @@ from media_service.access.owner import Owner
 from media_service.access.policy import authorize
 from media_service.access.principal import Principal
 from media_service.access.role import Role
-from media_service.batches import queries
 from media_service.batches.model import Change, M, Tagged
+from media_service.batches.queries import media as queries
 from media_service.clock import now
 from media_service.db.new_event import Numbered
 from media_service.db.transaction import Transaction

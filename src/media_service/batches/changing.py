@@ -6,9 +6,9 @@ from typing import Any
 
 from media_service.access.policy import authorize
 from media_service.access.principal import Principal
-from media_service.batches import queries
 from media_service.batches.actions import Action
 from media_service.batches.model import Change, M, Outcome
+from media_service.batches.queries import media as queries
 from media_service.db.new_job import NewJob
 from media_service.db.notifications import MediaChanged
 from media_service.db.transaction import Transaction

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from media_service.access.principal import Principal
 from media_service.access.role import Role
-from media_service.batches import queries
 from media_service.batches.actions import Action, Decide
 from media_service.batches.model import Change
+from media_service.batches.queries import media as queries
 from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.db.new_event import Numbered
 from media_service.db.transaction import Transaction

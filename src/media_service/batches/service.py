@@ -6,10 +6,11 @@ from typing import Any
 
 from media_service.access.policy import decided
 from media_service.access.principal import Principal
-from media_service.batches import job_queries, queries
 from media_service.batches.actions import Action, Delete
 from media_service.batches.changing import allowed, change
 from media_service.batches.model import BatchOutcome, Selection
+from media_service.batches.queries import jobs as batch_jobs
+from media_service.batches.queries import media as queries
 from media_service.batches.rendering import Process
 from media_service.codecs.pipeline.pipeline import Pipeline
 from media_service.db.database import Database
@@ -99,7 +100,7 @@ async def start(
         job_id=job_id,
     )
     await tx.enqueue(job)
-    await job_queries.insert(tx, job_id, principal, filter_text, action, selected)
+    await batch_jobs.insert(tx, job_id, principal, filter_text, action, selected)
     tx.audit(resource_id=job_id)
     (started,) = await reading.get_asked(tx, [(job_id, principal)])
     return started

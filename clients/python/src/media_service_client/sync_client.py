@@ -920,7 +920,8 @@ class Client:
         atomic: bool = False,
         validate_only: bool = False,
     ) -> batch_service_pb2.BatchTagMediaResponse:
-        """Adds tags to up to 1000 media, or to those that match a filter, and removes others."""
+        """Adds tags to up to 1000 media, or to those that match a filter, and removes others. If a
+        filter selects more than 1000, the answer of a batch has a `job` that does it."""
         request = batch_service_pb2.BatchTagMediaRequest(
             media_ids=media_ids,
             filter=filter,
@@ -997,6 +998,33 @@ class Client:
         )
         done: batch_service_pb2.BatchDeleteMediaResponse = self._transport.run(
             calls.call("BatchDeleteMedia", request, self._backoff)
+        )
+        return done
+
+    def batch_process(
+        self,
+        ops: str,
+        media_ids: Iterable[str] = (),
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        rendition: str = "",
+        priority: job_pb2.Job.Priority.ValueType = job_pb2.Job.NORMAL,
+        atomic: bool = False,
+        validate_only: bool = False,
+    ) -> batch_service_pb2.BatchProcessSelectedMediaResponse:
+        """Starts a job for each of up to 1000 media, or of those that match a filter, that renders
+        a rendition with the pipeline `ops`."""
+        request = batch_service_pb2.BatchProcessSelectedMediaRequest(
+            media_ids=media_ids,
+            filter=filter,
+            ops=ops,
+            rendition_name=rendition,
+            priority=priority,
+            atomic=atomic,
+            validate_only=validate_only,
+        )
+        done: batch_service_pb2.BatchProcessSelectedMediaResponse = self._transport.run(
+            calls.call("BatchProcessSelectedMedia", request, self._backoff)
         )
         return done
 

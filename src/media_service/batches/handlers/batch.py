@@ -8,9 +8,10 @@ from time import monotonic
 from media_service.access.lists import after_sql
 from media_service.access.policy import Condition
 from media_service.access.principal import Principal
-from media_service.batches import job_queries, queries
 from media_service.batches.changing import change
 from media_service.batches.model import StoredBatch
+from media_service.batches.queries import jobs as batch_jobs
+from media_service.batches.queries import media as queries
 from media_service.batches.stored import from_json
 from media_service.credentials import queries as credentials
 from media_service.credentials.model import SERVICE_ACCOUNT
@@ -69,7 +70,7 @@ class BatchHandler(JobHandler):
             await claimed_jobs.finish(db, claim, JobState.FAILED, fault)
 
     async def _step(self, tx: Transaction, claim: Claim) -> Step:
-        batch = await job_queries.get(tx, claim.job_id)
+        batch = await batch_jobs.get(tx, claim.job_id)
         if batch is None:  # a person in it was erased
             await end(tx, claim, JobState.CANCELLED)
             return Step(0, ended=True)
@@ -82,7 +83,7 @@ class BatchHandler(JobHandler):
             changed = await change(tx, batch.principal, media_ids, action)
             failed = [each for each in changed.outcomes if isinstance(each.result, MediaError)]
             errors = failed[: MAX_ERRORS - batch.errors]
-            await job_queries.advance(
+            await batch_jobs.advance(
                 tx, claim.job_id, changed.outcomes, changed=changed.count, errors=errors
             )
         if len(media_ids) < AT_ONCE:
