@@ -241,7 +241,9 @@ async def media_like(
     """The media in scope, after one and until another, that look nearly the same as an image, by
     id, with their distances. Those of an organization are found by index."""
     inside = within(resource)
-    near = Condition("true", ())
+    near = Condition(
+        "f.media_id > %s and (%s::uuid is null or f.media_id <= %s)", (after, until, until)
+    )
     if resource.kind == "organization":
         tenant = "tenant_of(%s, '', '')"
         near = Condition(
@@ -251,26 +253,25 @@ async def media_like(
         )
     rows = await db.execute(
         f"""
-        with {scope.sql}, {ASKED}
-        select m.media_id::text as media_id, c.distance
-        from asked a cross join lateral (
+        with {scope.sql}, {ASKED}, compared as materialized (
             select f.media_id, case when cardinality(f.hashes) <= 6
                    then distance_between(f.hashes, a.hashes)
                    else distance_to_image(f.hashes, a.hashes) end as distance
-            from fingerprints f
-            where {near.sql} and f.media_id > %s and (%s::uuid is null or f.media_id <= %s)
-        ) c
-        join media m on m.media_id = c.media_id
+            from fingerprints f cross join asked a
+            where {near.sql}
+        )
+        select m.media_id::text as media_id, c.distance
+        from compared c join media m on m.media_id = c.media_id
         where c.distance <= {BLOCK_DISTANCE} and m.delete_time is null and {inside.sql}
-          and {visible("m", "media_id")}
+          and m.media_id > %s and {visible("m", "media_id")}
         order by m.media_id limit %s
         """.encode(),
         (
             *scope.params,
             *(hash_, str(resource), f"x{hash_.hex()}"),
             *near.params,
-            *(after, until, until),
             *inside.params,
+            after,
             limit,
         ),
     )
