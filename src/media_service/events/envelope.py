@@ -8,6 +8,8 @@ from media_service.events.model import RelayedEvent
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/json"
 MEDIA_TYPE = "application/cloudevents+json"
+# One for all events: `json.dumps` would make one for each.
+TO_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 def envelope(event: RelayedEvent, source: str) -> dict[str, Any]:
@@ -33,4 +35,4 @@ def envelope(event: RelayedEvent, source: str) -> dict[str, Any]:
 
 
 def to_json(event: RelayedEvent, source: str) -> bytes:
-    return json.dumps(envelope(event, source), separators=(",", ":")).encode()
+    return TO_JSON.encode(envelope(event, source)).encode()

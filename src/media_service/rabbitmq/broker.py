@@ -14,6 +14,7 @@ from aiormq.exceptions import (
     AMQPError,
     AuthenticationError,
     ChannelAccessRefused,
+    ChannelInvalidStateError,
     ChannelPreconditionFailed,
     ConnectionNotAllowed,
     DeliveryError,
@@ -46,7 +47,7 @@ REFUSALS = (
     ConnectionNotAllowed,
     ProbableAuthenticationError,
 )
-FAILURES = (AMQPError, OSError, TimeoutError, EOFError)
+FAILURES = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError, EOFError)
 
 # Declares what it needs and uses the connection, within the context. It yields the channels without
 # which it cannot go on.

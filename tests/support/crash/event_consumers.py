@@ -19,6 +19,8 @@ from media_service_client.retry import Backoff
 PATIENT = Backoff(first_seconds=0.05, ceiling_seconds=0.5, attempts=1000)
 QUEUE = "consumer"
 PHOTOS = "photo:"
+# After so long, a queue is empty. On a busy machine, a broker pauses for seconds.
+SILENCE_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +116,20 @@ def bind(url: str, exchange: str) -> None:
     channel.connection.close()
 
 
-def queued(url: str) -> list[Told]:
-    """What the queue has."""
+def queued(url: str, count: int) -> list[Told]:
+    """What the queue has: at most until that many different events have come."""
     channel = channel_of(url)
-    found = []
-    for method, _, body in channel.consume(QUEUE, inactivity_timeout=2):
+    found, different = [], set[str]()
+    # A quorum queue sends a consumer at most 2000 messages that are not acknowledged.
+    for method, _, body in channel.consume(
+        QUEUE, auto_ack=True, inactivity_timeout=SILENCE_SECONDS
+    ):
         if method is None:
             break
         found.append(told(json.loads(body)))
+        different.add(found[-1].event_id)
+        if len(different) == count:
+            break
     channel.connection.close()
     return found
 

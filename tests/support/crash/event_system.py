@@ -205,7 +205,7 @@ class EventSystem:
             "WatchEvents": self._watcher.got,
             "Redis Pub/Sub": self._subscriber.got,
             "the stream of Redis": streamed(self._redis.url, STREAM),
-            "RabbitMQ": queued(self._rabbitmq.url),
+            "RabbitMQ": queued(self._rabbitmq.url, len(events)),
         }
         found = [each for name in got for each in problems(name, got[name], events)]
         if self._watcher.error or self.facts.error:

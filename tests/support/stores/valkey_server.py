@@ -61,7 +61,7 @@ class ValkeyServer:
         client.close()
 
     def _run(self, options: dict[str, str]) -> None:
-        kept = {"--appendonly": "yes"} if self._folder else {}
+        kept = {"--appendonly": "yes", "--appendfsync": "always"} if self._folder else {}
         options = {"--bind": "127.0.0.1", "--save": "", **kept, **options}
         words = [word for pair in options.items() for word in pair]
         self._process = subprocess.Popen([self._program, *words], stdout=subprocess.DEVNULL)
