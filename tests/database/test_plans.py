@@ -94,3 +94,22 @@ async def test_orders_of_organizations_are_read_in_order(
     (plan,) = explaining.plans
     assert not scanned(plan) & {"media", "access_grants"}
     assert rows_read(plan, "media") <= 30 * PAGE
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("caller", "most"), [(EVERYWHERE, ONCE), (OWNER, 2 * PAGE)])
+async def test_the_trash_reads_only_deleted_media(catalog: str, caller: str, most: int) -> None:
+    keys = parse_order("delete_time desc")
+    condition = parse_filter("delete_time:*")
+    assert condition
+    scope = scope_of(Principal(caller), Role.VIEWER)
+    async with Database(catalog, 2) as database, database.transaction() as db:
+        await db.execute(f"set local enable_seqscan = {'on' if LONG_FORM else 'off'}".encode())
+        explaining = Explaining(db)
+        found = await queries.page(explaining.connection, scope, [condition], keys, PAGE)
+    assert found
+    assert all(listed.media.delete_time for listed in found)
+    for plan in explaining.plans:
+        assert not scanned(plan) & {"media", "media_versions", "blobs", "access_grants"}
+        if LONG_FORM or caller == EVERYWHERE:  # in the slice, an owner has few media
+            assert rows_read(plan, "media") <= most
