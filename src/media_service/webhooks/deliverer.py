@@ -10,18 +10,20 @@ import contextlib
 import logging
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from media_service.access.role import Role
 from media_service.clock import now
+from media_service.db.batcher import Batcher
 from media_service.db.database import Database
 from media_service.db.notifications import WebhookDue
 from media_service.db.transaction import Transaction
 from media_service.errors import Unavailable
 from media_service.webhooks.access import locate
 from media_service.webhooks.disabling import FAILING, GONE, ROLE_LOST, disable
-from media_service.webhooks.model import Answer, Claim, DueWebhook, Webhook
+from media_service.webhooks.model import Answer, Claim, DueWebhook, Finished, Webhook
 from media_service.webhooks.queries import due as queries
 from media_service.webhooks.queries import webhooks
 from media_service.webhooks.secrets import SecretBox, SecretLost
@@ -79,6 +81,7 @@ class Deliverer:
         self._sender = sender
         self._box = box
         self._shares = Shares()
+        self._record = Batcher(self._record_all)
         self._wake = asyncio.Event()
         self._hungry = False  # whether something waits for the end of an attempt
         self._without_key: dict[str, float] = {}  # webhooks, until when
@@ -186,13 +189,19 @@ class Deliverer:
             if self._hungry:
                 self._wake.set()
 
+    async def _record_all(self, finished: Sequence[Finished]) -> Sequence[None]:
+        async with self._database.connection() as db:
+            await queries.finish(db, finished)
+        return [None] * len(finished)
+
     async def _finish(self, claim: Claim, webhook: Webhook, answer: Answer) -> None:
         pause = None if answer.delivered or answer.gone else pause_after(claim.attempt)
+        await self._record(Finished(claim, answer, pause))
+        if answer.delivered and not webhook.failing_since:
+            return
         async with self._database.connection() as db:
-            await queries.finish(db, claim, answer, pause)
             if answer.delivered:
-                if webhook.failing_since:
-                    await webhooks.succeeded(db, webhook.webhook_id)
+                await webhooks.succeeded(db, webhook.webhook_id)
                 return
             since = await webhooks.failed(db, webhook.webhook_id, pause)
         self._wake.set()  # the next attempt may be due before the sleep ends

@@ -103,3 +103,12 @@ class Answer:
     def gone(self) -> bool:
         """Whether the receiver wants no more."""
         return self.status == GONE
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An attempt that has ended. `pause`: until the next one; None: there is none."""
+
+    claim: Claim
+    answer: Answer
+    pause: timedelta | None

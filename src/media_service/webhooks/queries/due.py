@@ -10,7 +10,7 @@ from datetime import timedelta
 from media_service.db.transaction import Connection, Transaction
 from media_service.events.envelope import to_json
 from media_service.events.model import RelayedEvent
-from media_service.webhooks.model import Answer, Claim, DueWebhook
+from media_service.webhooks.model import Claim, DueWebhook, Finished
 from media_service.webhooks.queries.matching import (
     FILTERED,
     OF_ORGANIZATION,
@@ -150,31 +150,33 @@ async def claim(tx: Transaction, rooms: Mapping[str, int], lease: timedelta) -> 
     return claims
 
 
-async def finish(db: Connection, claim: Claim, answer: Answer, pause: timedelta | None) -> None:
-    """Records an attempt, unless another one was claimed since. `pause`: until the next one; None:
-    there is none."""
+async def finish(db: Connection, attempts: Sequence[Finished]) -> None:
+    """Records attempts, except those of deliveries of which another one was claimed since."""
     await db.execute(
         """
-        update webhook_deliveries set
-            status = %(status)s, duration = %(duration)s, error = %(error)s,
-            excerpt = %(excerpt)s, next_time = now() + %(pause)s::interval,
-            body = case when %(pause)s::interval is null then null else body end,
-            delivered_time = case when %(delivered)s then now() end,
-            failed_time = case when %(pause)s::interval is null and not %(delivered)s then now() end
-        where webhook_id = %(webhook_id)s and event_id = %(event_id)s and attempts = %(number)s
-          and next_time is not null
+        update webhook_deliveries d set
+            status = f.status, duration = f.duration, error = f.error, excerpt = f.excerpt,
+            next_time = now() + f.pause, body = case when f.pause is null then null else body end,
+            delivered_time = case when f.delivered then now() end,
+            failed_time = case when f.pause is null and not f.delivered then now() end
+        from unnest(
+            %s::uuid[], %s::uuid[], %s::int[], %s::int[], %s::interval[], %s::text[], %s::text[],
+            %s::interval[], %s::boolean[]
+        ) as f (webhook_id, event_id, number, status, duration, error, excerpt, pause, delivered)
+        where (d.webhook_id, d.event_id) = (f.webhook_id, f.event_id) and d.attempts = f.number
+          and d.next_time is not null
         """,
-        {
-            "status": answer.status,
-            "duration": timedelta(seconds=answer.seconds),
-            "error": answer.error,
-            "excerpt": answer.excerpt,
-            "pause": pause,
-            "delivered": answer.delivered,
-            "webhook_id": claim.webhook_id,
-            "event_id": claim.event_id,
-            "number": claim.number,
-        },
+        (
+            [each.claim.webhook_id for each in attempts],
+            [each.claim.event_id for each in attempts],
+            [each.claim.number for each in attempts],
+            [each.answer.status for each in attempts],
+            [timedelta(seconds=each.answer.seconds) for each in attempts],
+            [each.answer.error for each in attempts],
+            [each.answer.excerpt for each in attempts],
+            [each.pause for each in attempts],
+            [each.answer.delivered for each in attempts],
+        ),
     )
 
 
