@@ -199,6 +199,7 @@ async def test_a_webhook_of_an_organization_gets_its_events_of_some_types_and_pr
             "WEBHOOK_DISABLED",
             {"webhook_id": webhook_id},
         )
+        await eventually_async(lambda: all_relayed(hooked))
         assert (await webhooks.update(erin, webhook_id, enabled=True)).enabled
         third = await store_in(finn, "spring", jpeg())
         await eventually_async(lambda: are_told(first, third))
@@ -225,6 +226,16 @@ async def test_a_webhook_of_an_organization_gets_its_events_of_some_types_and_pr
         assert len(opened.received) == 6
         await webhooks.update(erin, webhook_id, ["project_ids", "event_types"])
         assert not (await webhooks.get(erin, webhook_id)).project_ids
+
+
+async def all_relayed(service: Running) -> bool:
+    """Whether every event has reached the sink, which matches it with webhooks as they are then."""
+    async with service.database() as db:
+        rows = await db.execute(
+            "select not exists (select from event_outbox) and l.last_cursor = s.cursor"
+            " from event_log l cross join event_sinks s where s.name = 'webhooks'"
+        )
+        return await rows.fetchone() == (True,)
 
 
 async def none_waits(service: Running) -> bool:

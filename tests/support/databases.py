@@ -68,7 +68,7 @@ where relnamespace = 'public'::regnamespace and relkind = 'r'
 """
 
 # What a running server has recorded about itself and its stores.
-OF_SERVERS = frozenset({"audit_writers", "stores"})
+OF_SERVERS = frozenset({"audit_writers", "event_sinks", "stores"})
 
 END_OTHERS = """
 select pg_terminate_backend(pid, 10000) from pg_stat_activity
