@@ -6,8 +6,10 @@ an advisory lock lets one of them migrate while the others wait.
 
 import asyncio
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 from psycopg import OperationalError
 from psycopg.errors import LockNotAvailable
@@ -16,6 +18,7 @@ from media_service.db.connection import LimitedConnection
 from media_service.db.extensions import check_extensions
 from media_service.errors import Reason, Unavailable
 
+SUFFIX = ".sql"
 LOCK = 0x6D656469  # "medi"
 CONNECT_SECONDS = 10.0
 # The time limit of a statement. One that rewrites a large table may take long.
@@ -37,9 +40,21 @@ class Migration:
 
 
 def migrations() -> list[Migration]:
+    return [
+        Migration(file.name.removesuffix(SUFFIX), file.read_text())
+        for file in sorted(files(), key=lambda file: file.name)
+    ]
+
+
+def names() -> set[str]:
+    """The names of all migrations. To read them all takes a process that starts several times as
+    long."""
+    return {file.name.removesuffix(SUFFIX) for file in files()}
+
+
+def files() -> Iterator[Traversable]:
     folder = resources.files(__package__) / "migrations"
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    return [Migration(f.name.removesuffix(".sql"), f.read_text()) for f in files]
+    return (file for file in folder.iterdir() if file.name.endswith(SUFFIX))
 
 
 async def connect(url: str) -> LimitedConnection:
@@ -120,10 +135,10 @@ async def applied(db: LimitedConnection) -> set[str]:
 async def is_current(url: str) -> bool:
     """Whether the database has exactly the schema of this version."""
     async with await connect(url) as db:
-        return await applied(db) == {m.name for m in migrations()}
+        return await applied(db) == names()
 
 
 async def is_sufficient(db: LimitedConnection) -> bool:
     """Whether the database has at least the schema of this version. While servers are replaced by
     those of a newer version, it has that one."""
-    return await applied(db) >= {m.name for m in migrations()}
+    return await applied(db) >= names()

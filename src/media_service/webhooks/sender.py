@@ -72,14 +72,9 @@ class Sender:
     def __init__(self, destinations: Destinations, names: Names | None = None) -> None:
         self._destinations = destinations
         self._names = names or Names()
-        self._tls = ssl.create_default_context()
-        self._sessions: Mapping[str, ClientSession] = {}
+        self._sessions: dict[str, ClientSession] = {}
 
     async def __aenter__(self) -> Self:
-        self._sessions = {
-            "https": self._session(encrypted=True),
-            "http": self._session(encrypted=False),
-        }
         return self
 
     async def __aexit__(
@@ -92,11 +87,18 @@ class Sender:
             await session.close()
         self._names.close()
 
-    def _session(self, *, encrypted: bool) -> ClientSession:
+    def _session(self, scheme: str) -> ClientSession:
+        """Opened when it is needed first: loading the authorities takes a third of the start of a
+        worker."""
+        if scheme not in self._sessions:
+            self._sessions[scheme] = self._open(encrypted=scheme == "https")
+        return self._sessions[scheme]
+
+    def _open(self, *, encrypted: bool) -> ClientSession:
         return ClientSession(
             connector=TCPConnector(
                 resolver=CheckedResolver(self._destinations, self._names, encrypted=encrypted),
-                ssl=self._tls,
+                ssl=ssl.create_default_context() if encrypted else True,
                 use_dns_cache=False,
                 limit=ATTEMPTS,
             ),
@@ -127,7 +129,7 @@ class Sender:
     async def _send(self, url: URL, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
         async with (
             asyncio.timeout(TIMEOUT_SECONDS),
-            self._sessions[url.scheme].post(
+            self._session(url.scheme).post(
                 url, data=body, headers=headers, allow_redirects=False
             ) as response,
         ):

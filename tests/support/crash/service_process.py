@@ -18,6 +18,7 @@ IMPORTED = [
     "media_service.app",
     *(f"media_service.cli.{command}" for command in COMMANDS),
     "tests.support.crash.freeze",
+    "tests.support.crash.imports",
 ]
 
 
