@@ -17,14 +17,18 @@ from mediaservice.v1 import (
     job_service_pb2,
     media_pb2,
     media_service_pb2,
+    policy_service_pb2,
     processing_service_pb2,
     upload_service_pb2,
 )
 
+from media_service.codecs.image.perceptual_hash import perceptual_hashes
 from media_service.foreign import dispatcher, exchange
 from media_service.foreign.messages import FAILED, MAX_BYTES, PROCESS, PROCESSED, PROGRESS
+from tests.support.media.photos import photo
 from tests.support.media.small_files import jpeg, png
 from tests.support.rpc.server import Caller, Running, Start, refused
+from tests.support.rpc.sharing import make_administrator
 from tests.support.stores.rabbitmq_server import RabbitmqServer
 from tests.support.tools import eventually_async
 
@@ -185,7 +189,8 @@ async def test_a_result_becomes_a_rendition_once(
                 "select type from events where subject = %s order by cursor",
                 (f"job/{wanted.job_id}",),
             )
-            return await rows.fetchall() == [("job.created",), ("job.succeeded",)]
+            types = ("job.created", "job.started", "job.succeeded")
+            return [type_ for (type_,) in await rows.fetchall()] == list(types)
 
     await eventually_async(announced)
 
@@ -221,6 +226,27 @@ async def test_a_result_that_is_not_what_it_says_fails_the_job(
     found, metadata = cause(failed)
     assert found == reason
     assert problem in metadata.get("problem", "")
+    assert await renditions(ann, wanted) == []
+
+
+async def test_a_result_that_looks_like_a_blocked_image_fails_the_job(
+    server: Running, ann: Caller, worker: ForeignWorker
+) -> None:
+    image = photo(80).resize(0.4)
+    await make_administrator(server, "root")
+    root = await server.caller("root")
+    blocked = policy_service_pb2.BlockFileRequest(
+        resource="service:", perceptual_hash=perceptual_hashes(image)[0]
+    )
+    await root.call(root.policies.BlockFile, blocked)
+    wanted = await request(ann)
+    job = await worker.take()
+    data = bytes(image.resize(0.9).pngsave_buffer())
+    width, height = round(image.width * 0.9), round(image.height * 0.9)
+    await worker.put(job, data)
+    await worker.processed(job, data, width=width, height=height)
+    failed = await until_state(ann, wanted, job_pb2.Job.FAILED)
+    assert cause(failed) == ("FILE_BLOCKED", {"sha256": hashlib.sha256(data).hexdigest()})
     assert await renditions(ann, wanted) == []
 
 
