@@ -1,6 +1,8 @@
 """`media-service rm`, `undelete`, `tag`, `visibility` and `transfer`: changes of media."""
 
+import re
 from functools import partial
+from itertools import takewhile
 
 import click
 
@@ -9,18 +11,18 @@ from media_service.cli.client_command import client_command
 from media_service.cli.each import for_each
 from media_service.cli.json_output import json_option
 from media_service.cli.owner_name import OwnerName, owner_in
-from media_service.cli.selected import dry_run_option, filter_option, for_selected
+from media_service.cli.selected import (
+    change_ids,
+    check_selection,
+    dry_run_option,
+    filter_option,
+    for_ids,
+    for_selected,
+)
 from media_service.media.model import Visibility
-from media_service_client import Client, Media, MediaServiceError
+from media_service_client import Client, Media
 
-
-def check_selection(wrong: object, why: str) -> None:
-    if wrong:
-        raise click.UsageError(why)
-
-
-# How often a change is tried again because another one came first.
-ATTEMPTS = 5
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @click.command(
@@ -50,20 +52,16 @@ def rm(
     """Deletes media. Without --purge, `undelete` restores them for a while."""
     if filter_:
         check_selection(media_ids or purge, "--filter excludes IDs and --purge")
-        for_selected(
-            client, filter_, partial(client.batch_delete, validate_only=dry_run), "deleted"
-        )
+        for_selected(client, filter_, client.batch_delete, "deleted", dry_run=dry_run)
         return
     check_selection(not media_ids or dry_run, "name media, or a --filter")
 
-    def act(media_id: str) -> Media:
-        media = client.delete(media_id)
+    def show(media: Media) -> None:
         if purge:
-            client.purge(media_id)
-        return media
+            client.purge(media.media_id)
+        output.report(media, "purged" if purge else "deleted", as_json=json_)
 
-    done = "purged" if purge else "deleted"
-    for_each(media_ids, act, partial(output.report, done=done, as_json=json_))
+    for_ids(client, media_ids, client.batch_delete, show)
 
 
 @click.command(epilog="Example: media-service undelete ID")
@@ -79,12 +77,12 @@ def undelete(client: Client, media_ids: tuple[str, ...], json_: bool) -> None:
     epilog="""\b
 Examples:
   media-service tag ID sea summer
-  media-service tag ID --remove summer
+  media-service tag ID ID --remove summer
   media-service tag --filter 'kind=VIDEO rating=5' best
   media-service ls --filter 'tags:"sea"'
 """
 )
-@click.argument("words", nargs=-1, metavar="[ID] [TAG]...")
+@click.argument("words", nargs=-1, metavar="[ID]... [TAG]...")
 @click.option("--remove", multiple=True, metavar="TAG", help="Remove a tag; repeat for more.")
 @filter_option
 @dry_run_option
@@ -98,31 +96,29 @@ def tag(
     dry_run: bool,
     json_: bool,
 ) -> None:
-    """Adds tags to a media, and removes others. Prints the tags that it has then. With --filter, no
-    ID is named, and the number of media that have changed is printed."""
+    """Adds tags to media, and removes others. Prints the tags that one media has then, or a line for
+    each of several. With --filter, no ID is named, and the number of media that have changed is
+    printed."""
+    media_ids = list(takewhile(UUID.fullmatch, words))
+    tags = words[len(media_ids) :]
+    change = partial(client.batch_tag, add=tags, remove=remove)
     if filter_:
-        act = partial(client.batch_tag, add=words, remove=remove, validate_only=dry_run)
-        for_selected(client, filter_, act, "tagged")
+        check_selection(media_ids, "--filter excludes IDs")
+        for_selected(client, filter_, change, "tagged", dry_run=dry_run)
         return
-    check_selection(not words or dry_run, "name a media, or a --filter")
-    media_id, *tags = words
-    media = client.get(media_id)
-    for attempt in range(ATTEMPTS if tags or remove else 0):
-        kept = [each for each in media.tags if each not in remove]
-        wanted = Media(media_id=media.media_id, etag=media.etag)
-        wanted.tags.extend(dict.fromkeys([*kept, *tags]))
-        try:
-            media = client.update(wanted, ["tags"])
-            break
-        except MediaServiceError as error:
-            if error.reason != "ETAG_MISMATCH" or attempt == ATTEMPTS - 1:
-                raise
-            media = client.get(media_id)
-    if json_:
-        output.report(media, "tagged", as_json=True)
-        return
-    for each in media.tags:
-        click.echo(output.printable(each))
+    check_selection(not media_ids or dry_run, "name media, or a --filter")
+
+    def show(media: Media) -> None:
+        if json_ or len(media_ids) > 1:
+            output.report(media, "tagged", as_json=json_)
+            return
+        for each in media.tags:
+            click.echo(output.printable(each))
+
+    if tags or remove:
+        for_ids(client, media_ids, change, show)
+    else:
+        for_each(media_ids, client.get, show)
 
 
 @click.command(
@@ -144,12 +140,10 @@ def visibility(client: Client, visibility: str, media_ids: tuple[str, ...], json
     PRIVATE: nothing. PUBLIC: its renditions. PUBLIC_ORIGINAL: also the original. `show` prints the
     public URLs, which exist within moments.
     """
-    value = Media.Visibility.Value(visibility)
-
-    def act(media_id: str) -> Media:
-        return client.update(Media(media_id=media_id, visibility=value), ["visibility"])
-
-    for_each(media_ids, act, partial(output.report, done=visibility.lower(), as_json=json_))
+    media = Media(visibility=Media.Visibility.Value(visibility))
+    act = partial(client.batch_update, media, ["visibility"])
+    show = partial(output.report, done=visibility.lower(), as_json=json_)
+    for_ids(client, media_ids, lambda some: act(media_ids=some), show)
 
 
 @click.command(
@@ -185,44 +179,23 @@ def transfer(
         raise click.UsageError("--project and --no-project exclude each other")
     if filter_:
         check_selection(media_ids or owner, "--filter excludes IDs and --owner")
-        act_on_all = partial(client.batch_move, project_id=project or "", validate_only=dry_run)
-        for_selected(client, filter_, act_on_all, "transferred")
+        act_on_all = partial(client.batch_move, project_id=project or "")
+        for_selected(client, filter_, act_on_all, "transferred", dry_run=dry_run)
         return
     check_selection(not media_ids or dry_run, "name media, or a --filter")
-
-    def act(media_id: str) -> Media:
-        new_owner = None
-        if owner is not None:
-            new_owner = owner_in(client.get(media_id).owner.organization_id, owner)
-        return client.transfer(media_id, owner=new_owner, project_id="" if no_project else project)
-
-    for_each(media_ids, act, partial(output.report, done="transferred", as_json=json_))
-
-
-@click.command(epilog="Example: media-service copy ID ID --project vacation-k3x9q2ma")
-@click.argument("media_ids", nargs=-1, required=True, metavar="ID...")
-@click.option("--owner", type=OwnerName(), metavar="TYPE:ID", help="Who will own the copies.")
-@click.option("--project", metavar="PROJECT", help="The project that will contain them.")
-@click.option("--no-project", is_flag=True, help="No project will contain them.")
-@json_option
-@client_command
-def copy(
-    client: Client,
-    media_ids: tuple[str, ...],
-    owner: tuple[str, str] | None,
-    project: str | None,
-    no_project: bool,
-    json_: bool,
-) -> None:
-    """Copies media, and prints the copies. You own them unless --owner says otherwise, and they are
-    in the same project unless another one is named."""
-    if project is not None and no_project:
-        raise click.UsageError("--project and --no-project exclude each other")
-
-    def act(media_id: str) -> Media:
-        new_owner = None
-        if owner is not None:
-            new_owner = owner_in(client.get(media_id).owner.organization_id, owner)
-        return client.copy(media_id, owner=new_owner, project_id="" if no_project else project)
-
-    for_each(media_ids, act, partial(output.report, done="copied", as_json=json_))
+    show = partial(output.report, done="transferred", as_json=json_)
+    move = partial(client.batch_move, project_id="" if no_project else project)
+    if owner is None:
+        for_ids(client, media_ids, move, show)
+        return
+    # A media stays in its organization, and so does the name of its new owner.
+    organizations: dict[str, list[str]] = {}
+    for found in client.batch_get(media_ids):
+        of_media = found.media.owner.organization_id
+        organizations.setdefault(of_media, []).append(found.media_id)
+    done = [
+        change_ids(client, some, partial(move, owner=owner_in(organization, owner)), show)
+        for organization, some in organizations.items()
+    ]
+    if not all(done):
+        raise SystemExit(1)

@@ -1,5 +1,7 @@
 """`media-service process`, `reprocess` and `operations`: renditions by pipelines and presets."""
 
+from functools import partial
+
 import click
 from rich.console import Console
 from rich.filesize import decimal
@@ -7,9 +9,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from media_service.cli import output
-from media_service.cli.client_command import INTERRUPTED, client_command, fail
+from media_service.cli.client_command import client_command, fail
+from media_service.cli.following import follow
 from media_service.cli.jobs import print_job
 from media_service.cli.json_output import json_option, print_json
+from media_service.cli.selected import (
+    check_selection,
+    dry_run_option,
+    filter_option,
+    for_selected,
+)
 from media_service_client import Client, Job, Media, OperationInfo
 
 PRIORITIES = [value.name for value in Job.Priority.DESCRIPTOR.values if value.number]
@@ -23,11 +32,13 @@ Examples:
   media-service process ID resize:300x300:cover convert:avif --watch | cut -f6
   media-service process ID clip:10:25.5 transcode:h264:720 --watch
   media-service process ID frame:12.5 resize:400x
+  media-service process --filter 'kind=IMAGE' resize:800x600 --dry-run
   media-service operations
 """
 )
-@click.argument("media_id", metavar="ID")
-@click.argument("operations", nargs=-1, required=True, metavar="OPERATION...")
+@click.argument("words", nargs=-1, required=True, metavar="[ID] OPERATION...")
+@filter_option
+@dry_run_option
 @click.option("--name", default="", metavar="NAME", help="Name of the rendition.")
 @click.option(
     "--priority",
@@ -41,24 +52,28 @@ Examples:
 @client_command
 def process(
     client: Client,
-    media_id: str,
-    operations: tuple[str, ...],
+    words: tuple[str, ...],
+    filter_: str,
+    dry_run: bool,
     name: str,
     priority: str,
     watch: bool,
     json_: bool,
 ) -> None:
-    """Starts a job that creates a rendition of a media. The operations apply in order.
+    """Starts a job that creates a rendition of a media. The operations apply in order. With
+    --filter, no ID is named, and the number of jobs that were started is printed.
 
     The job continues after this command ends. In a pipe, the output is one line: job id, state,
     type, percent, media id and name of the rendition, separated by tabs.
     """
-    job = client.process(
-        media_id,
-        ",".join(operations),
-        rendition=name,
-        priority=Job.Priority.Value(priority),
-    )
+    level = Job.Priority.Value(priority)
+    if filter_:
+        act = partial(client.batch_process, ",".join(words), rendition=name, priority=level)
+        for_selected(client, filter_, act, "started", dry_run=dry_run)
+        return
+    media_id, *operations = words
+    check_selection(not operations or dry_run, "name an ID and operations, or a --filter")
+    job = client.process(media_id, ",".join(operations), rendition=name, priority=level)
     if watch:
         job = follow(client, job)
     report(job, as_json=json_)
@@ -104,19 +119,6 @@ def is_preset(job: Job, first: Job) -> bool:
 
 def is_in_vain(job: Job) -> bool:
     return job.state in {Job.FAILED, Job.CANCELLED}
-
-
-def follow(client: Client, job: Job) -> Job:
-    """Shows a job until it has ended."""
-    try:
-        with output.job_progress(job.rendition_name or Job.Type.Name(job.type).lower()) as show:
-            for seen in client.watch_job(job.job_id):
-                show(seen)
-                job = seen
-    except KeyboardInterrupt:
-        output.complain(f"the job continues. To cancel it:\n  media-service cancel {job.job_id}")
-        raise SystemExit(INTERRUPTED) from None
-    return job
 
 
 def report(job: Job, *, as_json: bool) -> None:
