@@ -96,9 +96,9 @@ def tag(
     dry_run: bool,
     json_: bool,
 ) -> None:
-    """Adds tags to media, and removes others. Prints the tags that one media has then, or a line for
-    each of several. With --filter, no ID is named, and the number of media that have changed is
-    printed."""
+    """Adds tags to media, and removes others. Prints the tags that a single media has then, or a
+    line for each of several. With --filter, no ID is named, and the number of media that have
+    changed is printed."""
     media_ids = list(takewhile(UUID.fullmatch, words))
     tags = words[len(media_ids) :]
     change = partial(client.batch_tag, add=tags, remove=remove)

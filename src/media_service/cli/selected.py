@@ -43,7 +43,11 @@ class Act(Protocol):
     """A batch, as a method of the client."""
 
     def __call__(
-        self, media_ids: Sequence[str] = (), *, filter: str = "", validate_only: bool = False
+        self,
+        media_ids: Sequence[str] = (),
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        validate_only: bool = False,
     ) -> Done: ...
 
 
