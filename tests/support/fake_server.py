@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import grpc
@@ -13,6 +14,7 @@ from google.protobuf import empty_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from mediaservice.v1 import (
+    batch_service_pb2_grpc,
     download_service_pb2,
     download_service_pb2_grpc,
     job_pb2,
@@ -29,6 +31,7 @@ from mediaservice.v1 import (
 )
 
 from media_service.ids import new_id
+from tests.support.fake_batches import FakeBatches
 
 Upload = upload_pb2.Upload
 CHECKPOINT = 300_000  # bytes; those after the last checkpoint are lost when a stream breaks
@@ -576,6 +579,10 @@ def serving(fake: Fake) -> Iterator[str]:
     media_service_pb2_grpc.add_MediaServiceServicer_to_server(fake, server)
     processing_service_pb2_grpc.add_ProcessingServiceServicer_to_server(fake, server)
     job_service_pb2_grpc.add_JobServiceServicer_to_server(fake, server)
+    batches: Callable[..., FakeBatches] = FakeBatches
+    batch_service_pb2_grpc.add_BatchServiceServicer_to_server(
+        batches(fake.stored, partial(status, "MEDIA_NOT_FOUND")), server
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

@@ -99,13 +99,13 @@ def tag(
     """Adds tags to media, and removes others. Prints the tags that a single media has then, or a
     line for each of several. With --filter, no ID is named, and the number of media that have
     changed is printed."""
-    media_ids = list(takewhile(UUID.fullmatch, words))
-    tags = words[len(media_ids) :]
-    change = partial(client.batch_tag, add=tags, remove=remove)
     if filter_:
-        check_selection(media_ids, "--filter excludes IDs")
-        for_selected(client, filter_, change, "tagged", dry_run=dry_run)
+        check_selection(any(map(UUID.fullmatch, words)), "--filter excludes IDs")
+        act = partial(client.batch_tag, add=words, remove=remove)
+        for_selected(client, filter_, act, "tagged", dry_run=dry_run)
         return
+    media_ids = [*words[:1], *takewhile(UUID.fullmatch, words[1:])]
+    tags = words[len(media_ids) :]
     check_selection(not media_ids or dry_run, "name media, or a --filter")
 
     def show(media: Media) -> None:
@@ -116,6 +116,7 @@ def tag(
             click.echo(output.printable(each))
 
     if tags or remove:
+        change = partial(client.batch_tag, add=tags, remove=remove)
         for_ids(client, media_ids, change, show)
     else:
         for_each(media_ids, client.get, show)
