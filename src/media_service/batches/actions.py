@@ -99,7 +99,7 @@ class Tag(Action[Tagged]):
     async def load(
         self, tx: Transaction, principal: Principal, media_ids: Sequence[str]
     ) -> Sequence[Tagged | None]:
-        return await queries.tagged(tx, principal, media_ids)
+        return await queries.tagged(tx, principal, media_ids, self.role)
 
     async def prepare(
         self, tx: Transaction, principal: Principal, media: Sequence[Tagged]

@@ -12,11 +12,13 @@ from media_service.access.owner import Owner
 from media_service.access.policy import Condition
 from media_service.access.principal import Principal
 from media_service.access.queries import (
+    CALLER,
     CALLER_UNTIL,
-    CALLERS,
-    CallersQuery,
     Scope,
+    caller_params,
     caller_until_params,
+    owner_key,
+    project_keys,
     role,
 )
 from media_service.access.role import Role
@@ -37,12 +39,25 @@ NUMBERED = (
     "m.media_id::text as media_id, m.event_sequence, m.org_id, m.owner_type, m.owner_id,"
     " m.project_id, m.kind, m.state, m.version, m.visibility"
 )
-TAGGED = CallersQuery(f"""
-    select c.position, m.media_id::text as media_id, m.org_id, m.owner_type, m.owner_id,
-           m.project_id, m.revision, m.tags, m.delete_time is not null as deleted,
-           {role("m", KEYS)} as role
-    from {CALLERS} join media m on m.media_id = c.id
-""")
+# What media are in decides the role on most of them, and is the same for many. Only where it gives
+# too low a role is that on the media itself computed.
+IN_CONTAINERS = role("p", (owner_key("p"), *project_keys("p")))
+TAGGED = f"""
+    with caller as materialized (select c.* from {CALLER}),
+    asked as materialized (
+        select m.media_id, m.org_id, m.owner_type, m.owner_id, m.project_id, m.revision, m.tags,
+               m.delete_time is not null as deleted
+        from media m where m.media_id = any(%s::uuid[])
+    ), places as materialized (
+        select p.*, {IN_CONTAINERS} as role
+        from caller c
+        cross join (select distinct org_id, owner_type, owner_id, project_id from asked) p
+    )
+    select m.*, m.media_id::text as media_id,
+           case when p.role >= %s then p.role else {role("m", KEYS)} end as role
+    from asked m join places p using (org_id, owner_type, owner_id, project_id)
+    cross join caller c
+"""
 
 
 async def matching(
@@ -86,12 +101,14 @@ async def lasting_owner(db: Connection, principal: Principal, media_ids: Sequenc
 
 
 async def tagged(
-    db: Connection, principal: Principal, media_ids: Sequence[str]
+    db: Connection, principal: Principal, media_ids: Sequence[str], enough: Role
 ) -> list[Tagged | None]:
-    """The media that exist, with the role of the caller."""
-    rows = await db.execute(*TAGGED.of([(media_id, principal) for media_id in media_ids]))
+    """The media that exist, with the role of the caller, which may be a higher one if it is
+    `enough`."""
+    params = (*caller_params(principal), list(media_ids), int(enough))
+    rows = await db.execute(TAGGED.encode(), params)
     found = {
-        row["position"]: Tagged(
+        row["media_id"]: Tagged(
             row["media_id"],
             Owner(row["owner_type"], row["owner_id"], row["org_id"]),
             row["project_id"],
@@ -102,7 +119,7 @@ async def tagged(
         )
         for row in await rows.fetchall()
     }
-    return [found.get(position) for position in range(1, len(media_ids) + 1)]
+    return [found.get(media_id) for media_id in media_ids]
 
 
 async def numbered(rows: Rows) -> Mapping[str, Numbered]:
