@@ -21,6 +21,7 @@ from media_service.media import queries
 from media_service.media.filter import parse_filter
 from media_service.media.model import Attributes, Kind, NewMedia, Total
 from media_service.media.paging import SORTABLE, parse_order
+from media_service.media.selection import select
 from media_service.search.indexing import write_due
 from media_service.storage.checksums import Checksums
 
@@ -59,6 +60,9 @@ FILTERS: dict[str, Callable[[Row], bool]] = {
     'location:"-90,170,90,-170"': lambda r: within(r, -90, 90, (170, 180), (-180, -170)),
     "location:*": lambda r: known(r, "location"),
     f"checksums.sha256={b'1'.hex() * 32}": lambda r: r["sha256"] == b"1" * 32,
+    f"NOT checksums.sha256={b'1'.hex() * 32} AND rating>1": lambda r: (
+        r["sha256"] != b"1" * 32 and r["rating"] > 1
+    ),
     "tags:a OR rating>3": lambda r: "a" in r["tags"] or r["rating"] > 3,
     "labels.k:* AND title:*": lambda r: "k" in r["labels"] and r["title"] != "",
     "labels.k!=a": lambda r: "k" in r["labels"] and r["labels"]["k"] != "a",
@@ -163,12 +167,11 @@ async def test_lists_of_media_agree_with_the_model(
         await build(db, rows)
         await write_due(db)
         for text, wanted in FILTERS.items():
-            condition = parse_filter(text)
-            where = [condition] if condition else []
-            page = await queries.page(db, scope(ANN), where, parse_order(""), COUNT)
+            may, where = await select(db, ANN, text)
+            page = await queries.page(db, may, where, parse_order(""), COUNT)
             found = {each.media.media_id for each in page}
             assert found == {row["media_id"] for row in rows if wanted(row)}, text
-            assert await queries.count(db, scope(ANN), where) == Total(len(found)), text
+            assert await queries.count(db, may, where) == Total(len(found)), text
         for order in ORDERS:
             keys = parse_order(order)
             seen: list[str] = []
@@ -215,9 +218,8 @@ async def test_what_a_filter_by_content_reads_tells_nothing_of_others(database: 
             assert row
             counts.append(row["fetched"])
             if len(counts) == 1:
-                where = parse_filter(f"checksums.sha256={content.hex()}")
-                assert where
-                page = await queries.page(db, scope(ANN), [where], parse_order(""), COUNT)
+                may, where = await select(db, ANN, f"checksums.sha256={content.hex()}")
+                page = await queries.page(db, may, where, parse_order(""), COUNT)
         return len(page), [after - before for before, after in zip(*counts, strict=True)]
 
     random = Random(0)  # noqa: S311

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from media_service.access.policy import Condition
 from media_service.access.principal import LINK, LinkMode, Principal
+from media_service.access.queries import Named
 from media_service.errors import InvalidArgument, Reason
 from media_service.media.filter import (
     FIELDS,
@@ -23,7 +24,7 @@ from media_service.media.filter import (
 
 BOX = "box(point(%s, %s), point(%s, %s))"
 HAS_CONTENT = with_content(b"").sql
-ONE, TWO = str(UUID(int=1)), str(UUID(int=2))
+ONE, TWO, SMART = [str(UUID(int=number)) for number in (1, 2, 3)]
 HAS_TAG = "m.tag_hashes @> array[hashtextextended(%s, 0)]"
 
 
@@ -274,10 +275,30 @@ def test_a_smart_collection_stands_for_its_filter() -> None:
     smart = {ONE: f"rating=5 OR collection={TWO}", TWO: "kind=IMAGE"}
     found = parse(f"NOT collection={ONE.upper()} AND kind=VIDEO", smart=smart)
     assert found
-    assert found.collections == {ONE, TWO}
+    assert found.named == Named(frozenset({ONE, TWO}))
     inner = f"(m.rating = %s or {IN_COLLECTION})"
     assert found.condition.sql == f"(not coalesce({inner}, false) and m.kind = %s)"
     assert found.condition.params == (5, UUID(TWO), "VIDEO"), "smart ones are not nested"
+
+
+@pytest.mark.parametrize(
+    ("text", "within"),
+    [
+        (f"collection={ONE}", {ONE}),
+        (f"kind=IMAGE AND (collection={ONE} OR collection={TWO} AND rating=5)", {ONE, TWO}),
+        (f"collection={ONE} OR kind=IMAGE", None),
+        (f"NOT collection={ONE}", None),
+        (f"NOT collection={ONE} AND collection={TWO}", {TWO}),
+        (f"collection={SMART}", {TWO}),
+        (f"checksums.sha256={'0a' * 32} OR collection={ONE}", {b"\n" * 32, ONE}),
+    ],
+)
+def test_a_filter_may_be_limited_to_what_it_names(
+    text: str, within: set[str | bytes] | None
+) -> None:
+    found = parse(text, smart={SMART: f"collection={TWO} rating=5"})
+    assert found
+    assert found.named.within == within
 
 
 LIKELY = st.lists(

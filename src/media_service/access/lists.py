@@ -139,7 +139,7 @@ IN_ORGANIZATION = "{0}.org_id = any((select ids from organizations_of_caller)::t
 OWNED = "({0}.org_id, {0}.owner_type, {0}.owner_id) = (c.org_id, c.owner_type, c.owner_id)"
 IN_PROJECT = "{0}.project_id = c.project_id and {0}.project_id <> '' and " + IN_ORGANIZATION
 WHOLE = ("whole_organizations c", "{0}.org_id = c.org_id and {0}.org_id <> ''")
-SINGLE_MEDIA = "single_media c"
+SINGLE_MEDIA, WITHIN = "single_media c", "within c"
 ADMINISTERED = ("administered c", "c.org_id in ('', {0}.org_id)")
 
 
@@ -175,7 +175,7 @@ def page_of(
         containers = Condition(f"{CONTAINERS}, {projects.sql}", projects.params)
     branches = [
         rows.first_of(name, inside, limit)
-        for name, inside in containers_of(table, "first_projects")
+        for name, inside in containers_of(table, scope, "first_projects")
     ]
     union = " union ".join(f"({branch.sql})" for branch in branches)
     sql = f"""
@@ -195,6 +195,8 @@ def page_of_much(
     full of what the caller may see. So a page costs as many rows as there are for each such row,
     times the size of the page. Outside of organizations, where the rows of strangers are, it reads
     what `page_of` does."""
+    if scope.within:
+        return page_of(table, scope, conditions, keys, limit)
     rows = Rows(table, conditions, keys)
     seen = visible(table.alias, table.media_id or table.id)
     inside = f"{{0}}.org_id = c.org_id and {{0}}.org_id <> '' and {seen}"
@@ -202,7 +204,7 @@ def page_of_much(
         rows.first_of("organizations_read c", inside, limit),
         *(
             rows.first_of(name, f"{alone} and {{0}}.org_id = ''", limit)
-            for name, alone in containers_of(table, "projects_of_caller")
+            for name, alone in containers_of(table, scope, "projects_of_caller")
             if (name, alone) != WHOLE
         ),
     ]
@@ -223,7 +225,7 @@ def some_of(table: Table, scope: Scope, conditions: Sequence[Condition], most: i
     rows = Rows(table, conditions, [])
     branches = [
         rows.any_of(name, inside, most)
-        for name, inside in containers_of(table, "projects_of_caller")
+        for name, inside in containers_of(table, scope, "projects_of_caller")
     ]
     union = " union ".join(f"({branch.sql})" for branch in branches)
     sql = f"""
@@ -233,9 +235,13 @@ def some_of(table: Table, scope: Scope, conditions: Sequence[Condition], most: i
     return Page(sql, (*scope.params, *params_of(branches)))
 
 
-def containers_of(table: Table, projects: str) -> Iterator[tuple[str, str]]:
+def containers_of(table: Table, scope: Scope, projects: str) -> Iterator[tuple[str, str]]:
     """The common table expressions of the containers of a table's rows, and the conditions for what
     is in one of them."""
+    if scope.within:  # these media are few, and no container has them in order
+        seen = visible(table.alias, table.media_id or table.id)
+        yield WITHIN, f"{{0}}.{table.media_id} = c.media_id and {seen}"
+        return
     yield f"{table.owners} c", OWNED
     yield WHOLE
     yield ADMINISTERED
@@ -268,7 +274,7 @@ class Rows:
 
     def first_of(self, containers: str, inside: str, limit: int) -> Condition:
         """The first rows of each container `c`."""
-        if containers == SINGLE_MEDIA and self._table.id == self._table.media_id:
+        if containers in {SINGLE_MEDIA, WITHIN} and self._table.id == self._table.media_id:
             return self._only_of(containers, inside)
         first = self._first(inside, limit)
         return Condition(f"select k.* from {containers}, lateral ({first.sql}) k", first.params)

@@ -9,14 +9,13 @@ in it: a forgotten check is an error, not a leak. The gate has checked before th
 token covers the permission.
 """
 
-from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from media_service.access.owner import Owner
 from media_service.access.principal import Principal
-from media_service.access.queries import Scope, scope_of
+from media_service.access.queries import NOTHING, Named, Scope, scope_of
 from media_service.access.role import Role
 from media_service.errors import MediaError, PermissionDenied, Reason
 
@@ -91,13 +90,11 @@ def role_required(role: Role) -> PermissionDenied:
     )
 
 
-def scope(
-    principal: Principal, minimum: Role = Role.VIEWER, collections: Sequence[str] = ()
-) -> Scope:
+def scope(principal: Principal, minimum: Role = Role.VIEWER, named: Named = NOTHING) -> Scope:
     """The things on which the caller has the role `minimum` or a higher one, for lists. Collections
-    share media for VIEWER: a list that names `collections` has what these share, too."""
+    share media for VIEWER: a list that names some has what these share, too."""
     decided()
-    return scope_of(principal, minimum, collections)
+    return scope_of(principal, minimum, named)
 
 
 def owned_by(owner: Owner, alias: str) -> Condition:

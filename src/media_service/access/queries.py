@@ -286,23 +286,62 @@ def scope_of_link(minimum: Role) -> str:
     """
 
 
-# The media that some collections share with the caller, as in `role_of`, with the ids of these
-# collections as a parameter.
-SHARED_BY_COLLECTIONS = f"""
-            union
-            select ('media:' || cm.media_id) collate "C" from caller c
-            cross join collections k
-            join collection_members cm on cm.collection_id = k.collection_id and cm.shared
-            join media m on m.media_id = cm.media_id and m.org_id = k.org_id
+# Of the collections with some ids, those on which the caller has a role, and their members. The ids
+# are a parameter.
+NAMED_COLLECTIONS = f"""
+        named_collections as materialized (
+            select k.collection_id, k.org_id from caller c cross join collections k
             where k.collection_id = any(%s::uuid[]) and {role("k", collection_keys("k"))} > 0
+        ),
+        named_members as materialized (
+            select n.collection_id, n.org_id, cm.media_id, cm.shared from named_collections n
+            join collection_members cm on cm.collection_id = n.collection_id
+        ),
 """
+# What these share with the caller, as in `role_of`.
+SHARED_BY_COLLECTIONS = """
+            union
+            select ('media:' || n.media_id) collate "C" from named_members n
+            join media m on m.media_id = n.media_id and m.org_id = n.org_id where n.shared
+"""
+# The media with some SHA-256, which are a parameter. They are read from an index by containers, and
+# only from those of the caller: how long that takes tells nothing of what other tenants have. See
+# the migration `contents`.
+NAMED_CONTENTS = """
+        , named_contents as materialized (
+            select named.content, found.* from unnest(%s::bytea[]) as named (content)
+            cross join lateral media_with_content(
+                named.content,
+                array(
+                    select resource from reached
+                    where resource >= 'organization:' and resource < 'project;'
+                    union all
+                    select ('owner:' || o.org_id || '/' || c.owner_type || ':' || c.owner_id)
+                        collate "C"
+                    from caller c cross join caller_organizations o
+                    union all
+                    select case org_id when '' then 'service:' else 'organization:' || org_id end
+                        collate "C"
+                    from administered
+                ),
+                array(
+                    select substr(resource, 7)::uuid from reached
+                    where resource >= 'media:' and resource < 'media;'
+                )
+            ) found
+        )
+"""
+# What a list is limited to: the members of some of the named collections, and some of the contents.
+MEMBERS = "select media_id from named_members where collection_id = any(%s::uuid[])"
+CONTENTS = "select media_id from named_contents where content = any(%s::bytea[])"
 
 
-def scope_sql(minimum: Role, also: str = "") -> str:
-    """Common table expressions for `visible`, with the parameters of `CALLER`. `also`: a UNION with
-    further resources, and its parameters."""
+def scope_sql(minimum: Role, named: str = "", shared: str = "") -> str:
+    """Common table expressions for `visible`, with the parameters of `CALLER`. `named`: more of
+    them, with their parameters. `shared`: a UNION with further resources."""
     return f"""
         caller as materialized (select c.* from {CALLER}),
+        {named}
         caller_organizations as materialized (
             select unnest({organizations("caller")}) as org_id from caller
         ),
@@ -322,7 +361,7 @@ def scope_sql(minimum: Role, also: str = "") -> str:
             select g.resource from direct d join access_grants g on g.grantee = d.resource
             where d.resource >= 'project:' and d.resource < 'project;'
               and least(g.role, d.role) >= {minimum:d} and {valid("g")}
-            {also}
+            {shared}
         ),
         administered as materialized (
             select c.org_id from caller c where {service_role("c")} >= {minimum:d}
@@ -353,17 +392,47 @@ def among(keys: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a caller may see in lists: common table expressions, and their parameters."""
+    """What a caller may see in lists: common table expressions, and their parameters. `within`: the
+    list has only media that are in the table `within`."""
 
     sql: str
     params: tuple[Any, ...]
+    within: bool = False
 
 
-def scope_of(principal: Principal, minimum: Role, collections: Sequence[str] = ()) -> Scope:
-    """`collections`: what these share with the caller is in scope, too."""
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The ids of collections and the SHA-256 that a filter names. Each media that it selects is in
+    one of those `within`; None: it selects others, too."""
+
+    collections: frozenset[str] = frozenset()
+    contents: frozenset[bytes] = frozenset()
+    within: frozenset[str | bytes] | None = None
+
+
+NOTHING = Named()
+
+
+def scope_of(principal: Principal, minimum: Role, named: Named = NOTHING) -> Scope:
+    """What the named collections share with the caller is in scope, too."""
+    params: tuple[Any, ...] = caller_params(principal)
     if principal.type == LINK:
-        return Scope(scope_of_link(minimum), caller_params(principal))
-    if collections and minimum <= Role.VIEWER:
-        sql = scope_sql(minimum, SHARED_BY_COLLECTIONS)
-        return Scope(sql, (*caller_params(principal), list(collections)))
-    return Scope(scope_sql(minimum), caller_params(principal))
+        sql = scope_of_link(minimum)
+    elif named.collections:
+        # To share is to let others view.
+        shared = SHARED_BY_COLLECTIONS if minimum <= Role.VIEWER else ""
+        sql = scope_sql(minimum, NAMED_COLLECTIONS, shared)
+        params = (*params, sorted(named.collections))
+    else:
+        sql = scope_sql(minimum)
+    if named.contents:
+        sql += NAMED_CONTENTS
+        params = (*params, sorted(named.contents))
+    if named.within is None:
+        return Scope(sql, params)
+    members = sorted(each for each in named.within if isinstance(each, str))
+    contents = sorted(each for each in named.within if isinstance(each, bytes))
+    found = {MEMBERS: members, CONTENTS: contents}
+    union = " union ".join(part for part, values in found.items() if values)
+    params = (*params, *(values for values in found.values() if values))
+    return Scope(f"{sql}, within as materialized ({union})", params, within=True)

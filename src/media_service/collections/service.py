@@ -203,7 +203,7 @@ async def check_filter(db: Connection, principal: Principal, filter_text: str) -
     """Raises InvalidArgument (INVALID_FILTER). Smart collections do not select from each other, so
     none selects from itself."""
     parsed = parse(filter_text)
-    named = sorted(parsed.collections) if parsed else []
+    named = sorted(parsed.named.collections) if parsed else []
     if await media_queries.smart_filters(db, principal, named):
         raise fail("a smart collection cannot select from another smart one")
 

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from media_service.access.policy import Condition
 from media_service.access.principal import LINK, Principal
-from media_service.access.queries import collection_keys, role
+from media_service.access.queries import Named
 from media_service.errors import InvalidArgument, Reason
 from media_service.media.model import Kind, MediaState, ScanState, Visibility
 from media_service.nearest import nearest
@@ -177,38 +177,16 @@ POINT = (
     "point((m.private_info #>> '{location,longitude}')::float8,"
     " (m.private_info #>> '{location,latitude}')::float8)"
 )
-# Of a collection on which the caller has a role. Another one is like one without members.
-IN_COLLECTION = f"""
-    m.media_id in (
-        select cm.media_id from caller cross join collections k
-        join collection_members cm on cm.collection_id = k.collection_id
-        where k.collection_id = %s and {role("k", collection_keys("k"), caller="caller")} > 0
-    )
-"""  # noqa: S608
-# Read from an index by containers, and only from those of the caller: how long it takes tells
-# nothing of what other tenants have. See the migration `contents`.
+# The tables are those of a scope for what the filter names. With `coalesce`, these are no joins,
+# and each media is looked up in a hash table: the planner would expect few rows, and compare each
+# with all. A collection on which the caller has no role is like one without members.
+IN_COLLECTION = (
+    "coalesce(m.media_id in (select media_id from named_members where collection_id = %s), false)"
+)
 WITH_CONTENT = """
-    (m.media_id, m.version) in (
-        select wc.media_id, wc.version from media_with_content(
-            %s,
-            array(
-                select resource from reached
-                where resource >= 'organization:' and resource < 'project;'
-                union all
-                select ('owner:' || o.org_id || '/' || c.owner_type || ':' || c.owner_id)
-                    collate "C"
-                from caller c cross join caller_organizations o
-                union all
-                select case org_id when '' then 'service:' else 'organization:' || org_id end
-                    collate "C"
-                from administered
-            ),
-            array(
-                select substr(resource, 7)::uuid from reached
-                where resource >= 'media:' and resource < 'media;'
-            )
-        ) wc
-    )
+    coalesce((m.media_id, m.version) in (
+        select media_id, version from named_contents where content = %s
+    ), false)
 """
 HEX_DIGITS = 64
 INTEGER, NUMBER = "a 64-bit integer", "a number"
@@ -322,11 +300,10 @@ def snake_case(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter as SQL, for a statement that begins with `Scope.sql`. `collections`: the ids of
-    those that it names."""
+    """A filter as SQL, for a statement that begins with `Scope.sql` for what the filter names."""
 
     condition: Condition
-    collections: frozenset[str]
+    named: Named
 
 
 def parse(
@@ -338,10 +315,11 @@ def parse(
     if not tokens:
         return None
     parser = Parser(tokens, fields, smart or {})
-    condition = parser.disjunction()
+    whole = parser.disjunction()
     if (rest := parser.peek()) is not None:
         raise fail(f"{rest[1]!r} is not expected here")
-    return Filter(condition, frozenset(parser.collections))
+    named = Named(frozenset(parser.collections), frozenset(parser.contents), whole.within)
+    return Filter(whole.condition, named)
 
 
 def parse_filter(text: str, fields: Mapping[str, Field] = FIELDS) -> Condition | None:
@@ -365,6 +343,26 @@ def tokenize(text: str) -> list[tuple[str, str]]:
     return tokens
 
 
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A part of a filter. `within`: see `Named`."""
+
+    condition: Condition
+    within: frozenset[str | bytes] | None = None
+
+
+def both(terms: Sequence[Term]) -> Term:
+    within = next((term.within for term in terms if term.within is not None), None)
+    return Term(join(" and ", [term.condition for term in terms]), within)
+
+
+def either(terms: Sequence[Term]) -> Term:
+    within: frozenset[str | bytes] | None = frozenset()
+    for term in terms:
+        within = None if within is None or term.within is None else within | term.within
+    return Term(join(" or ", [term.condition for term in terms]), within)
+
+
 class Parser:
     """A recursive descent parser. `MAX_TERMS` limits depth and length."""
 
@@ -378,6 +376,7 @@ class Parser:
         self._fields = fields
         self._smart = smart
         self.collections: set[str] = set()
+        self.contents: set[bytes] = set()
         self._at = 0
         self._terms = 0
 
@@ -391,45 +390,45 @@ class Parser:
         self._at += 1
         return token
 
-    def disjunction(self) -> Condition:
+    def disjunction(self) -> Term:
         parts = [self.conjunction()]
         while self.peek() == ("word", "OR"):
             self.take()
             parts.append(self.conjunction())
-        return join(" or ", parts)
+        return either(parts)
 
-    def conjunction(self) -> Condition:
+    def conjunction(self) -> Term:
         parts = [self.term()]
         while self.peek() not in {None, ("word", "OR"), ("paren", ")")}:
             if self.peek() == ("word", "AND"):
                 self.take()
             parts.append(self.term())
-        return join(" and ", parts)
+        return both(parts)
 
-    def term(self) -> Condition:
+    def term(self) -> Term:
         self._terms += 1
         if self._terms > MAX_TERMS:
             raise fail(f"it has more than {MAX_TERMS} terms")
         kind, value = self.take()
         if (kind, value) == ("word", "NOT") or kind == "minus":
-            inner = self.term()
-            return Condition(f"not coalesce({inner.sql}, false)", inner.params)
+            inner = self.term().condition
+            return Term(Condition(f"not coalesce({inner.sql}, false)", inner.params))
         if (kind, value) == ("paren", "("):
-            inner = self.disjunction()
+            group = self.disjunction()
             if self.take() != ("paren", ")"):
                 raise fail("a parenthesis is not closed")
-            return inner
+            return group
         if kind != "word":
             raise fail(f"a field is expected instead of {value!r}")
         return self.comparison(value)
 
-    def comparison(self, name: str) -> Condition:
+    def comparison(self, name: str) -> Term:
         field = find_field(name, self._fields)
         kind, operator = self.take()
         is_presence = operator == ":" and self.peek() == ("word", "*") and field.present != ""
         if is_presence and kind == "operator":
             self.take()
-            return Condition(field.present.format(field.sql), field.params)
+            return Term(Condition(field.present.format(field.sql), field.params))
         if kind != "operator" or operator not in field.operators:
             allowed = " ".join(sorted(field.operators))
             raise fail(f"{name} is compared with {allowed}, not with {operator!r}")
@@ -446,18 +445,22 @@ class Parser:
             raise fail(f"{name} must be {field.expected}, not {value[:100]!r}{hint}") from None
         if field is FIELDS["collection"]:
             return self.collection(parsed)
-        return compare(field, operator, parsed)
+        if field is FIELDS["checksums.sha256"]:
+            self.contents.add(parsed)
+            return Term(with_content(parsed), frozenset({parsed}))
+        return Term(compare(field, operator, parsed))
 
-    def collection(self, collection_id: UUID) -> Condition:
+    def collection(self, collection_id: UUID) -> Term:
         """The members of a collection, or what a smart one selects."""
         self.collections.add(str(collection_id))
         if len(self.collections) > MAX_COLLECTIONS:
             raise fail(f"it names more than {MAX_COLLECTIONS} collections")
         selects = parse(self._smart.get(str(collection_id), ""), self._fields)
         if selects is None:
-            return in_collection(collection_id)
-        self.collections |= selects.collections
-        return selects.condition
+            return Term(in_collection(collection_id), frozenset({str(collection_id)}))
+        self.collections |= selects.named.collections
+        self.contents |= selects.named.contents
+        return Term(selects.condition, selects.named.within)
 
 
 def compare(field: Field, operator: str, value: Any) -> Condition:

@@ -18,7 +18,7 @@ async def select(
     parsed = parse(filter_text, fields)
     if parsed is None:
         return scope(principal, minimum), []
-    if parsed.collections:
-        smart = await queries.smart_filters(db, principal, sorted(parsed.collections))
+    if named := parsed.named.collections:
+        smart = await queries.smart_filters(db, principal, sorted(named))
         parsed = parse(filter_text, fields, smart) or parsed
-    return scope(principal, minimum, sorted(parsed.collections)), [parsed.condition]
+    return scope(principal, minimum, parsed.named), [parsed.condition]
