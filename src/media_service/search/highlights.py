@@ -16,11 +16,17 @@ AROUND = 80
 MAX_SHOWN = 300
 
 
+# Letters that Unicode does not take apart, and `unaccent` does.
+PLAIN = dict(zip("łøđħŧı", "lodhti", strict=True))
+TWO_LETTERS = {"ß": "ss", "æ": "ae", "œ": "oe", "þ": "th"}
+EITHER = {two: f"(?:{two}|{one})" for one, two in TWO_LETTERS.items()}
+
+
 @lru_cache(maxsize=4096)
 def folded_letter(letter: str) -> str:
     """One character for one, so that positions stay."""
     plain = unicodedata.normalize("NFD", letter)[0].lower()
-    return plain if len(plain) == 1 else letter
+    return PLAIN.get(plain, plain) if len(plain) == 1 else letter
 
 
 def folded(text: str) -> str:
@@ -30,8 +36,15 @@ def folded(text: str) -> str:
 def pattern_of(wanted: Sequence[str]) -> re.Pattern[str]:
     """Matches the words, longer ones first. Punctuation in between matches any."""
     words = sorted((re.split(r"[\W_]+", folded(each)) for each in wanted), key=len, reverse=True)
-    options = [r"[\W_]+".join(map(re.escape, filter(None, parts))) for parts in words]
+    options = [r"[\W_]+".join(map(spellings, filter(None, parts))) for parts in words]
     return re.compile("|".join(filter(None, options)))
+
+
+def spellings(word: str) -> str:
+    """A pattern for a word, in which `ss` is `ß`, too, and the reverse."""
+    for one, two in TWO_LETTERS.items():
+        word = word.replace(one, two)
+    return re.sub("|".join(EITHER), lambda two: EITHER[two[0]], re.escape(word))
 
 
 def highlights(hit: Hit, wanted: Sequence[str]) -> list[Highlight]:
