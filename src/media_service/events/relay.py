@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 MOVED = 1000
 # The longest delay if a notification is lost.
 POLL_SECONDS = 1.0
-# Between two steps that do not have all they can carry, so that each has more: under load, steps
-# cost more than events.
-PAUSE_SECONDS = 0.02
+# After moving events, unless more wait than one transaction moves. Under load, steps cost more than
+# events, so each step of the relay and of the sinks, which follow it, should carry many.
+PAUSE_SECONDS = 0.03
 # How long a worker that hangs keeps others from delivering to its sinks. One that died does not.
 LEASE = timedelta(seconds=15)
 # How often a lease is renewed while nothing is delivered, and a sink that another worker holds is
@@ -159,9 +159,11 @@ class Relay:
             moved = await queries.relay(tx, MOVED)
             if moved:
                 tx.notify(EventRelayed())
+        if moved == MOVED:
+            return 0
         if moved:
-            self._wake_sinks()
-        return 0 if moved == MOVED else POLL_SECONDS
+            await asyncio.sleep(PAUSE_SECONDS)
+        return POLL_SECONDS
 
     async def _repeat(self, step: Callable[[], Awaitable[float]], wake: asyncio.Event) -> None:
         while True:
@@ -172,8 +174,6 @@ class Relay:
                 known = isinstance(error, Unavailable)
                 log.warning("events are delayed: %s", error, exc_info=None if known else error)
                 seconds = OUTAGE_SECONDS
-            if seconds:
-                await asyncio.sleep(PAUSE_SECONDS)
             try:
                 async with asyncio.timeout(seconds):
                     await wake.wait()
