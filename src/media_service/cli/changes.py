@@ -200,3 +200,32 @@ def transfer(
     ]
     if not all(done):
         raise SystemExit(1)
+
+
+@click.command(epilog="Example: media-service copy ID ID --project vacation-k3x9q2ma")
+@click.argument("media_ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--owner", type=OwnerName(), metavar="TYPE:ID", help="Who will own the copies.")
+@click.option("--project", metavar="PROJECT", help="The project that will contain them.")
+@click.option("--no-project", is_flag=True, help="No project will contain them.")
+@json_option
+@client_command
+def copy(
+    client: Client,
+    media_ids: tuple[str, ...],
+    owner: tuple[str, str] | None,
+    project: str | None,
+    no_project: bool,
+    json_: bool,
+) -> None:
+    """Copies media, and prints the copies. You own them unless --owner says otherwise, and they are
+    in the same project unless another one is named."""
+    if project is not None and no_project:
+        raise click.UsageError("--project and --no-project exclude each other")
+
+    def act(media_id: str) -> Media:
+        new_owner = None
+        if owner is not None:
+            new_owner = owner_in(client.get(media_id).owner.organization_id, owner)
+        return client.copy(media_id, owner=new_owner, project_id="" if no_project else project)
+
+    for_each(media_ids, act, partial(output.report, done="copied", as_json=json_))
