@@ -224,6 +224,8 @@ def archived(client: httpx.Client) -> dict[str, str]:
 PREPARE: dict[str, Callable[[httpx.Client], dict[str, str]]] = {
     "CompleteUpload": uploaded,
     "CopyMedia": sharing,
+    "WatchCollection": collecting,
+    "StreamCollection": collecting,
     **dict.fromkeys(
         [
             *("CreateWebhook", "GetWebhook", "ListWebhooks", "DeleteWebhook"),
@@ -275,7 +277,10 @@ READING = ("BatchGet", "Get", "List", "Download", "Render", "Export")
 
 
 # They follow what happens, without an end.
-ENDLESS = {"WatchEvents", "StreamEvents", "WatchMedia", "StreamMedia"}
+ENDLESS = {
+    *("WatchEvents", "StreamEvents", "WatchMedia", "StreamMedia"),
+    *("WatchCollection", "StreamCollection"),
+}
 
 
 def check_begins(

@@ -149,6 +149,7 @@ OF_COLLECTIONS: dict[str, dict[str, Any]] = {
     "ListCollectionMedia": {"collectionId": "$collection"},
     "DeleteCollection": {"collectionId": "$collection"},
 }
+WATCHES_OF_COLLECTIONS = ("WatchCollection", "StreamCollection")
 OF_JOB = ("JobService.GetJob", "JobService.WatchJob", "JobService.WatchJobEvents")
 HEADERS = {"UploadService.AppendUpload": {"upload-offset": "0"}}
 
@@ -397,7 +398,20 @@ ROWS: list[Row] = [
     Row("EventService.WatchEvents", {}),
     Row("EventService.StreamEvents", {}),
     *(Row(f"EventService.{name}", {"mediaId": "$media"}, media) for name in OF_EVENTS),
+    *(
+        Row(
+            f"EventService.{name}",
+            {"collectionId": "$collection"},
+            *(collection, COLLECTION),
+        )
+        for name in WATCHES_OF_COLLECTIONS
+    ),
     Row("WatchService.CreateWatchTicket", {"mediaId": "$media"}, media, variant="media"),
+    Row(
+        "WatchService.CreateWatchTicket",
+        {"collectionId": "$collection"},
+        *(collection, COLLECTION, "collection"),
+    ),
     Row("WatchService.CreateWatchTicket", {"events": True}, variant="events"),
     # Jobs
     *(Row(name, {"jobId": "$job"}, queued_job) for name in OF_JOB),

@@ -14,7 +14,10 @@ from tests.support.contract_rules import METHODS, rule_of
 from tests.support.tests_text import ALL_TESTS
 
 ROOT = Path(__file__).parents[2]
-GRPC_ONLY = {"WriteUpload", "Download", "WatchEvents", "WatchJob", "WatchMedia", "WatchUpload"}
+GRPC_ONLY = {
+    *("WriteUpload", "Download", "WatchEvents", "WatchJob", "WatchMedia", "WatchUpload"),
+    "WatchCollection",
+}
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 

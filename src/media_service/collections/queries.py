@@ -26,6 +26,7 @@ from media_service.access.queries import (
 from media_service.access.role import Role
 from media_service.collections.model import Collection, Member, NewCollection
 from media_service.db.transaction import Connection
+from media_service.events.model import Followed
 from media_service.media import queries as media_queries
 from media_service.media.model import Listed
 
@@ -407,3 +408,22 @@ async def member_page(
         Listed(media_queries.record(row), (row["position"], UUID(row["media_id"])))
         async for row in rows
     ]
+
+
+def followed(collection_id: str, subject: str, selects: Condition | None) -> Followed:
+    """The events about a collection, which have this subject, and about its members. `selects`: the
+    condition of a smart one. What happened to a media before it was shared stays hidden."""
+    if selects:
+        return Followed(
+            Condition(f"(e.subject = %s or ({selects.sql}))", (subject, *selects.params)),
+            Condition("e.subject = %s", (subject,)),
+        )
+    of_member = (
+        "(e.subject = %s or exists (select from collection_members cm"
+        " where cm.collection_id = %s and cm.media_id = e.media_id{}))"
+    )
+    shared = f" and cm.shared and cm.add_time <= e.time and e.minimum_role <= {Role.VIEWER:d}"
+    params = (subject, collection_id)
+    return Followed(
+        Condition(of_member.format(""), params), Condition(of_member.format(shared), params)
+    )

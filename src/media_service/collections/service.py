@@ -17,6 +17,8 @@ from media_service.collections.model import Collection, Member, NewCollection
 from media_service.db.database import Database
 from media_service.db.transaction import Connection, Transaction
 from media_service.errors import Aborted, InvalidArgument, Reason
+from media_service.events.model import Followed
+from media_service.events.service import Following
 from media_service.ids import new_id
 from media_service.media import queries as media_queries
 from media_service.media.filter import fail, parse
@@ -183,6 +185,17 @@ class CollectionService:
             await queries.set_fields(tx, collection_id, {})
             record(tx, found)
             return await load(tx, principal, collection_id)
+
+    def following(self, principal: Principal, collection_id: str) -> Following:
+        """What a watch of a collection follows: the collection, and those of its media that the
+        caller may see. It raises NotFound (COLLECTION_NOT_FOUND) once they have no role on it."""
+
+        async def current(db: Connection) -> Followed:
+            collection = await load(db, principal, collection_id, Role.VIEWER)
+            changed = f"collection/{collection_id}"
+            return queries.followed(collection_id, changed, parse_filter(collection.filter))
+
+        return current
 
     async def media(
         self, principal: Principal, collection_id: str, page_token: str, limit: int

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
+from media_service.access.policy import Condition
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
@@ -23,6 +25,16 @@ class Cursor:
 
     def __str__(self) -> str:
         return f"{self.epoch}-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What a watch of several media follows, as conditions for an event `e` and its media `m` as it
+    is now. `selected`: the events that belong to it. `shared`: those that the caller may see even
+    if they have no role on what the event is about."""
+
+    selected: Condition
+    shared: Condition
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from media_service.access.policy import Condition
 from media_service.access.queries import Scope, media_keys, role, visible
 from media_service.access.role import Role
 from media_service.db.transaction import Connection, Transaction
-from media_service.events.model import Cursor, Page, RelayedEvent
+from media_service.events.model import Cursor, Followed, Page, RelayedEvent
 from media_service.events.status import SinkStatus, Status
 
 COLUMNS = """
@@ -101,11 +101,16 @@ async def after(db: Connection, cursor: Cursor, limit: int) -> Page:
 
 
 async def visible_after(
-    db: Connection, scope: Scope, where: Sequence[Condition], cursor: Cursor, limit: int
+    db: Connection,
+    scope: Scope,
+    where: Sequence[Condition],
+    cursor: Cursor,
+    limit: int,
+    followed: Followed | None = None,
 ) -> Page:
     """Of the next `limit` events, those that meet all conditions and that the caller may see: both
-    as things were when they happened, and as their media is now."""
-    return await visible_in(db, scope, Condition("true", ()), where, cursor, limit)
+    as things were when they happened, and as their media is now. With `followed`, those of it."""
+    return await visible_in(db, scope, Condition("true", ()), where, cursor, limit, followed)
 
 
 async def visible_of_media(
@@ -128,9 +133,14 @@ async def visible_in(
     where: Sequence[Condition],
     cursor: Cursor,
     limit: int,
+    followed: Followed | None = None,
 ) -> Page:
     now = f"(m.media_id is null or {visible('m', 'media_id')})"
-    conditions = [visible("e", "media_id"), now, ROLE, *(each.sql for each in where)]
+    seen = Condition(f"({visible('e', 'media_id')} and {now} and {ROLE})", ())
+    if followed:
+        seen = Condition(f"({seen.sql} or {followed.shared.sql})", followed.shared.params)
+        where = [*where, followed.selected]
+    conditions = [seen.sql, *(each.sql for each in where)]
     query = f"""
         with {scope.sql}, batch as materialized (
             select * from events where {batch.sql} and cursor > %s order by cursor limit %s
@@ -143,7 +153,7 @@ async def visible_in(
         left join seen s on true
         order by s.cursor
     """
-    params = [value for each in where for value in each.params]
+    params = [value for each in (seen, *where) for value in each.params]
     rows = await db.execute(
         query.encode(), (*scope.params, *batch.params, cursor.number, limit, *params)
     )

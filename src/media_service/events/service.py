@@ -1,16 +1,18 @@
 """Reading events in their order."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from media_service.access.policy import Condition, scope
 from media_service.access.principal import Principal
 from media_service.db.database import Database
 from media_service.db.notifications import EventRelayed
+from media_service.db.transaction import Connection
 from media_service.errors import FailedPrecondition, InvalidArgument, Reason
 from media_service.events import queries
-from media_service.events.model import Cursor, Page
+from media_service.events.model import Cursor, Followed, Page
 
 PAGE = 200
 # A watch repeats its cursor after so long without an event.
@@ -19,14 +21,19 @@ HEARTBEAT_SECONDS = 10.0
 PAUSE_SECONDS = 0.02
 
 
+# Asked before each page: it raises once the caller may no longer follow.
+Following: TypeAlias = Callable[[Connection], Awaitable[Followed]]
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Which events: of these types, where "media.*" stands for all that begin with "media.", in
-    this project, of this media. Empty: all."""
+    this project, of this media, of what is `following`. Empty: all."""
 
     types: Sequence[str] = ()
     project_id: str = ""
     media_id: str = ""
+    following: Following | None = None
 
     def conditions(self) -> list[Condition]:
         found = []
@@ -93,7 +100,10 @@ class EventService:
                 )
                 # What is not behind the newest one by now gets a higher cursor.
                 return page if page.full else replace(page, end=max_of(page.end, newest))
-            return await queries.visible_after(db, scope(principal), conditions, place, PAGE)
+            followed = await selection.following(db) if selection.following else None
+            return await queries.visible_after(
+                db, scope(principal), conditions, place, PAGE, followed
+            )
 
 
 def max_of(one: Cursor, other: Cursor) -> Cursor:

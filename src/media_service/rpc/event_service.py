@@ -9,6 +9,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 from mediaservice.v1 import event_pb2, event_service_pb2, event_service_pb2_grpc
 
+from media_service.collections.service import CollectionService
 from media_service.events.envelope import CONTENT_TYPE, SPEC_VERSION
 from media_service.events.model import Page, RelayedEvent
 from media_service.events.service import EventService, Selection
@@ -26,10 +27,16 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
     """`source`: the URL of the service."""
 
     def __init__(
-        self, events: EventService, media: MediaService, watches: WatchLimiter, source: str
+        self,
+        events: EventService,
+        media: MediaService,
+        collections: CollectionService,
+        watches: WatchLimiter,
+        source: str,
     ) -> None:
         self._events = events
         self._media = media
+        self._collections = collections
         self._watches = watches
         self._source = source
 
@@ -59,6 +66,27 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
     ) -> None:
         pages = await self._of_media(request.media_id, last_cursor(context, request.cursor))
         await stream_events(context, self._watches, pages, self._source)
+
+    async def WatchCollection(  # type: ignore[override]  # noqa: N802
+        self, request: event_service_pb2.WatchCollectionRequest, context: Context
+    ) -> None:
+        pages = await self._of_collection(request.collection_id, request.cursor)
+        await self._watches.run(self._responses(pages), context.write)
+
+    async def StreamCollection(  # type: ignore[override]  # noqa: N802
+        self, request: event_service_pb2.StreamCollectionRequest, context: Context
+    ) -> None:
+        cursor = last_cursor(context, request.cursor)
+        pages = await self._of_collection(request.collection_id, cursor)
+        await stream_events(context, self._watches, pages, self._source)
+
+    async def _of_collection(
+        self, collection_id: str, cursor: str
+    ) -> AsyncGenerator[Page, None]:
+        """Raises NotFound (COLLECTION_NOT_FOUND)."""
+        collection = await self._collections.get(caller(), collection_id.lower())
+        following = self._collections.following(caller(), collection.collection_id)
+        return self._events.watch(caller(), cursor, Selection(following=following))
 
     async def _of_media(self, media_id: str, cursor: str) -> AsyncGenerator[Page, None]:
         """Raises NotFound (MEDIA_NOT_FOUND)."""

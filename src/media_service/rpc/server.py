@@ -329,14 +329,23 @@ class RpcServer:
             ArchiveServicer(services.archives, services.downloads), gate
         )
         watch_service_pb2_grpc.add_WatchServiceServicer_to_server(
-            WatchServicer(services.watch_tickets, services.uploads, services.jobs, services.media),
+            WatchServicer(
+                services.watch_tickets,
+                services.uploads,
+                services.jobs,
+                services.media,
+                services.collections,
+            ),
             gate,
         )
         webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(
             WebhookServicer(services.webhooks, page_tokens), gate
         )
         event_service_pb2_grpc.add_EventServiceServicer_to_server(
-            EventServicer(services.events, services.media, watches, rest_url), gate
+            EventServicer(
+                services.events, services.media, services.collections, watches, rest_url
+            ),
+            gate,
         )
         credentials_service_pb2_grpc.add_CredentialsServiceServicer_to_server(
             CredentialsServicer(

@@ -6,6 +6,7 @@ import grpc
 from mediaservice.v1 import watch_service_pb2, watch_service_pb2_grpc
 
 from media_service.access.policy import scope
+from media_service.collections.service import CollectionService
 from media_service.errors import PermissionDenied, Reason
 from media_service.jobs.service import JobService
 from media_service.media.service import MediaService
@@ -20,6 +21,7 @@ PERMISSIONS = {
     "upload_id": "uploads.read",
     "job_id": "jobs.read",
     "media_id": "events.read",
+    "collection_id": "events.read",
     "events": "events.read",
 }
 
@@ -31,11 +33,13 @@ class WatchServicer(watch_service_pb2_grpc.WatchServiceServicer):
         uploads: UploadService,
         jobs: JobService,
         media: MediaService,
+        collections: CollectionService,
     ) -> None:
         self._tickets = tickets
         self._uploads = uploads
         self._jobs = jobs
         self._media = media
+        self._collections = collections
 
     async def CreateWatchTicket(  # noqa: N802
         self, request: watch_service_pb2.CreateWatchTicketRequest, context: Context
@@ -58,8 +62,11 @@ class WatchServicer(watch_service_pb2_grpc.WatchServiceServicer):
         )
 
     async def _check_readable(self, watched: Watched) -> None:
-        """Raises NotFound (UPLOAD_NOT_FOUND, JOB_NOT_FOUND, MEDIA_NOT_FOUND)."""
+        """Raises NotFound (UPLOAD_NOT_FOUND, JOB_NOT_FOUND, MEDIA_NOT_FOUND,
+        COLLECTION_NOT_FOUND)."""
         match watched.field:
+            case "collection_id":
+                await self._collections.get(caller(), watched.id)
             case "job_id":
                 await self._jobs.get(caller(), watched.id)
             case "media_id":

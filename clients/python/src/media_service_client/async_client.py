@@ -620,10 +620,30 @@ class AsyncClient:
         request = event_service_pb2.WatchEventsRequest(
             cursor=cursor, types=types, project_id=project_id
         )
+        async for seen in self._events("WatchEvents", request):
+            yield seen
+
+    async def watch_collection(
+        self, collection_id: str, cursor: str = ""
+    ) -> AsyncIterator[event_service_pb2.WatchEventsResponse]:
+        """The events about a collection and those of its media that the caller may see; otherwise
+        as `watch_events`."""
+        request = event_service_pb2.WatchCollectionRequest(
+            collection_id=collection_id, cursor=cursor
+        )
+        async for seen in self._events("WatchCollection", request):
+            yield seen
+
+    async def _events(
+        self,
+        method: str,
+        request: event_service_pb2.WatchEventsRequest | event_service_pb2.WatchCollectionRequest,
+    ) -> AsyncIterator[event_service_pb2.WatchEventsResponse]:
+        """Goes on at the newest cursor after an interruption."""
         retries = Retries(self._backoff)
         while True:
             try:
-                async for seen in self._transport.watch("WatchEvents", request):
+                async for seen in self._transport.watch(method, request):
                     retries.progressed()
                     request.cursor = seen.cursor
                     yield seen
