@@ -132,6 +132,11 @@ REFERENCES: dict[str, list[Row]] = {
         reference("AccessService.TransferMedia", project, mediaId="$own", projectId="$project"),
         reference("BatchService.BatchMoveMedia", project, mediaIds=["$own"], projectId="$project"),
         reference("MediaService.CopyMedia", project, mediaId="$own", projectId="$project"),
+        reference(
+            *("CollectionService.TransferCollection", project),
+            collectionId="$album",
+            projectId="$project",
+        ),
         reference("CollectionService.CreateCollection", project, title="x", projectId="$project"),
         reference("CollectionService.ListCollections", project, projectId="$project"),
     ],
@@ -185,6 +190,11 @@ REFERENCES: dict[str, list[Row]] = {
         ),
         reference(
             *("MediaService.CopyMedia", project, ORGANIZATION), mediaId="$own", owner=ACME_OWNER
+        ),
+        reference(
+            *("CollectionService.TransferCollection", project, ORGANIZATION),
+            collectionId="$album",
+            owner=ACME_OWNER,
         ),
         reference(
             *("CollectionService.CreateCollection", project, ORGANIZATION),

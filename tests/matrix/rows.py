@@ -147,6 +147,7 @@ OF_COLLECTIONS: dict[str, dict[str, Any]] = {
     "AddCollectionMedia": {"collectionId": "$collection", "mediaIds": ["$media"]},
     "RemoveCollectionMedia": {"collectionId": "$collection", "mediaIds": ["$media"]},
     "ListCollectionMedia": {"collectionId": "$collection"},
+    "TransferCollection": {"collectionId": "$collection", "projectId": ""},
     "DeleteCollection": {"collectionId": "$collection"},
 }
 WATCHES_OF_COLLECTIONS = ("WatchCollection", "StreamCollection")

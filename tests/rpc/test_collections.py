@@ -3,7 +3,7 @@
 import asyncio
 from random import Random
 
-from mediaservice.v1 import media_service_pb2
+from mediaservice.v1 import media_pb2, media_service_pb2
 
 from media_service.db.database import Database
 from media_service.search.periodic_tasks import write_all_due
@@ -11,7 +11,8 @@ from tests.support.media.small_files import jpeg
 from tests.support.rpc import batches, catalogue, collections
 from tests.support.rpc.batches import add_media
 from tests.support.rpc.server import Caller, Running, refused, unknown_id
-from tests.support.rpc.sharing import add_project, grant, revoke
+from tests.support.rpc.share_links import share, visitor
+from tests.support.rpc.sharing import add_project, create_project, grant, revoke
 
 
 async def test_a_collection_keeps_the_order_in_which_media_are_put(
@@ -298,3 +299,35 @@ async def test_lists_searches_and_batches_within_a_collection(
     await revoke(ann, f"collection:{album_id}", "user:bob")
     assert await catalogue.names(bob, filter=f"{within} OR {by_smart}") == []
     assert await catalogue.names(ann, filter=f"collection={unknown_id()}") == []
+async def test_a_collection_is_given_away_with_those_in_it_and_without_its_media(
+    service: Running, ann: Caller, bob: Caller
+) -> None:
+    project = (await create_project(ann)).project_id
+    outer = (await collections.create(ann, "Outer", project_id=project)).collection_id
+    inner = (await collections.create(ann, "Inner", parent_id=outer)).collection_id
+    media = await ann.store(jpeg())
+    await collections.add(ann, inner, [media.media_id])
+    made = await share(ann, f"collection:{outer}")
+    guest = await visitor(service, made.secret)
+    of_bob = media_pb2.Owner(type="user", id="bob")
+
+    assert (await refused(collections.transfer(bob, outer))).reason == "COLLECTION_NOT_FOUND"
+    await grant(ann, f"collection:{outer}", "user:bob", "MANAGER")
+    assert (await refused(collections.transfer(bob, outer))).reason == "ROLE_REQUIRED"
+    refusal = await refused(collections.transfer(ann, outer, owner=of_bob))
+    assert refusal.reason == "OWNER_NOT_ALLOWED"
+    await grant(bob, "owner:/user:bob", "user:ann", "EDITOR")
+    refusal = await refused(collections.transfer(ann, inner, project_id=""))
+    assert (refusal.reason, refusal.metadata) == ("COLLECTION_NESTED", {"collection_id": inner})
+    refusal = await refused(collections.transfer(ann, outer, project_id="none"))
+    assert refusal.reason == "PROJECT_NOT_FOUND"
+
+    await collections.transfer(ann, outer, owner=of_bob, project_id="")
+    for each in (outer, inner):
+        given = await collections.get(bob, each)
+        assert (given.owner.id, given.project_id) == ("bob", "")
+        hidden = await refused(collections.get(ann, each))
+        assert hidden.reason == "COLLECTION_NOT_FOUND"
+    assert await collections.media(bob, inner) == [media.media_id], "it is shared as before"
+    assert (await catalogue.get(ann, media.media_id)).owner.id == "ann"
+    assert (await refused(collections.get(guest, outer))).reason == "COLLECTION_NOT_FOUND"

@@ -11,7 +11,7 @@ from tests.support.rpc.batches import add_media
 from tests.support.rpc.catalogue import get, names
 from tests.support.rpc.commands import Run
 from tests.support.rpc.server import Caller, Running
-from tests.support.rpc.sharing import add_project
+from tests.support.rpc.sharing import add_project, create_project
 
 
 @pytest.fixture
@@ -102,6 +102,13 @@ async def test_collections_are_managed(run: Run, ann: Caller, bob: Caller) -> No
     assert await run("bob", "collection", "ls", inner) == listed
     changed = await run("ann", "collection", "change", inner, "--title", "Sea", "--cover", ids[0])
     assert changed == [[inner, "user:ann", "Sea", "-"]]
+    project = (await create_project(ann)).project_id
+    await run("ann", "collection", "transfer", album, "--project", project)
+    assert [line[0] for line in await run("ann", "collection", "list", "--project", project)] == [
+        inner,
+        album,
+    ]
+    await run("ann", "collection", "transfer", album, "--no-project")
     refused = await run.result("ann", "collection", "delete", album)
     assert "COLLECTION_NOT_EMPTY" in refused.stderr
     assert await run("ann", "collection", "delete", inner, album) == []

@@ -42,7 +42,7 @@ PERMISSIONS = {
 }
 ACTIONS = {
     *("collections.create", "collections.update", "collections.delete"),
-    *("collections.add_media", "collections.remove_media"),
+    *("collections.add_media", "collections.remove_media", "collections.transfer"),
     *("media.copy", "media.update", "media.delete", "media.undelete", "media.purge", "media.sign"),
     *("renditions.create", "renditions.delete", "versions.restore", "versions.delete"),
     *("media.merge", "media.empty_trash", "duplicates.decide"),

@@ -274,6 +274,40 @@ class DeleteCollectionRequest(_message.Message):
 Global___DeleteCollectionRequest: _TypeAlias = DeleteCollectionRequest  # noqa: Y015
 
 @_typing.final
+class TransferCollectionRequest(_message.Message):
+    """To whom TransferCollection gives a collection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_ID_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    collection_id: _builtins.str
+    """The collection to give away. It must be in no other one."""
+    project_id: _builtins.str
+    """The project that it will belong to; empty: none. Unset: as before."""
+    @_builtins.property
+    def owner(self) -> _media_pb2.Owner:
+        """The new owner. Unset: as before."""
+
+    def __init__(
+        self,
+        *,
+        collection_id: _builtins.str = ...,
+        owner: _media_pb2.Owner | None = ...,
+        project_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_project_id", b"_project_id", "owner", b"owner", "project_id", b"project_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_project_id", b"_project_id", "collection_id", b"collection_id", "owner", b"owner", "project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__project_id: _TypeAlias = _typing.Literal["project_id"]  # noqa: Y015
+    _WhichOneofArgType__project_id: _TypeAlias = _typing.Literal["_project_id", b"_project_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__project_id) -> _WhichOneofReturnType__project_id | None: ...
+
+Global___TransferCollectionRequest: _TypeAlias = TransferCollectionRequest  # noqa: Y015
+
+@_typing.final
 class AddCollectionMediaRequest(_message.Message):
     """The media that AddCollectionMedia adds."""
 

@@ -69,6 +69,11 @@ class CollectionServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_collection__service__pb2.DeleteCollectionRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.TransferCollection = channel.unary_unary(
+                '/mediaservice.v1.CollectionService/TransferCollection',
+                request_serializer=mediaservice_dot_v1_dot_collection__service__pb2.TransferCollectionRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_collection__service__pb2.Collection.FromString,
+                _registered_method=True)
         self.AddCollectionMedia = channel.unary_unary(
                 '/mediaservice.v1.CollectionService/AddCollectionMedia',
                 request_serializer=mediaservice_dot_v1_dot_collection__service__pb2.AddCollectionMediaRequest.SerializeToString,
@@ -175,6 +180,23 @@ class CollectionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TransferCollection(self, request, context):
+        """Gives a collection, with those in it, to another owner, or to another project, in the same organization. Its media stay
+        with their owners, and are shared as before. Share links that the former owner has created end with their role. The
+        caller needs the role EDITOR on the new owner and on the new project, as to create something there.
+
+        Permission: media.write. Errors: COLLECTION_NOT_FOUND, COLLECTION_NESTED, ROLE_REQUIRED, OWNER_NOT_ALLOWED,
+        PROJECT_NOT_FOUND. Safe to retry.
+
+        Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/collections/$COLLECTION:transfer --json '{"projectId": ""}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"collection_id\": \"$COLLECTION\", \"project_id\": \"\"}" $GRPC mediaservice.v1.CollectionService/TransferCollection
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AddCollectionMedia(self, request, context):
         """Puts media into a collection, all or none. Those that are in it already move, so this also changes the order.
 
@@ -247,6 +269,11 @@ def add_CollectionServiceServicer_to_server(servicer, server):
                     servicer.DeleteCollection,
                     request_deserializer=mediaservice_dot_v1_dot_collection__service__pb2.DeleteCollectionRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'TransferCollection': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferCollection,
+                    request_deserializer=mediaservice_dot_v1_dot_collection__service__pb2.TransferCollectionRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_collection__service__pb2.Collection.SerializeToString,
             ),
             'AddCollectionMedia': grpc.unary_unary_rpc_method_handler(
                     servicer.AddCollectionMedia,
@@ -408,6 +435,33 @@ class CollectionService(object):
             '/mediaservice.v1.CollectionService/DeleteCollection',
             mediaservice_dot_v1_dot_collection__service__pb2.DeleteCollectionRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediaservice.v1.CollectionService/TransferCollection',
+            mediaservice_dot_v1_dot_collection__service__pb2.TransferCollectionRequest.SerializeToString,
+            mediaservice_dot_v1_dot_collection__service__pb2.Collection.FromString,
             options,
             channel_credentials,
             insecure,

@@ -100,6 +100,19 @@ class CollectionServiceStub:
         curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/collections/$COLLECTION
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"collection_id\\": \\"$COLLECTION\\"}" $GRPC mediaservice.v1.CollectionService/DeleteCollection
     """
+    TransferCollection: _grpc.UnaryUnaryMultiCallable[_collection_service_pb2.TransferCollectionRequest, _collection_service_pb2.Collection]
+    """Gives a collection, with those in it, to another owner, or to another project, in the same organization. Its media stay
+    with their owners, and are shared as before. Share links that the former owner has created end with their role. The
+    caller needs the role EDITOR on the new owner and on the new project, as to create something there.
+
+    Permission: media.write. Errors: COLLECTION_NOT_FOUND, COLLECTION_NESTED, ROLE_REQUIRED, OWNER_NOT_ALLOWED,
+    PROJECT_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/collections/$COLLECTION:transfer --json '{"projectId": ""}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"collection_id\\": \\"$COLLECTION\\", \\"project_id\\": \\"\\"}" $GRPC mediaservice.v1.CollectionService/TransferCollection
+    """
     AddCollectionMedia: _grpc.UnaryUnaryMultiCallable[_collection_service_pb2.AddCollectionMediaRequest, _collection_service_pb2.Collection]
     """Puts media into a collection, all or none. Those that are in it already move, so this also changes the order.
 
@@ -204,6 +217,19 @@ class CollectionServiceAsyncStub(CollectionServiceStub):
 
         curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/collections/$COLLECTION
         grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"collection_id\\": \\"$COLLECTION\\"}" $GRPC mediaservice.v1.CollectionService/DeleteCollection
+    """
+    TransferCollection: _aio.UnaryUnaryMultiCallable[_collection_service_pb2.TransferCollectionRequest, _collection_service_pb2.Collection]  # type: ignore[assignment]
+    """Gives a collection, with those in it, to another owner, or to another project, in the same organization. Its media stay
+    with their owners, and are shared as before. Share links that the former owner has created end with their role. The
+    caller needs the role EDITOR on the new owner and on the new project, as to create something there.
+
+    Permission: media.write. Errors: COLLECTION_NOT_FOUND, COLLECTION_NESTED, ROLE_REQUIRED, OWNER_NOT_ALLOWED,
+    PROJECT_NOT_FOUND. Safe to retry.
+
+    Example:
+
+        curl -H "Authorization: Bearer $TOKEN" $REST/v1/collections/$COLLECTION:transfer --json '{"projectId": ""}'
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"collection_id\\": \\"$COLLECTION\\", \\"project_id\\": \\"\\"}" $GRPC mediaservice.v1.CollectionService/TransferCollection
     """
     AddCollectionMedia: _aio.UnaryUnaryMultiCallable[_collection_service_pb2.AddCollectionMediaRequest, _collection_service_pb2.Collection]  # type: ignore[assignment]
     """Puts media into a collection, all or none. Those that are in it already move, so this also changes the order.
@@ -336,6 +362,25 @@ class CollectionServiceServicer(metaclass=_abc_1.ABCMeta):
 
             curl -X DELETE -H "Authorization: Bearer $TOKEN" $REST/v1/collections/$COLLECTION
             grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"collection_id\\": \\"$COLLECTION\\"}" $GRPC mediaservice.v1.CollectionService/DeleteCollection
+        """
+
+    @_abc_1.abstractmethod
+    def TransferCollection(
+        self,
+        request: _collection_service_pb2.TransferCollectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_collection_service_pb2.Collection, _abc.Awaitable[_collection_service_pb2.Collection]]:
+        """Gives a collection, with those in it, to another owner, or to another project, in the same organization. Its media stay
+        with their owners, and are shared as before. Share links that the former owner has created end with their role. The
+        caller needs the role EDITOR on the new owner and on the new project, as to create something there.
+
+        Permission: media.write. Errors: COLLECTION_NOT_FOUND, COLLECTION_NESTED, ROLE_REQUIRED, OWNER_NOT_ALLOWED,
+        PROJECT_NOT_FOUND. Safe to retry.
+
+        Example:
+
+            curl -H "Authorization: Bearer $TOKEN" $REST/v1/collections/$COLLECTION:transfer --json '{"projectId": ""}'
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"collection_id\\": \\"$COLLECTION\\", \\"project_id\\": \\"\\"}" $GRPC mediaservice.v1.CollectionService/TransferCollection
         """
 
     @_abc_1.abstractmethod

@@ -170,3 +170,59 @@ class StreamMediaRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamMediaRequest: _TypeAlias = StreamMediaRequest  # noqa: Y015
+
+@_typing.final
+class WatchCollectionRequest(_message.Message):
+    """Which collection WatchCollection follows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_ID_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    collection_id: _builtins.str
+    """UUID of the collection."""
+    cursor: _builtins.str
+    """The newest cursor that the caller has. Empty: events from now on."""
+    def __init__(
+        self,
+        *,
+        collection_id: _builtins.str = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id", "cursor", b"cursor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchCollectionRequest: _TypeAlias = WatchCollectionRequest  # noqa: Y015
+
+@_typing.final
+class StreamCollectionRequest(_message.Message):
+    """Which collection StreamCollection follows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_ID_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    collection_id: _builtins.str
+    """UUID of the collection."""
+    cursor: _builtins.str
+    """The newest cursor that the caller has. `Last-Event-ID` takes precedence. Empty: events from now on."""
+    ticket: _builtins.str
+    """A ticket for this collection, instead of a token."""
+    def __init__(
+        self,
+        *,
+        collection_id: _builtins.str = ...,
+        cursor: _builtins.str = ...,
+        ticket: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id", "cursor", b"cursor", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamCollectionRequest: _TypeAlias = StreamCollectionRequest  # noqa: Y015

@@ -57,6 +57,16 @@ class EventServiceStub(object):
                 request_serializer=mediaservice_dot_v1_dot_event__service__pb2.StreamMediaRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.WatchCollection = channel.unary_stream(
+                '/mediaservice.v1.EventService/WatchCollection',
+                request_serializer=mediaservice_dot_v1_dot_event__service__pb2.WatchCollectionRequest.SerializeToString,
+                response_deserializer=mediaservice_dot_v1_dot_event__service__pb2.WatchEventsResponse.FromString,
+                _registered_method=True)
+        self.StreamCollection = channel.unary_stream(
+                '/mediaservice.v1.EventService/StreamCollection',
+                request_serializer=mediaservice_dot_v1_dot_event__service__pb2.StreamCollectionRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
 
 
 class EventServiceServicer(object):
@@ -124,6 +134,37 @@ class EventServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchCollection(self, request, context):
+        """Sends the events about a collection, and about those of its media that the caller may see now, as WatchEvents does. That
+        a media was added or removed is an event of the collection (`collection.updated`), which does not name the media: list
+        the collection then.
+
+        The watch ends with COLLECTION_NOT_FOUND when the caller has no role on the collection any more.
+
+        Permission: events.read. Errors: COLLECTION_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+        Example:
+
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\"collection_id\": \"$COLLECTION\"}" $GRPC mediaservice.v1.EventService/WatchCollection
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamCollection(self, request, context):
+        """Sends the same as WatchCollection, as StreamEvents does.
+
+        Permission: events.read. Errors: COLLECTION_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to
+        retry.
+
+        Example:
+
+        curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/collections/$COLLECTION:watch
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -145,6 +186,16 @@ def add_EventServiceServicer_to_server(servicer, server):
             'StreamMedia': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamMedia,
                     request_deserializer=mediaservice_dot_v1_dot_event__service__pb2.StreamMediaRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'WatchCollection': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCollection,
+                    request_deserializer=mediaservice_dot_v1_dot_event__service__pb2.WatchCollectionRequest.FromString,
+                    response_serializer=mediaservice_dot_v1_dot_event__service__pb2.WatchEventsResponse.SerializeToString,
+            ),
+            'StreamCollection': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamCollection,
+                    request_deserializer=mediaservice_dot_v1_dot_event__service__pb2.StreamCollectionRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
@@ -257,6 +308,60 @@ class EventService(object):
             target,
             '/mediaservice.v1.EventService/StreamMedia',
             mediaservice_dot_v1_dot_event__service__pb2.StreamMediaRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mediaservice.v1.EventService/WatchCollection',
+            mediaservice_dot_v1_dot_event__service__pb2.WatchCollectionRequest.SerializeToString,
+            mediaservice_dot_v1_dot_event__service__pb2.WatchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mediaservice.v1.EventService/StreamCollection',
+            mediaservice_dot_v1_dot_event__service__pb2.StreamCollectionRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

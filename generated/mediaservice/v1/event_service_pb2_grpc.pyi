@@ -80,6 +80,29 @@ class EventServiceStub:
 
         curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:watch
     """
+    WatchCollection: _grpc.UnaryStreamMultiCallable[_event_service_pb2.WatchCollectionRequest, _event_service_pb2.WatchEventsResponse]
+    """Sends the events about a collection, and about those of its media that the caller may see now, as WatchEvents does. That
+    a media was added or removed is an event of the collection (`collection.updated`), which does not name the media: list
+    the collection then.
+
+    The watch ends with COLLECTION_NOT_FOUND when the caller has no role on the collection any more.
+
+    Permission: events.read. Errors: COLLECTION_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+    Example:
+
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"collection_id\\": \\"$COLLECTION\\"}" $GRPC mediaservice.v1.EventService/WatchCollection
+    """
+    StreamCollection: _grpc.UnaryStreamMultiCallable[_event_service_pb2.StreamCollectionRequest, _httpbody_pb2.HttpBody]
+    """Sends the same as WatchCollection, as StreamEvents does.
+
+    Permission: events.read. Errors: COLLECTION_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to
+    retry.
+
+    Example:
+
+        curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/collections/$COLLECTION:watch
+    """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
@@ -131,6 +154,29 @@ class EventServiceAsyncStub(EventServiceStub):
     Example:
 
         curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:watch
+    """
+    WatchCollection: _aio.UnaryStreamMultiCallable[_event_service_pb2.WatchCollectionRequest, _event_service_pb2.WatchEventsResponse]  # type: ignore[assignment]
+    """Sends the events about a collection, and about those of its media that the caller may see now, as WatchEvents does. That
+    a media was added or removed is an event of the collection (`collection.updated`), which does not name the media: list
+    the collection then.
+
+    The watch ends with COLLECTION_NOT_FOUND when the caller has no role on the collection any more.
+
+    Permission: events.read. Errors: COLLECTION_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+    Example:
+
+        grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"collection_id\\": \\"$COLLECTION\\"}" $GRPC mediaservice.v1.EventService/WatchCollection
+    """
+    StreamCollection: _aio.UnaryStreamMultiCallable[_event_service_pb2.StreamCollectionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Sends the same as WatchCollection, as StreamEvents does.
+
+    Permission: events.read. Errors: COLLECTION_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to
+    retry.
+
+    Example:
+
+        curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/collections/$COLLECTION:watch
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -204,6 +250,41 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         Example:
 
             curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/media/$MEDIA:watch
+        """
+
+    @_abc_1.abstractmethod
+    def WatchCollection(
+        self,
+        request: _event_service_pb2.WatchCollectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_event_service_pb2.WatchEventsResponse], _abc.AsyncIterator[_event_service_pb2.WatchEventsResponse]]:
+        """Sends the events about a collection, and about those of its media that the caller may see now, as WatchEvents does. That
+        a media was added or removed is an event of the collection (`collection.updated`), which does not name the media: list
+        the collection then.
+
+        The watch ends with COLLECTION_NOT_FOUND when the caller has no role on the collection any more.
+
+        Permission: events.read. Errors: COLLECTION_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED. Safe to retry.
+
+        Example:
+
+            grpcurl -plaintext -H "Authorization: Bearer $TOKEN" -d "{\\"collection_id\\": \\"$COLLECTION\\"}" $GRPC mediaservice.v1.EventService/WatchCollection
+        """
+
+    @_abc_1.abstractmethod
+    def StreamCollection(
+        self,
+        request: _event_service_pb2.StreamCollectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Sends the same as WatchCollection, as StreamEvents does.
+
+        Permission: events.read. Errors: COLLECTION_NOT_FOUND, CURSOR_EXPIRED, WATCH_LIMIT_EXCEEDED, TICKET_INVALID. Safe to
+        retry.
+
+        Example:
+
+            curl -N -H "Authorization: Bearer $TOKEN" $REST/v1/collections/$COLLECTION:watch
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from mediaservice.v1 import rule_pb2 as mediaservice_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediaservice/v1/watch_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1amediaservice/v1/rule.proto\"\xd3\x01\n\x18\x43reateWatchTicketRequest\x12+\n\tupload_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x08uploadId\x12%\n\x06job_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x05jobId\x12)\n\x08media_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x07mediaId\x12%\n\x06\x65vents\x18\x04 \x01(\x08\x42\x0b\xe2\x41\x01\x01\xbaH\x04j\x02\x08\x01H\x00R\x06\x65ventsB\x11\n\x08resource\x12\x05\xbaH\x02\x08\x01\"n\n\x0bWatchTicket\x12\x1c\n\x06ticket\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06ticket\x12\x41\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nexpireTime2\xaf\x01\n\x0cWatchService\x12\x9e\x01\n\x11\x43reateWatchTicket\x12).mediaservice.v1.CreateWatchTicketRequest\x1a\x1c.mediaservice.v1.WatchTicket\"@\x82\xd3\xe4\x93\x02\x15\"\x10/v1/watchTickets:\x01*\xca\xf3\xb2\xac\n\x1f\n\rwatches.write*\x0ewatches.createBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediaservice/v1/watch_service.proto\x12\x0fmediaservice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1amediaservice/v1/rule.proto\"\x88\x02\n\x18\x43reateWatchTicketRequest\x12+\n\tupload_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x08uploadId\x12%\n\x06job_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x05jobId\x12)\n\x08media_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x07mediaId\x12%\n\x06\x65vents\x18\x04 \x01(\x08\x42\x0b\xe2\x41\x01\x01\xbaH\x04j\x02\x08\x01H\x00R\x06\x65vents\x12\x33\n\rcollection_id\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\x0c\x63ollectionIdB\x11\n\x08resource\x12\x05\xbaH\x02\x08\x01\"n\n\x0bWatchTicket\x12\x1c\n\x06ticket\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06ticket\x12\x41\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nexpireTime2\xaf\x01\n\x0cWatchService\x12\x9e\x01\n\x11\x43reateWatchTicket\x12).mediaservice.v1.CreateWatchTicketRequest\x1a\x1c.mediaservice.v1.WatchTicket\"@\x82\xd3\xe4\x93\x02\x15\"\x10/v1/watchTickets:\x01*\xca\xf3\xb2\xac\n\x1f\n\rwatches.write*\x0ewatches.createBI\n\x13\x64\x65v.mediaservice.v1P\x01Z\x1emediaservice/v1;mediaservicev1\xaa\x02\x0fMediaService.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEWATCHTICKETREQUEST'].fields_by_name['media_id']._serialized_options = b'\342A\001\001\272H\005r\003\260\001\001'
   _globals['_CREATEWATCHTICKETREQUEST'].fields_by_name['events']._loaded_options = None
   _globals['_CREATEWATCHTICKETREQUEST'].fields_by_name['events']._serialized_options = b'\342A\001\001\272H\004j\002\010\001'
+  _globals['_CREATEWATCHTICKETREQUEST'].fields_by_name['collection_id']._loaded_options = None
+  _globals['_CREATEWATCHTICKETREQUEST'].fields_by_name['collection_id']._serialized_options = b'\342A\001\001\272H\005r\003\260\001\001'
   _globals['_WATCHTICKET'].fields_by_name['ticket']._loaded_options = None
   _globals['_WATCHTICKET'].fields_by_name['ticket']._serialized_options = b'\342A\001\003'
   _globals['_WATCHTICKET'].fields_by_name['expire_time']._loaded_options = None
@@ -53,9 +55,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHSERVICE'].methods_by_name['CreateWatchTicket']._loaded_options = None
   _globals['_WATCHSERVICE'].methods_by_name['CreateWatchTicket']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/watchTickets:\001*\312\363\262\254\n\037\n\rwatches.write*\016watches.create'
   _globals['_CREATEWATCHTICKETREQUEST']._serialized_start=181
-  _globals['_CREATEWATCHTICKETREQUEST']._serialized_end=392
-  _globals['_WATCHTICKET']._serialized_start=394
-  _globals['_WATCHTICKET']._serialized_end=504
-  _globals['_WATCHSERVICE']._serialized_start=507
-  _globals['_WATCHSERVICE']._serialized_end=682
+  _globals['_CREATEWATCHTICKETREQUEST']._serialized_end=445
+  _globals['_WATCHTICKET']._serialized_start=447
+  _globals['_WATCHTICKET']._serialized_end=557
+  _globals['_WATCHSERVICE']._serialized_start=560
+  _globals['_WATCHSERVICE']._serialized_end=735
 # @@protoc_insertion_point(module_scope)

@@ -27,6 +27,7 @@ class CreateWatchTicketRequest(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    COLLECTION_ID_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
     """UUID of an upload, for WatchUploadEvents."""
     job_id: _builtins.str
@@ -35,6 +36,8 @@ class CreateWatchTicketRequest(_message.Message):
     """UUID of a media, for EventService.StreamMedia."""
     events: _builtins.bool
     """All events that the caller may see, for EventService.StreamEvents."""
+    collection_id: _builtins.str
+    """UUID of a collection, for EventService.StreamCollection."""
     def __init__(
         self,
         *,
@@ -42,12 +45,13 @@ class CreateWatchTicketRequest(_message.Message):
         job_id: _builtins.str = ...,
         media_id: _builtins.str = ...,
         events: _builtins.bool = ...,
+        collection_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "job_id", b"job_id", "media_id", b"media_id", "resource", b"resource", "upload_id", b"upload_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id", "events", b"events", "job_id", b"job_id", "media_id", b"media_id", "resource", b"resource", "upload_id", b"upload_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "job_id", b"job_id", "media_id", b"media_id", "resource", b"resource", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id", "events", b"events", "job_id", b"job_id", "media_id", b"media_id", "resource", b"resource", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["upload_id", "job_id", "media_id", "events"]  # noqa: Y015
+    _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["upload_id", "job_id", "media_id", "events", "collection_id"]  # noqa: Y015
     _WhichOneofArgType_resource: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_resource) -> _WhichOneofReturnType_resource | None: ...
 

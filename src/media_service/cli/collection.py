@@ -6,6 +6,7 @@ from media_service.cli import output
 from media_service.cli.client_command import client_command
 from media_service.cli.each import for_each
 from media_service.cli.json_output import json_option, print_json
+from media_service.cli.owner_name import OwnerName, owner_in
 from media_service_client import Client, Collection
 
 
@@ -112,6 +113,37 @@ def change(
     for name, value in stated.items():
         setattr(wanted, name, value)
     show(client.update_collection(wanted, list(stated)), as_json=json_)
+
+
+@collection.command(
+    "transfer", epilog="Example: media-service collection transfer ID --owner user:bob"
+)
+@click.argument("collection_id", metavar="ID")
+@click.option("--owner", type=OwnerName(), metavar="TYPE:ID", help="The new owner, as user:bob.")
+@click.option("--project", metavar="PROJECT", help="The project that it will belong to.")
+@click.option("--no-project", is_flag=True, help="It will belong to no project.")
+@json_option
+@client_command
+def transfer(
+    client: Client,
+    collection_id: str,
+    owner: tuple[str, str] | None,
+    project: str | None,
+    no_project: bool,
+    json_: bool,
+) -> None:
+    """Gives a collection, with those in it, to another owner or project. Its media stay."""
+    if owner is None and project is None and not no_project:
+        raise click.UsageError("name an --owner, a --project or --no-project")
+    if project is not None and no_project:
+        raise click.UsageError("--project and --no-project exclude each other")
+    new_owner = None
+    if owner is not None:
+        new_owner = owner_in(client.collection(collection_id).owner.organization_id, owner)
+    changed = client.transfer_collection(
+        collection_id, owner=new_owner, project_id="" if no_project else project
+    )
+    show(changed, as_json=json_)
 
 
 @collection.command("delete")

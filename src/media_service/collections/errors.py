@@ -42,6 +42,14 @@ def full(most: int) -> FailedPrecondition:
     )
 
 
+def nested(collection_id: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        Reason.COLLECTION_NESTED,
+        "The collection is in another one, and has its owner and project. Move it out first.",
+        collection_id=collection_id,
+    )
+
+
 def not_empty(collection_id: str) -> FailedPrecondition:
     return FailedPrecondition(
         Reason.COLLECTION_NOT_EMPTY,

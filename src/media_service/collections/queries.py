@@ -196,6 +196,24 @@ async def reparent(db: Connection, collection: Collection, parent_path: Sequence
     await set_fields(db, collection.collection_id, {"parent_id": parent_id})
 
 
+async def transfer(db: Connection, collection_id: str, owner: Owner, project_id: str) -> None:
+    """Gives a collection, with all in it, to an owner and a project."""
+    await lock_tree(db, collection_id)
+    await db.execute(
+        "update collections set owner_type = %s, owner_id = %s, project_id = %s,"
+        " revision = revision + 1, update_time = now() where path @> array[%s::uuid]",
+        (owner.type, owner.id, project_id, collection_id),
+    )
+
+
+async def lock_tree(db: Connection, collection_id: str) -> None:
+    """Locks a collection and all in it, in the order of their ids."""
+    await db.execute(
+        "select from collections where path @> array[%s::uuid] order by collection_id for update",
+        (collection_id,),
+    )
+
+
 async def has_children(db: Connection, collection_id: str) -> bool:
     rows = await db.execute(
         "select from collections where parent_id = %s limit 1", (collection_id,)

@@ -26,7 +26,15 @@ from media_service.media.model import Listed, Media
 from media_service.media.paging import parse_order, types_of
 from media_service.media.reader import not_found
 from media_service.media.selection import select
-from media_service.sharing.creation import Creation, Destination
+from media_service.sharing.creation import (
+    Creation,
+    Destination,
+    check_lasting_owner,
+    check_owner,
+    check_project,
+)
+from media_service.sharing.recording import owner_in_log
+from media_service.sharing.resources import Resource
 
 MAX_MEDIA = 10_000
 NEWEST = parse_order("")
@@ -136,6 +144,39 @@ class CollectionService:
             changed = await load(tx, principal, collection_id)
             record(tx, changed)
         return changed
+
+    async def transfer(
+        self,
+        principal: Principal,
+        collection_id: str,
+        owner: Owner | None,
+        project_id: str | None,
+    ) -> Collection:
+        """Gives a collection, with all in it, to another owner or project. None: the one that it
+        has. Its media stay where they are. Raises NotFound (COLLECTION_NOT_FOUND,
+        PROJECT_NOT_FOUND), PermissionDenied (ROLE_REQUIRED, OWNER_NOT_ALLOWED), FailedPrecondition
+        (COLLECTION_NESTED)."""
+        async with self._database.transaction() as tx:
+            before = await load_locked(tx, principal, collection_id)
+            await check_lasting_owner(tx, principal, Resource("collection", collection_id))
+            if len(before.path) > 1:
+                raise errors.nested(collection_id)
+            org_id = before.owner.org_id
+            if owner is not None:
+                await check_owner(tx, principal, owner, org_id)
+            if project_id:
+                await check_project(tx, principal, project_id, org_id)
+            project = before.project_id if project_id is None else project_id
+            await queries.transfer(tx, collection_id, owner or before.owner, project)
+            tx.audit(
+                org_id=org_id,
+                project_id=project,
+                resource_id=f"collection:{collection_id}",
+                details={"owner": await owner_in_log(tx, owner)} if owner else None,
+            )
+            moved = await queries.get(tx, collection_id, principal)
+        assert moved  # noqa: S101 - it is locked
+        return moved
 
     async def delete(self, principal: Principal, collection_id: str) -> None:
         """Raises FailedPrecondition (COLLECTION_NOT_EMPTY)."""

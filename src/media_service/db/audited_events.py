@@ -32,6 +32,7 @@ OF_OTHERS: Mapping[str, tuple[EventType, Role]] = {
     "collections.create": (EventType.COLLECTION_CREATED, Role.VIEWER),
     "collections.delete": (EventType.COLLECTION_DELETED, Role.VIEWER),
     "collections.remove_media": (EventType.COLLECTION_UPDATED, Role.VIEWER),
+    "collections.transfer": (EventType.COLLECTION_TRANSFERRED, Role.VIEWER),
     "collections.update": (EventType.COLLECTION_UPDATED, Role.VIEWER),
     "files.block": (EventType.FILE_BLOCKED, Role.MANAGER),
     "files.unblock": (EventType.FILE_UNBLOCKED, Role.MANAGER),

@@ -160,6 +160,10 @@ class EventType(StrEnum):
         "collection.updated",
         "Fields of a collection changed, or media were put into it, moved or taken out.",
     )
+    COLLECTION_TRANSFERRED = (
+        "collection.transferred",
+        "A collection, with those in it, has another owner or is in another project.",
+    )
     COLLECTION_DELETED = "collection.deleted", "A collection was deleted. Its media stay."
     PROJECT_CREATED = "project.created", "A project was created."
     PROJECT_UPDATED = "project.updated", "A project was changed."

@@ -115,6 +115,17 @@ class CollectionServicer(collection_service_pb2_grpc.CollectionServiceServicer):
         await self._collections.delete(caller(), request.collection_id.lower())
         return empty_pb2.Empty()
 
+    async def TransferCollection(  # noqa: N802
+        self, request: messages.TransferCollectionRequest, context: Context
+    ) -> messages.Collection:
+        changed = await self._collections.transfer(
+            caller(),
+            request.collection_id.lower(),
+            owner_from(request.owner) if request.HasField("owner") else None,
+            request.project_id if request.HasField("project_id") else None,
+        )
+        return to_message(changed)
+
     async def AddCollectionMedia(  # noqa: N802
         self, request: messages.AddCollectionMediaRequest, context: Context
     ) -> messages.Collection:

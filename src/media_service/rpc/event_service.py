@@ -80,9 +80,7 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
         pages = await self._of_collection(request.collection_id, cursor)
         await stream_events(context, self._watches, pages, self._source)
 
-    async def _of_collection(
-        self, collection_id: str, cursor: str
-    ) -> AsyncGenerator[Page, None]:
+    async def _of_collection(self, collection_id: str, cursor: str) -> AsyncGenerator[Page, None]:
         """Raises NotFound (COLLECTION_NOT_FOUND)."""
         collection = await self._collections.get(caller(), collection_id.lower())
         following = self._collections.following(caller(), collection.collection_id)

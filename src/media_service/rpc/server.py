@@ -342,9 +342,7 @@ class RpcServer:
             WebhookServicer(services.webhooks, page_tokens), gate
         )
         event_service_pb2_grpc.add_EventServiceServicer_to_server(
-            EventServicer(
-                services.events, services.media, services.collections, watches, rest_url
-            ),
+            EventServicer(services.events, services.media, services.collections, watches, rest_url),
             gate,
         )
         credentials_service_pb2_grpc.add_CredentialsServiceServicer_to_server(

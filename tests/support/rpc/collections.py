@@ -33,6 +33,11 @@ async def delete(caller: Caller, collection_id: str) -> None:
     await caller.call(caller.collections.DeleteCollection, request)
 
 
+async def transfer(caller: Caller, collection_id: str, **fields: Any) -> Collection:
+    request = messages.TransferCollectionRequest(collection_id=collection_id, **fields)
+    return await caller.call(caller.collections.TransferCollection, request)
+
+
 async def add(
     caller: Caller, collection_id: str, media_ids: Sequence[str], before: str = ""
 ) -> Collection:

@@ -1134,6 +1134,23 @@ class AsyncClient:
         )
         return changed
 
+    async def transfer_collection(
+        self,
+        collection_id: str,
+        *,
+        owner: media_pb2.Owner | None = None,
+        project_id: str | None = None,
+    ) -> collection_service_pb2.Collection:
+        """Gives a collection, with those in it, to another owner or to another project, "" for
+        none. None: as before."""
+        request = collection_service_pb2.TransferCollectionRequest(
+            collection_id=collection_id, owner=owner, project_id=project_id
+        )
+        changed: collection_service_pb2.Collection = await self._transport.run(
+            calls.call("TransferCollection", request, self._backoff)
+        )
+        return changed
+
     async def delete_collection(self, collection_id: str) -> None:
         """Deletes a collection. Its media stay."""
         request = collection_service_pb2.DeleteCollectionRequest(collection_id=collection_id)
