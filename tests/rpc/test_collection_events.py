@@ -86,6 +86,24 @@ async def test_a_watch_follows_a_collection_and_the_media_that_it_shares(
         assert await each.ends() == "COLLECTION_NOT_FOUND"
 
 
+async def test_a_media_that_a_collection_shares_is_watched(working: Running) -> None:
+    ann, bob = await working.caller("ann"), await working.caller("bob")
+    media_id = (await ann.store(jpeg())).media_id
+    album = (await collections.create(ann)).collection_id
+    await collections.add(ann, album, [media_id])
+    await grant(ann, f"collection:{album}", "user:bob", "VIEWER")
+    request = event_service_pb2.WatchMediaRequest(media_id=media_id)
+    call = bob.events.WatchMedia(request, metadata=bob.metadata)
+    responses = aiter(call)
+    await anext(responses)
+    await rename(ann, media_id)
+    async with asyncio.timeout(WAIT_SECONDS):
+        async for response in responses:
+            if response.event.type == "media.updated":
+                break
+    call.cancel()
+
+
 async def test_a_watch_of_a_smart_collection_follows_what_matches(working: Running) -> None:
     ann, bob = await working.caller("ann"), await working.caller("bob")
     smart = (await collections.create(ann, filter="rating=5")).collection_id

@@ -25,6 +25,15 @@ ROLE = f"""
 """
 
 
+# The scope does not contain what a collection shares.
+SHARED = f"""
+    (e.minimum_role <= {Role.VIEWER:d} and (
+        select {role("sm", media_keys("sm", "media_id"))} from caller c cross join media sm
+        where sm.media_id = %s
+    ) > 0)
+"""
+
+
 def record(row: Mapping[str, Any], epoch: int) -> RelayedEvent:
     return RelayedEvent(
         Cursor(epoch, row["cursor"]),
@@ -121,9 +130,10 @@ async def visible_of_media(
     cursor: Cursor,
     limit: int,
 ) -> Page:
-    """The same, of the next `limit` events of a media."""
+    """The same, of the next `limit` events of a media; also if only a collection shares it."""
     of_media = Condition("media_id = %s", (media_id,))
-    return await visible_in(db, scope, of_media, where, cursor, limit)
+    followed = Followed(Condition("true", ()), Condition(SHARED, (media_id,)))
+    return await visible_in(db, scope, of_media, where, cursor, limit, followed)
 
 
 async def visible_in(
