@@ -5,6 +5,7 @@ from typing import Any
 
 from mediaservice.v1 import event_service_pb2, watch_service_pb2, watch_service_pb2_grpc
 
+from media_service.ids import new_id
 from tests.support.media.small_files import jpeg
 from tests.support.rpc import collections
 from tests.support.rpc.catalogue import update
@@ -32,16 +33,16 @@ class Watch:
         return self
 
     async def _read(self) -> Any:
-        async with asyncio.timeout(WAIT_SECONDS):
-            response = await anext(self._responses)
+        response = await anext(self._responses)
         self.cursor = response.cursor
         return response
 
     async def next(self) -> tuple[str, str]:
-        while True:
-            response = await self._read()
-            if response.event.type in CHANGES:
-                return response.event.type, response.event.subject.partition("/")[2]
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                event = (await self._read()).event
+                if event.type in CHANGES:
+                    return event.type, event.subject.partition("/")[2]
 
     async def ends(self) -> str:
         return (await refused(self.next())).reason
@@ -51,7 +52,7 @@ class Watch:
 
 
 async def rename(caller: Caller, media_id: str) -> None:
-    await update(caller, ["title"], media_id=media_id, title=media_id)
+    await update(caller, ["title"], media_id=media_id, title=new_id())
 
 
 async def test_a_watch_follows_a_collection_and_the_media_that_it_shares(

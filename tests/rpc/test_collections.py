@@ -323,6 +323,7 @@ async def test_a_collection_is_given_away_with_those_in_it_and_without_its_media
     assert refusal.reason == "PROJECT_NOT_FOUND"
 
     await collections.transfer(ann, outer, owner=of_bob, project_id="")
+    await revoke(bob, "owner:/user:bob", "user:ann")
     for each in (outer, inner):
         given = await collections.get(bob, each)
         assert (given.owner.id, given.project_id) == ("bob", "")
