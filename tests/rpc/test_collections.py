@@ -299,6 +299,8 @@ async def test_lists_searches_and_batches_within_a_collection(
     await revoke(ann, f"collection:{album_id}", "user:bob")
     assert await catalogue.names(bob, filter=f"{within} OR {by_smart}") == []
     assert await catalogue.names(ann, filter=f"collection={unknown_id()}") == []
+
+
 async def test_a_collection_is_given_away_with_those_in_it_and_without_its_media(
     service: Running, ann: Caller, bob: Caller
 ) -> None:

@@ -498,6 +498,10 @@ async def test_a_link_to_a_collection_shows_what_is_shared_there_now(
     async with somebody(service) as anybody:
         assert (await anybody.read(token_of(page.media[0].read_url))).content == jpeg()
 
+    inside = await collections.create(ann, "Mine", parent_id=outer, filter='owner="user:ann"')
+    assert await collections.media(guest, inside.collection_id) == []
+    assert (await collections.get(guest, inside.collection_id)).filter == ""
+
     await collections.take_out(ann, outer, [ids[0]])
     assert await reason(read(guest, ids[0])) == "MEDIA_NOT_FOUND"
     await collections.update(ann, ["parent_id"], collection_id=inner)

@@ -15,6 +15,7 @@ from media_service.access.policy import Condition, scope
 from media_service.access.principal import LINK, Principal
 from media_service.access.queries import (
     CALLER,
+    Scope,
     caller_params,
     collection_keys,
     collection_readable_by_link,
@@ -428,20 +429,28 @@ async def member_page(
     ]
 
 
-def followed(collection_id: str, subject: str, selects: Condition | None) -> Followed:
-    """The events about a collection, which have this subject, and about its members. `selects`: the
-    condition of a smart one. What happened to a media before it was shared stays hidden."""
-    if selects:
-        return Followed(
-            Condition(f"(e.subject = %s or ({selects.sql}))", (subject, *selects.params)),
-            Condition("e.subject = %s", (subject,)),
-        )
+def followed(collection_id: str, scope: Scope) -> Followed:
+    """The events about a collection and its members. What happened to a media before it was shared
+    stays hidden."""
     of_member = (
         "(e.subject = %s or exists (select from collection_members cm"
         " where cm.collection_id = %s and cm.media_id = e.media_id{}))"
     )
     shared = f" and cm.shared and cm.add_time <= e.time and e.minimum_role <= {Role.VIEWER:d}"
-    params = (subject, collection_id)
+    params = (subject(collection_id), collection_id)
     return Followed(
-        Condition(of_member.format(""), params), Condition(of_member.format(shared), params)
+        scope, Condition(of_member.format(""), params), Condition(of_member.format(shared), params)
     )
+
+
+def followed_smart(collection_id: str, scope: Scope, selects: Sequence[Condition]) -> Followed:
+    """The events about a smart collection and the media in scope that it selects."""
+    about = Condition("e.subject = %s", (subject(collection_id),))
+    media = " and ".join(each.sql for each in selects)
+    params = (*about.params, *(value for each in selects for value in each.params))
+    return Followed(scope, Condition(f"({about.sql} or ({media}))", params), about)
+
+
+def subject(collection_id: str) -> str:
+    """Of the events about a collection."""
+    return f"collection/{collection_id}"

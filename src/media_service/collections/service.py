@@ -8,8 +8,8 @@ from uuid import UUID
 from media_service.access.lists import after_sql
 from media_service.access.owner import Owner
 from media_service.access.page_tokens import PageTokens
-from media_service.access.policy import Condition, authorize
-from media_service.access.principal import Principal
+from media_service.access.policy import Condition, authorize, scope
+from media_service.access.principal import LINK, Principal
 from media_service.access.queries import MAX_NESTED
 from media_service.access.role import Role
 from media_service.collections import errors, queries
@@ -233,8 +233,10 @@ class CollectionService:
 
         async def current(db: Connection) -> Followed:
             collection = await load(db, principal, collection_id, Role.VIEWER)
-            changed = f"collection/{collection_id}"
-            return queries.followed(collection_id, changed, parse_filter(collection.filter))
+            if collection.filter:
+                may, selects = await select(db, principal, collection.filter)
+                return queries.followed_smart(collection_id, may, selects)
+            return queries.followed(collection_id, scope(principal))
 
         return current
 
@@ -269,6 +271,8 @@ async def smart_page(
     after: Sequence[Any] | None,
     limit: int,
 ) -> list[Listed]:
+    if principal.type == LINK:  # it shares no media of smart collections
+        return []
     may, where = await select(db, principal, collection.filter)
     where.append(Condition("m.delete_time is null", ()))
     if after:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from media_service.access.policy import Condition
+from media_service.access.queries import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,11 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What a watch of several media follows, as conditions for an event `e` and its media `m` as it
-    is now. `selected`: the events that belong to it. `shared`: those that the caller may see even
-    if they have no role on what the event is about."""
+    """What a watch follows, as conditions for an event `e` and its media `m` as it is now.
+    `selected`: the events that belong to it. `shared`: those that the caller may see even if what
+    they are about is not in `scope`."""
 
+    scope: Scope
     selected: Condition
     shared: Condition
 

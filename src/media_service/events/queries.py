@@ -25,6 +25,7 @@ ROLE = f"""
 """
 
 
+ALL, NONE = Condition("true", ()), Condition("false", ())
 # The scope does not contain what a collection shares.
 SHARED = f"""
     (e.minimum_role <= {Role.VIEWER:d} and (
@@ -110,16 +111,19 @@ async def after(db: Connection, cursor: Cursor, limit: int) -> Page:
 
 
 async def visible_after(
-    db: Connection,
-    scope: Scope,
-    where: Sequence[Condition],
-    cursor: Cursor,
-    limit: int,
-    followed: Followed | None = None,
+    db: Connection, scope: Scope, where: Sequence[Condition], cursor: Cursor, limit: int
 ) -> Page:
     """Of the next `limit` events, those that meet all conditions and that the caller may see: both
-    as things were when they happened, and as their media is now. With `followed`, those of it."""
-    return await visible_in(db, scope, Condition("true", ()), where, cursor, limit, followed)
+    as things were when they happened, and as their media is now."""
+    followed = Followed(scope, ALL, NONE)
+    return await visible_in(db, followed, ALL, where, cursor, limit)
+
+
+async def visible_of(
+    db: Connection, followed: Followed, where: Sequence[Condition], cursor: Cursor, limit: int
+) -> Page:
+    """The same, of what is followed."""
+    return await visible_in(db, followed, ALL, where, cursor, limit)
 
 
 async def visible_of_media(
@@ -132,25 +136,22 @@ async def visible_of_media(
 ) -> Page:
     """The same, of the next `limit` events of a media; also if only a collection shares it."""
     of_media = Condition("media_id = %s", (media_id,))
-    followed = Followed(Condition("true", ()), Condition(SHARED, (media_id,)))
-    return await visible_in(db, scope, of_media, where, cursor, limit, followed)
+    followed = Followed(scope, ALL, Condition(SHARED, (media_id,)))
+    return await visible_in(db, followed, of_media, where, cursor, limit)
 
 
 async def visible_in(
     db: Connection,
-    scope: Scope,
+    followed: Followed,
     batch: Condition,
     where: Sequence[Condition],
     cursor: Cursor,
     limit: int,
-    followed: Followed | None = None,
 ) -> Page:
     now = f"(m.media_id is null or {visible('m', 'media_id')})"
-    seen = Condition(f"({visible('e', 'media_id')} and {now} and {ROLE})", ())
-    if followed:
-        seen = Condition(f"({seen.sql} or {followed.shared.sql})", followed.shared.params)
-        where = [*where, followed.selected]
-    conditions = [seen.sql, *(each.sql for each in where)]
+    seen = f"(({visible('e', 'media_id')} and {now} and {ROLE}) or {followed.shared.sql})"
+    scope, selected = followed.scope, [followed.selected, *where]
+    conditions = [seen, *(each.sql for each in selected)]
     query = f"""
         with {scope.sql}, batch as materialized (
             select * from events where {batch.sql} and cursor > %s order by cursor limit %s
@@ -163,7 +164,7 @@ async def visible_in(
         left join seen s on true
         order by s.cursor
     """
-    params = [value for each in (seen, *where) for value in each.params]
+    params = [value for each in (followed.shared, *selected) for value in each.params]
     rows = await db.execute(
         query.encode(), (*scope.params, *batch.params, cursor.number, limit, *params)
     )

@@ -100,10 +100,10 @@ class EventService:
                 )
                 # What is not behind the newest one by now gets a higher cursor.
                 return page if page.full else replace(page, end=max_of(page.end, newest))
-            followed = await selection.following(db) if selection.following else None
-            return await queries.visible_after(
-                db, scope(principal), conditions, place, PAGE, followed
-            )
+            if not selection.following:
+                return await queries.visible_after(db, scope(principal), conditions, place, PAGE)
+            followed = await selection.following(db)
+            return await queries.visible_of(db, followed, conditions, place, PAGE)
 
 
 def max_of(one: Cursor, other: Cursor) -> Cursor:

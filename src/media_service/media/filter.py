@@ -234,8 +234,8 @@ FIELDS = {
     ),
     "tags": Field("m.tags", CONTAINS, str, "a string", present="{} <> '{{}}'", match=tagged),
 }
-# Sessions of share links see no collections, nor who owns a media, and those that may not read
-# originals nothing of what only the file tells.
+# Sessions of share links read collections only by ListCollectionMedia, and do not learn who owns a
+# media. Those that may not read originals learn nothing of what only the file tells.
 HIDDEN_FROM_LINKS = {"owner", "collection"}
 HIDDEN_FROM_VIEWERS = HIDDEN_FROM_LINKS | {"camera", "location", "checksums.sha256"}
 # What people call a field whose name is too different to be suggested.
