@@ -324,6 +324,8 @@ class ErrorReason(_message.Message):
         """
         COLLECTION_FULL: ErrorReason._Value.ValueType  # 515
         """The collection would have more than `max_media` media."""
+        COLLECTION_NESTED: ErrorReason._Value.ValueType  # 531
+        """The collection `collection_id` is in another one, and so has its owner and project. Move it out first."""
         COLLECTION_NOT_EMPTY: ErrorReason._Value.ValueType  # 516
         """The collection `collection_id` contains others. Delete or move them first."""
         COPY_BETWEEN_TENANTS: ErrorReason._Value.ValueType  # 530
@@ -777,6 +779,8 @@ class ErrorReason(_message.Message):
     """
     COLLECTION_FULL: ErrorReason.Value.ValueType  # 515
     """The collection would have more than `max_media` media."""
+    COLLECTION_NESTED: ErrorReason.Value.ValueType  # 531
+    """The collection `collection_id` is in another one, and so has its owner and project. Move it out first."""
     COLLECTION_NOT_EMPTY: ErrorReason.Value.ValueType  # 516
     """The collection `collection_id` contains others. Delete or move them first."""
     COPY_BETWEEN_TENANTS: ErrorReason.Value.ValueType  # 530

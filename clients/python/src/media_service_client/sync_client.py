@@ -606,10 +606,30 @@ class Client:
         request = event_service_pb2.WatchEventsRequest(
             cursor=cursor, types=types, project_id=project_id
         )
+        for seen in self._events("WatchEvents", request):
+            yield seen
+
+    def watch_collection(
+        self, collection_id: str, cursor: str = ""
+    ) -> Iterator[event_service_pb2.WatchEventsResponse]:
+        """The events about a collection and those of its media that the caller may see; otherwise
+        as `watch_events`."""
+        request = event_service_pb2.WatchCollectionRequest(
+            collection_id=collection_id, cursor=cursor
+        )
+        for seen in self._events("WatchCollection", request):
+            yield seen
+
+    def _events(
+        self,
+        method: str,
+        request: event_service_pb2.WatchEventsRequest | event_service_pb2.WatchCollectionRequest,
+    ) -> Iterator[event_service_pb2.WatchEventsResponse]:
+        """Goes on at the newest cursor after an interruption."""
         retries = Retries(self._backoff)
         while True:
             try:
-                for seen in self._transport.watch("WatchEvents", request):
+                for seen in self._transport.watch(method, request):
                     retries.progressed()
                     request.cursor = seen.cursor
                     yield seen
@@ -1083,6 +1103,23 @@ class Client:
         )
         changed: collection_service_pb2.Collection = self._transport.run(
             calls.call("UpdateCollection", request, self._backoff)
+        )
+        return changed
+
+    def transfer_collection(
+        self,
+        collection_id: str,
+        *,
+        owner: media_pb2.Owner | None = None,
+        project_id: str | None = None,
+    ) -> collection_service_pb2.Collection:
+        """Gives a collection, with those in it, to another owner or to another project, "" for
+        none. None: as before."""
+        request = collection_service_pb2.TransferCollectionRequest(
+            collection_id=collection_id, owner=owner, project_id=project_id
+        )
+        changed: collection_service_pb2.Collection = self._transport.run(
+            calls.call("TransferCollection", request, self._backoff)
         )
         return changed
 
