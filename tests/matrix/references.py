@@ -42,7 +42,8 @@ NO_NAMES = {
 IN_ROWS = {
     *("SetQuota.account", "RecalculateQuota.account"),
     *("CreateWatchTicket.upload_id", "CreateWatchTicket.job_id", "GetErasure.erasure_id"),
-    *("CreateWatchTicket.media_id", "GetArchiveContent.archive_id"),
+    *("CreateWatchTicket.media_id", "CreateWatchTicket.collection_id"),
+    "GetArchiveContent.archive_id",
 }
 STRANGER = "stranger"
 OWN = ("own", "mine", "album")
