@@ -241,6 +241,7 @@ async def test_consumers_learn_of_collections_and_not_which_media_are_in_them(
     await collections.add(ann, album.collection_id, [media.media_id])
     await collections.take_out(ann, album.collection_id, [media.media_id])
     await collections.update(ann, ["title"], collection_id=album.collection_id, title="x")
+    await collections.transfer(ann, album.collection_id, project_id="")
     await collections.delete(ann, album.collection_id)
     async with service.database() as db:
         rows = await db.execute(
@@ -248,7 +249,11 @@ async def test_consumers_learn_of_collections_and_not_which_media_are_in_them(
             " where event ->> 'type' like 'collection.%' order by position"
         )
         found = await rows.fetchall()
-    changes = ["collection.created", *["collection.updated"] * 3, "collection.deleted"]
+    changes = [
+        "collection.created",
+        *["collection.updated"] * 3,
+        *("collection.transferred", "collection.deleted"),
+    ]
     assert [type_ for type_, _, _ in found] == changes
     assert {subject for _, subject, _ in found} == {f"collection/{album.collection_id}"}
     assert not any(media_id for _, _, media_id in found)
