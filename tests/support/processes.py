@@ -99,11 +99,9 @@ def work(
     folders._basetemp.mkdir(mode=0o700)
     last = None
     for unit in (units[index] for index in queue):
-        for item, following in zip(unit, [*unit[1:], None], strict=True):
-            # What belongs to the session stays until the end: another file follows.
-            others = (each for each in session.items if file_of(each) != file_of(item))
-            other = following or next(others, None)
-            config.hook.pytest_runtest_protocol(item=item, nextitem=other)
+        # What belongs to the session stays until the end, and nothing else after a unit.
+        for item, following in zip(unit, [*unit[1:], session], strict=True):
+            config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             last = item
             if session.shouldfail or session.shouldstop:
                 queue.clear()

@@ -39,9 +39,15 @@ def test_skipped(): pass
 """
 
 
+ORDINARY = "def test_passes(): pass"
+
+
 def test_failures_deaths_and_ends_of_sessions_are_reported(tmp_path: Path) -> None:
     files = {"conftest": CONFTEST, "test_a": FIRST, "test_b": SECOND, "test_c": THIRD}
+    # Each process goes from one folder to another.
+    files |= dict.fromkeys(("a/test_d", "b/test_e", "a/test_f", "test_g"), ORDINARY)
     for name, text in files.items():
+        (tmp_path / f"{name}.py").parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.py").write_text(text)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rfEs"],
@@ -52,7 +58,7 @@ def test_failures_deaths_and_ends_of_sessions_are_reported(tmp_path: Path) -> No
         check=False,
     )
     assert done.returncode == 1
-    assert "2 failed, 3 passed, 1 skipped, 1 error" in done.stdout
+    assert "2 failed, 7 passed, 1 skipped, 1 error" in done.stdout
     assert "ended with -9" in done.stdout
     assert "test_a.py::test_dies" in done.stdout
     assert "shown" in done.stdout
