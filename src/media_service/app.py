@@ -25,6 +25,8 @@ from media_service.audit.writer import AuditWriter
 from media_service.batches.service import BatchService
 from media_service.blobs.model import PUBLIC, RAW
 from media_service.blobs.store_markers import adopt, identify
+from media_service.cache.cache import Cache
+from media_service.cache.sink import CacheSink
 from media_service.cdn.sink import CdnSink
 from media_service.codecs.av_renderer import AvRenderer
 from media_service.codecs.document.office import installed
@@ -63,6 +65,7 @@ from media_service.jobs.periodic import find_periodic_tasks, run_periodically
 from media_service.jobs.service import JobService
 from media_service.jobs.worker import Worker
 from media_service.media.allowed_types import AllowedTypes
+from media_service.media.cached_renditions import CachedRenditions
 from media_service.media.content import Use
 from media_service.media.copying import CopyService
 from media_service.media.model import Kind
@@ -482,6 +485,7 @@ async def server(
         scan_engine(config, probes=False) as scanner,
         readiness_of(parts, scanner, rates) as readiness,
         webhook_secrets(config, parts.database) as webhook_box,
+        cached_renditions(config, parts.database) as cached,
     ):
         most = most_streams(config.max_streams, parts.raw.driver.limits, open_files)
         admission = Admission(most, load)
@@ -523,7 +527,7 @@ async def server(
             timeout=config.stream_timeout,
         )
         sessions, passwords = LinkSessions(signer), Passwords()
-        reader = MediaReader(parts.database)
+        reader = MediaReader(parts.database, cached=cached)
         forthcoming = Forthcoming(parts.database, standard_renditions(config))
         versions = VersionReader(parts.database)
         downloads = DownloadService(
@@ -703,6 +707,30 @@ async def worker_resources(
 
 
 @asynccontextmanager
+async def cached_renditions(
+    config: Config, database: Database
+) -> AsyncIterator[CachedRenditions | None]:
+    """None without a cache."""
+    if not config.cache_redis:
+        yield None
+        return
+    cache = open_cache(config)
+    try:
+        yield CachedRenditions(database, cache)
+    finally:
+        await cache.close()
+
+
+def open_cache(config: Config) -> Cache:
+    from media_service.cache.redis import RedisCache  # noqa: PLC0415 - redis takes memory
+
+    try:
+        return RedisCache(config.cache_redis)
+    except ValueError as error:
+        raise ConfigError(f"MEDIA_CACHE_REDIS: {error}") from None
+
+
+@asynccontextmanager
 async def event_sinks(config: Config) -> AsyncIterator[Sequence[Sink]]:
     try:
         sinks = open_sinks(config.event_sinks, Addresses(config.rest_url))
@@ -715,6 +743,8 @@ async def event_sinks(config: Config) -> AsyncIterator[Sequence[Sink]]:
             sinks.append(CdnSink(open_purger(config.cdn_purge, config.cdn_token)))
         except ValueError as error:
             raise ConfigError(f"MEDIA_CDN_PURGE must be {error}") from None
+    if config.cache_redis:
+        sinks.append(CacheSink(open_cache(config)))
     try:
         yield sinks
     finally:

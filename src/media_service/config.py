@@ -415,6 +415,13 @@ class Config:
         "URL of Valkey or Redis whose stream media:events gets all events; empty: none",
         masked=True,
     )
+    cache_redis: str = setting(
+        "",
+        url("redis", "rediss", "valkey", "valkeys"),
+        "URL of Valkey or Redis through which the renditions of media are read; empty: from"
+        " PostgreSQL. Servers and workers need it",
+        masked=True,
+    )
     keep_events: timedelta = setting(
         "7d",
         duration_of_at_least("1h"),

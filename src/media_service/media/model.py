@@ -193,7 +193,7 @@ class Media:
     With `current` false, it is the media as another version shows it: content, state, scan and
     results of inspection are those of `version`. `version_time`: when this version was added.
     `latest_version`: the highest number that was given. `restored_from`: the version of which this
-    one is a copy, or 0."""
+    one is a copy, or 0. `renditions_revision` changes whenever the renditions do."""
 
     media_id: str
     owner: Owner
@@ -230,6 +230,7 @@ class Media:
     purge_time: datetime | None = None
     visibility: Visibility = Visibility.PRIVATE
     renditions: tuple[Rendition, ...] = ()
+    renditions_revision: int = 0
     scan: Scan = NOT_SCANNED
     strip_pending: bool = False
     stripped: bool = False

@@ -122,12 +122,15 @@ def signer_url_key(caller: str) -> str:
 
 
 SELECT = select(RENDITIONS)
-# In pages.
-LISTED = select(
-    RENDITIONS,
-    media="caller cross join media m",
-    signer_url_key=signer_url_key("caller"),
-)
+# In pages. By whether they are bare.
+LISTED = {
+    bare: select(
+        "null" if bare else RENDITIONS,
+        media="caller cross join media m",
+        signer_url_key=signer_url_key("caller"),
+    )
+    for bare in (False, True)
+}
 
 KEYS = media_keys("m", "media_id")
 ROLE = role("m", KEYS)
@@ -205,7 +208,8 @@ def record(row: Mapping[str, Any]) -> Media:
         delete_time=row["delete_time"],
         purge_time=row["purge_time"],
         visibility=Visibility(row["visibility"]),
-        renditions=tuple(rendition(found) for found in row["renditions"] or ()),
+        renditions=renditions_from(row["renditions"] or ()),
+        renditions_revision=row["renditions_revision"],
         scan=Scan(
             ScanState(row["scan_state"]),
             row["scan_held"],
@@ -228,8 +232,12 @@ def record(row: Mapping[str, Any]) -> Media:
     )
 
 
-def rendition(found: Mapping[str, Any]) -> Rendition:
+def renditions_from(found: Sequence[Mapping[str, Any]]) -> tuple[Rendition, ...]:
     """Converts the JSON of `RENDITIONS`."""
+    return tuple(map(rendition, found))
+
+
+def rendition(found: Mapping[str, Any]) -> Rendition:
     sha256 = bytes.fromhex(found["sha256"]) if found["sha256"] else None
     return Rendition(
         found["name"],
@@ -284,6 +292,17 @@ async def get_many(db: Connection, media_ids: Sequence[str]) -> dict[str, Media]
     return {row["media_id"]: record(row) async for row in rows}
 
 
+async def renditions_of(db: Connection, media_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """Returns the `renditions_revision` and the JSON of the renditions of media that exist."""
+    query = f"""
+        select m.media_id::text as media_id, m.renditions_revision,
+               coalesce({RENDITIONS}, '[]')::text as renditions
+        from media m where m.media_id = any(%s::uuid[])
+    """
+    rows = await db.execute(query.encode(), (list(media_ids),))
+    return {row["media_id"]: (row["renditions_revision"], row["renditions"]) async for row in rows}
+
+
 async def lock(db: Connection, media_id: str, principal: Principal | None = None) -> Media | None:
     """Like `get`, but also locks the media and its renditions until the transaction ends."""
     # A separate statement takes the lock. A single one that waits would see the media after the
@@ -312,15 +331,17 @@ async def page(
     keys: Sequence[Key],
     limit: int,
     after: Sequence[Condition] = (),
+    *,
+    bare: bool = False,
 ) -> list[Listed]:
     """Returns at most `limit` media in scope that meet all conditions. `after`: those for where the
-    page begins."""
+    page begins. With `bare`, leaves out their renditions."""
     read = page_of
     if keys[0].name in ORDERS_OF_ORGANIZATIONS and await are_many(db, scope, where):
         read = page_of_much
     page = read(TABLE, scope, [*where, *after], keys, limit)
     order_by = order_sql("m", keys)
-    query = f"with {page.sql} {LISTED} join page on page.id = m.media_id order by {order_by}"
+    query = f"with {page.sql} {LISTED[bare]} join page on page.id = m.media_id order by {order_by}"
     rows = await db.execute(query.encode(), page.params)
     return [Listed(record(row), tuple(row[key.name] for key in keys)) async for row in rows]
 

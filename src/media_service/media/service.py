@@ -233,8 +233,8 @@ class MediaService:
         async with self._database.connection() as db:
             may, selected = await select(db, principal, filter_text)
             where += selected
-            found = await queries.page(db, may, where, keys, limit, after)
             total = await queries.count(db, may, where) if show_total else None
+        found = await self._reader.page(may, where, keys, limit, after)
         return found, lambda listed: self._page_tokens.seal(query, listed.key), total
 
     async def update(

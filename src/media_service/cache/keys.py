@@ -1,0 +1,5 @@
+"""The keys of values."""
+
+
+def renditions_key(media_id: str) -> str:
+    return f"renditions:{media_id}"
