@@ -18,6 +18,7 @@ from benchmarks.attack import stalled, unfinished
 from benchmarks.audio import audio
 from benchmarks.audit import audit
 from benchmarks.batch import batch
+from benchmarks.cache import cache
 from benchmarks.calls import calls
 from benchmarks.catalogue import catalogue
 from benchmarks.crafted import crafted
@@ -61,6 +62,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Outcome]]] = {
     "calls": calls,
     "access": access,
     "batch": batch,
+    "cache": cache,
     "catalogue": catalogue,
     "search": search,
     "duplicates": duplicates,

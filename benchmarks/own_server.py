@@ -38,14 +38,16 @@ class Server:
 
 
 @contextmanager
-def server(bench: Bench, url: str, name: str) -> Iterator[str]:
+def server(bench: Bench, url: str, name: str, **settings: str) -> Iterator[str]:
     """A server on a database and stores of its own. Yields its address."""
-    with serving(bench, url, name) as started:
+    with serving(bench, url, name, **settings) as started:
         yield started.address
 
 
 @contextmanager
-def serving(bench: Bench, url: str, name: str, module: str = "media_service") -> Iterator[Server]:
+def serving(
+    bench: Bench, url: str, name: str, module: str = "media_service", **settings: str
+) -> Iterator[Server]:
     """The same, run by another module."""
     (port,) = free_ports(1)
     own = {
@@ -53,6 +55,7 @@ def serving(bench: Bench, url: str, name: str, module: str = "media_service") ->
         "MEDIA_DATABASE_URL": url,
         "MEDIA_DATA_DIR": str(bench.stack.folder / f"data-of-{name}"),
         "MEDIA_RATE_CALLER": "off",
+        **settings,
     }
     with bench.stack.log.open("ab") as log:
         process = subprocess.Popen(
