@@ -1,8 +1,8 @@
 """The fields of requests that name a thing beside the resource of the method.
 
 A stranger sends each with a thing of others, and with one that does not exist: the answers must be
-equal. `$own` is a media of the stranger, and `$mine` their project, `$album`
-their collection.
+equal. `$own` is a media of the stranger, and `$mine` their project, `$album` their collection,
+`$hook` their webhook.
 """
 
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ from tests.matrix.world import (
     World,
     account,
     collection,
+    delivery,
     group,
     listed,
     media,
@@ -46,12 +47,12 @@ IN_ROWS = {
     "GetArchiveContent.archive_id",
 }
 STRANGER = "stranger"
-OWN = ("own", "mine", "album")
+OWN = ("own", "mine", "album", "hook")
 ACME_OWNER = {"type": "user", "id": "ann", "organizationId": "$organization"}
 
 
 async def with_own(world: World, place: Place, make: Any) -> Target:
-    """A target of others, and a media, a project and a collection of the stranger."""
+    """A target of others, and a media, a project, a collection and a webhook of the stranger."""
     target: Target = await make(world, place)
     own = Place("", "", owner=("user", STRANGER))
     mine = new_project()
@@ -65,7 +66,20 @@ async def with_own(world: World, place: Place, make: Any) -> Target:
         " values (%s, 'user', %s, array[%s::uuid], '')",
         *(album, STRANGER, album),
     )
-    return {**target, "own": await world.add_media(own), "mine": mine, "album": album}
+    hook = new_id()
+    await world.execute(
+        "insert into webhooks (webhook_id, resource, org_id, owner_type, owner_id, claimed_org_id,"
+        " claimed_issuer, url, types, description, secret)"
+        " values (%s, %s, '', 'user', %s, '', '', 'https://hooks.example.com/', '{}', '', '')",
+        *(hook, f"owner:/user:{STRANGER}", STRANGER),
+    )
+    return {
+        **target,
+        "own": await world.add_media(own),
+        "mine": mine,
+        "album": album,
+        "hook": hook,
+    }
 
 
 def reference(name: str, make: Any, place: Place = PROJECT, **request: Any) -> Row:
@@ -138,6 +152,7 @@ REFERENCES: dict[str, list[Row]] = {
             collectionId="$album",
             projectId="$project",
         ),
+        reference("MediaService.EmptyTrash", project, projectId="$project"),
         reference("CollectionService.CreateCollection", project, title="x", projectId="$project"),
         reference("CollectionService.ListCollections", project, projectId="$project"),
     ],
@@ -148,7 +163,17 @@ REFERENCES: dict[str, list[Row]] = {
             keepMediaId="$media",
         )
     ],
-    "media_id": [reference("JobService.ListJobs", listed, mediaId="$media")],
+    "media_id": [
+        reference("JobService.ListJobs", listed, mediaId="$media"),
+        reference("PolicyService.BlockFile", media, resource="service:", mediaId="$media"),
+    ],
+    "event_id": [
+        reference(
+            *("WebhookService.RedeliverWebhookEvents", delivery),
+            webhookId="$hook",
+            eventId="$event",
+        )
+    ],
     "filter": [
         reference(
             *("CollectionService.CreateCollection", listed),

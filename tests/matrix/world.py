@@ -421,6 +421,17 @@ async def webhook(world: World, place: Place) -> Target:
     return {**target, "webhook": webhook_id}
 
 
+async def delivery(world: World, place: Place) -> Target:
+    """An event in the log of a webhook."""
+    target, event_id = await webhook(world, place), new_id()
+    await world.execute(
+        "insert into webhook_deliveries (webhook_id, event_id, event_type)"
+        " values (%s, %s, 'media.ready')",
+        *(target["webhook"], event_id),
+    )
+    return {**target, "event": event_id}
+
+
 async def erasure(world: World, _: Place) -> Target:
     erasure_id = new_id()
     await world.execute(
