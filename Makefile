@@ -8,8 +8,9 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --
 
 UNIT := tests/unit tests/rules tests/client
 OTHERS := $(UNIT:%=--ignore=%)
-# These tests mostly wait, so more processes run them than there are processors.
-PROCESSES := 6
+COLLECTED := .pytest_cache/collected
+# These tests mostly wait, so more of them run concurrently than there are processors.
+PARALLEL := -n 5 --dist loadfile --no-loadscope-reorder
 
 # Without bytecode files, each of hundreds of processes compiles what it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -29,8 +30,13 @@ dev: compiled  ## Run the service on this machine.
 test: compiled  ## Run every check and every test.
 	@$(MAKE) --no-print-directory --jobs=2 unit suite
 
-suite: lint compiled
-	$(BIN)/python -m pytest --processes $(PROCESSES) $(OTHERS)
+suite: lint compiled $(COLLECTED)
+	$(BIN)/python -m pytest $(PARALLEL) $(OTHERS)
+
+# Collecting tests compiles them, which every worker would do otherwise.
+$(COLLECTED): $(READY) $(shell find tests -name '*.py')
+	@-$(BIN)/python -m pytest --collect-only -q $(OTHERS) >/dev/null
+	@mkdir -p $(@D) && touch $@
 
 # In one process, in which they run as fast as anywhere: they hardly wait.
 unit: $(READY)  ## Run the tests that need no service: unit, rules, client.
@@ -91,7 +97,7 @@ soak-input: compiled
 
 # The tests of `suite`, some of which are longer: see tests/support/long_form.py.
 soak-long: compiled
-	SOAK=1 $(BIN)/python -m pytest --processes $(PROCESSES) $(OTHERS)
+	SOAK=1 $(BIN)/python -m pytest $(PARALLEL) $(OTHERS)
 
 # Compares the streams of videos of many kinds with them. FOLDERS may have more videos.
 soak-streams: compiled

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from media_service.cli.malloc_tuning import tune_malloc
 from media_service.codecs.sandbox.forks import ForkServer
@@ -31,7 +33,6 @@ from tests.support.databases import (
 )
 from tests.support.long_form import LONG_FORM
 from tests.support.ports import free_port
-from tests.support.processes import Processes
 from tests.support.signals import start_programs_with_default_signals
 from tests.support.stores.gcs_server import gcs_server
 from tests.support.stores.rabbitmq_server import RabbitmqServer
@@ -137,13 +138,16 @@ GROUPS |= dict.fromkeys(
 )
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--processes", type=int, default=1, help="how many processes run the tests")
+class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # it has no types
+    """One worker runs all tests of a file, or of the files in a group of `SHARING`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return GROUPS.get(file, file)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    if (count := config.getoption("processes")) > 1:
-        config.pluginmanager.register(Processes(count, GROUPS))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
