@@ -325,7 +325,7 @@ class Jobs(RuleBasedStateMachine):
 
     async def _clear(self) -> None:
         async with self.database.connection() as db:
-            await db.execute("truncate jobs")
+            await db.execute("truncate jobs, batches")
 
     def do(self, query: Callable[..., Any], *arguments: Any) -> Any:
         async def ask() -> Any:

@@ -37,6 +37,7 @@ async def test_an_upload_beyond_a_quota_gets_409_with_what_is_used(front: Open) 
             "kinds": [{"kind": "IMAGE", "amount": total}],
             "projects": [{"projectId": "", "amount": total}],
             "days": [{"date": datetime.now(UTC).date().isoformat(), "amount": total}],
+            "deleted": {"media": "0", "bytes": "0", "renditionBytes": "0"},
         }
         hidden = await ann.get("/v1/quotas:usage", params={"account": "owner:/user:bob"})
         assert refusal(hidden) == (404, "RESOURCE_NOT_FOUND")

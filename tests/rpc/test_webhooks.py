@@ -145,7 +145,8 @@ async def test_a_webhook_ends_with_the_role_of_its_creator(hooked: Running) -> N
             return "MANAGER" in found.disable_reason
 
         await eventually_async(disabled)
-        assert not opened.received
+        # The grant itself may have been sent before it was revoked.
+        assert not [each for each in opened.received if b'"media.' in each.body]
 
 
 async def test_a_webhook_of_an_organization_gets_its_events_of_some_types_and_projects(

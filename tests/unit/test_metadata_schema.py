@@ -9,11 +9,12 @@ from media_service.errors import InvalidArgument
 from media_service.media.metadata_schema import MetadataSchema
 
 TEXTS = {"properties": {"a": {"items": {"pattern": "^x"}}}}
-# Each definition refers twice to the next one, so a check would take 2**40 steps.
+# Each definition refers twice to the next one, so a check would take 2**12 steps.
 DOUBLING = {
     f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}, {"$ref": f"#/$defs/d{n + 1}"}]}
-    for n in range(40)
-} | {"d40": {}}
+    for n in range(12)
+} | {"d12": {}}
+CHAIN = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(300)} | {"d300": {}}
 DEEP: dict[str, Any] = {}
 for _ in range(21):
     DEEP = {"not": DEEP}
@@ -27,6 +28,9 @@ for _ in range(21):
         ({"$ref": "#"}, "only to its own definitions"),
         ({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}}, "within itself"),
         ({"$ref": "#/$defs/d0", "$defs": DOUBLING}, "more than 1000 values"),
+        ({"$ref": "#/$defs/d0", "$defs": CHAIN}, "more than 20 definitions"),
+        ({"title": "a\0b"}, "NUL"),
+        ({"properties": {"a\0b": {}}}, "NUL"),
         ({"enum": list(range(1000))}, "more than 1000 values"),
         ({"anyOf": [{"pattern": f"^{n}"} for n in range(21)]}, "more than 20 patterns"),
         (DEEP, "more than 20 levels"),

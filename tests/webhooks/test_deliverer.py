@@ -3,6 +3,9 @@
 import json
 from datetime import timedelta
 
+import pytest
+
+from media_service.webhooks import deliverer
 from media_service.webhooks.disabling import FAILING, UNSENT
 from media_service.webhooks.periodic_tasks import disable_unsent, repair_due_times
 from media_service.webhooks.queries import due
@@ -46,6 +49,31 @@ async def test_a_receiver_that_hangs_delays_neither_others_nor_more_than_its_sha
         assert len(opened.received) - len(by_bob) == OF_ACCOUNT
         opened.release.set()
         await arrived(opened, WEBHOOKS * (OF_WEBHOOK + 1) + 20)
+
+
+async def test_a_claim_that_fails_keeps_no_place(
+    hooks: Hooks, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One failure would take all places of the webhook."""
+    monkeypatch.setattr(deliverer, "OUTAGE_SECONDS", 0.05)
+    refuse = "begin raise exception $$refused$$; end"
+    await hooks.change(f"create function refuse() returns trigger language plpgsql as '{refuse}'")
+    await hooks.change(
+        "create trigger refused before update on webhook_deliveries execute function refuse()"
+    )
+    try:
+        async with receiver() as opened, hooks.worker():
+            await hooks.create(f"http://127.0.0.1:{opened.port}/")
+            await hooks.add(1)
+
+            async def refused() -> bool:
+                return "webhooks wait" in caplog.text
+
+            await eventually_async(refused)
+            await hooks.change("drop trigger refused on webhook_deliveries")
+            await arrived(opened, 1)
+    finally:
+        await hooks.change("drop function refuse cascade")
 
 
 async def test_what_a_worker_that_died_has_claimed_is_sent_by_another(hooks: Hooks) -> None:

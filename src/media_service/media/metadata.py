@@ -30,8 +30,7 @@ def check_limits(metadata: Mapping[str, Any], path: str = "metadata") -> None:
     for depth, value in values_of(metadata):
         if depth > MAX_DEPTH:
             raise not_allowed(path, f"has more than {MAX_DEPTH} levels")
-        texts = [value] if isinstance(value, str) else value if isinstance(value, Mapping) else ()
-        if any("\0" in text for text in texts):
+        if has_nul(value):
             raise not_allowed(path, "contains a NUL character")
         if isinstance(value, float):
             # PostgreSQL writes all digits of a number: 1e308 would take 309 bytes in each answer.
@@ -45,6 +44,12 @@ def check_limits(metadata: Mapping[str, Any], path: str = "metadata") -> None:
     size += len(json.dumps(metadata, ensure_ascii=False).encode())
     if size > MAX_BYTES:
         raise too_large(path)
+
+
+def has_nul(value: Any) -> bool:
+    """Whether a text, or a key of an object, has a character that PostgreSQL does not store."""
+    texts = [value] if isinstance(value, str) else value if isinstance(value, Mapping) else ()
+    return any("\0" in text for text in texts)
 
 
 def values_of(metadata: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:

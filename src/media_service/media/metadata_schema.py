@@ -13,7 +13,7 @@ from typing import Any
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 
 from media_service.errors import InvalidArgument, Reason
-from media_service.media.metadata import not_allowed, values_of
+from media_service.media.metadata import has_nul, not_allowed, values_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MAX_BYTES = 16 << 10
@@ -39,6 +39,8 @@ class MetadataSchema:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         if len(json.dumps(schema, ensure_ascii=False).encode()) > MAX_BYTES:
             raise too_large()
+        if any(has_nul(value) for _, value in values_of(schema)):
+            raise invalid("contains a NUL character")
         if schema.get("$schema", DIALECT) != DIALECT:
             raise invalid(f"must have no $schema, or {DIALECT}")
         expansion = Expansion(schema)
@@ -99,6 +101,8 @@ class Expansion:
             raise invalid(f"may refer only to its own definitions, as {DEFINITIONS}NAME")
         if name in within:
             raise invalid(f"refers to {reference} within itself")
+        if len(within) >= MAX_DEPTH:
+            raise invalid(f"refers through more than {MAX_DEPTH} definitions")
         if name not in self._counts:
             self._counts[name] = self.count(self._definitions[name], within=(*within, name))
         return self._counts[name]

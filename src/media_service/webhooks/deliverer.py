@@ -109,12 +109,15 @@ class Deliverer:
         self._hungry = self._shares.free <= 0
         if self._hungry:
             return POLL_SECONDS
-        async with self._database.transaction() as tx:
-            chosen, refused = await self._choose(tx)
-            claims = await queries.claim(tx, chosen.rooms, LEASE) if chosen.rooms else []
-        for webhook_id, room in chosen.rooms.items():
-            unused = room - sum(claim.webhook_id == webhook_id for claim in claims)
-            self._shares.give_back(webhook_id, chosen.due[webhook_id].account, unused)
+        chosen = Chosen()
+        try:
+            async with self._database.transaction() as tx:
+                refused = await self._choose(tx, chosen)
+                claims = await queries.claim(tx, chosen.rooms, LEASE) if chosen.rooms else []
+        except BaseException:
+            self._give_back_unused(chosen, [])
+            raise
+        self._give_back_unused(chosen, claims)
         for claim in claims:
             attempt = self._attempt(claim, chosen.due[claim.webhook_id])
             tasks.create_task(attempt, name="webhook delivery")
@@ -122,6 +125,11 @@ class Deliverer:
             async with self._database.transaction() as tx:
                 await disable(tx, webhook, ROLE_LOST)
         return 0 if claims or refused else await self._seconds_until_due()
+
+    def _give_back_unused(self, chosen: Chosen, claims: Sequence[Claim]) -> None:
+        for webhook_id, room in chosen.rooms.items():
+            unused = room - sum(claim.webhook_id == webhook_id for claim in claims)
+            self._shares.give_back(webhook_id, chosen.due[webhook_id].account, unused)
 
     async def _seconds_until_due(self) -> float:
         full = self._full()
@@ -138,10 +146,10 @@ class Deliverer:
         webhooks, accounts = self._shares.full()
         return [*webhooks, *self._without_key], accounts
 
-    async def _choose(self, tx: Transaction) -> tuple[Chosen, list[Webhook]]:
-        """Webhooks that are due, with the attempts that are reserved for them, and webhooks whose
-        creator may not have them any more."""
-        chosen, refused = Chosen(), []
+    async def _choose(self, tx: Transaction, chosen: Chosen) -> list[Webhook]:
+        """Adds webhooks that are due, with the attempts that are reserved for them. Returns those
+        whose creator may not have them any more."""
+        refused = []
         for each in await queries.due_webhooks(tx, self._full(), LOOK):
             webhook, account = each.webhook, each.account
             room = self._shares.room(webhook.webhook_id, account)
@@ -154,7 +162,7 @@ class Deliverer:
             self._shares.take(webhook.webhook_id, account, room)
             chosen.due[webhook.webhook_id] = each
             chosen.rooms[webhook.webhook_id] = room
-        return chosen, refused
+        return refused
 
     def _secrets(self, webhook: Webhook) -> list[bytes]:
         """What signs, the newest first; empty: this process has no key, but others may have it."""
